@@ -1,0 +1,35 @@
+"""Snakemake executor plugin for the research grid.
+
+Snakemake imports every installed plugin at every start, so this module imports nothing before it
+is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import parsing
+
+if TYPE_CHECKING:
+    from snakemake_interface_executor_plugins.settings import CommonSettings
+
+    from .executor import Executor
+    from .settings import ExecutorSettings
+
+    common_settings: CommonSettings
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+_HOMES = {"Executor": "executor", "ExecutorSettings": "settings", "common_settings": "executor"}
+
+if "snakemake.cli" in sys.modules or "snakemake" in sys.modules:
+    parsing.record()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

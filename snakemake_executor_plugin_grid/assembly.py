@@ -1,0 +1,234 @@
+"""Puts a run together: options and workflow in, controller and its parts out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .backends.base import Backend
+from .controller import Controller, Parts
+from .database import Database
+from .errors import GridError, PermanentError
+from .internals import Internals, is_flagged
+from .journal import Journal
+from .landing import Landing
+from .planning import Planner
+from .settings import ExecutorSettings
+from .staging import sources
+from .staging.catalog import Catalog
+from .staging.outgoing import Outgoing
+from .staging.paths import Layout, OutsideError
+from .stores import Store, open_store
+from .stores.directory import DirectoryStore
+from .updates import Updates
+from .worker.description import Blob
+from .worker.runtime import Runtime
+from .worker_archive import write_worker
+
+_FOLDER = Path(".snakemake") / "grid"
+_SHOWN = 10
+
+
+class Run:
+    """One run of the executor: all that is behind it.
+
+    Attributes:
+        internals: Snakemake's workflow.
+        backend: Runs the jobs.
+        controller: Carries them through.
+        planner: Turns Snakemake's jobs into plans.
+    """
+
+    def __init__(
+        self,
+        workflow: Any,
+        parsed: Mapping[str, bool],
+        run_id: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """Put the parts together; nothing is started yet.
+
+        Args:
+            workflow: Snakemake's workflow.
+            parsed: What parsing read.
+            run_id: Unique id of the run.
+            say: Shows a line to the user.
+
+        Raises:
+            GridError: The working directory cannot be written, or a store cannot be opened.
+        """
+        settings: ExecutorSettings = workflow.executor_settings
+        self._settings = settings
+        self._parsed = parsed
+        self._say = say
+        self._keep_incomplete = bool(workflow.execution_settings.keep_incomplete)
+        self._sent = False
+        self._runtimes: dict[str, Blob] = {}
+        self._layout = layout = Layout(Path.cwd())
+        folder = layout.workdir / _FOLDER
+        self._folder = folder
+        self.internals = Internals(workflow)
+        self.backend = _backend(settings, layout.workdir)
+        store = _store(settings, self.backend, layout.workdir)
+        self._database = Database(folder / "grid.sqlite")
+        journal = Journal(self._database, run_id, self.backend.name)
+        catalog = Catalog(self._database)
+        pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
+        self._updates = Updates(folder / "aside", journal)
+        try:
+            write_worker(folder / "worker.pyz")
+            shutil.rmtree(folder / "incoming", ignore_errors=True)
+        except OSError as error:
+            raise GridError(f"{folder}: {error.strerror}") from error
+        self.controller = Controller(
+            Parts(
+                backend=self.backend,
+                store=store,
+                journal=journal,
+                layout=layout,
+                outgoing=Outgoing(
+                    layout,
+                    store,
+                    catalog,
+                    pool,
+                    large_file=settings.large_file,
+                    compression=settings.compression,
+                ),
+                landing=Landing(
+                    self.backend.name,
+                    store,
+                    journal,
+                    catalog,
+                    layout,
+                    folder,
+                    settings.compression,
+                    say,
+                ),
+                pool=pool,
+                worker=folder / "worker.pyz",
+                folder=folder,
+                keep_incomplete=self._keep_incomplete,
+                large_file=settings.large_file,
+                compression=settings.compression,
+                say=say,
+            )
+        )
+        self.planner = Planner(settings, self.internals, layout, self._ship_runtime, say)
+
+    def prepare(self) -> None:
+        """Check the backend, and store what every job needs; the first time only.
+
+        Raises:
+            GridError: It cannot be done: says what to do.
+        """
+        if self._sent:
+            return
+        self._updates.recover()
+        self.controller.call(self.controller.check())
+        found = self._collect_sources()
+        for warning in found.warnings:
+            self._say(warning)
+        if found.left_out:
+            shown = ", ".join(
+                f"{path} ({size / 1e6:.1f} MB)" for path, size in found.left_out[:_SHOWN]
+            )
+            more = len(found.left_out) - _SHOWN
+            self._say(
+                f"left out of what every job gets, for their size: {shown}"
+                f"{f' and {more} more' if more > 0 else ''}. Inputs travel with the jobs that name "
+                "them; name others that jobs read by --grid-include."
+            )
+        self.controller.call(self.controller.send_sources(found))
+        self._sent = True
+
+    def keep_updates(self, job: Any) -> None:
+        """Keep files that a failed job was to update, before Snakemake deletes them."""
+        if not self._keep_incomplete:
+            self._updates.keep(self._updated(job))
+
+    def restore_updates(self, job: Any) -> None:
+        """Put them back."""
+        self._updates.restore(self._updated(job))
+
+    def close(self) -> None:
+        """Close everything."""
+        self.controller.close()
+        self._database.close()
+
+    def _collect_sources(self) -> sources.Sources:
+        settings = self._settings
+        declared, warning = self.internals.declared_sources()
+        origin = sources.Origin(
+            declared=declared,
+            parsed=dict(self._parsed),
+            folders=self.internals.source_folders(),
+            products=self._members(self.internals.products()),
+            inputs=self._members(self.internals.inputs()),
+        )
+        rules = sources.Rules(
+            include=tuple(settings.include),
+            exclude=tuple(settings.exclude),
+            file_limit=settings.source_file_limit,
+            total_limit=settings.source_limit,
+        )
+        found = sources.collect(self._layout, origin, rules)
+        if warning:
+            found.warnings.append(warning)
+        return found
+
+    def _members(self, paths: Iterable[str]) -> set[str]:
+        members = set()
+        for path in paths:
+            try:
+                members.add(self._layout.member(path))
+            except OutsideError:
+                continue
+        return members
+
+    def _updated(self, job: Any) -> list[Path]:
+        """Return the files that a job updates in place."""
+        return [
+            self._layout.local(self._layout.member(str(path)))
+            for member in self.internals.members(job)
+            for path in member.output
+            if is_flagged(path, "update")
+        ]
+
+    def _ship_runtime(self, runtime: Runtime) -> Blob:
+        """Store Snakemake and its needs for a version of Python; once per run."""
+        if runtime.python not in self._runtimes:
+            from .runtimes.wheels import WheelsSpec, build, default_packages
+
+            settings = self._settings
+            plugins = self.internals.storage_plugins()
+            spec = WheelsSpec(
+                python=runtime.python,
+                platform=settings.runtime_platform or "",
+                packages=default_packages(settings.runtime_packages, plugins),
+            )
+            folder = build(spec, self._folder / "runtime", progress=self._say)
+            self._runtimes[runtime.python] = self.controller.call(
+                self.controller.send_runtime(folder)
+            )
+        return self._runtimes[runtime.python]
+
+
+def _backend(settings: ExecutorSettings, workdir: Path) -> Backend:
+    if settings.backend == "local":
+        from .backends.local import LocalBackend
+
+        return LocalBackend(settings, workdir)
+    raise PermanentError(f"--grid-backend: there is no {settings.backend!r}")
+
+
+def _store(settings: ExecutorSettings, backend: Backend, workdir: Path) -> Store:
+    if settings.store is not None:
+        return open_store(settings.store, workdir)
+    from .backends.local import LocalBackend
+
+    if isinstance(backend, LocalBackend):
+        return DirectoryStore(backend.store_folder)
+    raise PermanentError(f"--grid-store: backend {backend.name} needs one")

@@ -1,0 +1,1 @@
+"""Backends: one per workload management system, imported when asked for."""

@@ -1,0 +1,119 @@
+"""What a backend is: a workload management system, behind a few asynchronous calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..jobspec import JobSpec
+from ..states import JobStatus
+from ..worker.description import Blob
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A job, ready to be sent.
+
+    Attributes:
+        spec: The job.
+        description: Text of ``job.json``.
+        blobs: What the worker stages in: a backend may bring them to the worker its own way.
+        worker: The worker program, a zip archive that any Python 3.9 or later runs.
+    """
+
+    spec: JobSpec
+    description: str
+    blobs: tuple[Blob, ...]
+    worker: Path
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The backend has taken the job.
+
+    Attributes:
+        grid_id: Its id there.
+    """
+
+    grid_id: str
+
+
+@dataclass(frozen=True)
+class SubmitError:
+    """The backend has refused the job for good.
+
+    Attributes:
+        message: Why, in its words, and what to do.
+    """
+
+    message: str
+
+
+class Backend(ABC):
+    """A workload management system.
+
+    All calls may raise ``TransientError`` (try again), ``CredentialsError`` (wait for the user)
+    or ``PermanentError``.
+
+    Attributes:
+        name: As in ``--grid-backend``.
+        poll_interval: Seconds between status calls that the system takes lightly.
+    """
+
+    name: str
+    poll_interval: float
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Make sure that jobs can be submitted, before the first is."""
+
+    @abstractmethod
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        """Submit jobs, in as few calls as the system allows.
+
+        A job whose name the system has already is not submitted again: its id is returned.
+
+        Returns:
+            One answer per payload, in their order.
+        """
+
+    @abstractmethod
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        """Return the states of jobs; ids that the system does not know are left out."""
+
+    @abstractmethod
+    async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their unique names; those it does not have are left out."""
+
+    @abstractmethod
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        """Cancel jobs.
+
+        Returns:
+            The ids whose end is not confirmed.
+        """
+
+    @abstractmethod
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        """Put the report and the log of an ended job into a folder, as far as they exist.
+
+        What the job left beside its report, rather than in a store, goes to ``folder/out``.
+        """
+
+    @abstractmethod
+    async def logs(self, grid_id: str) -> str:
+        """Return what the system has of the job's output, also of one that never reported."""
+
+    @abstractmethod
+    async def discard(self, ids: Collection[str]) -> None:
+        """Tell the system that nothing more is wanted of these ended jobs."""
+
+    @abstractmethod
+    def describe(self, payload: Payload) -> str:
+        """Return what would be submitted for a job, as the system's own text."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End all connections. Jobs go on."""

@@ -1,0 +1,7 @@
+"""The embedded backend: a small grid site on this machine."""
+
+from __future__ import annotations
+
+from .backend import LocalBackend
+
+__all__ = ["LocalBackend"]

@@ -1,0 +1,352 @@
+"""The local backend: a client of the site that runs on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import PermanentError, TransientError
+from ...states import JobState, JobStatus
+from ...worker.description import (
+    DELIVERY_FOLDER,
+    ENVIRONMENT_FILE,
+    JOB_FILE,
+    LOG_FILE,
+    REPORT_FILE,
+)
+from ..base import Backend, Payload, SubmitError, Submitted
+from . import config as names
+from .config import Config, machine_cores, machine_memory_mb, socket_address
+from .isolation import can_hide
+
+if TYPE_CHECKING:
+    from ...settings import ExecutorSettings
+
+_START_TIMEOUT = 30.0
+_CANCEL_TIMEOUT = 20.0
+_CALL_TIMEOUT = 30.0
+_STATES = {
+    "queued": JobState.QUEUED,
+    "running": JobState.RUNNING,
+    "done": JobState.DONE,
+    "failed": JobState.FAILED,
+    "cancelled": JobState.CANCELLED,
+}
+
+
+class LocalBackend(Backend):
+    """Submits to a site in a folder of this machine, and starts that site when need be."""
+
+    name = "local"
+    poll_interval = 0.1
+
+    def __init__(self, settings: ExecutorSettings, workdir: Path) -> None:
+        """Choose the folder; nothing is started yet.
+
+        Args:
+            settings: Options of the run.
+            workdir: Working directory of the workflow.
+        """
+        self._settings = settings
+        self._workdir = workdir
+        self.folder = site_folder(settings.local_dir, workdir)
+        self._version = 0
+        self._statuses: dict[str, JobStatus] = {}
+        self._names: dict[str, str] = {}
+        self._starting = asyncio.Lock()
+        self._config: Config | None = None
+
+    @property
+    def store_folder(self) -> Path:
+        """Folder of the store that comes with the site."""
+        return self.folder / "store"
+
+    async def check(self) -> None:
+        """Make the site's folder, and see whether jobs can be isolated."""
+        await asyncio.to_thread(self._prepare_folder)
+        hello = await self._call("hello", start=False)
+        if hello is not None and hello["config"] != self.config.digest and not hello["busy"]:
+            await self._call("stop", start=False)
+
+    @property
+    def config(self) -> Config:
+        """Settings of the site, made of the options and this machine."""
+        if self._config is None:
+            self._config = self._make_config()
+        return self._config
+
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        """Write the sandboxes, and queue the jobs in one call."""
+        answers: list[Submitted | SubmitError] = []
+        jobs = []
+        for payload, problem in zip(
+            payloads, await asyncio.to_thread(self._write_sandboxes, payloads), strict=True
+        ):
+            if problem:
+                answers.append(SubmitError(problem))
+            else:
+                jobs.append(_request(payload))
+                answers.append(Submitted(payload.spec.name))
+        ids = dict(
+            zip((job["name"] for job in jobs), await self._call("submit", jobs=jobs), strict=True)
+        )
+        self._names.update((str(number), name) for name, number in ids.items())
+        return [
+            Submitted(str(ids[answer.grid_id])) if isinstance(answer, Submitted) else answer
+            for answer in answers
+        ]
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        """Ask for what has changed since the last call."""
+        changes = await self._call("states", since=self._version)
+        if self._version == 0:
+            self._statuses.clear()
+        self._version = changes["version"]
+        for number, state, detail in changes["jobs"]:
+            self._statuses[str(number)] = JobStatus(_STATES[state], detail, "local")
+        return {grid_id: self._statuses[grid_id] for grid_id in ids if grid_id in self._statuses}
+
+    async def find(self, wanted: Collection[str]) -> Mapping[str, str]:
+        """Ask the site for ids by name."""
+        found = await self._call("find", names=list(wanted))
+        self._names.update((str(number), name) for name, number in found.items())
+        return {name: str(number) for name, number in found.items()}
+
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        """Cancel in one call, which returns when the processes are gone."""
+        left = await self._call(
+            "cancel",
+            ids=[int(grid_id) for grid_id in ids],
+            timeout=_CANCEL_TIMEOUT,
+            wait=_CANCEL_TIMEOUT + _CALL_TIMEOUT,
+        )
+        return {str(number) for number in left}
+
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        """Copy report, log and sandbox outputs."""
+        sandbox = await self._sandbox(grid_id)
+        await asyncio.to_thread(_copy_results, sandbox, folder)
+
+    async def logs(self, grid_id: str) -> str:
+        """Return the payload's log, and the worker's own if it said anything."""
+        sandbox = await self._sandbox(grid_id)
+        texts = []
+        for name in ("worker.log", LOG_FILE):
+            with contextlib.suppress(OSError):
+                texts.append((sandbox / name).read_text(errors="replace"))
+        return "".join(texts)
+
+    async def discard(self, ids: Collection[str]) -> None:
+        """Remove the sandboxes."""
+        await self._call("discard", ids=[int(grid_id) for grid_id in ids])
+        for grid_id in ids:
+            self._statuses.pop(grid_id, None)
+            name = self._names.pop(grid_id, None)
+            if name is not None:
+                sandbox = self.folder / names.JOBS_FOLDER / name
+                await asyncio.to_thread(shutil.rmtree, sandbox, ignore_errors=True)
+
+    def describe(self, payload: Payload) -> str:
+        """Return the request as JSON text."""
+        return json.dumps(_request(payload), indent=2)
+
+    async def close(self) -> None:
+        """Let the site end when it has nothing to do, and remove its folder then."""
+        with contextlib.suppress(TransientError):
+            stopped = await self._call("stop", start=False)
+            if stopped in (True, None):
+                await asyncio.to_thread(self._remove_folder)
+
+    async def _call(
+        self, call: str, *, start: bool = True, wait: float = _CALL_TIMEOUT, **fields: Any
+    ) -> Any:
+        """Ask the site; None when there is none and none is to be started."""
+        request = json.dumps({"call": call, **fields}).encode() + b"\n"
+        try:
+            return await asyncio.wait_for(self._exchange(request), wait)
+        except (ConnectionError, FileNotFoundError):
+            if not start:
+                return None
+        except TimeoutError as error:
+            raise TransientError("the local site does not answer") from error
+        async with self._starting:
+            await self._start()
+        try:
+            return await asyncio.wait_for(self._exchange(request), wait)
+        except (ConnectionError, FileNotFoundError, TimeoutError) as error:
+            raise TransientError(f"the local site does not answer: {error}") from error
+
+    async def _exchange(self, request: bytes) -> Any:
+        address = socket_address(self.folder)
+        try:
+            reader, writer = await asyncio.open_unix_connection(address, limit=1 << 26)
+        finally:
+            _release(address)
+        try:
+            writer.write(request)
+            await writer.drain()
+            line = await reader.readline()
+            if not line:
+                raise ConnectionResetError("the local site went away")
+            return json.loads(line)
+        finally:
+            writer.close()
+
+    async def _start(self) -> None:
+        """Start the site, unless it is there meanwhile, and wait until it listens."""
+        await asyncio.to_thread(self._launch)
+        self._version = 0
+        hello = json.dumps({"call": "hello"}).encode() + b"\n"
+        for _ in range(int(_START_TIMEOUT / 0.05)):
+            with contextlib.suppress(ConnectionError, FileNotFoundError):
+                await self._exchange(hello)
+                return
+            await asyncio.sleep(0.05)
+        log = self.folder / names.LOG_FILE
+        raise TransientError(f"the local site does not start; see {log}")
+
+    def _launch(self) -> None:
+        self._prepare_folder()
+        (self.folder / names.CONFIG_FILE).write_text(self.config.dumps())
+        with (self.folder / names.LOG_FILE).open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.site", str(self.folder)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            ).returncode = 0  # it outlives this process on purpose
+
+    def _prepare_folder(self) -> None:
+        folder = self.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            status = folder.lstat()
+            (folder / names.JOBS_FOLDER).mkdir(exist_ok=True)
+        except OSError as error:
+            raise PermanentError(
+                f"{folder}: cannot be used for local jobs ({error.strerror}); choose another "
+                "folder by --grid-local-dir."
+            ) from error
+        if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise PermanentError(
+                f"{folder}: others can write to it or own it; choose another folder by "
+                "--grid-local-dir."
+            )
+
+    def _make_config(self) -> Config:
+        settings = self._settings
+        python = str(settings.local_python or sys.executable)
+        hidden = ""
+        kept: tuple[str, ...] = ()
+        if settings.local_isolation != "off":
+            # Path.absolute keeps links: a virtual environment's python is one.
+            prefixes = {Path(python).absolute().parents[1]}
+            if settings.local_python is None:
+                prefixes |= {Path(sys.prefix), Path(sys.base_prefix)}
+            folders = [path for path in sorted(prefixes) if path.is_relative_to(self._workdir)]
+            problem = can_hide(self._workdir, folders)
+            if not problem:
+                hidden, kept = str(self._workdir), tuple(str(path) for path in folders)
+            elif settings.local_isolation == "require":
+                raise PermanentError(
+                    f"--grid-local-isolation require: cannot be had here: {problem}"
+                )
+        # Neither start of a job may depend on how this Python was told to run.
+        environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
+        paths = [str(Path(python).absolute().parent), environment.get("PATH", os.defpath)]
+        environment["PATH"] = os.pathsep.join(paths)
+        environment["SITE_NAME"] = "local"
+        return Config(
+            cores=settings.local_cores or machine_cores(),
+            mem_mb=settings.local_mem_mb or machine_memory_mb(),
+            python=python,
+            warm=not settings.local_cold
+            and settings.local_python is None
+            and settings.runtime == "inherit",
+            hidden=hidden,
+            kept=kept,
+            start_limit=settings.start_limit,
+            environment=environment,
+        )
+
+    def _write_sandboxes(self, payloads: Sequence[Payload]) -> list[str]:
+        worker = self.folder / names.WORKER_FILE
+        problems = []
+        for payload in payloads:
+            try:
+                if not worker.exists():
+                    self._prepare_folder()
+                    part = worker.with_suffix(".part")
+                    shutil.copyfile(payload.worker, part)
+                    part.replace(worker)
+                sandbox = self.folder / names.JOBS_FOLDER / payload.spec.name
+                sandbox.mkdir(mode=0o700, exist_ok=True)
+                (sandbox / JOB_FILE).write_text(payload.description)
+                secrets = sandbox / ENVIRONMENT_FILE
+                secrets.touch(mode=0o600)
+                secrets.write_text(json.dumps(dict(payload.spec.environment)))
+                problems.append("")
+            except OSError as error:
+                problems.append(
+                    f"the job's sandbox in {self.folder} cannot be written: {error.strerror}; "
+                    "choose another folder by --grid-local-dir"
+                )
+        return problems
+
+    async def _sandbox(self, grid_id: str) -> Path:
+        if grid_id not in self._names:
+            raise PermanentError(f"the local site has no job {grid_id}")
+        return self.folder / names.JOBS_FOLDER / self._names[grid_id]
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def site_folder(chosen: Path | None, workdir: Path) -> Path:
+    """Return the folder of the site that serves a working directory.
+
+    Args:
+        chosen: By ``--grid-local-dir``, None for a folder in the system's temporary folder.
+        workdir: Working directory of the workflow.
+    """
+    mark = hashlib.sha256(os.fsencode(workdir)).hexdigest()[:12]
+    if chosen is not None:
+        return chosen.absolute() / f"site-{mark}"
+    return Path(tempfile.gettempdir()) / f"snakemake-grid-{getpass.getuser()}-{mark}"
+
+
+def _request(payload: Payload) -> dict[str, Any]:
+    resources = payload.spec.resources
+    return {
+        "name": payload.spec.name,
+        "cores": resources.processors,
+        "mem_mb": resources.memory_mb or 0,
+        "limit": resources.runtime_s,
+    }
+
+
+def _copy_results(sandbox: Path, folder: Path) -> None:
+    for name in (REPORT_FILE, LOG_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(sandbox / name, folder / name)
+    if (sandbox / DELIVERY_FOLDER).is_dir():
+        (sandbox / DELIVERY_FOLDER).rename(folder / DELIVERY_FOLDER)
+
+
+def _release(address: str) -> None:
+    """Close the folder that a short address goes through."""
+    if address.startswith("/proc/self/fd/"):
+        os.close(int(address.split("/")[4]))

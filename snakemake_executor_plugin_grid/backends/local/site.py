@@ -1,0 +1,349 @@
+"""The local site: a queue, slots, and workers, in a process that outlives the controller.
+
+It listens on a socket in its folder for lines of JSON and keeps its jobs in a SQLite file, so
+that a site that starts in the same folder goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...worker.description import REPORT_FILE, STARTED_FILE
+from ...worker.processes import kill_marked
+from . import config as names
+from .config import Config, socket_address
+from .isolation import hide
+from .jobs import Job, JobTable
+from .watch import is_alive, process_start, wait_for_exit
+
+log = logging.getLogger("snakemake-grid-site")
+
+_IDLE = 60.0
+_KILL_AFTER = 8.0
+_RESTART_WARM = 2
+# This package may be where only the controller's PYTHONPATH finds it.
+_WARM = (
+    f"import sys; sys.path.append(sys.argv[1]); import {__package__}.warm as warm; "
+    "from pathlib import Path; warm.main(Path(sys.argv[2]))"
+)
+_PACKAGES = str(Path(__file__).parents[3])
+
+
+class Site:
+    """Runs jobs until there are none and nobody asks any more."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        """Take up the jobs that the folder holds.
+
+        Args:
+            folder: Of the site.
+            config: Its settings.
+        """
+        self.folder = folder
+        self.config = config
+        self.table = JobTable(folder / names.DATABASE_FILE)
+        self.queue: deque[Job] = deque()
+        self.free_cores = config.cores
+        self.free_mem_mb = config.mem_mb
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heard = time.monotonic()
+        self._stop = asyncio.Event()
+        self._warm: asyncio.subprocess.Process | None = None
+        self._warm_lock = asyncio.Lock()
+        self._warm_starts = 0
+
+    async def serve(self) -> None:
+        """Serve until idle or told to stop."""
+        address = socket_address(self.folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address)  # noqa: PTH108
+        server = await asyncio.start_unix_server(self._connection, address, limit=1 << 26)
+        for job in self.table.active():
+            self._take_up(job)
+        if self.config.warm:
+            self._spawn(self._start_warm())
+        async with server:
+            while not self._stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 1)
+                if self._idle() or not self.folder.exists():
+                    break
+        if self._warm is not None and self._warm.returncode is None:
+            self._warm.kill()
+            await self._warm.wait()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address)  # noqa: PTH108
+
+    def _idle(self) -> bool:
+        return not self.table.busy() and time.monotonic() - self._heard > _IDLE
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                self._heard = time.monotonic()
+                reply = await self._answer(json.loads(line))
+                writer.write(json.dumps(reply).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError) as error:
+            log.warning("request: %s", error)
+        finally:
+            writer.close()
+
+    async def _answer(self, request: dict[str, Any]) -> Any:
+        match request["call"]:
+            case "hello":
+                return {"config": self.config.digest, "busy": self.table.busy()}
+            case "submit":
+                return [self._submit(**job) for job in request["jobs"]]
+            case "states":
+                return self.table.changes(request["since"])
+            case "find":
+                return self.table.find(request["names"])
+            case "cancel":
+                return await self._cancel(request["ids"], request["timeout"])
+            case "discard":
+                self.table.remove(request["ids"])
+                return True
+            case "stop":
+                if not self.table.busy():
+                    self._stop.set()
+                return not self.table.busy()
+            case call:
+                return {"error": f"no such call: {call}"}
+
+    def _submit(self, name: str, cores: int, mem_mb: int, limit: float | None) -> int:
+        known = self.table.find([name]).get(name)
+        if known is not None:
+            return known
+        # A job that asks for more than the machine has runs alone.
+        job = self.table.add(
+            name, min(cores, self.config.cores), min(mem_mb, self.config.mem_mb), limit
+        )
+        self.queue.append(job)
+        self._dispatch()
+        return job.number
+
+    def _take_up(self, job: Job) -> None:
+        if job.state == "queued":
+            self.queue.append(job)
+            asyncio.get_running_loop().call_soon(self._dispatch)
+            return
+        self._occupy(job)
+        self._spawn(self._watch(job))
+
+    def _dispatch(self) -> None:
+        """Start jobs in the order of submission while there is room."""
+        while self.queue:
+            job = self.queue[0]
+            if job.cores > self.free_cores or job.mem_mb > self.free_mem_mb:
+                return
+            self.queue.popleft()
+            self._occupy(job)
+            self.table.update(job, "running")
+            self._spawn(self._run(job))
+
+    def _occupy(self, job: Job) -> None:
+        self.free_cores -= job.cores
+        self.free_mem_mb -= job.mem_mb
+
+    async def _run(self, job: Job) -> None:
+        folder = self._sandbox(job)
+        try:
+            pid = await self._start(folder)
+        except Exception as error:
+            log.exception("job %s", job.name)
+            self._finish(job, "failed", f"the worker could not be started: {error}")
+            return
+        job.pid, job.pid_start = pid, process_start(pid)
+        self.table.update(job, "running")
+        await self._watch(job)
+
+    async def _watch(self, job: Job) -> None:
+        """Wait for the end of a worker, and see that it comes."""
+        folder = self._sandbox(job)
+        detail = "the worker died without a report (kill -9, or out of memory)"
+        if job.pid and is_alive(job.pid, job.pid_start):
+            if (
+                not await wait_for_exit(job.pid, self._start_deadline(job))
+                and not (folder / STARTED_FILE).exists()
+            ):
+                detail = f"the worker did not start within {self.config.start_limit:g} s"
+                self._kill(job)
+            elif not await wait_for_exit(job.pid, self._end_deadline(job)):
+                detail = "the worker did not end in time and was killed"
+                self._kill(job)
+            await wait_for_exit(job.pid, None)
+        if (folder / REPORT_FILE).exists():
+            self._finish(job, "cancelled" if job.cancelled else "done", "")
+            return
+        kill_marked(job.name)
+        if job.cancelled:
+            self._finish(job, "cancelled", "")
+        else:
+            self._finish(job, "failed", detail)
+
+    def _start_deadline(self, job: Job) -> float:
+        return job.started + self.config.start_limit
+
+    def _end_deadline(self, job: Job) -> float | None:
+        if job.limit is None:
+            return None
+        # The worker keeps the limit of the payload; this one is for a worker that hangs.
+        return job.started + 2 * job.limit + 600 + self.config.start_limit
+
+    def _finish(self, job: Job, state: str, detail: str) -> None:
+        self.free_cores += job.cores
+        self.free_mem_mb += job.mem_mb
+        self.table.update(job, state, detail)
+        self._dispatch()
+
+    def _kill(self, job: Job) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGKILL)
+        kill_marked(job.name)
+
+    async def _cancel(self, ids: Iterable[int], seconds: float) -> list[int]:
+        """Cancel jobs; return those that have not ended in time."""
+        jobs = [job for number in ids if (job := self.table.get(number)) is not None]
+        began = time.monotonic()
+        for job in jobs:
+            if job.state == "queued":
+                self.queue.remove(job)
+                self.table.update(job, "cancelled")
+            elif job.active:
+                job.cancelled = True
+                if job.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(job.pid, signal.SIGTERM)
+        killed = False
+        while any(job.active for job in jobs) and time.monotonic() - began < seconds:
+            await asyncio.sleep(0.05)
+            if not killed and time.monotonic() - began > _KILL_AFTER:
+                killed = True
+                for job in jobs:
+                    if job.active and job.pid:
+                        self._kill(job)
+        return [job.number for job in jobs if job.active]
+
+    async def _start(self, folder: Path) -> int:
+        if self.config.warm and self._warm_starts <= _RESTART_WARM:
+            pid = await self._fork_warm(folder)
+            if pid is not None:
+                return pid
+        return await self._start_cold(folder)
+
+    async def _start_cold(self, folder: Path) -> int:
+        hidden, kept = self.config.hidden, [Path(path) for path in self.config.kept]
+
+        def isolate() -> None:
+            if hidden:
+                hide(Path(hidden), kept)
+
+        with (folder / "worker.log").open("ab") as stream:
+            process = await asyncio.create_subprocess_exec(
+                self.config.python,
+                str(self.folder / names.WORKER_FILE),
+                str(folder),
+                cwd=folder,
+                env=self.config.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=isolate,
+            )
+        self._spawn(_reap(process))
+        return process.pid
+
+    async def _fork_warm(self, folder: Path) -> int | None:
+        """Let the warm process fork a worker; None when it cannot."""
+        async with self._warm_lock:
+            process = self._warm
+            if process is None or process.returncode is not None:
+                await self._launch_warm()
+                process = self._warm
+            if process is None or process.stdin is None or process.stdout is None:
+                return None
+            try:
+                process.stdin.write(json.dumps({"folder": str(folder)}).encode() + b"\n")
+                await process.stdin.drain()
+                return int(json.loads(await process.stdout.readline())["pid"])
+            except (ConnectionError, ValueError) as error:
+                log.warning("the warm process failed: %r", error)
+                return None
+
+    async def _start_warm(self) -> None:
+        async with self._warm_lock:
+            if self._warm is None:
+                await self._launch_warm()
+
+    async def _launch_warm(self) -> None:
+        self._warm_starts += 1
+        if self._warm_starts > _RESTART_WARM:
+            log.warning("the warm process does not stay alive: starting workers afresh")
+            self._warm = None
+            return
+        with (self.folder / names.LOG_FILE).open("ab") as stream:
+            self._warm = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                _WARM,
+                _PACKAGES,
+                str(self.folder),
+                cwd=self.folder,
+                env=self.config.environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stream,
+                start_new_session=True,
+            )
+
+    def _sandbox(self, job: Job) -> Path:
+        return self.folder / names.JOBS_FOLDER / job.name
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    await process.wait()
+
+
+def main(folder: Path) -> None:
+    """Run a site in a folder, unless one runs there already."""
+    logging.basicConfig(
+        filename=folder / names.LOG_FILE,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    with (folder / names.LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        config = Config.loads((folder / names.CONFIG_FILE).read_text())
+        log.info("started with %d cores and %d MB", config.cores, config.mem_mb)
+        asyncio.run(_serve(folder, config))
+        log.info("stopped")
+
+
+async def _serve(folder: Path, config: Config) -> None:
+    await Site(folder, config).serve()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

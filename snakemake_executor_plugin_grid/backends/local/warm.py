@@ -1,0 +1,106 @@
+"""A process that has imported Snakemake, and forks a worker for each job it is told of.
+
+It reads lines of JSON, ``{"folder": …}``, and answers each with ``{"pid": …}``. It has one thread
+and does nothing else, so that a fork of it is as good as a fresh start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from ...worker.run import run_job
+from .config import CONFIG_FILE, Config
+from .isolation import hide
+
+
+def main(site: Path) -> None:
+    """Serve requests from standard input until it ends."""
+    config = Config.loads((site / CONFIG_FILE).read_text())
+    _import_snakemake()
+    gc.collect()
+    gc.freeze()
+    # The kernel reaps the workers: the site watches them by itself.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        folder = Path(json.loads(line)["folder"])
+        pid = os.fork()
+        if pid == 0:
+            _work(folder, config)
+        replies.write(json.dumps({"pid": pid}) + "\n")
+
+
+def _import_snakemake() -> None:
+    import snakemake.api
+    import snakemake.cli
+    import snakemake.executors.local
+    import snakemake.persistence
+    import snakemake.scheduling.job_scheduler
+    import snakemake.script
+    import snakemake.workflow  # noqa: F401
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+    from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+    # They import all plugins that are installed.
+    ExecutorPluginRegistry()
+    StoragePluginRegistry()
+
+
+def _work(folder: Path, config: Config) -> None:
+    """Be the worker of a job; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        # Also drops the pipe to the site, which has to see it closed when this process ends.
+        os.closerange(3, 256)
+        os.chdir(folder)
+        if config.hidden:
+            hide(Path(config.hidden), [Path(path) for path in config.kept])
+        code = run_job(folder, _snakemake)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _snakemake(argv: list[str]) -> int:
+    """Run Snakemake in this process, as ``python -m snakemake`` would in a fresh one."""
+    from snakemake.cli import main as snakemake_main
+
+    gc.enable()
+    tempfile.tempdir = None
+    time.tzset()
+    sys.path[0] = os.getcwd()  # noqa: PTH109
+    sys.argv = [sys.modules["snakemake"].__path__[0] + "/__main__.py", *argv]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        snakemake_main(argv)
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(code + "\n")
+        return code if isinstance(code, int) else int(code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        atexit._run_exitfuncs()
+    return 0

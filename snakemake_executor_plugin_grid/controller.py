@@ -1,0 +1,360 @@
+"""Carries jobs through: stage in, submit, follow, stage out. It knows nothing of Snakemake.
+
+It has an event loop in a thread of its own. Jobs are handed over from any thread; what becomes of
+them is collected by ``poll``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .backends.base import Backend, Payload, Submitted
+from .errors import GridError, TransientError
+from .flight import Flight, Outcome, Plan
+from .journal import Journal, Phase
+from .landing import Landing
+from .staging.outgoing import Outgoing
+from .staging.paths import Layout, depth
+from .staging.sources import Sources
+from .stores import Store
+from .worker.description import Blob, Job
+
+T = TypeVar("T")
+
+_CALL_TIMEOUT = 120.0
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a controller is put together from.
+
+    Attributes:
+        backend: Runs the jobs.
+        store: Through which files travel.
+        journal: Notes every effect.
+        layout: Of the submit host.
+        outgoing: Stages in.
+        landing: Stages out.
+        pool: Threads for what blocks.
+        worker: The worker program.
+        folder: Of this package below the working directory.
+        keep_incomplete: Whether outputs of failed jobs come back.
+        large_file: Bytes from which on a file travels alone.
+        compression: Of tarballs.
+        say: Shows a line to the user.
+    """
+
+    backend: Backend
+    store: Store
+    journal: Journal
+    layout: Layout
+    outgoing: Outgoing
+    landing: Landing
+    pool: ThreadPoolExecutor
+    worker: Path
+    folder: Path
+    keep_incomplete: bool
+    large_file: int
+    compression: str
+    say: Callable[[str], None]
+
+
+class Controller:
+    """Follows all jobs of a run."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Start the event loop."""
+        self._parts = parts
+        self._flights: dict[str, Flight] = {}
+        self._outcomes: list[Outcome] = []
+        self._outage_since: float | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._staging = asyncio.Lock()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine in the controller's loop, from another thread, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
+
+    async def check(self) -> None:
+        """Make sure that jobs can be submitted; cancel what an earlier run has left behind.
+
+        Raises:
+            GridError: They cannot: says why and what to do.
+        """
+        await self._parts.backend.check()
+        await self._cancel_left()
+        await self._in_pool(self._parts.store.check)
+
+    async def send_sources(self, sources: Sources) -> None:
+        """Store what every job needs."""
+        async with self._staging:
+            await asyncio.to_thread(self._parts.outgoing.send_sources, sources)
+
+    async def send_runtime(self, folder: Path) -> Blob:
+        """Store a folder of packages that workers put into their PYTHONPATH."""
+        return await self._in_pool(self._parts.outgoing.send_folder, folder)
+
+    def submit(self, plans: Sequence[Plan]) -> None:
+        """Take over jobs; returns at once."""
+        for plan in plans:
+            self._flights[plan.spec.name] = Flight(plan)
+        self.loop.call_soon_threadsafe(self._spawn, self._launch(list(plans)))
+
+    @property
+    def active(self) -> bool:
+        """Whether any job has not come to its end."""
+        return bool(self._flights)
+
+    async def poll(self) -> list[Outcome]:
+        """Ask for the states of all jobs; return what has come to its end since the last call."""
+        followed = {
+            flight.grid_id: flight
+            for flight in list(self._flights.values())
+            if flight.grid_id is not None and not flight.ended
+        }
+        if followed:
+            try:
+                statuses = await asyncio.wait_for(
+                    self._parts.backend.states(list(followed)), _CALL_TIMEOUT
+                )
+            except (Exception, SystemExit) as error:
+                self._note_outage(error)  # which changes no job
+            else:
+                self._note_answer()
+                for grid_id, status in statuses.items():
+                    flight = followed[grid_id]
+                    flight.status = status
+                    if status.state.ended and not flight.ended:
+                        flight.ended = True
+                        self._spawn(self._take(flight))
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def cancel(self, timeout: float) -> list[str]:
+        """Cancel all jobs.
+
+        Args:
+            timeout: Seconds to wait for the backend.
+
+        Returns:
+            Of each job whose end is not confirmed, its id and title.
+        """
+        flights = list(self._flights.values())
+        try:
+            left = self.call(self._cancel(flights), timeout)
+        except (Exception, SystemExit) as error:
+            self._parts.say(f"Cancelling failed: {_words(error)}")
+            left = {flight.grid_id for flight in flights if flight.grid_id}
+        for flight in flights:
+            self._flights.pop(flight.name, None)
+            if flight.grid_id not in left:
+                with contextlib.suppress(GridError):
+                    self._parts.journal.ended(flight.name, Phase.CANCELLED)
+        return [
+            f"{flight.grid_id} ({flight.spec.title})"
+            for flight in flights
+            if flight.grid_id in left
+        ]
+
+    def close(self) -> None:
+        """End the connections and the loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self.call(self._drain())
+        with contextlib.suppress(Exception):
+            self.call(self._parts.backend.close(), _CALL_TIMEOUT)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+        self._parts.pool.shutdown(cancel_futures=True)
+
+    async def _launch(self, plans: list[Plan]) -> None:
+        """Stage in and submit; every job that fails on the way gets an outcome."""
+        try:
+            payloads = await self._prepare(plans)
+            if payloads:
+                await self._hand_over(payloads)
+        except (Exception, SystemExit) as error:
+            for plan in plans:
+                flight = self._flights.get(plan.spec.name)
+                if flight is not None and flight.grid_id is None:
+                    self._fail(flight, f"it could not be submitted: {_words(error)}")
+
+    async def _prepare(self, plans: list[Plan]) -> list[Payload]:
+        async with self._staging:
+            # Not in the pool, which it waits for.
+            prepared = await asyncio.to_thread(
+                self._parts.outgoing.prepare, [plan.spec for plan in plans]
+            )
+        payloads = []
+        for plan in plans:
+            flight = self._flights.get(plan.spec.name)
+            if flight is None:
+                continue  # cancelled meanwhile
+            blobs = prepared[plan.spec.name]
+            if isinstance(blobs, GridError):
+                self._fail(flight, str(blobs))
+            else:
+                payloads.append(self._payload(plan, blobs))
+        return payloads
+
+    def _payload(self, plan: Plan, blobs: tuple[Blob, ...]) -> Payload:
+        spec, parts = plan.spec, self._parts
+        if plan.runtime_blob is not None:
+            blobs = (plan.runtime_blob, *blobs)
+        returned = [output.name for output in spec.outputs]
+        climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.outgoing.depth)
+        job = Job(
+            name=spec.name,
+            command=spec.command,
+            nesting=parts.layout.nesting(climbs),
+            blobs=blobs,
+            outputs=spec.outputs,
+            runtime=plan.runtime,
+            time_limit=spec.resources.runtime_s,
+            keep_incomplete=parts.keep_incomplete,
+            fetch_undeclared=plan.fetch_undeclared,
+            large_file=parts.large_file,
+            compression=parts.compression,
+            deliver=parts.store.url,
+        )
+        return Payload(spec, job.dumps(), blobs, parts.worker)
+
+    async def _hand_over(self, payloads: list[Payload]) -> None:
+        parts = self._parts
+        parts.journal.submitting([payload.spec for payload in payloads])
+        answers = await _patiently(lambda: parts.backend.submit(payloads))
+        answered = list(zip(payloads, answers, strict=True))
+        parts.journal.submitted(
+            {
+                payload.spec.name: answer.grid_id
+                for payload, answer in answered
+                if isinstance(answer, Submitted)
+            }
+        )
+        orphans = []
+        for payload, answer in answered:
+            flight = self._flights.get(payload.spec.name)
+            if isinstance(answer, Submitted):
+                if flight is None:
+                    orphans.append(answer.grid_id)
+                else:
+                    flight.grid_id = answer.grid_id
+            elif flight is not None:
+                self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
+        if orphans:  # cancelled while they were being submitted
+            await parts.backend.cancel(orphans)
+
+    async def _take(self, flight: Flight) -> None:
+        """Bring back what an ended job has made, and decide what became of it."""
+        parts = self._parts
+        grid_id = flight.grid_id or ""
+        folder = parts.folder / "incoming" / flight.name
+        try:
+            await self._in_pool(_make_anew, folder)
+            await _patiently(lambda: parts.backend.retrieve(grid_id, folder))
+            outcome = await self._in_pool(parts.landing.land, flight, folder)
+        except (Exception, SystemExit) as error:
+            self._fail(flight, f"its results could not be taken in: {_words(error)}")
+        else:
+            self._end(flight, outcome)
+        await self._in_pool(_remove, folder)
+        with contextlib.suppress(Exception):
+            await parts.backend.discard([grid_id])
+
+    def _fail(self, flight: Flight, reason: str) -> None:
+        try:
+            outcome = self._parts.landing.failure(flight, reason)
+        except GridError as error:  # the journal cannot be written: a full disk, most likely
+            outcome = Outcome(flight.name, success=False, message=f"{reason}; {error}\n")
+        self._end(flight, outcome)
+
+    def _end(self, flight: Flight, outcome: Outcome) -> None:
+        if self._flights.pop(flight.name, None) is not None:
+            self._outcomes.append(outcome)
+
+    async def _cancel(self, flights: list[Flight]) -> set[str | None]:
+        ids = [flight.grid_id for flight in flights if flight.grid_id and not flight.ended]
+        return set(await self._parts.backend.cancel(ids)) if ids else set()
+
+    async def _cancel_left(self) -> None:
+        """Cancel jobs that an earlier run has left: nobody waits for them any more."""
+        parts = self._parts
+        left = parts.journal.left()
+        if not left:
+            return
+        found = await parts.backend.find([job.name for job in left])
+        if found:
+            parts.say(f"Cancelling {len(found)} job(s) that an earlier run left behind.")
+            await parts.backend.cancel(list(found.values()))
+            await parts.backend.discard(list(found.values()))
+        for job in left:
+            parts.journal.ended(job.name, Phase.CANCELLED, "left behind by an earlier run")
+
+    def _note_outage(self, error: BaseException) -> None:
+        if self._outage_since is None:
+            self._outage_since = time.monotonic()
+            self._parts.say(
+                f"{self._parts.backend.name} does not answer ({_words(error)}); no job is touched, "
+                "asking again."
+            )
+
+    def _note_answer(self) -> None:
+        if self._outage_since is not None:
+            seconds = time.monotonic() - self._outage_since
+            self._outage_since = None
+            self._parts.say(f"{self._parts.backend.name} answers again after {seconds:.0f} s.")
+
+    async def _in_pool(self, work: Callable[..., T], *args: Any) -> T:
+        """Run something slow outside the loop."""
+        return await self.loop.run_in_executor(self._parts.pool, work, *args)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self) -> None:
+        """Wait for what is under way, such as taking in the last outputs."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _patiently(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Try a few times, with growing pauses, as long as the error may pass by itself."""
+    for tried in range(1, _TRIES):
+        try:
+            return await asyncio.wait_for(call(), _CALL_TIMEOUT)
+        except (TransientError, TimeoutError, ConnectionError):
+            await asyncio.sleep(2**tried)
+    return await asyncio.wait_for(call(), _CALL_TIMEOUT)
+
+
+def _make_anew(folder: Path) -> None:
+    _remove(folder)
+    folder.mkdir(parents=True)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of the submit host is full ({error.filename or 'no space left'})"
+    return str(error) or type(error).__name__

@@ -1,0 +1,103 @@
+"""The SQLite file under ``.snakemake/grid``: the journal and the catalog live in it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import GridError
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    name TEXT PRIMARY KEY,
+    run TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    wildcards TEXT NOT NULL,
+    jobid TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    grid_id TEXT,
+    phase TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT '',
+    changed REAL NOT NULL,
+    report TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
+CREATE TABLE IF NOT EXISTS aside (
+    path TEXT PRIMARY KEY,
+    copy TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bundles (
+    fingerprint TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One connection, shared by the threads of the process.
+
+    In write-ahead mode a commit costs no disk synchronisation, and the file is intact after
+    kill -9; a power cut may lose the last commits (SQLite documentation, ``synchronous=NORMAL``).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, and make it if need be.
+
+        Raises:
+            GridError: It cannot be opened or comes from a newer version.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > _SCHEMA_VERSION:
+                raise GridError(
+                    f"{path}: written by a newer version of the grid executor; update it, or "
+                    "remove the file when no grid job of this workflow is running."
+                )
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            self._connection.commit()
+        except (sqlite3.Error, OSError) as error:
+            raise GridError(f"{path}: cannot be opened: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, self._connection:
+                yield self._connection
+        except sqlite3.Error as error:
+            raise GridError(f"{self.path}: {error}") from error
+
+    def change(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Run a statement for each row, in one transaction."""
+        with self._transaction() as connection:
+            connection.executemany(statement, rows)
+
+    def query(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Return all rows of a query, as tuples."""
+        with self._transaction() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,228 @@
+"""All that this package uses of Snakemake beyond its interface packages.
+
+Seen in Snakemake 9.27.1. ``tests/unit/test_internals.py`` breaks when one of these changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.utils import (
+    encode_target_jobs_cli_args,
+    format_cli_arg,
+)
+
+from .errors import GridError
+
+
+class Internals:
+    """Snakemake's workflow and DAG, as far as they are needed."""
+
+    def __init__(self, workflow: Any) -> None:
+        """Look at a workflow.
+
+        Args:
+            workflow: ``snakemake.workflow.Workflow``.
+        """
+        self._workflow = workflow
+        self._dag = workflow.dag
+        self._uses: Counter[str] = Counter()
+        self._counted = -1
+
+    @property
+    def replaces_config(self) -> bool:
+        """Whether --replace-workflow-config is set; Snakemake does not hand it on."""
+        return bool(getattr(self._workflow.config_settings, "replace_workflow_config", False))
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether any rule is a checkpoint."""
+        return any(rule.is_checkpoint for rule in self._workflow.rules)
+
+    def members(self, job: Any) -> list[Any]:
+        """Return the single jobs of a group, or the job itself."""
+        return list(job.jobs) if job.is_group() else [job]
+
+    def declared_sources(self) -> tuple[frozenset[str], str]:
+        """Return the files that Snakemake lists, and a warning if it could not ask git."""
+        try:
+            return frozenset(self._dag.get_sources()), ""
+        except (WorkflowError, OSError, subprocess.SubprocessError) as error:
+            return frozenset(self._included()), f"not all sources could be listed: {error}"
+
+    def source_folders(self) -> tuple[Path, ...]:
+        """Return the local folders of the included Snakefiles."""
+        folders = (Path(path).absolute().parent for path in self._included())
+        return tuple(dict.fromkeys(folders))
+
+    def _included(self) -> Iterator[str]:
+        for source in self._workflow.included:
+            path = source.get_path_or_uri(secret_free=True)
+            if os.path.exists(path):  # noqa: PTH110 - may be a URL
+                yield str(path)
+
+    def products(self) -> Iterator[str]:
+        """Yield outputs, logs and benchmarks of all jobs."""
+        for job in self._dag.jobs:
+            benchmark = [job.benchmark] if job.benchmark else []
+            for path in chain(job.output, job.log, benchmark):
+                if not path.is_storage:
+                    yield str(path)
+
+    def inputs(self) -> Iterator[str]:
+        """Yield inputs of all jobs."""
+        for job in self._dag.jobs:
+            for path in job.input:
+                if not path.is_storage:
+                    yield str(path)
+
+    def uses(self, path: str) -> int:
+        """Return how many jobs have the path as an input."""
+        jobs = len(self._dag.jobs)
+        if jobs != self._counted:  # the first call, or a checkpoint has changed the DAG
+            self._uses = Counter(chain.from_iterable(set(job.input) for job in self._dag.jobs))
+            self._counted = jobs
+        return self._uses[path]
+
+    def checkpoint_outputs(self) -> Iterator[str]:
+        """Yield outputs of checkpoints that need not run again.
+
+        Without them the worker would run the checkpoint, as it evaluates input functions too.
+        """
+        for job in self._dag.jobs:
+            if job.is_checkpoint and (self._dag.finished(job) or not self._dag.needrun(job)):
+                yield from (str(path) for path in job.output if not path.is_storage)
+
+    def storage_plugins(self) -> list[str]:
+        """Return the packages of the storage plugins that the workflow uses."""
+        from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+        providers = [self._workflow.storage_settings.default_storage_provider]
+        providers += list(self._workflow.storage_provider_settings or {})
+        registry = StoragePluginRegistry()
+        used = {name for name in providers if name and registry.is_installed(name)}
+        return sorted(registry.get_plugin_package_name(name) for name in used)
+
+    def unneeded_temp_files(self, job: Any) -> set[str]:
+        """Return temporary outputs that no other job needs; the worker may delete them."""
+        return {str(path) for path in self._dag.get_unneeded_temp_files(job)}
+
+    def check_targets(self, job: Any) -> None:
+        """Make sure that the worker will understand which job is meant.
+
+        Raises:
+            GridError: A wildcard's value does not survive Snakemake's command line.
+        """
+        from snakemake.target_jobs import parse_target_jobs_cli_args
+
+        targets = job.get_target_spec()
+        encoded = encode_target_jobs_cli_args(targets)
+        for target, text in zip(targets, encoded, strict=True):
+            try:
+                (parsed,) = parse_target_jobs_cli_args([text])
+            except ValueError:
+                parsed = None
+            wanted = {key: str(value) for key, value in target.wildcards_dict.items()}
+            if parsed is None or dict(parsed.wildcards_dict) != wanted:
+                values = ", ".join(f"{key}={value!r}" for key, value in wanted.items())
+                raise GridError(
+                    f"the wildcards {values} of rule {target.rulename} cannot be handed to a "
+                    "worker: Snakemake's command line knows no comma in a value, and no quote at "
+                    "its ends; rename the files"
+                )
+
+    def requote(self, args: str, job: Any) -> str:
+        """Quote targets and temporary files so that a shell gives back what was meant.
+
+        Snakemake quotes by Python's repr, which differs from a shell's rules for backslashes,
+        newlines, ``$`` and mixed quotes.
+        """
+        targets = encode_target_jobs_cli_args(job.get_target_spec())
+        unneeded = list(self._dag.get_unneeded_temp_files(job))
+        for flag, values in (("--target-jobs", targets), ("--unneeded-temp-files", unneeded)):
+            if values:
+                old = format_cli_arg(flag, values)
+                new = " ".join([flag, *(shlex.quote(value) for value in values)])
+                if old not in args:
+                    raise GridError(f"this version of Snakemake quotes {flag} in an unknown way")
+                args = args.replace(old, new, 1)
+        return args
+
+    def without_cache(self, command: str) -> str:
+        """Hide --cache from the worker: the cache is on the submit host."""
+        piece = format_cli_arg("--cache", self._workflow.workflow_settings.cache)
+        return command.replace(piece, "", 1) if piece else command
+
+    def uses_cache(self, job: Any) -> bool:
+        """Return whether the job's outputs go through Snakemake's between-workflow cache."""
+        if job.is_group() or self._workflow.workflow_settings.cache is None:
+            return False
+        return bool(_cache(self._workflow, job))
+
+    def fetch_from_cache(self, job: Any) -> bool:
+        """Link the job's outputs from the cache; return whether they were there.
+
+        Has to run outside of an event loop.
+        """
+        from snakemake.exceptions import CacheMissException
+
+        async def fetch() -> None:
+            # It links, and does not replace.
+            for path in job.output:
+                await path.remove(remove_non_empty_dir=False)
+                path.prepare()
+            await _cache(self._workflow, job).fetch(job)
+
+        async def exists() -> bool:
+            try:
+                return bool(await _cache(self._workflow, job).exists(job))
+            except CacheMissException:
+                return False
+
+        if not self._workflow.async_run(exists()):
+            return False
+        self._workflow.async_run(fetch())
+        return True
+
+    async def store_in_cache(self, job: Any) -> None:
+        """Move the job's outputs to the cache and link them."""
+
+        async def store() -> None:
+            await _cache(self._workflow, job).store(job)
+
+        # Snakemake runs coroutines in threads that have no event loop.
+        await asyncio.to_thread(self._workflow.async_run, store())
+
+
+def is_flagged(path: Any, *names: str) -> bool:
+    """Return whether a file of a job carries any of these flags, such as ``temp``."""
+    return any(name in path.flags for name in names)
+
+
+def is_local_file(path: Any) -> bool:
+    """Return whether a file is one that the executor has to bring or fetch.
+
+    Files of storage plugins are fetched and stored by the worker's Snakemake; pipes, services and
+    node-local files never leave the worker.
+    """
+    return not path.is_storage and not is_flagged(path, "pipe", "service", "nodelocal")
+
+
+def names(paths: Iterable[Any]) -> list[str]:
+    """Return the paths of files that the executor has to bring or fetch."""
+    return [str(path) for path in paths if is_local_file(path)]
+
+
+def _cache(workflow: Any, job: Any) -> Any:
+    """Return the rule's cache with ``fetch``, ``exists`` and ``store``, or None."""
+    cache = job.rule.cache
+    return cache if cache and cache.output else None

@@ -1,0 +1,168 @@
+"""The end of a job's way: its report decides, its outputs are checked and moved into place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from . import messages
+from .flight import Flight, Outcome
+from .jobspec import JobSpec
+from .journal import Journal, Phase
+from .staging.catalog import Catalog
+from .staging.incoming import Taken, take_in
+from .staging.paths import Layout
+from .stores import Store
+from .worker import report as reports
+from .worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from .worker.report import Report
+
+
+class Landing:
+    """Takes in what jobs bring back. Its methods block: they run in the staging threads."""
+
+    def __init__(
+        self,
+        backend: str,
+        store: Store,
+        journal: Journal,
+        catalog: Catalog,
+        layout: Layout,
+        folder: Path,
+        compression: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """Know where things are.
+
+        Args:
+            backend: Name of the backend, for messages.
+            store: Where the outputs are.
+            journal: Where the end is noted.
+            catalog: Learns the digests of large outputs.
+            layout: Of the submit host.
+            folder: Of this package below the working directory.
+            compression: Of tarballs.
+            say: Shows a line to the user.
+        """
+        self._backend = backend
+        self._store = store
+        self._journal = journal
+        self._catalog = catalog
+        self._layout = layout
+        self._folder = folder
+        self._compression = compression
+        self._say = say
+
+    def land(self, flight: Flight, folder: Path) -> Outcome:
+        """Read the report and take in what it lists.
+
+        Args:
+            flight: The job.
+            folder: Holds what the backend brought: report, log, perhaps tarballs.
+
+        Raises:
+            GridError: Outputs are damaged; nothing was moved.
+            OSError: Disk full and the like.
+        """
+        log = self._keep_log(flight.spec, folder)
+        try:
+            report = reports.load(folder / REPORT_FILE)
+        except FileNotFoundError:
+            return self.failure(flight, messages.without_report(flight.status), log)
+        except ValueError as error:
+            return self.failure(flight, f"its report is damaged: {error}", log)
+        if report.name != flight.name:
+            return self.failure(flight, f"its report is that of job {report.name}", log)
+        taken = take_in(
+            flight.spec,
+            report,
+            self._layout,
+            lambda digest: self._fetch(folder, digest),
+            folder,
+            self._compression,
+            undeclared=flight.plan.fetch_undeclared,
+        )
+        self._catalog.note(taken.digests)
+        # Large files may serve a later job from there.
+        raw = {item.blob for item in report.returned if item.raw}
+        self._store.remove(digest for digest in report.blobs if digest not in raw)
+        self._tell(flight, report, taken)
+        return self._judge(flight, report, log)
+
+    def failure(
+        self,
+        flight: Flight,
+        reason: str,
+        log: Path | None = None,
+        rule_logs: Sequence[str] = (),
+        report: Report | None = None,
+    ) -> Outcome:
+        """Note that a job has failed, and say so in words."""
+        self._note(flight.name, Phase.FAILED, reason, report)
+        text = messages.failure(flight.spec, flight.grid_id, self._backend, reason, log, rule_logs)
+        logs = (str(log),) if log is not None else ()
+        return Outcome(flight.name, success=False, message=text, logs=logs, grid_id=flight.grid_id)
+
+    def _judge(self, flight: Flight, report: Report, log: Path | None) -> Outcome:
+        spec = flight.spec
+        if report.reason != reports.SUCCESS:
+            logs = [
+                item.member.name.partition("/")[2] for item in report.returned if item.kind == "log"
+            ]
+            reason = messages.reason_of(report, self._layout.workdir, log)
+            return self.failure(flight, reason, log, logs, report)
+        absent = [
+            output.name.partition("/")[2]
+            for output in spec.outputs
+            if output.required and not os.path.lexists(self._layout.local(output.name))
+        ]
+        if absent:
+            reason = f"it reported success, but did not bring {messages.names(absent)}"
+            return self.failure(flight, reason, log, report=report)
+        for name in spec.placeholders:
+            path = self._layout.local(name)
+            if not path.exists():
+                # Snakemake waits for it, to delete it.
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        self._note(spec.name, Phase.SUCCEEDED, report.reason, report)
+        return Outcome(spec.name, success=True, grid_id=flight.grid_id)
+
+    def _note(self, name: str, phase: Phase, detail: str, report: Report | None) -> None:
+        text = None
+        if report is not None:
+            text = json.dumps({**asdict(report), "returned": len(report.returned)})
+        self._journal.ended(name, phase, detail, text)
+
+    def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
+        source = folder / LOG_FILE
+        if not source.exists():
+            return None
+        target = self._folder / "logs" / f"{spec.name}.log"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return source.replace(target)
+
+    def _fetch(self, folder: Path, digest: str) -> Path:
+        """Return a blob that lies beside the report, or is in the store."""
+        beside = folder / DELIVERY_FOLDER / digest
+        return beside if beside.exists() else self._store.fetch(digest)
+
+    def _tell(self, flight: Flight, report: Report, taken: Taken) -> None:
+        title = flight.spec.title
+        if report.undeclared and report.reason == reports.SUCCESS:
+            shown = messages.names([name.partition("/")[2] for name in report.undeclared])
+            fetched = flight.plan.fetch_undeclared
+            fate = "came back as well" if fetched else "stayed on the worker"
+            self._say(
+                f"{title}: {report.undeclared_count} new file(s) that no rule names {fate}: {shown}"
+            )
+        if report.left_out:
+            self._say(f"{title}: left out: {messages.names(report.left_out)}")
+        if taken.extra:
+            self._say(
+                f"{title}: not taken, as the report does not name them: "
+                f"{messages.names(taken.extra)}"
+            )

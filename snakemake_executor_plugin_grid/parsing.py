@@ -1,0 +1,54 @@
+"""Remembers which files were read while Snakemake parsed the workflow.
+
+A worker parses the workflow again, so whatever parsing reads has to be there: sample sheets,
+schemas, modules beside the Snakefile. Snakemake does not list them, but Python's audit events
+tell of every ``open`` made from Python (not of those inside C libraries such as HDF5).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_MOST = 100_000
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/lib", sys.prefix + "/lib/", sys.base_prefix + "/lib/")
+
+_read: dict[str, bool] = {}
+_recording = False
+_installed = False
+
+
+def record() -> None:
+    """Start to remember. An audit hook cannot be removed again, so there is only ever one."""
+    global _recording, _installed
+    _recording = True
+    if not _installed:
+        _installed = True
+        sys.addaudithook(_hook)
+
+
+def stop() -> dict[str, bool]:
+    """Stop, and return absolute paths, each with whether it was given as a relative path."""
+    global _recording
+    _recording = False
+    return dict(_read)
+
+
+def _hook(event: str, args: tuple[object, ...]) -> None:
+    if not _recording or event != "open":
+        return
+    path, mode, flags = args
+    if not isinstance(path, str) or len(_read) >= _MOST:
+        return
+    if isinstance(mode, str) and mode[:1] not in ("r", "U"):
+        return
+    if isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY:
+        return
+    if path.startswith("/"):
+        if not path.startswith(_SYSTEM):
+            _read.setdefault(path, False)
+    else:
+        try:
+            _read[os.path.abspath(path)] = True  # noqa: PTH100 - this runs at every open
+        except OSError:
+            return

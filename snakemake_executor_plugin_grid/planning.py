@@ -1,0 +1,171 @@
+"""A Snakemake job becomes a plan: what runs, what goes in, what comes out, in which runtime."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .errors import GridError
+from .flight import Plan
+from .internals import Internals, is_flagged, names
+from .jobspec import JobSpec, read_overrides, read_resources
+from .settings import RUNTIMES, UNDECLARED, ExecutorSettings
+from .staging.paths import Layout, OutsideError
+from .worker.description import Blob, Output
+from .worker.runtime import Runtime
+
+
+class Planner:
+    """Makes plans. It has no effect outside, and is called in Snakemake's main thread."""
+
+    def __init__(
+        self,
+        settings: ExecutorSettings,
+        internals: Internals,
+        layout: Layout,
+        ship: Callable[[Runtime], Blob],
+        say: Callable[[str], None],
+    ) -> None:
+        """Know the run.
+
+        Args:
+            settings: Options of the run.
+            internals: Snakemake's workflow.
+            layout: Of the submit host.
+            ship: Stores a runtime of kind ``wheels``.
+            say: Shows a line to the user.
+        """
+        self._settings = settings
+        self._internals = internals
+        self._layout = layout
+        self._ship = ship
+        self._say = say
+        self._site_data: set[str] = set()
+
+    def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
+        """Turn a Snakemake job into what the controller carries through.
+
+        Args:
+            job: Single job or group.
+            name: Unique name for it.
+            command: Shell line that runs it.
+            environment: Variables that ``envvars:`` names.
+
+        Raises:
+            GridError: The job cannot run on the grid: says why.
+        """
+        self._internals.check_targets(job)
+        spec = self._spec(job, name, command, environment)
+        self._check_outputs(spec)
+        undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
+        if undeclared not in UNDECLARED:
+            raise _no_such("grid_undeclared", undeclared, UNDECLARED)
+        runtime = self._runtime(spec.overrides)
+        blob = self._ship(runtime) if runtime.kind == "wheels" else None
+        return Plan(spec, runtime, blob, undeclared == "fetch")
+
+    def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
+        internals = self._internals
+        members = internals.members(job)
+        updated = [
+            str(path)
+            for member in members
+            for path in member.output
+            if is_flagged(path, "update") and os.path.lexists(path)
+        ]
+        checkpoints = list(internals.checkpoint_outputs()) if internals.has_checkpoints else []
+        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *checkpoints]))
+        self._mention_site_data(inputs)
+        unneeded = internals.unneeded_temp_files(job)
+        resources = list(job.resources.items())
+        wildcards = {} if job.is_group() else job.wildcards_dict
+        placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
+        return JobSpec(
+            name=name,
+            rule=job.name,
+            wildcards=tuple((key, str(value)) for key, value in wildcards.items()),
+            jobid=str(job.jobid),
+            attempt=job.attempt,
+            command=command,
+            inputs=inputs,
+            shared=frozenset(path for path in inputs if internals.uses(path) > 1).union(
+                checkpoints
+            ),
+            outputs=tuple(self._outputs(members, unneeded)),
+            placeholders=placeholders,
+            resources=read_resources(job.threads, resources),
+            environment=dict(environment),
+            overrides=read_overrides(resources),
+        )
+
+    def _outputs(self, members: list[Any], unneeded: set[str]) -> Iterable[Output]:
+        for member in members:
+            benchmark = [member.benchmark] if member.benchmark else []
+            for kind, paths in (
+                ("output", member.output),
+                ("log", member.log),
+                ("benchmark", benchmark),
+            ):
+                for path in names(paths):
+                    try:
+                        name = self._layout.member(path)
+                    except OutsideError as error:
+                        raise GridError(
+                            f"{kind} {path} is outside of the working directory, where a job on "
+                            "the grid cannot write; use a relative path"
+                        ) from error
+                    yield Output(name, kind, kind != "log" and path not in unneeded)
+
+    def _check_outputs(self, spec: JobSpec) -> None:
+        """Refuse to replace write-protected files."""
+        for output in spec.outputs:
+            path = self._layout.local(output.name)
+            if output.kind != "output" or path.is_symlink() or not path.is_file():
+                continue
+            if not path.stat().st_mode & 0o222:
+                raise GridError(
+                    f"output {os.path.relpath(path, self._layout.workdir)} is write-protected; "
+                    "remove it, or make it writable, if the rule shall make it again"
+                )
+
+    def _mention_site_data(self, inputs: Iterable[str]) -> None:
+        for path in inputs:
+            if not path.startswith("/") or path in self._site_data:
+                continue
+            try:
+                self._layout.member(path)
+            except OutsideError:
+                self._site_data.add(path)
+                self._say(f"input {path} is taken for data of the site: it is not staged.")
+
+    def _runtime(self, overrides: Mapping[str, str]) -> Runtime:
+        settings = self._settings
+        kind = overrides.get("runtime", settings.runtime)
+        if kind not in RUNTIMES:
+            raise _no_such("grid_runtime", kind, RUNTIMES)
+        image = overrides.get("runtime_image", settings.runtime_image) or ""
+        setup = overrides.get("runtime_setup", settings.runtime_setup) or ""
+        needed = {"container": ("runtime_image", image), "setup": ("runtime_setup", setup)}
+        name, value = needed.get(kind, ("", "none needed"))
+        if not value:
+            raise GridError(
+                f"runtime {kind}: give --grid-{name.replace('_', '-')} or resource grid_{name}"
+            )
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return Runtime(
+            kind=kind,
+            setup=setup,
+            image=image if kind == "container" else "",
+            engine=settings.runtime_engine,
+            engine_options=tuple(shlex.split(settings.runtime_options or "")),
+            python=(settings.runtime_python or own) if kind == "wheels" else "",
+        )
+
+
+def _no_such(resource: str, value: str, allowed: Iterable[str]) -> GridError:
+    return GridError(
+        f"resource {resource}: there is no {value!r}; choose from {', '.join(allowed)}"
+    )

@@ -1,0 +1,1 @@
+"""Runtimes made on the submit host and shipped to the worker."""

@@ -1,0 +1,272 @@
+"""Every ``--grid-…`` option, and their one check at the start of a run."""
+
+# No postponed annotations here: Snakemake reads the types of the fields.
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+
+BACKENDS = ("local",)
+RUNTIMES = ("inherit", "setup", "container", "wheels")
+COMPRESSIONS = ("none", "gzip", "zstd")
+ISOLATIONS = ("auto", "require", "off")
+UNDECLARED = ("list", "fetch")
+ENGINES = ("apptainer", "singularity")
+
+
+def _option(default: Any, text: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+def _list_option(text: str, **metadata: Any) -> Any:
+    return field(default_factory=list, metadata={"help": text, "nargs": "+", **metadata})
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):
+    """Options of the executor; ``--grid-<name>`` on the command line."""
+
+    backend: str = _option(
+        "local",
+        f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine as a grid "
+        "worker would.",
+        env_var=True,
+        metavar="NAME",
+    )
+    store: str | None = _option(
+        None,
+        "URL of the store through which files travel, such as file:///shared/scratch/me. By "
+        "default the backend brings its own.",
+        env_var=True,
+        type=str,
+        metavar="URL",
+    )
+    runtime: str = _option(
+        "inherit",
+        "How Snakemake gets to the worker: 'inherit' takes the python that the worker finds, "
+        "'setup' runs --grid-runtime-setup first, 'container' runs in --grid-runtime-image, "
+        "'wheels' ships Snakemake from here. Per rule: resource grid_runtime.",
+        env_var=True,
+        metavar="KIND",
+    )
+    runtime_setup: str | None = _option(
+        None,
+        "Shell lines that run on the worker before Snakemake, such as '. /cvmfs/…/setup.sh'. "
+        "Per rule: resource grid_runtime_setup.",
+        env_var=True,
+        type=str,
+        metavar="LINES",
+    )
+    runtime_image: str | None = _option(
+        None,
+        "Container image with Snakemake in it: a file or folder on the worker (/cvmfs/…), or a "
+        "URL that apptainer takes. Per rule: resource grid_runtime_image.",
+        env_var=True,
+        type=str,
+        metavar="IMAGE",
+    )
+    runtime_engine: str = _option(
+        "apptainer", f"Program that runs the image: {', '.join(ENGINES)}.", metavar="NAME"
+    )
+    runtime_options: str | None = _option(
+        None,
+        "Further options of the container engine, as one string.",
+        type=str,
+        metavar="OPTIONS",
+    )
+    runtime_python: str | None = _option(
+        None,
+        "For 'wheels': Python version of the worker nodes, such as 3.11 (default: that of this "
+        "Python).",
+        type=str,
+        metavar="X.Y",
+    )
+    runtime_platform: str | None = _option(
+        None,
+        "For 'wheels': platform tag of the worker nodes, such as manylinux_2_28_x86_64 (default: "
+        "that of this machine).",
+        type=str,
+        metavar="TAG",
+    )
+    runtime_packages: list[str] = _list_option(
+        "For 'wheels': further packages to ship, as pip requirements.",
+        metavar="REQUIREMENT",
+    )
+    include: list[str] = _list_option(
+        "Globs, relative to the working directory, of files that every job needs though no rule "
+        "names them; they travel whatever their size.",
+        metavar="GLOB",
+    )
+    exclude: list[str] = _list_option(
+        "Globs of files that must not travel with the sources.",
+        metavar="GLOB",
+    )
+    source_file_limit: int = _option(
+        1 << 20,
+        "Bytes from which on a file found beside the workflow is taken for data and does not "
+        "travel with the sources, unless Snakemake read it or --grid-include names it.",
+        metavar="BYTES",
+    )
+    source_limit: int = _option(
+        100 << 20, "Bytes that all such files may have together.", metavar="BYTES"
+    )
+    large_file: int = _option(
+        8 << 20, "Bytes from which on a file travels alone, under its own digest.", metavar="BYTES"
+    )
+    compression: str = _option(
+        "none",
+        f"Of tarballs: {', '.join(COMPRESSIONS)}. Worth it where a store has a size limit.",
+        metavar="KIND",
+    )
+    undeclared: str = _option(
+        "list",
+        "What becomes of new files that no rule names: 'list' mentions them, 'fetch' brings them "
+        "back as well. Per rule: resource grid_undeclared.",
+        metavar="KIND",
+    )
+    staging_threads: int = _option(
+        4, "How many files and tarballs are packed and unpacked at a time.", metavar="N"
+    )
+    start_limit: int = _option(
+        600, "Seconds in which a worker that was started has to show up.", metavar="SECONDS"
+    )
+    local_dir: Path | None = _option(
+        None,
+        "For 'local': folder of the job sandboxes and of the store (default: in the system's "
+        "temporary folder). Not below the working directory.",
+        env_var=True,
+        type=Path,
+        metavar="DIR",
+    )
+    local_cores: int | None = _option(
+        None, "For 'local': processors to use (default: all).", type=int, metavar="N"
+    )
+    local_mem_mb: int | None = _option(
+        None, "For 'local': memory to use, in MB (default: all).", type=int, metavar="MB"
+    )
+    local_python: Path | None = _option(
+        None,
+        "For 'local': interpreter that the workers find (default: this Python).",
+        type=Path,
+        metavar="FILE",
+    )
+    local_isolation: str = _option(
+        "auto",
+        "For 'local': whether jobs are kept from seeing the working directory: 'auto' where the "
+        "kernel lets us, 'require' or fail, 'off'.",
+        env_var=True,
+        metavar="KIND",
+    )
+    local_cold: bool = _option(
+        False,
+        "For 'local': start Python afresh for each job, rather than from a process that has "
+        "imported Snakemake already.",
+    )
+
+
+def check(settings: ExecutorSettings, workdir: Path) -> None:
+    """Check all options at once.
+
+    Args:
+        settings: As given.
+        workdir: Working directory of the workflow.
+
+    Raises:
+        WorkflowError: Names each bad option, what it should be and what it was.
+    """
+    problems = [
+        *_choices(settings),
+        *_numbers(settings),
+        *_combinations(settings),
+        *_folders(settings, workdir),
+    ]
+    if problems:
+        raise WorkflowError("\n".join(problems))
+
+
+def _choices(settings: ExecutorSettings) -> list[str]:
+    allowed = {
+        "backend": BACKENDS,
+        "runtime": RUNTIMES,
+        "runtime_engine": ENGINES,
+        "compression": COMPRESSIONS,
+        "undeclared": UNDECLARED,
+        "local_isolation": ISOLATIONS,
+    }
+    return [
+        f"{_flag(name)}: there is no {getattr(settings, name)!r}; choose from {', '.join(values)}."
+        for name, values in allowed.items()
+        if getattr(settings, name) not in values
+    ]
+
+
+def _numbers(settings: ExecutorSettings) -> list[str]:
+    least = {
+        "source_file_limit": 0,
+        "source_limit": 0,
+        "large_file": 1,
+        "staging_threads": 1,
+        "start_limit": 1,
+        "local_cores": 1,
+        "local_mem_mb": 1,
+    }
+    return [
+        f"{_flag(name)}: has to be {minimum} or more, not {value}."
+        for name, minimum in least.items()
+        if (value := getattr(settings, name)) is not None and value < minimum
+    ]
+
+
+def _combinations(settings: ExecutorSettings) -> list[str]:
+    problems = []
+    needed = {"setup": "runtime_setup", "container": "runtime_image"}
+    name = needed.get(settings.runtime)
+    if name and not getattr(settings, name):
+        problems.append(f"--grid-runtime {settings.runtime}: needs {_flag(name)} as well.")
+    belongs = {
+        "runtime_image": "container",
+        "runtime_options": "container",
+        "runtime_python": "wheels",
+        "runtime_platform": "wheels",
+        "runtime_packages": "wheels",
+    }
+    problems += [
+        f"{_flag(option)}: is for --grid-runtime {kind}, but that is {settings.runtime!r}."
+        for option, kind in belongs.items()
+        if getattr(settings, option) and settings.runtime in RUNTIMES and settings.runtime != kind
+    ]
+    version = settings.runtime_python
+    if version and not re.fullmatch(r"3\.\d+", version):
+        problems.append(f"--grid-runtime-python: has to look like 3.11, not {version!r}.")
+    if settings.backend != "local":
+        problems += [
+            f"{_flag(option)}: is for --grid-backend local, but that is {settings.backend!r}."
+            for option in ("local_dir", "local_cores", "local_mem_mb", "local_python")
+            if getattr(settings, option) is not None and settings.backend in BACKENDS
+        ]
+    return problems
+
+
+def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
+    problems = []
+    if settings.local_dir is not None and _is_below(settings.local_dir, workdir):
+        problems.append(
+            f"--grid-local-dir {settings.local_dir}: is below the working directory, which jobs "
+            "must not see; choose a folder elsewhere."
+        )
+    python = settings.local_python
+    if python is not None and not os.access(python, os.X_OK):
+        problems.append(f"--grid-local-python {python}: is no program that can be run.")
+    return problems
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _flag(name: str) -> str:
+    return f"--grid-{name.replace('_', '-')}"

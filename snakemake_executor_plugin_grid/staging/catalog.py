@@ -1,0 +1,52 @@
+"""Remembers digests, so that unchanged files are not read again and not stored again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from ..database import Database
+
+
+class Catalog:
+    """The ``files`` and ``bundles`` tables."""
+
+    def __init__(self, database: Database) -> None:
+        """Use a database."""
+        self._database = database
+
+    def digest(self, path: str, stat: os.stat_result) -> str | None:
+        """Return the SHA-256 of a file that has not changed since it was noted, else None.
+
+        Args:
+            path: Absolute path.
+            stat: Of the file now: size, time and inode have to be as they were.
+        """
+        rows = self._database.query(
+            "SELECT digest FROM files WHERE path=? AND size=? AND mtime_ns=? AND inode=?",
+            (path, stat.st_size, stat.st_mtime_ns, stat.st_ino),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def note(self, files: Iterable[tuple[str, os.stat_result, str]]) -> None:
+        """Remember the digests of files: path, stat, SHA-256."""
+        self._database.change(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+            [
+                (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, digest)
+                for path, stat, digest in files
+            ],
+        )
+
+    def bundle(self, fingerprint: str) -> tuple[str, int] | None:
+        """Return digest and size of the tarball that was packed from the same files, or None."""
+        rows = self._database.query(
+            "SELECT digest, size FROM bundles WHERE fingerprint=?", (fingerprint,)
+        )
+        return (str(rows[0][0]), int(rows[0][1])) if rows else None
+
+    def note_bundle(self, fingerprint: str, digest: str, size: int) -> None:
+        """Remember a tarball by what it was packed from."""
+        self._database.change(
+            "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", [(fingerprint, digest, size)]
+        )

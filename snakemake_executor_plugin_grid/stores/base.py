@@ -1,0 +1,59 @@
+"""What a store is: a place for blobs, each under the SHA-256 of its bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Store(ABC):
+    """Blobs by digest. The methods block: they are called from the staging threads.
+
+    Attributes:
+        url: Where the store is, as the user names it; also what a worker is told to deliver to.
+        workspace: Local folder in which archives are built before they are stored.
+    """
+
+    url: str
+    workspace: Path
+
+    @abstractmethod
+    def check(self) -> None:
+        """Make sure that the store can be written and read.
+
+        Raises:
+            GridError: Says what is wrong and what to do.
+        """
+
+    @abstractmethod
+    def has(self, digest: str) -> bool:
+        """Return whether the blob is there."""
+
+    @abstractmethod
+    def put(self, digest: str, path: Path) -> None:
+        """Store a file of the workspace under its digest; the file is gone afterwards."""
+
+    @abstractmethod
+    def put_file(self, path: Path) -> tuple[int, str]:
+        """Store a copy of a user's file.
+
+        Returns:
+            Its size and SHA-256, of the bytes that were stored.
+        """
+
+    @abstractmethod
+    def fetch(self, digest: str) -> Path:
+        """Return a local file with the blob's bytes, which are not checked yet.
+
+        Raises:
+            GridError: The blob is not there.
+        """
+
+    @abstractmethod
+    def locate(self, digest: str) -> str:
+        """Return the URL at which a worker finds the blob."""
+
+    @abstractmethod
+    def remove(self, digests: Iterable[str]) -> None:
+        """Remove blobs; those that are not there do not matter."""

@@ -1,0 +1,120 @@
+"""What a worker is told: the contents of ``job.json``, made by the submit host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .runtime import Runtime
+
+VERSION = 1
+JOB_FILE = "job.json"
+ENVIRONMENT_FILE = "environment.json"
+REPORT_FILE = "report.json"
+LOG_FILE = "payload.log"
+STARTED_FILE = "started"
+DELIVERY_FOLDER = "out"
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A piece of the job's input, named by the SHA-256 of its bytes.
+
+    Attributes:
+        digest: SHA-256 in hexadecimal of the stored bytes.
+        size: Stored bytes.
+        url: Where to get it; empty when it lies beside ``job.json`` under its digest.
+        kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
+            into a folder that goes into PYTHONPATH).
+        compression: ``none``, ``gzip`` or ``zstd``; of tarballs only.
+        wanted: For ``tar``: the names to take, None for all.
+        name: For ``raw``: name of the file in the tree.
+        mode: For ``raw``: permission bits.
+        mtime_ns: For ``raw``: modification time in nanoseconds.
+    """
+
+    digest: str
+    size: int
+    url: str = ""
+    kind: str = "tar"
+    compression: str = "none"
+    wanted: tuple[str, ...] | None = None
+    name: str = ""
+    mode: int = 0o644
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or folder that has to come back.
+
+    Attributes:
+        name: Name in the tree.
+        kind: ``output``, ``log`` or ``benchmark``.
+        required: Whether the job has failed when it is missing.
+    """
+
+    name: str
+    kind: str = "output"
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the worker sees it.
+
+    Attributes:
+        name: Unique name.
+        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter.
+        nesting: Names of the folders that lead to the working directory.
+        blobs: What to stage in.
+        outputs: What to stage out.
+        runtime: How Snakemake gets there.
+        time_limit: Seconds that the payload may take, None for no limit.
+        keep_incomplete: Whether outputs of a failed job come back.
+        fetch_undeclared: Whether new files that no rule names come back.
+        large_file: Bytes from which on a file travels alone.
+        compression: Of the tarball of small outputs.
+        deliver: URL of the store for outputs; empty to leave them beside the report.
+    """
+
+    name: str
+    command: str
+    nesting: tuple[str, ...]
+    blobs: tuple[Blob, ...]
+    outputs: tuple[Output, ...]
+    runtime: Runtime
+    time_limit: float | None = None
+    keep_incomplete: bool = False
+    fetch_undeclared: bool = False
+    large_file: int = 8 << 20
+    compression: str = "none"
+    deliver: str = ""
+    version: int = VERSION
+
+    def dumps(self) -> str:
+        """Return the job as JSON text."""
+        fields = asdict(self)
+        fields["runtime"] = self.runtime.to_json()
+        return json.dumps(fields)
+
+
+def load(path: Path) -> Job:
+    """Read ``job.json``.
+
+    Raises:
+        ValueError: It was written for another version of the worker.
+    """
+    fields: dict[str, Any] = json.loads(path.read_text())
+    if fields.get("version") != VERSION:
+        raise ValueError(f"{path.name}: version {fields.get('version')!r}, expected {VERSION}")
+    for blob in fields["blobs"]:
+        if blob["wanted"] is not None:
+            blob["wanted"] = tuple(blob["wanted"])
+    fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
+    fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
+    fields["nesting"] = tuple(fields["nesting"])
+    fields["runtime"] = Runtime.from_json(fields["runtime"])
+    return Job(**fields)

@@ -1,0 +1,105 @@
+"""One thing in an archive, as packed, as a manifest says it, or as unpacked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .ustar import MAX_SECONDS, TarballError
+
+KINDS = ("file", "dir", "link")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One thing in an archive.
+
+    Attributes:
+        name: Posix path in the archive, relative, such as ``work/data/a.txt``.
+        kind: ``file``, ``dir`` or ``link``.
+        mode: Permission bits.
+        size: Bytes; 0 unless a file.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        sha256: Hex digest of a file's bytes, or empty if not known.
+        target: What a link points to.
+    """
+
+    name: str
+    kind: str
+    mode: int
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+    target: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary for `json.dumps`; what is empty is left out."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "mode": self.mode,
+            "size": self.size,
+            "mtime_ns": self.mtime_ns,
+        }
+        if self.sha256:
+            found["sha256"] = self.sha256
+        if self.target:
+            found["target"] = self.target
+        return found
+
+    @classmethod
+    def from_json(cls, value: Any) -> Member:
+        """The inverse of `to_json`, for what comes from outside.
+
+        Raises:
+            TarballError: A field is missing, of the wrong type or out of range.
+        """
+        if not isinstance(value, dict):
+            raise TarballError(f"a manifest's member is {value!r:.80}, not a JSON object")
+        name = _text(value, "name", value)
+        check_name(name)
+        kind = _text(value, "kind", name)
+        if kind not in KINDS:
+            raise TarballError(f"member {name!r} of a manifest has the unknown kind {kind!r:.40}")
+        sha256 = _text(value, "sha256", name, "")
+        if sha256 and not _SHA256.fullmatch(sha256):
+            raise TarballError(f"member {name!r} of a manifest has no SHA-256 in 'sha256'")
+        far = MAX_SECONDS * 10**9
+        return cls(
+            name=name,
+            kind=kind,
+            mode=_number(value, "mode", name, 0, 0o7777),
+            size=_number(value, "size", name, 0, 1 << 62),
+            mtime_ns=_number(value, "mtime_ns", name, -far, far),
+            sha256=sha256,
+            target=_text(value, "target", name, ""),
+        )
+
+
+def _text(value: dict[str, Any], key: str, name: object, default: str | None = None) -> str:
+    found = value.get(key, default)
+    if not isinstance(found, str):
+        raise TarballError(f"member {name!r:.200} of a manifest has no text in {key!r}")
+    return found
+
+
+def _number(value: dict[str, Any], key: str, name: str, least: int, most: int) -> int:
+    found = value.get(key)
+    if type(found) is not int or not least <= found <= most:
+        raise TarballError(f"member {name!r} of a manifest has no right number in {key!r}")
+    return found
+
+
+def check_name(name: str) -> list[str]:
+    """Split a member's name into its components.
+
+    Raises:
+        TarballError: The name is absolute, climbs, or is not in its plainest form.
+    """
+    parts = name.split("/")
+    if "" in parts or ".." in parts or "." in parts or "\0" in name:
+        why = "absolute" if name.startswith("/") else "empty" if not name else "not a plain path"
+        raise TarballError(f"member {name!r:.200}: its name is {why}; nothing was taken from there")
+    return parts

@@ -1,0 +1,213 @@
+"""Run the payload in a process group of its own, and leave no process behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+MARK = "SNAKEMAKE_GRID_JOB"
+"""Environment variable by which processes of a job are recognised."""
+
+_GRACE = 5.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the payload ended.
+
+    Attributes:
+        exit_code: None when a signal ended it.
+        signal: Number of that signal, else 0.
+        timed_out: Whether the time limit ended it.
+        cancelled: Whether a SIGTERM to the worker ended it.
+        cpu_seconds: Processor time with that of its children.
+        peak_memory_mb: Largest resident size of a single process, in MB.
+    """
+
+    exit_code: int | None
+    signal: int
+    timed_out: bool
+    cancelled: bool
+    cpu_seconds: float
+    peak_memory_mb: float
+
+
+class Cancellation:
+    """Turns SIGTERM and SIGINT to the worker into a flag."""
+
+    def __init__(self) -> None:
+        """Install the handlers."""
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, self._request)
+
+    def _request(self, _number: int, _frame: object) -> None:
+        self.requested = True
+
+
+def adopt_orphans() -> None:
+    """Make orphans of the payload children of this process, where the kernel can (Linux)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def run(
+    start: Callable[[], int],
+    mark: str,
+    limit: float | None,
+    cancellation: Cancellation,
+) -> Ended:
+    """Run a payload to its end, its time limit or its cancellation.
+
+    Args:
+        start: Starts the payload as leader of a new session and returns its process id.
+        mark: Value of the variable ``SNAKEMAKE_GRID_JOB`` in its environment.
+        limit: Seconds that it may take, None for no limit.
+        cancellation: Asked several times a second.
+    """
+    began = time.monotonic()
+    pid = start()
+    timed_out = cancelled = False
+    stop_at: float | None = None
+    while True:
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            break
+        now = time.monotonic()
+        if stop_at is None:
+            timed_out = limit is not None and now - began > limit
+            cancelled = cancellation.requested
+            if timed_out or cancelled:
+                stop_at = now + _GRACE
+                _signal_group(pid, signal.SIGTERM)
+        elif now > stop_at:
+            _signal_group(pid, signal.SIGKILL)
+        time.sleep(min(0.2, 0.005 + (now - began) / 20))
+    _signal_group(pid, signal.SIGKILL)
+    kill_marked(mark)
+    _reap()
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    # ru_maxrss is in kilobytes on Linux and in bytes on macOS (getrusage(2) of either).
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return Ended(
+        exit_code=None if number else os.WEXITSTATUS(status),
+        signal=number,
+        timed_out=timed_out,
+        cancelled=cancelled,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory_mb=round(usage.ru_maxrss * unit / 1e6, 1),
+    )
+
+
+def starter(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Callable[[], int]:
+    """Return a function that starts a program for ``run``."""
+
+    def start() -> int:
+        with log.open("ab") as stream:
+            # The worker has one thread, so preexec_fn is safe.
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        process.returncode = 0  # waited for in run(), where its usage is asked too
+        return process.pid
+
+    return start
+
+
+def fork_starter(
+    entry: Callable[[list[str]], int], argv: list[str], cwd: Path, env: dict[str, str], log: Path
+) -> Callable[[], int]:
+    """Return a function that forks this process and calls ``entry`` there, for ``run``."""
+
+    def start() -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            os.setsid()
+            die_with_parent()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _redirect(log)
+            os.chdir(cwd)
+            os.environ.clear()
+            os.environ.update(env)
+            code = entry(argv)
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    return start
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every process that carries the job's mark, where /proc shows environments."""
+    needle = f"{MARK}={mark}".encode()
+    own = os.getpid()
+    for entry in _entries("/proc"):
+        if not entry.isdigit() or int(entry) == own:
+            continue
+        try:
+            environment = Path("/proc", entry, "environ").read_bytes()
+        except OSError:
+            continue
+        if needle in environment.split(b"\0"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry), signal.SIGKILL)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _redirect(log: Path) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (stream, 1), (stream, 2)):
+        os.dup2(source, target)
+        os.set_inheritable(target, True)
+
+
+def _signal_group(leader: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _prctl(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

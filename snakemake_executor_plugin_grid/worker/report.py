@@ -1,0 +1,145 @@
+"""What a worker tells: the contents of ``report.json``, which decides what became of a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .tarball import Member, TarballError
+
+SUCCESS = "success"
+PAYLOAD_FAILED = "payload failed"
+OUTPUT_MISSING = "output missing"
+INPUT_DAMAGED = "input damaged"
+OUT_OF_DISK = "out of disk"
+KILLED = "killed"
+TIME_LIMIT = "time limit"
+NO_RUNTIME = "no runtime"
+WORKER_FAILED = "worker failed"
+
+_LISTED = 100
+
+
+@dataclass
+class Returned:
+    """One file, folder or link that comes back.
+
+    Attributes:
+        member: Name, kind, mode, size, time and SHA-256.
+        kind: ``output``, ``log``, ``benchmark`` or ``undeclared``.
+        blob: Digest of the blob that holds it.
+        raw: Whether the blob is the file itself rather than a tarball.
+    """
+
+    member: Member
+    kind: str
+    blob: str
+    raw: bool = False
+
+
+@dataclass
+class Report:
+    """What happened on the worker node.
+
+    Attributes:
+        name: Unique name of the job.
+        reason: ``success``, or one of the constants of this module.
+        message: The reason in words.
+        exit_code: Of the payload; None when it did not run or died from a signal.
+        signal: That killed the payload, 0 for none.
+        host: Name of the worker node.
+        site: Name of the grid site, where the environment tells.
+        python: Version of the interpreter that ran the worker.
+        times: Seconds since the epoch at which each step began: ``received``, ``staging in``,
+            ``running``, ``staging out``, ``ended``.
+        cpu_seconds: Processor time of the payload and its children.
+        peak_memory_mb: Largest resident size of any single process of the payload, in MB.
+        bytes_in: Bytes staged in.
+        bytes_out: Bytes staged out.
+        returned: What comes back.
+        missing: Names of required outputs that the job did not make.
+        undeclared: New files that no rule names, the first hundred.
+        undeclared_count: How many there are.
+        left_out: What could not come back, with the reason.
+        blobs: Digest to stored size of what was delivered.
+    """
+
+    name: str
+    reason: str = WORKER_FAILED
+    message: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    host: str = ""
+    site: str = ""
+    python: str = ""
+    times: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    returned: list[Returned] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    undeclared_count: int = 0
+    left_out: list[str] = field(default_factory=list)
+    blobs: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, name: str) -> Report:
+        """Return the report of a job that begins now on this host."""
+        site = next((os.environ[key] for key in _SITE_VARIABLES if os.environ.get(key)), "")
+        report = cls(name, host=socket.gethostname(), site=site, python=platform.python_version())
+        report.begin("received")
+        return report
+
+    def begin(self, step: str) -> None:
+        """Note the time at which a step begins."""
+        self.times[step] = time.time()
+
+    def fail(self, reason: str, message: str) -> None:
+        """Set the reason, unless an earlier step has failed already."""
+        if self.reason in (WORKER_FAILED, SUCCESS):
+            self.reason, self.message = reason, message
+
+    def list_undeclared(self, names: list[str]) -> None:
+        """Note new files that no rule names."""
+        self.undeclared, self.undeclared_count = sorted(names)[:_LISTED], len(names)
+
+    def write(self, path: Path) -> None:
+        """Write the report so that it is either complete or absent."""
+        fields = asdict(self)
+        fields["returned"] = [
+            {**item, "member": returned.member.to_json()}
+            for item, returned in zip(fields["returned"], self.returned)
+        ]
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(fields))
+        part.replace(path)
+
+
+# DIRAC sets DIRACSITE in its pilots, PanDA's pilot PANDA_RESOURCE; the local backend SITE_NAME.
+_SITE_VARIABLES = ("DIRACSITE", "PANDA_RESOURCE", "SITE_NAME")
+
+
+def load(path: Path) -> Report:
+    """Read a report.
+
+    Raises:
+        ValueError: It is damaged.
+        OSError: It cannot be read.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        fields["returned"] = [
+            Returned(**{**item, "member": Member.from_json(item["member"])})
+            for item in fields["returned"]
+        ]
+        return Report(**fields)
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, TarballError) as error:
+        raise ValueError(f"{path.name}: damaged report: {error}") from error

@@ -1,0 +1,221 @@
+"""The way of a job on the worker node: unpack, run, pack, report."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Callable
+
+from . import processes, stageout
+from . import report as reports
+from .description import (
+    ENVIRONMENT_FILE,
+    JOB_FILE,
+    LOG_FILE,
+    REPORT_FILE,
+    STARTED_FILE,
+    Job,
+    Output,
+    load,
+)
+from .environment import payload_environment
+from .processes import Cancellation, Ended
+from .report import Report
+from .runtime import (
+    RuntimeMissing,
+    container_environment,
+    interpreter,
+    payload_argv,
+    script,
+    wheels_environment,
+)
+from .stagein import InputDamagedError, stage_in
+from .tree import Tree
+
+Entry = Callable[["list[str]"], int]
+"""Runs Snakemake inside this process: arguments to exit code."""
+
+PYTHON = '"$GRID_PYTHON"'
+_RESERVE = 256 << 10
+_FULL = 1 << 20
+
+
+def run_job(sandbox: Path, entry: Entry | None = None) -> int:
+    """Run the job whose ``job.json`` lies in a folder, and leave ``report.json`` there.
+
+    Args:
+        sandbox: The folder. Everything the job does happens below it.
+        entry: Where Snakemake is imported already: runs it in a fork of this process.
+
+    Returns:
+        0 when the job succeeded, 1 otherwise.
+    """
+    sandbox = sandbox.resolve()
+    cancellation = Cancellation()
+    processes.adopt_orphans()
+    (sandbox / STARTED_FILE).touch()
+    reserve = _reserve(sandbox)
+    job = load(sandbox / JOB_FILE)
+    report = Report.start(job.name)
+    scratch = sandbox / "scratch"
+    try:
+        _run(job, sandbox, scratch, report, cancellation, entry)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            report.fail(reports.OUT_OF_DISK, f"the disk of the worker node is full: {error}")
+        else:
+            report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
+    finally:
+        _remove(scratch)
+        if reserve is not None:
+            reserve.unlink()
+        report.begin("ended")
+        report.write(sandbox / REPORT_FILE)
+    return 0 if report.reason == reports.SUCCESS else 1
+
+
+def plain_argv(command: str) -> list[str] | None:
+    """Return the arguments of Snakemake if a shell would do nothing but split the line.
+
+    Args:
+        command: Shell line; one that starts with ``"$GRID_PYTHON" -m snakemake`` may be plain.
+    """
+    prefix = f"{PYTHON} -m snakemake "
+    if not command.startswith(prefix):
+        return None
+    line = command[len(prefix) :]
+    quoted = r"""'[^']*'|"[^"$`\\]*\""""
+    if re.search(r"[^\w\s@%+=:,./-]", re.sub(quoted, "", line)):
+        return None
+    return shlex.split(line)
+
+
+def _run(
+    job: Job,
+    sandbox: Path,
+    scratch: Path,
+    report: Report,
+    cancellation: Cancellation,
+    entry: Entry | None,
+) -> None:
+    report.begin("staging in")
+    scratch.mkdir()
+    tree = Tree(scratch / "tree", job.nesting)
+    runtime_folder = scratch / "runtime"
+    try:
+        staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
+    except InputDamagedError as error:
+        report.fail(reports.INPUT_DAMAGED, str(error))
+        return
+    report.begin("running")
+    try:
+        start = _starter(job, sandbox, scratch, tree, entry)
+    except RuntimeMissing as error:
+        report.fail(reports.NO_RUNTIME, str(error))
+        return
+    ended = processes.run(start, job.name, job.time_limit, cancellation)
+    report.begin("staging out")
+    _judge(job, report, ended, scratch)
+    if report.reason == reports.SUCCESS:
+        report.missing = stageout.missing_outputs(job, tree)
+        if report.missing:
+            names = ", ".join(name.partition("/")[2] for name in report.missing)
+            report.fail(reports.OUTPUT_MISSING, f"the job ended well but did not make {names}")
+    complete = report.reason == reports.SUCCESS or job.keep_incomplete
+    selected = [output for output in job.outputs if complete or output.kind != "output"]
+    new = stageout.undeclared(tree, staged, job.outputs)
+    report.list_undeclared(new)
+    if job.fetch_undeclared and complete:
+        selected += [Output(name, "undeclared", required=False) for name in new]
+    stageout.stage_out(job, sandbox, tree, staged, selected, report)
+
+
+def _starter(
+    job: Job, sandbox: Path, scratch: Path, tree: Tree, entry: Entry | None
+) -> Callable[[], int]:
+    declared = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
+    env = payload_environment(os.environ, declared, scratch, job.name)
+    log = sandbox / LOG_FILE
+    argv = plain_argv(job.command) if entry is not None and not job.runtime.setup else None
+    if entry is not None and argv is not None and job.runtime.kind == "inherit":
+        # As the shell of a cold start would leave it.
+        env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
+        return processes.fork_starter(entry, argv, tree.cwd, env, log)
+    runtime = job.runtime
+    if runtime.kind == "wheels":
+        env = wheels_environment(env, str(scratch / "runtime"))
+    if runtime.kind == "container":
+        env.update(container_environment(env, runtime.engine))
+    python = interpreter(runtime, job.command, path=env["PATH"])
+    packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
+    script_path = scratch / "payload.sh"
+    script_path.write_text(script(job.command, runtime.setup, python=python, packages=packages))
+    line = payload_argv(
+        runtime,
+        str(script_path),
+        folder=str(scratch),
+        cwd=str(tree.cwd),
+        env_names=sorted(env),
+    )
+    return processes.starter(line, tree.cwd, env, log)
+
+
+def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
+    report.exit_code, report.signal = ended.exit_code, ended.signal
+    report.cpu_seconds = round(ended.cpu_seconds, 3)
+    report.peak_memory_mb = ended.peak_memory_mb
+    if ended.timed_out:
+        limit = f"{job.time_limit:g} s" if job.time_limit is not None else "its limit"
+        report.fail(
+            reports.TIME_LIMIT, f"it ran longer than {limit} (resource runtime) and was killed"
+        )
+    elif ended.cancelled:
+        report.fail(reports.KILLED, "it was killed from outside")
+    elif ended.exit_code == 0:
+        report.reason = reports.SUCCESS
+    elif shutil.disk_usage(scratch).free < _FULL:
+        report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
+    elif ended.signal == signal.SIGKILL:
+        report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
+    elif ended.signal:
+        name = signal.Signals(ended.signal).name
+        report.fail(reports.PAYLOAD_FAILED, f"the payload died of {name}")
+    else:
+        report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
+
+
+def _reserve(sandbox: Path) -> Path | None:
+    """Keep some bytes back, so that the report can be written on a full disk."""
+    path = sandbox / ".reserve"
+    try:
+        path.write_bytes(b"\0" * _RESERVE)
+    except OSError:
+        return None
+    return path
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree, read-only folders included."""
+
+    def retry(function: Callable[[str], object], path: str, _error: object) -> None:
+        Path(path).parent.chmod(0o700)
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+            Path(path).chmod(0o700)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            try:
+                function(path)
+            except OSError as error:
+                sys.stderr.write(f"{path}: not removed: {error}\n")
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=retry)

@@ -1,0 +1,77 @@
+"""What is on disk, as entries for an archive."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something to put into an archive.
+
+    Attributes:
+        name: Posix path in the archive, relative, such as ``work/data/a.txt``.
+        path: Where it is on disk; empty for a directory that is only in the archive.
+        kind: ``file``, ``dir`` or ``link``.
+        mode: Permission bits.
+        size: Bytes; 0 unless a file.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        target: What a link points to.
+    """
+
+    name: str
+    path: str
+    kind: str
+    mode: int
+    size: int
+    mtime_ns: int
+    target: str = ""
+
+
+def scan(path: Path, name: str) -> Iterator[Entry]:
+    """List a path and, if it is a directory, all that is below it, sorted by name.
+
+    Links are not followed, save for ``path`` itself. Sockets, fifos and devices are left out.
+
+    Args:
+        path: What to list.
+        name: Its name in the archive.
+
+    Raises:
+        OSError: Something cannot be read, or ``path`` is not there.
+    """
+    top = os.fspath(path)
+    found: list[Entry] = []
+    todo = [(name, top, os.stat(top))]  # noqa: PTH116 - the top alone is followed
+    while todo:
+        folder, where, status = todo.pop()
+        entry = _entry(folder, where, status)
+        if entry is None:
+            continue
+        found.append(entry)
+        if entry.kind == "dir":
+            with os.scandir(where) as items:
+                for item in items:
+                    status = item.stat(follow_symlinks=False)
+                    todo.append((f"{folder}/{item.name}", item.path, status))
+    found.sort(key=lambda entry: entry.name)
+    yield from found
+
+
+def _entry(name: str, path: str, status: os.stat_result) -> Entry | None:
+    mode = stat.S_IMODE(status.st_mode)
+    mtime_ns = status.st_mtime_ns
+    if stat.S_ISREG(status.st_mode):
+        return Entry(name, path, "file", mode, status.st_size, mtime_ns)
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(name, path, "dir", mode, 0, mtime_ns)
+    if stat.S_ISLNK(status.st_mode):
+        return Entry(name, path, "link", 0o777, 0, mtime_ns, os.readlink(path))  # noqa: PTH115
+    return None

@@ -1,0 +1,93 @@
+"""Bring the job's inputs into its tree, and check every byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .description import Blob, Job
+from .tarball import TarballError, copy_hashed, unpack
+from .tree import Tree
+
+
+class InputDamagedError(Exception):
+    """An input is missing from the store, or is not what the submit host put there."""
+
+
+def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple[set[str], int]:
+    """Fetch, check and unpack all inputs.
+
+    Args:
+        job: The job.
+        sandbox: Folder of ``job.json``, where the WMS puts what travels with the job.
+        tree: Where inputs go.
+        runtime_folder: Where blobs of kind ``runtime`` are unpacked.
+
+    Returns:
+        The names staged in, and the bytes read.
+
+    Raises:
+        InputDamagedError: See there.
+        OSError: Disk full, and the like.
+    """
+    names: set[str] = set()
+    for blob in job.blobs:
+        archive = _locate(blob, sandbox)
+        try:
+            if blob.kind == "raw":
+                _place(blob, archive, tree.path(blob.name))
+                names.add(blob.name)
+            elif blob.kind == "runtime":
+                runtime_folder.mkdir()
+                unpack(archive, {"work": runtime_folder}, digest=blob.digest)
+            else:
+                wanted = None if blob.wanted is None else set(blob.wanted).__contains__
+                unpacked = unpack(
+                    archive,
+                    tree.roots,
+                    digest=blob.digest,
+                    compression=blob.compression,
+                    wanted=wanted,
+                    not_after_ns=time.time_ns(),
+                )
+                names.update(member.name for member in unpacked.members)
+        except (TarballError, ValueError) as error:
+            raise InputDamagedError(f"input damaged: {error}") from error
+    return names, sum(blob.size for blob in job.blobs)
+
+
+def _locate(blob: Blob, sandbox: Path) -> Path:
+    beside = sandbox / blob.digest
+    if not blob.url or beside.exists():
+        path = beside
+    else:
+        parts = urlsplit(blob.url)
+        if parts.scheme != "file":
+            raise InputDamagedError(f"the worker cannot read {parts.scheme}:// URLs")
+        path = Path(unquote(parts.path))
+    if not path.exists():
+        where = blob.url or f"the sandbox ({blob.digest})"
+        raise InputDamagedError(f"input missing: {blob.name or 'a tarball'} is not at {where}")
+    return path
+
+
+def _place(blob: Blob, source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        size, digest = copy_hashed(source, target, limit=blob.size)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES):
+            raise InputDamagedError(f"input missing: {blob.name}: {error.strerror}") from error
+        raise
+    if (size, digest) != (blob.size, blob.digest):
+        raise InputDamagedError(
+            f"input damaged: {blob.name}: {size} bytes with SHA-256 {digest}, "
+            f"expected {blob.size} bytes with {blob.digest}"
+        )
+    target.chmod(blob.mode & 0o777)
+    # An input from the future would be newer than the outputs made from it.
+    moment = min(blob.mtime_ns, time.time_ns())
+    os.utime(target, ns=(moment, moment))

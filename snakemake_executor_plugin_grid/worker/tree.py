@@ -1,0 +1,65 @@
+"""The folders in which a job runs, laid out so that relative paths mean what they meant at home."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+class Tree:
+    """The sandbox of a job.
+
+    Attributes:
+        base: The outermost folder: nothing of the job lies above it.
+        cwd: Where the payload runs, ``base`` or nested below it.
+        roots: First component of a tarball name to its folder: ``work``, ``up1``, …
+    """
+
+    def __init__(self, base: Path, nesting: Sequence[str]) -> None:
+        """Make the folders."""
+        self.base = base
+        self.cwd = base.joinpath(*nesting)
+        self.cwd.mkdir(parents=True)
+        self.roots = {"work": self.cwd}
+        folder = self.cwd
+        for level in range(1, len(nesting) + 1):
+            folder = folder.parent
+            self.roots[f"up{level}"] = folder
+        # Inner folders first: each path belongs to the innermost root that holds it.
+        self._inner = sorted(
+            ((str(path), root) for root, path in self.roots.items()), key=lambda pair: -len(pair[0])
+        )
+
+    def path(self, name: str) -> Path:
+        """Return where a tarball name lies.
+
+        Raises:
+            ValueError: The tree has no such root.
+        """
+        root, _, rest = name.partition("/")
+        if root not in self.roots:
+            raise ValueError(f"{name}: the job's tree has no folder {root}")
+        return self.roots[root] / rest if rest else self.roots[root]
+
+    def name(self, path: str) -> str | None:
+        """Return the tarball name of an absolute path, None when it is not in the tree."""
+        for base, root in self._inner:
+            if path == base:
+                return root
+            if path.startswith(base + "/"):
+                return f"{root}/{path[len(base) + 1 :]}"
+        return None
+
+    def files(self) -> Iterator[str]:
+        """Yield the names of all files and links, but not those of Snakemake's own folder."""
+        for folder, folders, files in os.walk(self.base):
+            if ".snakemake" in folders:
+                folders.remove(".snakemake")
+            if "__pycache__" in folders:
+                folders.remove("__pycache__")
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
+            for name in (*files, *links):
+                member = self.name(f"{folder}/{name}")
+                if member is not None:
+                    yield member

@@ -1,0 +1,33 @@
+"""The worker program as one file: a zip archive that any Python 3.9 or later runs."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_FOLDER = Path(__file__).parent / "worker"
+_START = "import sys\nfrom pathlib import Path\nfrom worker.run import run_job\n" + (
+    'sys.exit(run_job(Path(sys.argv[1] if len(sys.argv) > 1 else ".")))\n'
+)
+
+
+def write_worker(path: Path) -> None:
+    """Write the archive; the same sources give the same bytes.
+
+    Args:
+        path: Where to; replaced if it is there.
+    """
+    part = path.with_name(path.name + ".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, "__main__.py", _START)
+        for module in sorted(_FOLDER.glob("*.py")):
+            _add(archive, f"worker/{module.name}", module.read_text())
+    part.replace(path)
+
+
+def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    info = zipfile.ZipInfo(name, _LONG_AGO)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, text)
