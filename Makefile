@@ -61,8 +61,8 @@ $(VENV)/.example: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
 	$(PIP) install -e . -r $(EXAMPLE)/requirements.txt
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install -e '.[test,zstd]'
+$(VENV)/.test: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
+	$(PIP) install -e '.[test,zstd]' -r $(EXAMPLE)/requirements.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml

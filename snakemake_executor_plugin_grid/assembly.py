@@ -12,7 +12,7 @@ from .backends.base import Backend
 from .controller import Controller, Parts
 from .database import Database
 from .errors import GridError, PermanentError
-from .internals import Internals, is_flagged
+from .internals import Internals, is_flagged, is_local_file
 from .journal import Journal
 from .landing import Landing
 from .planning import Planner
@@ -144,14 +144,20 @@ class Run:
         self.controller.call(self.controller.send_sources(found))
         self._sent = True
 
-    def keep_updates(self, job: Any) -> None:
-        """Keep files that a failed job was to update, before Snakemake deletes them."""
-        if not self._keep_incomplete:
-            self._updates.keep(self._updated(job))
+    def keep_outputs(self, job: Any, *, never_ran: bool) -> None:
+        """Keep what Snakemake is about to delete, though the failed job has not spoilt it.
 
-    def restore_updates(self, job: Any) -> None:
+        Args:
+            job: The job.
+            never_ran: Whether it has not even been submitted, so that all its old outputs are as
+                they were; else those that it updates in place.
+        """
+        if not self._keep_incomplete:
+            self._updates.keep(self._outputs(job, only_updated=not never_ran))
+
+    def restore_outputs(self, job: Any) -> None:
         """Put them back."""
-        self._updates.restore(self._updated(job))
+        self._updates.restore(self._outputs(job))
 
     def close(self) -> None:
         """Close everything."""
@@ -163,7 +169,7 @@ class Run:
         declared, warning = self.internals.declared_sources()
         origin = sources.Origin(
             declared=declared,
-            parsed=dict(self._parsed),
+            parsed={**self._parsed, **dict.fromkeys(self.internals.scripts(), True)},
             folders=self.internals.source_folders(),
             products=self._members(self.internals.products()),
             inputs=self._members(self.internals.inputs()),
@@ -188,13 +194,13 @@ class Run:
                 continue
         return members
 
-    def _updated(self, job: Any) -> list[Path]:
-        """Return the files that a job updates in place."""
+    def _outputs(self, job: Any, *, only_updated: bool = False) -> list[Path]:
+        """Return the outputs of a job, wherever they are."""
         return [
-            self._layout.local(self._layout.member(str(path)))
+            self._layout.workdir / str(path)
             for member in self.internals.members(job)
             for path in member.output
-            if is_flagged(path, "update")
+            if is_local_file(path) and (not only_updated or is_flagged(path, "update"))
         ]
 
     def _ship_runtime(self, runtime: Runtime) -> Blob:

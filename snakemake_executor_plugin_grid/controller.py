@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _CALL_TIMEOUT = 120.0
 _TRIES = 4
+_TICK = 0.1
 
 
 @dataclass(frozen=True)
@@ -145,24 +146,26 @@ class Controller:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def cancel(self, timeout: float) -> list[str]:
+    def cancel(self, timeout: float, give_up: Callable[[], bool]) -> list[str]:
         """Cancel all jobs.
 
         Args:
             timeout: Seconds to wait for the backend.
+            give_up: Asked several times a second whether to wait no longer.
 
         Returns:
             Of each job whose end is not confirmed, its id and title.
         """
         flights = list(self._flights.values())
         try:
-            left = self.call(self._cancel(flights), timeout)
+            left = self._wait(self._cancel(flights), timeout, give_up)
         except (Exception, SystemExit) as error:
             self._parts.say(f"Cancelling failed: {_words(error)}")
             left = {flight.grid_id for flight in flights if flight.grid_id}
         for flight in flights:
             self._flights.pop(flight.name, None)
             if flight.grid_id not in left:
+                self._parts.store.drop(flight.name)
                 with contextlib.suppress(GridError):
                     self._parts.journal.ended(flight.name, Phase.CANCELLED)
         return [
@@ -170,6 +173,20 @@ class Controller:
             for flight in flights
             if flight.grid_id in left
         ]
+
+    def _wait(
+        self, coroutine: Coroutine[Any, Any, T], timeout: float, give_up: Callable[[], bool]
+    ) -> T:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        deadline = time.monotonic() + timeout
+        while not future.done():
+            if give_up():
+                raise GridError("interrupted")
+            if time.monotonic() > deadline:
+                raise TransientError(f"no answer within {timeout:g} s")
+            with contextlib.suppress(TimeoutError):
+                future.result(_TICK)
+        return future.result()
 
     def close(self) -> None:
         """End the connections and the loop."""
@@ -232,7 +249,7 @@ class Controller:
             fetch_undeclared=plan.fetch_undeclared,
             large_file=parts.large_file,
             compression=parts.compression,
-            deliver=parts.store.url,
+            deliver=parts.store.inbox(spec.name),
         )
         return Payload(spec, job.dumps(), blobs, parts.worker)
 
@@ -275,6 +292,7 @@ class Controller:
         else:
             self._end(flight, outcome)
         await self._in_pool(_remove, folder)
+        await self._in_pool(parts.store.drop, flight.name)
         with contextlib.suppress(Exception):
             await parts.backend.discard([grid_id])
 

@@ -76,8 +76,13 @@ class Database:
             self._connection.executescript(_SCHEMA)
             self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
             self._connection.commit()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise GridError(f"{path}: cannot be opened: {error}") from error
+        except sqlite3.Error as error:
+            raise GridError(
+                f"{path}: is damaged: {error}; remove it when no grid job of this workflow is "
+                "running."
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from snakemake_interface_executor_plugins.settings import CommonSettings
 
 from . import parsing
 from .errors import GridError
+from .interrupts import Interrupts
 
 if TYPE_CHECKING:
     from .assembly import Run
@@ -69,7 +70,7 @@ class Executor(RemoteExecutor):
 
     def format_job_exec(self, job: Any) -> str:
         """Return the shell line that runs the job."""
-        return self.run.internals.without_cache(super().format_job_exec(job)).strip()
+        return self.run.internals.worker_command(super().format_job_exec(job)).strip()
 
     # Submission
 
@@ -97,6 +98,7 @@ class Executor(RemoteExecutor):
             run.prepare()
         except GridError as error:
             raise WorkflowError(str(error)) from error
+        run.planner.begin()
         plans = []
         for job in jobs:
             self.run_job_pre(job)
@@ -107,6 +109,7 @@ class Executor(RemoteExecutor):
                 name, command = self._next_name(job), self.format_job_exec(job)
                 plan = run.planner.plan(job, name, command, self.envvars())
             except (GridError, WorkflowError, OSError) as error:
+                self._keep(job, never_ran=True)
                 self.report_job_error(
                     SubmittedJobInfo(job), msg=f"{job.name}, not submitted: {error}.\n"
                 )
@@ -163,41 +166,44 @@ class Executor(RemoteExecutor):
         if outcome.success:
             self.report_job_success(info)
             return
-        if run is not None:
-            try:
-                run.keep_updates(info.job)
-            except (GridError, OSError) as error:
-                self._say(f"{outcome.name}: files that it updates could not be kept: {error}")
+        self._keep(info.job)
         self.report_job_error(info, msg=outcome.message, aux_logs=list(outcome.logs))
 
+    def _keep(self, job: Any, *, never_ran: bool = False) -> None:
+        try:
+            self.run.keep_outputs(job, never_ran=never_ran)
+        except (GridError, OSError) as error:
+            self._say(f"{job.name}: its old outputs could not be kept: {error}")
+
     def handle_job_error(self, job: Any) -> None:
-        """Put back files that the job was to update: Snakemake has deleted them."""
+        """Put back what was there before the job: Snakemake has deleted it."""
         super().handle_job_error(job)
         if self._run is not None:
-            self._run.restore_updates(job)
+            self._run.restore_outputs(job)
 
     # The end
 
     def cancel(self) -> None:
         """Cancel all jobs, also those that Snakemake does not list while it polls."""
-        self._cancel_all()
-        self.shutdown()
+        with Interrupts() as interrupts:
+            self._cancel_all(interrupts.impatient)
+            self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel all jobs, whatever the list says."""
-        self._cancel_all()
+        self._cancel_all(_never)
 
     def shutdown(self) -> None:
         """Stop following; jobs that are left are cancelled."""
         super().shutdown()  # type: ignore[no-untyped-call]
         if self._run is not None:
-            self._cancel_all()
+            self._cancel_all(_never)
             self._run.close()
 
-    def _cancel_all(self) -> None:
+    def _cancel_all(self, give_up: Callable[[], bool]) -> None:
         if self._run is None or not self._run.controller.active:
             return
-        left = self._run.controller.cancel(_CANCEL_TIMEOUT)
+        left = self._run.controller.cancel(_CANCEL_TIMEOUT, give_up)
         if left:
             self.logger.error(
                 "Not confirmed to be cancelled, look for them yourself: " + ", ".join(left)
@@ -205,3 +211,7 @@ class Executor(RemoteExecutor):
 
     def _say(self, text: str) -> None:
         self.logger.warning(f"grid: {text}")  # type: ignore[attr-defined]
+
+
+def _never() -> bool:
+    return False

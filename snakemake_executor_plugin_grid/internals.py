@@ -59,14 +59,26 @@ class Internals:
         except (WorkflowError, OSError, subprocess.SubprocessError) as error:
             return frozenset(self._included()), f"not all sources could be listed: {error}"
 
+    def scripts(self) -> frozenset[str]:
+        """Return the absolute paths of local scripts and notebooks that rules name."""
+        found = set()
+        for rule in self._workflow.rules:
+            script = rule.script or rule.notebook
+            if isinstance(script, str):
+                path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
+                if os.path.isfile(path):  # noqa: PTH113 - else it is a URL
+                    found.add(path)
+        return frozenset(found)
+
     def source_folders(self) -> tuple[Path, ...]:
         """Return the local folders of the included Snakefiles."""
-        folders = (Path(path).absolute().parent for path in self._included())
+        # Without dots: they would hide which folder lies in which.
+        folders = (Path(os.path.abspath(path)).parent for path in self._included())  # noqa: PTH100
         return tuple(dict.fromkeys(folders))
 
     def _included(self) -> Iterator[str]:
         for source in self._workflow.included:
-            path = source.get_path_or_uri(secret_free=True)
+            path = str(source)
             if os.path.exists(path):  # noqa: PTH110 - may be a URL
                 yield str(path)
 
@@ -97,10 +109,11 @@ class Internals:
         """Yield outputs of checkpoints that need not run again.
 
         Without them the worker would run the checkpoint, as it evaluates input functions too.
+        The DAG itself drops a checkpoint's job once the jobs below it are known.
         """
-        for job in self._dag.jobs:
-            if job.is_checkpoint and (self._dag.finished(job) or not self._dag.needrun(job)):
-                yield from (str(path) for path in job.output if not path.is_storage)
+        for path in sorted(self._workflow.checkpoints.created_output):
+            if not path.is_storage and os.path.lexists(path):
+                yield str(path)
 
     def storage_plugins(self) -> list[str]:
         """Return the packages of the storage plugins that the workflow uses."""
@@ -148,19 +161,21 @@ class Internals:
         """
         targets = encode_target_jobs_cli_args(job.get_target_spec())
         unneeded = list(self._dag.get_unneeded_temp_files(job))
-        for flag, values in (("--target-jobs", targets), ("--unneeded-temp-files", unneeded)):
-            if values:
-                old = format_cli_arg(flag, values)
-                new = " ".join([flag, *(shlex.quote(value) for value in values)])
-                if old not in args:
-                    raise GridError(f"this version of Snakemake quotes {flag} in an unknown way")
-                args = args.replace(old, new, 1)
-        return args
+        args = _requote(args, "--target-jobs", targets)
+        return _requote(args, "--unneeded-temp-files", unneeded)
 
-    def without_cache(self, command: str) -> str:
-        """Hide --cache from the worker: the cache is on the submit host."""
-        piece = format_cli_arg("--cache", self._workflow.workflow_settings.cache)
-        return command.replace(piece, "", 1) if piece else command
+    def worker_command(self, command: str) -> str:
+        """Leave cache and retries to the submit host, and requote what users name."""
+        workflow = self._workflow
+        piece = format_cli_arg("--cache", workflow.workflow_settings.cache)
+        command = command.replace(piece, "", 1) if piece else command
+        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+        command = _requote(command, "--snakefile", [os.path.relpath(workflow.main_snakefile)])
+        command = _requote(command, "--config", list(workflow.config_settings.config_args))
+        command = _requote(command, "--configfiles", files)
+        # Of a rule's own `retries` the worker would make as many, all with the resources of the
+        # first; --retries 0 does not stop that, but this does, for all rules.
+        return f"{command} --preemptible-rules --preemptible-retries 0"
 
     def uses_cache(self, job: Any) -> bool:
         """Return whether the job's outputs go through Snakemake's between-workflow cache."""
@@ -220,6 +235,16 @@ def is_local_file(path: Any) -> bool:
 def names(paths: Iterable[Any]) -> list[str]:
     """Return the paths of files that the executor has to bring or fetch."""
     return [str(path) for path in paths if is_local_file(path)]
+
+
+def _requote(command: str, flag: str, values: list[str]) -> str:
+    """Replace Python's quotes around the values of an option by those of a shell."""
+    if not values:
+        return command
+    old = format_cli_arg(flag, values)
+    if old not in command:
+        raise GridError(f"this version of Snakemake quotes {flag} in an unknown way")
+    return command.replace(old, " ".join([flag, *map(shlex.quote, values)]), 1)
 
 
 def _cache(workflow: Any, job: Any) -> Any:

@@ -46,6 +46,7 @@ class JobSpec:
         resources: What it asks for.
         environment: Variables that ``envvars:`` names; may hold secrets.
         overrides: Resources named ``grid_…``, without that prefix.
+        consumed: Names of outputs that other jobs of the workflow take as inputs.
     """
 
     name: str
@@ -61,6 +62,7 @@ class JobSpec:
     resources: Resources
     environment: Mapping[str, str]
     overrides: Mapping[str, str]
+    consumed: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:

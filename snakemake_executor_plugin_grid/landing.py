@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from . import messages
@@ -14,7 +13,7 @@ from .jobspec import JobSpec
 from .journal import Journal, Phase
 from .staging.catalog import Catalog
 from .staging.incoming import Taken, take_in
-from .staging.paths import Layout
+from .staging.paths import Layout, below
 from .stores import Store
 from .worker import report as reports
 from .worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
@@ -80,15 +79,23 @@ class Landing:
             flight.spec,
             report,
             self._layout,
-            lambda digest: self._fetch(folder, digest),
+            lambda digest: self._fetch(flight.name, folder, digest),
             folder,
             self._compression,
             undeclared=flight.plan.fetch_undeclared,
         )
         self._catalog.note(taken.digests)
-        # Large files may serve a later job from there.
-        raw = {item.blob for item in report.returned if item.raw}
-        self._store.remove(digest for digest in report.blobs if digest not in raw)
+        # Large files that other jobs take serve them from the store.
+        self._store.keep(
+            flight.name,
+            {
+                item.blob
+                for item in report.returned
+                if item.raw
+                and below(item.member.name, flight.spec.consumed)
+                and not (folder / DELIVERY_FOLDER / item.blob).exists()
+            },
+        )
         self._tell(flight, report, taken)
         return self._judge(flight, report, log)
 
@@ -134,7 +141,7 @@ class Landing:
     def _note(self, name: str, phase: Phase, detail: str, report: Report | None) -> None:
         text = None
         if report is not None:
-            text = json.dumps({**asdict(report), "returned": len(report.returned)})
+            text = json.dumps({**vars(report), "returned": len(report.returned)})
         self._journal.ended(name, phase, detail, text)
 
     def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
@@ -145,10 +152,10 @@ class Landing:
         target.parent.mkdir(parents=True, exist_ok=True)
         return source.replace(target)
 
-    def _fetch(self, folder: Path, digest: str) -> Path:
-        """Return a blob that lies beside the report, or is in the store."""
+    def _fetch(self, name: str, folder: Path, digest: str) -> Path:
+        """Return a blob that lies beside the report, or was delivered to the store."""
         beside = folder / DELIVERY_FOLDER / digest
-        return beside if beside.exists() else self._store.fetch(digest)
+        return beside if beside.exists() else self._store.delivered(name, digest)
 
     def _tell(self, flight: Flight, report: Report, taken: Taken) -> None:
         title = flight.spec.title

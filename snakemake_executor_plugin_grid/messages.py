@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from .worker import report as reports
 from .worker.report import Report
 
 _TAIL_LINES = 20
+_SEARCHED_LINES = 200
+_DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _TAIL_BYTES = 16 << 10
 _SHOWN = 10
 _MISSING = ("No such file or directory", "FileNotFoundError", "MissingInput")
@@ -36,7 +39,7 @@ def failure(
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
     lines = [f"{spec.title}, {where}: {reason}."]
-    tail = read_tail(log) if log is not None else []
+    tail = _last_words(log) if log is not None else []
     if tail:
         lines.append("Last lines of its output:")
         lines += [f"    {line}" for line in tail]
@@ -60,8 +63,8 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
         return f"; files it made that no rule names: {names}"
     if report.reason != reports.PAYLOAD_FAILED or log is None:
         return ""
-    text = "\n".join(read_tail(log, 200))
-    if str(workdir) in text:
+    text = "\n".join(read_tail(log, _SEARCHED_LINES))
+    if re.search(rf"(?<![\w./-]){re.escape(str(workdir))}(?![\w.-])", text):
         return (
             f"; its output mentions {workdir}, which exists on the submit host only: use paths "
             "relative to the working directory"
@@ -80,6 +83,15 @@ def without_report(status: JobStatus) -> str:
     """Return the reason for a job that ended and left no report."""
     detail = f": {status.detail}" if status.detail else ""
     return f"it ended as {status.state.value} and no report came back{detail}"
+
+
+def _last_words(log: Path) -> list[str]:
+    """Return what the payload said last, without what Snakemake says of its failure after that."""
+    lines = read_tail(log, _SEARCHED_LINES)
+    ends = [number for number, line in enumerate(lines) if line.startswith("Error in ")]
+    if ends:
+        lines = [line for line in lines[: ends[-1]] if not _DATE.fullmatch(line)]
+    return lines[-_TAIL_LINES:]
 
 
 def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:

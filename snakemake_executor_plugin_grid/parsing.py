@@ -11,7 +11,7 @@ import os
 import sys
 
 _MOST = 100_000
-_SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/lib", sys.prefix + "/lib/", sys.base_prefix + "/lib/")
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/lib", sys.prefix + "/", sys.base_prefix + "/")
 
 _read: dict[str, bool] = {}
 _recording = False
@@ -44,11 +44,14 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
         return
     if isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY:
         return
-    if path.startswith("/"):
-        if not path.startswith(_SYSTEM):
-            _read.setdefault(path, False)
-    else:
+    # Snakemake reads inputs to compare checksums: that makes them no sources.
+    if sys._getframe(1).f_globals.get("__name__") == "snakemake.io":
+        return
+    relative = not path.startswith("/")
+    if relative:
         try:
-            _read[os.path.abspath(path)] = True  # noqa: PTH100 - this runs at every open
+            path = os.path.abspath(path)  # noqa: PTH100 - this runs at every open
         except OSError:
             return
+    if not path.startswith(_SYSTEM):
+        _read[path] = relative or _read.get(path, False)

@@ -44,6 +44,14 @@ class Planner:
         self._ship = ship
         self._say = say
         self._site_data: set[str] = set()
+        self._checkpoints: list[str] = []
+
+    def begin(self) -> None:
+        """Look at what has changed in the DAG, once for all jobs of a round."""
+        internals = self._internals
+        self._checkpoints = (
+            list(internals.checkpoint_outputs()) if internals.has_checkpoints else []
+        )
 
     def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
         """Turn a Snakemake job into what the controller carries through.
@@ -76,8 +84,7 @@ class Planner:
             for path in member.output
             if is_flagged(path, "update") and os.path.lexists(path)
         ]
-        checkpoints = list(internals.checkpoint_outputs()) if internals.has_checkpoints else []
-        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *checkpoints]))
+        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
         self._mention_site_data(inputs)
         unneeded = internals.unneeded_temp_files(job)
         resources = list(job.resources.items())
@@ -92,9 +99,15 @@ class Planner:
             command=command,
             inputs=inputs,
             shared=frozenset(path for path in inputs if internals.uses(path) > 1).union(
-                checkpoints
+                self._checkpoints
             ),
             outputs=tuple(self._outputs(members, unneeded)),
+            consumed=frozenset(
+                self._layout.member(path)
+                for member in members
+                for path in names(member.output)
+                if internals.uses(path) and not path.startswith("/")
+            ),
             placeholders=placeholders,
             resources=read_resources(job.threads, resources),
             environment=dict(environment),

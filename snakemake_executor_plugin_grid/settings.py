@@ -253,13 +253,21 @@ def _combinations(settings: ExecutorSettings) -> list[str]:
 
 def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
     problems = []
+    if settings.store is not None:
+        from .errors import PermanentError
+        from .stores import open_store
+
+        try:
+            open_store(settings.store, workdir)
+        except PermanentError as error:
+            problems.append(str(error))
     if settings.local_dir is not None and _is_below(settings.local_dir, workdir):
         problems.append(
             f"--grid-local-dir {settings.local_dir}: is below the working directory, which jobs "
             "must not see; choose a folder elsewhere."
         )
     python = settings.local_python
-    if python is not None and not os.access(python, os.X_OK):
+    if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
         problems.append(f"--grid-local-python {python}: is no program that can be run.")
     return problems
 

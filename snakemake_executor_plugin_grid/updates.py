@@ -44,7 +44,7 @@ class Updates:
                 _remove(Path(copy))
             elif os.path.lexists(copy):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                Path(copy).rename(path)
+                shutil.move(copy, path)  # across file systems, if need be
         self._journal.put_back(aside)
 
     def recover(self) -> None:

@@ -22,11 +22,11 @@ def write_worker(path: Path) -> None:
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "__main__.py", _START)
         for module in sorted(_FOLDER.glob("*.py")):
-            _add(archive, f"worker/{module.name}", module.read_text())
+            _add(archive, f"worker/{module.name}", module.read_bytes())
     part.replace(path)
 
 
-def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
+def _add(archive: zipfile.ZipFile, name: str, text: str | bytes) -> None:
     info = zipfile.ZipInfo(name, _LONG_AGO)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16

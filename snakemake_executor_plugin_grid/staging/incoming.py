@@ -206,11 +206,15 @@ def _tops(spec: JobSpec, returned: Iterable[Returned]) -> list[str]:
     names: dict[str, None] = {}
     for item in returned:
         name = item.member.name
-        names[next((top for top in _ancestry(name) if top in tops), name)] = None
+        # The outermost: a rule may name a folder and also files in it.
+        names[next((top for top in reversed(_ancestry(name)) if top in tops), name)] = None
     return list(names)
 
 
-def _ancestry(name: str) -> Iterable[str]:
+def _ancestry(name: str) -> list[str]:
+    """Return the name and the folders above it, innermost first."""
+    ancestry = []
     while name:
-        yield name
+        ancestry.append(name)
         name = name.rpartition("/")[0]
+    return ancestry

@@ -20,6 +20,7 @@ from ..stores import Store
 from ..worker.description import Blob
 from ..worker.tarball import Entry, TarballError, pack, scan
 from .catalog import Catalog
+from .links import scan_following
 from .paths import WORK, Layout, OutsideError, depth
 from .sources import Sources
 
@@ -176,7 +177,7 @@ class Outgoing:
         except OutsideError:
             return []  # site data such as /cvmfs: the worker has it, or says that it has not
         try:
-            return list(scan(self._layout.local(name), name))
+            return list(scan_following(self._layout.local(name), name))
         except FileNotFoundError:
             return GridError(f"input {path} does not exist")
         except OSError as error:
@@ -260,25 +261,22 @@ class Outgoing:
         names = frozenset(entry.name for entry in entries)
         try:
             fingerprint = self._fingerprint(entries)
-        except OSError as error:
-            raise _explain(error, self._store.workspace) from error
-        known = self._catalog.bundle(fingerprint)
-        if known is not None and self._store.has(known[0]):
-            self._count(0)
-            return Bundle(*known, names)
-        archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
-        try:
+            known = self._catalog.bundle(fingerprint)
+            if known is not None and self._store.has(known[0]):
+                self._count(0)
+                return Bundle(*known, names)
+            archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
             packed = pack(entries, archive, compression=self._compression)
+            if self._store.has(packed.digest):
+                archive.unlink()
+                self._count(0)
+            else:
+                self._store.put(packed.digest, archive)
+                self._count(packed.size)
         except TarballError as error:
             raise GridError(str(error)) from error
         except OSError as error:
             raise _explain(error, self._store.workspace) from error
-        if self._store.has(packed.digest):
-            archive.unlink()
-            self._count(0)
-        else:
-            self._store.put(packed.digest, archive)
-            self._count(packed.size)
         self._catalog.note_bundle(fingerprint, packed.digest, packed.size)
         return Bundle(packed.digest, packed.size, names)
 

@@ -9,7 +9,7 @@ levels as they are named on the submit host, so that every relative path means t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path, PurePosixPath
 
 from ..errors import GridError
@@ -96,7 +96,7 @@ def depth(members: Iterable[str]) -> int:
     return max((climb(member.partition("/")[0]) for member in members), default=0)
 
 
-def below(member: str, folders: set[str]) -> bool:
+def below(member: str, folders: Set[str]) -> bool:
     """Return whether a name is one of the folders, or below one."""
     if member in folders:
         return True

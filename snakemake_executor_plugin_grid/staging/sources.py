@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import GridError
 from ..worker.tarball import Entry, scan
+from .links import scan_following
 from .paths import Layout, OutsideError, below
 
 _MOST_VISITED = 50_000
@@ -25,8 +26,8 @@ class Origin:
 
     Attributes:
         declared: Paths that Snakemake lists: included files, script folders, files under git.
-        parsed: Absolute paths that were read while parsing, each with whether it was given as a
-            relative path.
+        parsed: Absolute paths that were read while parsing, or that rules name as their scripts,
+            each with whether it was given as a relative path.
         folders: Local folders of the included Snakefiles.
         products: Names of all outputs, logs and benchmarks of the workflow's jobs.
         inputs: Names of all inputs of the workflow's jobs.
@@ -92,6 +93,8 @@ class _Collector:
         self._rules = rules
         self._sources = sources
         self._homes = (layout.workdir, *origin.folders)
+        # A script or config file that some rule names as input too is a source all the same.
+        self._listed = set(_listed(layout, origin))
 
     def take_parsed(self) -> None:
         """Take what parsing read: without it no worker can parse the workflow."""
@@ -110,9 +113,19 @@ class _Collector:
                 raise GridError(
                     f"--grid-include {glob}: matches nothing below {self._layout.workdir}"
                 )
+            # Snakemake's own folder is not meant by "*".
+            skipped = _SKIPPED_FOLDERS.difference(glob.split("/"))
             for path in found:
-                for entry in scan(path, self._layout.member(str(path))):
-                    self._add(entry)
+                try:
+                    entries = list(scan_following(path, self._layout.member(str(path))))
+                except OSError as error:
+                    where = error.filename or path
+                    raise GridError(f"--grid-include {glob}: {where}: {error.strerror}") from error
+                for entry in entries:
+                    if not skipped.intersection(entry.name.split("/")) and not self._is_excluded(
+                        self._shown(entry.path)
+                    ):
+                        self._add(entry)
 
     def take_found(self, paths: Iterable[str]) -> None:
         small = [entry for path in paths if (entry := self._take(path, bound=True)) is not None]
@@ -133,16 +146,21 @@ class _Collector:
             return None
         if name in self._sources.entries or below(name, self._origin.products):
             return None
-        if bound and name in self._origin.inputs:
-            return None  # travels with the jobs that name it
+        is_input = bound and name in self._origin.inputs  # travels with the jobs that name it
+        if is_input and path not in self._listed:
+            return None
         shown = self._shown(path)
-        if any(fnmatch.fnmatch(shown, glob) for glob in self._rules.exclude):
+        if self._is_excluded(shown):
             return None
         entry = next(iter(scan(Path(path), name)), None) if os.path.isfile(path) else None  # noqa: PTH113
         if entry is None:
             return None
         if bound and entry.size >= self._rules.file_limit:
-            self._sources.left_out.append((shown, entry.size))
+            if not is_input:
+                self._sources.left_out.append((shown, entry.size))
+            return None
+        if bound and not os.access(path, os.R_OK):
+            self._sources.warnings.append(f"{shown} cannot be read: jobs will not have it")
             return None
         self._add(entry)
         return entry if bound else None
@@ -150,15 +168,16 @@ class _Collector:
     def _add(self, entry: Entry) -> None:
         self._sources.entries.setdefault(entry.name, entry)
 
+    def _is_excluded(self, shown: str) -> bool:
+        return any(fnmatch.fnmatch(shown, glob) for glob in self._rules.exclude)
+
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._layout.workdir)
 
 
 def _found(layout: Layout, origin: Origin, sources: Sources) -> Iterator[str]:
     """Yield what Snakemake lists, and what lies in the folders of the workflow."""
-    for path in sorted(origin.declared):
-        if not _SKIPPED_FOLDERS.intersection(path.split("/")):
-            yield os.path.join(layout.workdir, path)  # noqa: PTH118
+    yield from _listed(layout, origin)
     homes = [layout.workdir, *origin.folders]
     outer = [
         home
@@ -173,6 +192,12 @@ def _found(layout: Layout, origin: Origin, sources: Sources) -> Iterator[str]:
             )
             return
         yield path
+
+
+def _listed(layout: Layout, origin: Origin) -> Iterator[str]:
+    for path in sorted(origin.declared):
+        if not _SKIPPED_FOLDERS.intersection(path.split("/")):
+            yield os.path.join(layout.workdir, path)  # noqa: PTH118
 
 
 def _walk(home: Path) -> Iterator[str]:
@@ -190,8 +215,9 @@ def _local_modules(homes: tuple[Path, ...]) -> Iterator[tuple[str, bool]]:
     """Yield modules imported from beside the workflow: a cached one is never opened as source."""
     for module in tuple(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if not isinstance(path, str) or "site-packages" in path:
+        if not isinstance(path, str) or "site-packages" in path or module.__name__ == "__main__":
             continue
+        path = os.path.normpath(path)
         if any(Path(path).is_relative_to(home) for home in homes) and not path.startswith(
             sys.prefix + os.sep
         ):

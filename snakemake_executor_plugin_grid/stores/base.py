@@ -11,7 +11,7 @@ class Store(ABC):
     """Blobs by digest. The methods block: they are called from the staging threads.
 
     Attributes:
-        url: Where the store is, as the user names it; also what a worker is told to deliver to.
+        url: Where the store is, as the user names it.
         workspace: Local folder in which archives are built before they are stored.
     """
 
@@ -43,17 +43,28 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def fetch(self, digest: str) -> Path:
-        """Return a local file with the blob's bytes, which are not checked yet.
-
-        Raises:
-            GridError: The blob is not there.
-        """
-
-    @abstractmethod
     def locate(self, digest: str) -> str:
         """Return the URL at which a worker finds the blob."""
 
     @abstractmethod
-    def remove(self, digests: Iterable[str]) -> None:
-        """Remove blobs; those that are not there do not matter."""
+    def inbox(self, job: str) -> str:
+        """Return the URL to which the worker of a job delivers blobs, under their digests.
+
+        Each job has its own, so that two jobs with the same output do not meet there.
+        """
+
+    @abstractmethod
+    def delivered(self, job: str, digest: str) -> Path:
+        """Return a local file with what a job delivered; its bytes are not checked yet.
+
+        Raises:
+            GridError: It is not there.
+        """
+
+    @abstractmethod
+    def keep(self, job: str, digests: Iterable[str]) -> None:
+        """Count blobs that a job delivered, and that were checked, among those of the store."""
+
+    @abstractmethod
+    def drop(self, job: str) -> None:
+        """Remove what a job delivered, as far as it was not kept."""

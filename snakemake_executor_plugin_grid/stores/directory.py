@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,24 +65,39 @@ class DirectoryStore(Store):
                 part.unlink(missing_ok=True)
         return size, digest
 
-    def fetch(self, digest: str) -> Path:
-        """Return the blob's own file."""
-        path = self._path(digest)
-        if not path.exists():
-            raise GridError(f"store {self.url}: has no {digest}")
-        return path
-
     def locate(self, digest: str) -> str:
         """Return a ``file://`` URL."""
         return self._path(digest).as_uri()
 
-    def remove(self, digests: Iterable[str]) -> None:
-        """Unlink the files."""
+    def inbox(self, job: str) -> str:
+        """Return the URL of a folder, which the worker makes."""
+        return self._inbox(job).as_uri()
+
+    def delivered(self, job: str, digest: str) -> Path:
+        """Return the delivered file itself."""
+        path = self._inbox(job) / _checked(digest)
+        if not path.is_file():
+            raise GridError(f"store {self.url}: the job has not delivered {digest}")
+        return path
+
+    def keep(self, job: str, digests: Iterable[str]) -> None:
+        """Rename the files."""
         for digest in digests:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path(digest))  # noqa: PTH108 - no check for its kind first
+            self.delivered(job, digest).replace(self._path(digest))
+
+    def drop(self, job: str) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._inbox(job), ignore_errors=True)
+
+    def _inbox(self, job: str) -> Path:
+        return self.folder / "delivered" / job
 
     def _path(self, digest: str) -> Path:
-        if not (len(digest) == 64 and digest.isalnum()):
-            raise GridError(f"{digest!r} is no SHA-256")
-        return self.folder / digest
+        return self.folder / _checked(digest)
+
+
+def _checked(digest: str) -> str:
+    """Return a digest that is safe as a file name: those of reports come from outside."""
+    if not (len(digest) == 64 and digest.isalnum()):
+        raise GridError(f"{digest!r} is no SHA-256")
+    return digest

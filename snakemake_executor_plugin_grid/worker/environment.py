@@ -38,6 +38,7 @@ _KEPT_PREFIXES = (
     "MODULE",
     "LMOD_",
 )
+_SECRETS = ("PASSWORD", "TOKEN", "SECRET")
 _PROXIES = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
 
@@ -55,7 +56,8 @@ def payload_environment(
     env = {
         key: value
         for key, value in site.items()
-        if key in _KEPT or key.startswith(_KEPT_PREFIXES) or key.lower() in _PROXIES
+        if (key in _KEPT or key.startswith(_KEPT_PREFIXES) or key.lower() in _PROXIES)
+        and not key.endswith(_SECRETS)
     }
     env.setdefault("PATH", os.defpath)
     env.setdefault("LANG", "C.UTF-8")

@@ -94,7 +94,7 @@ def run(
         time.sleep(min(0.2, 0.005 + (now - began) / 20))
     _signal_group(pid, signal.SIGKILL)
     kill_marked(mark)
-    _reap()
+    _kill_children()
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     # ru_maxrss is in kilobytes on Linux and in bytes on macOS (getrusage(2) of either).
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -193,6 +193,31 @@ def _redirect(log: Path) -> None:
 def _signal_group(leader: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
+
+
+def _kill_children() -> None:
+    """Kill orphans that this process has adopted: they may have dropped the job's mark."""
+    give_up = time.monotonic() + _GRACE
+    while (children := _children()) and time.monotonic() < give_up:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+        _reap()  # children of those become children of this process
+    _reap()
+
+
+def _children() -> list[int]:
+    own = str(os.getpid())
+    found = []
+    for entry in _entries("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                # The name of the program, in brackets, may hold anything.
+                stat = Path("/proc", entry, "stat").read_text(errors="replace")
+                if stat.rpartition(")")[2].split()[1] == own:
+                    found.append(int(entry))
+    return found
 
 
 def _reap() -> None:

@@ -29,6 +29,8 @@ from .environment import payload_environment
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import (
+    PYTHON_MISSING,
+    SETUP_FAILED,
     RuntimeMissing,
     container_environment,
     interpreter,
@@ -45,6 +47,7 @@ Entry = Callable[["list[str]"], int]
 PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
 _FULL = 1 << 20
+_LAST_WORDS = 4096
 
 
 def run_job(sandbox: Path, entry: Entry | None = None) -> int:
@@ -60,7 +63,9 @@ def run_job(sandbox: Path, entry: Entry | None = None) -> int:
     sandbox = sandbox.resolve()
     cancellation = Cancellation()
     processes.adopt_orphans()
-    (sandbox / STARTED_FILE).touch()
+    if not _is_first(sandbox):
+        sys.stderr.write("Another worker has begun with this job.\n")
+        return 1
     reserve = _reserve(sandbox)
     job = load(sandbox / JOB_FILE)
     report = Report.start(job.name)
@@ -94,7 +99,8 @@ def plain_argv(command: str) -> list[str] | None:
         return None
     line = command[len(prefix) :]
     quoted = r"""'[^']*'|"[^"$`\\]*\""""
-    if re.search(r"[^\w\s@%+=:,./-]", re.sub(quoted, "", line)):
+    # A newline outside of quotes ends the command.
+    if re.search(r"[^\w \t@%+=:,./-]", re.sub(quoted, "", line)):
         return None
     return shlex.split(line)
 
@@ -135,7 +141,11 @@ def _run(
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:
-        selected += [Output(name, "undeclared", required=False) for name in new]
+        selected += [
+            Output(name, "undeclared", required=False) for name in new if stageout.may_return(name)
+        ]
+    if report.reason == reports.OUT_OF_DISK:
+        _make_room([tree.path(output.name) for output in job.outputs if output not in selected])
     stageout.stage_out(job, sandbox, tree, staged, selected, report)
 
 
@@ -182,7 +192,9 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.fail(reports.KILLED, "it was killed from outside")
     elif ended.exit_code == 0:
         report.reason = reports.SUCCESS
-    elif shutil.disk_usage(scratch).free < _FULL:
+    elif ended.exit_code in (SETUP_FAILED, PYTHON_MISSING):
+        report.fail(reports.NO_RUNTIME, "Snakemake could not be set up on the worker")
+    elif shutil.disk_usage(scratch).free < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
     elif ended.signal == signal.SIGKILL:
         report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
@@ -193,14 +205,46 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
 
 
+def _met_full_disk(log: Path) -> bool:
+    """Return whether the payload's last words speak of it: it may have cleared up since."""
+    signs = [os.strerror(number).encode() for number in (errno.ENOSPC, errno.EDQUOT)]
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - _LAST_WORDS))
+            words = stream.read()
+    except OSError:
+        return False
+    return any(sign in words for sign in signs)
+
+
+def _is_first(sandbox: Path) -> bool:
+    """Claim the job for this process: a site that lost track may start two workers for it."""
+    try:
+        with (sandbox / STARTED_FILE).open("x") as stream:
+            stream.write(str(os.getpid()))
+    except FileExistsError:
+        return False
+    return True
+
+
 def _reserve(sandbox: Path) -> Path | None:
     """Keep some bytes back, so that the report can be written on a full disk."""
     path = sandbox / ".reserve"
     try:
         path.write_bytes(b"\0" * _RESERVE)
     except OSError:
+        path.unlink(missing_ok=True)  # what was written of it is needed even more
         return None
     return path
+
+
+def _make_room(paths: list[Path]) -> None:
+    """Remove what does not come back, so that the logs can be packed on a full disk."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            _remove(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

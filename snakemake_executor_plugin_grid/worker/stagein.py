@@ -68,9 +68,9 @@ def _locate(blob: Blob, sandbox: Path) -> Path:
         if parts.scheme != "file":
             raise InputDamagedError(f"the worker cannot read {parts.scheme}:// URLs")
         path = Path(unquote(parts.path))
-    if not path.exists():
+    if not path.is_file():
         where = blob.url or f"the sandbox ({blob.digest})"
-        raise InputDamagedError(f"input missing: {blob.name or 'a tarball'} is not at {where}")
+        raise InputDamagedError(f"input missing: {blob.name or 'a tarball'}: no file at {where}")
     return path
 
 

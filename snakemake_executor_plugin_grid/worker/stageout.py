@@ -32,6 +32,12 @@ def undeclared(tree: Tree, staged: set[str], outputs: Sequence[Output]) -> list[
     return [name for name in tree.files() if name not in staged and not _below(name, declared)]
 
 
+def may_return(name: str) -> bool:
+    """Whether a file that no rule names may come back: not beside the working directory."""
+    root, *parts = name.split("/")
+    return root == "work" and parts[:1] not in ([], [".snakemake"], [".git"])
+
+
 def stage_out(
     job: Job,
     sandbox: Path,
@@ -104,7 +110,10 @@ def _deliver_raw(entry: Entry, kind: str, folder: Path, report: Report) -> None:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
         try:
-            # The tree is thrown away, so its file may serve as the stored one.
+            # The tree is thrown away, so its file may serve as the stored one, unless the mode of
+            # its other names is still to be read.
+            if os.lstat(entry.path).st_nlink > 1:
+                raise OSError("has other names")
             os.link(entry.path, part)
             part.chmod(0o600)
         except OSError:

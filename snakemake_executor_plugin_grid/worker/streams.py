@@ -40,8 +40,9 @@ class Ring:
 
     def __init__(self) -> None:
         """Start the thread; use as a context manager, which ends it."""
-        self._buffers = [memoryview(bytearray(SIZE)) for _ in range(COUNT)]
-        self._turn = 0
+        # Made when first needed: a small archive is through after one.
+        self._buffers: list[memoryview] = []
+        self._turn = COUNT - 1
         # One fewer than there are buffers: sums of the buffer before the last may still be queued.
         self._free = threading.Semaphore(COUNT - 1)
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -65,6 +66,9 @@ class Ring:
     def turn(self) -> memoryview:
         """The next buffer to fill."""
         self._free.acquire()
+        if len(self._buffers) < COUNT:
+            self._buffers.append(memoryview(bytearray(SIZE)))
+            return self._buffers[-1]
         self._turn = (self._turn + 1) % COUNT
         return self._buffers[self._turn]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import PermanentError, TransientError
+from ...messages import read_tail
 from ...states import JobState, JobStatus
 from ...worker.description import (
     DELIVERY_FOLDER,
@@ -33,6 +34,7 @@ from .isolation import can_hide
 if TYPE_CHECKING:
     from ...settings import ExecutorSettings
 
+WORKER_LOG = "worker.log"
 _START_TIMEOUT = 30.0
 _CANCEL_TIMEOUT = 20.0
 _CALL_TIMEOUT = 30.0
@@ -98,14 +100,18 @@ class LocalBackend(Backend):
             else:
                 jobs.append(_request(payload))
                 answers.append(Submitted(payload.spec.name))
-        ids = dict(
-            zip((job["name"] for job in jobs), await self._call("submit", jobs=jobs), strict=True)
-        )
-        self._names.update((str(number), name) for name, number in ids.items())
+        replies = iter(await self._call("submit", jobs=jobs))
         return [
-            Submitted(str(ids[answer.grid_id])) if isinstance(answer, Submitted) else answer
+            self._note(answer.grid_id, next(replies)) if isinstance(answer, Submitted) else answer
             for answer in answers
         ]
+
+    def _note(self, name: str, reply: int | str) -> Submitted | SubmitError:
+        """Remember the id of a job, unless the reply says why it has none."""
+        if isinstance(reply, str):
+            return SubmitError(reply)
+        self._names[str(reply)] = name
+        return Submitted(str(reply))
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for what has changed since the last call."""
@@ -142,7 +148,7 @@ class LocalBackend(Backend):
         """Return the payload's log, and the worker's own if it said anything."""
         sandbox = await self._sandbox(grid_id)
         texts = []
-        for name in ("worker.log", LOG_FILE):
+        for name in (WORKER_LOG, LOG_FILE):
             with contextlib.suppress(OSError):
                 texts.append((sandbox / name).read_text(errors="replace"))
         return "".join(texts)
@@ -173,6 +179,12 @@ class LocalBackend(Backend):
     ) -> Any:
         """Ask the site; None when there is none and none is to be started."""
         request = json.dumps({"call": call, **fields}).encode() + b"\n"
+        reply = await self._ask(request, start, wait)
+        if isinstance(reply, dict) and "error" in reply:
+            raise PermanentError(f"the local site, asked to {call}: {reply['error']}")
+        return reply
+
+    async def _ask(self, request: bytes, start: bool, wait: float) -> Any:
         try:
             return await asyncio.wait_for(self._exchange(request), wait)
         except (ConnectionError, FileNotFoundError):
@@ -205,29 +217,33 @@ class LocalBackend(Backend):
 
     async def _start(self) -> None:
         """Start the site, unless it is there meanwhile, and wait until it listens."""
-        await asyncio.to_thread(self._launch)
+        process = await asyncio.to_thread(self._launch)
         self._version = 0
         hello = json.dumps({"call": "hello"}).encode() + b"\n"
         for _ in range(int(_START_TIMEOUT / 0.05)):
             with contextlib.suppress(ConnectionError, FileNotFoundError):
                 await self._exchange(hello)
+                process.returncode = 0  # it outlives this process on purpose
                 return
+            if process.poll():
+                break
             await asyncio.sleep(0.05)
         log = self.folder / names.LOG_FILE
-        raise TransientError(f"the local site does not start; see {log}")
+        last = "".join(read_tail(log, 1))
+        raise PermanentError(f"the local site does not start: {last or 'no word of it'}; see {log}")
 
-    def _launch(self) -> None:
+    def _launch(self) -> subprocess.Popen[bytes]:
         self._prepare_folder()
         (self.folder / names.CONFIG_FILE).write_text(self.config.dumps())
         with (self.folder / names.LOG_FILE).open("ab") as log:
-            subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.site", str(self.folder)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-            ).returncode = 0  # it outlives this process on purpose
+            )
 
     def _prepare_folder(self) -> None:
         folder = self.folder
@@ -248,12 +264,12 @@ class LocalBackend(Backend):
 
     def _make_config(self) -> Config:
         settings = self._settings
-        python = str(settings.local_python or sys.executable)
+        # Path.absolute keeps links: a virtual environment's python is one.
+        python = str((settings.local_python or Path(sys.executable)).absolute())
         hidden = ""
         kept: tuple[str, ...] = ()
         if settings.local_isolation != "off":
-            # Path.absolute keeps links: a virtual environment's python is one.
-            prefixes = {Path(python).absolute().parents[1]}
+            prefixes = {Path(python).parents[1]}
             if settings.local_python is None:
                 prefixes |= {Path(sys.prefix), Path(sys.base_prefix)}
             folders = [path for path in sorted(prefixes) if path.is_relative_to(self._workdir)]
@@ -266,7 +282,7 @@ class LocalBackend(Backend):
                 )
         # Neither start of a job may depend on how this Python was told to run.
         environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
-        paths = [str(Path(python).absolute().parent), environment.get("PATH", os.defpath)]
+        paths = [str(Path(python).parent), environment.get("PATH", os.defpath)]
         environment["PATH"] = os.pathsep.join(paths)
         environment["SITE_NAME"] = "local"
         return Config(
@@ -342,6 +358,10 @@ def _copy_results(sandbox: Path, folder: Path) -> None:
     for name in (REPORT_FILE, LOG_FILE):
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(sandbox / name, folder / name)
+    if not (folder / LOG_FILE).exists():
+        # The payload never ran: the worker's own words may say why.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(sandbox / WORKER_LOG, folder / LOG_FILE)
     if (sandbox / DELIVERY_FOLDER).is_dir():
         (sandbox / DELIVERY_FOLDER).rename(folder / DELIVERY_FOLDER)
 

@@ -37,13 +37,14 @@ def hide(folder: Path, kept: Sequence[Path]) -> None:
     flags = _CLONE_NEWNS
     if os.geteuid() != 0:
         flags |= _CLONE_NEWUSER
-    descriptors = [(os.open(path, os.O_PATH | os.O_DIRECTORY), path) for path in kept]
     _call("unshare", flags)
     if flags & _CLONE_NEWUSER:
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{uid} {uid} 1")
         _write("/proc/self/gid_map", f"{gid} {gid} 1")
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+    # Only what belongs to this namespace can be bound: opened after its making, before the cover.
+    descriptors = [(os.open(path, os.O_PATH | os.O_DIRECTORY), path) for path in kept]
     _mount("tmpfs", str(folder), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
     for descriptor, path in descriptors:
         path.mkdir(parents=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+log = logging.getLogger("snakemake-grid-site")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -102,11 +105,15 @@ class JobTable:
         if state == "running" and not job.started:
             job.started = time.time()
         job.state, job.detail = state, detail
-        self._connection.execute(
-            "UPDATE jobs SET state=?, detail=?, pid=?, pid_start=?, started=? WHERE number=?",
-            (state, detail, job.pid, job.pid_start, job.started, job.number),
-        )
         self._touch(job)
+        try:
+            self._connection.execute(
+                "UPDATE jobs SET state=?, detail=?, pid=?, pid_start=?, started=? WHERE number=?",
+                (state, detail, job.pid, job.pid_start, job.started, job.number),
+            )
+        except sqlite3.Error as error:
+            # A full disk, most likely. Only a site that starts anew would miss it.
+            log.error("job %s: %s is not on disk: %s", job.name, state, error)
 
     def get(self, number: int) -> Job | None:
         """Return a job, None when it is not known."""

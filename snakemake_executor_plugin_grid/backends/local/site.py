@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections import deque
@@ -31,6 +32,7 @@ from .watch import is_alive, process_start, wait_for_exit
 log = logging.getLogger("snakemake-grid-site")
 
 _IDLE = 60.0
+_ENDING = 5.0
 _KILL_AFTER = 8.0
 _RESTART_WARM = 2
 # This package may be where only the controller's PYTHONPATH finds it.
@@ -98,7 +100,11 @@ class Site:
         try:
             while line := await reader.readline():
                 self._heard = time.monotonic()
-                reply = await self._answer(json.loads(line))
+                try:
+                    reply = await self._answer(json.loads(line))
+                except Exception as error:
+                    log.exception("request")
+                    reply = {"error": f"{type(error).__name__}: {error}"}
                 writer.write(json.dumps(reply).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError) as error:
@@ -128,14 +134,18 @@ class Site:
             case call:
                 return {"error": f"no such call: {call}"}
 
-    def _submit(self, name: str, cores: int, mem_mb: int, limit: float | None) -> int:
+    def _submit(self, name: str, cores: int, mem_mb: int, limit: float | None) -> int | str:
+        """Queue a job; return its id, or why it cannot be taken."""
         known = self.table.find([name]).get(name)
         if known is not None:
             return known
         # A job that asks for more than the machine has runs alone.
-        job = self.table.add(
-            name, min(cores, self.config.cores), min(mem_mb, self.config.mem_mb), limit
-        )
+        try:
+            job = self.table.add(
+                name, min(cores, self.config.cores), min(mem_mb, self.config.mem_mb), limit
+            )
+        except sqlite3.Error as error:
+            return f"{self.folder / names.DATABASE_FILE}: {error}"
         self.queue.append(job)
         self._dispatch()
         return job.number
@@ -144,6 +154,13 @@ class Site:
         if job.state == "queued":
             self.queue.append(job)
             asyncio.get_running_loop().call_soon(self._dispatch)
+            return
+        if not job.pid and not self._started_pid(job):
+            # The site before this one died while it was starting it. Should that worker show up
+            # yet, one of the two finds that it is the second, and leaves.
+            job.started = 0.0
+            self.table.update(job, "queued")
+            self._take_up(job)
             return
         self._occupy(job)
         self._spawn(self._watch(job))
@@ -173,10 +190,30 @@ class Site:
             return
         job.pid, job.pid_start = pid, process_start(pid)
         self.table.update(job, "running")
+        if job.cancelled:
+            self._terminate(job)
         await self._watch(job)
 
     async def _watch(self, job: Job) -> None:
-        """Wait for the end of a worker, and see that it comes."""
+        """Wait for the end of a job's worker, and settle the job."""
+        detail = await self._wait_for_end(job)
+        first = self._started_pid(job)
+        if first not in (0, job.pid):
+            # Ours found that another, whose start we had not heard of, was there before it.
+            job.pid, job.pid_start = first, process_start(first)
+            self.table.update(job, "running")
+            detail = await self._wait_for_end(job)
+        if (self._sandbox(job) / REPORT_FILE).exists():
+            self._finish(job, "cancelled" if job.cancelled else "done", "")
+            return
+        kill_marked(job.name)
+        if job.cancelled:
+            self._finish(job, "cancelled", "")
+        else:
+            self._finish(job, "failed", detail)
+
+    async def _wait_for_end(self, job: Job) -> str:
+        """Wait for the end of a worker, and see that it comes; return why it came."""
         folder = self._sandbox(job)
         detail = "the worker died without a report (kill -9, or out of memory)"
         if job.pid and is_alive(job.pid, job.pid_start):
@@ -190,14 +227,14 @@ class Site:
                 detail = "the worker did not end in time and was killed"
                 self._kill(job)
             await wait_for_exit(job.pid, None)
-        if (folder / REPORT_FILE).exists():
-            self._finish(job, "cancelled" if job.cancelled else "done", "")
-            return
-        kill_marked(job.name)
-        if job.cancelled:
-            self._finish(job, "cancelled", "")
-        else:
-            self._finish(job, "failed", detail)
+        return detail
+
+    def _started_pid(self, job: Job) -> int:
+        """Return the process of the worker that has begun with the job, 0 if none has."""
+        try:
+            return int((self._sandbox(job) / STARTED_FILE).read_text())
+        except (OSError, ValueError):
+            return 0
 
     def _start_deadline(self, job: Job) -> float:
         return job.started + self.config.start_limit
@@ -215,9 +252,14 @@ class Site:
         self._dispatch()
 
     def _kill(self, job: Job) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGKILL)
+        for kill in (os.killpg, os.kill):  # it is about to lead a group, if it does not yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(job.pid, signal.SIGKILL)
         kill_marked(job.name)
+
+    def _terminate(self, job: Job) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGTERM)
 
     async def _cancel(self, ids: Iterable[int], seconds: float) -> list[int]:
         """Cancel jobs; return those that have not ended in time."""
@@ -230,8 +272,7 @@ class Site:
             elif job.active:
                 job.cancelled = True
                 if job.pid:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(job.pid, signal.SIGTERM)
+                    self._terminate(job)
         killed = False
         while any(job.active for job in jobs) and time.monotonic() - began < seconds:
             await asyncio.sleep(0.05)
@@ -284,9 +325,15 @@ class Site:
             try:
                 process.stdin.write(json.dumps({"folder": str(folder)}).encode() + b"\n")
                 await process.stdin.drain()
-                return int(json.loads(await process.stdout.readline())["pid"])
-            except (ConnectionError, ValueError) as error:
+                # Should it hang, there has to be time left for a start without it.
+                reply = await asyncio.wait_for(
+                    process.stdout.readline(), self.config.start_limit / 2
+                )
+                return int(json.loads(reply)["pid"])
+            except (ConnectionError, TimeoutError, ValueError) as error:
                 log.warning("the warm process failed: %r", error)
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
                 return None
 
     async def _start_warm(self) -> None:
@@ -331,14 +378,26 @@ def main(folder: Path) -> None:
         format="%(asctime)s %(levelname)s %(message)s",
     )
     with (folder / names.LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(lock.fileno()):
             return
         config = Config.loads((folder / names.CONFIG_FILE).read_text())
         log.info("started with %d cores and %d MB", config.cores, config.mem_mb)
         asyncio.run(_serve(folder, config))
         log.info("stopped")
+
+
+def _lock(descriptor: int) -> bool:
+    """Wait a little for the lock: the site before this one may be about to end."""
+    until = time.monotonic() + _ENDING
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 async def _serve(folder: Path, config: Config) -> None:

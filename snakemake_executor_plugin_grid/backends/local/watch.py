@@ -26,9 +26,12 @@ def is_alive(pid: int, start: int) -> bool:
     """Return whether the process is still there, and no zombie."""
     try:
         os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
+    except PermissionError:
+        pass  # somebody else's by now, as its start will tell
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return True
     return state != "Z" and process_start(pid) == start

@@ -1,0 +1,44 @@
+"""A second Ctrl-C while jobs are being cancelled must neither be lost nor break the first."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+_ECHO = 2.0
+
+
+class Interrupts:
+    """While entered, Ctrl-C is noted rather than raised."""
+
+    def __init__(self) -> None:
+        """Note nothing yet."""
+        self._since = 0.0
+        self._impatient = False
+        self._former: Any = None
+
+    def __enter__(self) -> Interrupts:
+        """Begin to note."""
+        self._since = time.monotonic()
+        with contextlib.suppress(ValueError):  # not in the main thread
+            self._former = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let Ctrl-C do again what it did."""
+        if self._former is not None:
+            signal.signal(signal.SIGINT, self._former)
+
+    def impatient(self) -> bool:
+        """Return whether the user has pressed Ctrl-C again and meant it.
+
+        A signal within two seconds is taken for an echo of the first: wrappers send it to the
+        process and to its group.
+        """
+        return self._impatient
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._impatient |= time.monotonic() - self._since > _ECHO

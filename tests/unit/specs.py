@@ -1,0 +1,27 @@
+"""Made-up jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources
+
+
+def spec(
+    name: str, inputs: Iterable[str] = (), shared: Iterable[str] = (), **fields: Any
+) -> JobSpec:
+    values: dict[str, Any] = {
+        "rule": "sort",
+        "wildcards": (("sample", "a"),),
+        "jobid": "3",
+        "attempt": 1,
+        "command": '"$GRID_PYTHON" -m snakemake',
+        "outputs": (),
+        "consumed": frozenset(),
+        "placeholders": (),
+        "resources": Resources(),
+        "environment": {},
+        "overrides": {},
+    }
+    return JobSpec(name=name, inputs=tuple(inputs), shared=frozenset(shared), **(values | fields))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output, load
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+
+JOB = Job(
+    name="sort-1",
+    command="\"$GRID_PYTHON\" -m snakemake 'ü'",
+    nesting=("me", "home"),
+    blobs=(
+        Blob("a" * 64, 5, "file:///s/a", wanted=("work/x", "up1/y"), compression="gzip"),
+        Blob("b" * 64, 1 << 40, kind="raw", name="work/big", mode=0o750, mtime_ns=123456789),
+        Blob("c" * 64, 1, kind="runtime"),
+    ),
+    outputs=(Output("work/out"), Output("work/log", "log", required=False)),
+    runtime=Runtime("container", image="/i.sif", engine_options=("--nv",), binds=("/a:/b",)),
+    time_limit=90.5,
+    keep_incomplete=True,
+    fetch_undeclared=True,
+    large_file=1,
+    compression="zstd",
+    deliver="file:///store",
+)
+PLAIN = Job("j", "c", (), (), (), Runtime("inherit"))
+
+
+@pytest.mark.parametrize("job", [JOB, PLAIN])
+def test_worker_reads_what_was_written(tmp_path: Path, job: Job) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(job.dumps())
+    assert load(path) == job
+
+
+def test_other_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**json.loads(PLAIN.dumps()), "version": 99}))
+    with pytest.raises(ValueError, match=r"job\.json: version 99, expected 1"):
+        load(path)
+
+
+def test_damaged_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(PLAIN.dumps()[:-5])
+    with pytest.raises(ValueError, match="line 1"):
+        load(path)

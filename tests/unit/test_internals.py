@@ -1,0 +1,319 @@
+"""All that the package takes from Snakemake's inside: breaks when that changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.settings import types as options
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from snakemake_executor_plugin_grid import settings
+from snakemake_executor_plugin_grid.errors import GridError
+from snakemake_executor_plugin_grid.executor import Executor
+from snakemake_executor_plugin_grid.internals import Internals, is_flagged, is_local_file, names
+
+SNAKEFILE = """
+include: "rules/more.smk"
+
+rule all:
+    input: "one.txt", "two.txt", "table.csv"
+
+rule sort:
+    input: "in.csv", "shared.csv"
+    output: temp("{sample}.sorted"), temp("{sample}.unused")
+    log: "logs/{sample}.log"
+    benchmark: "bench/{sample}.tsv"
+    shell: "true"
+
+rule show:
+    input: "{sample}.sorted", "shared.csv"
+    output: "{sample}.txt"
+    group: "pair"
+    script: "scripts/show.py"
+"""
+MORE = """
+checkpoint split:
+    input: "in.csv"
+    output: directory("parts")
+    shell: "true"
+
+def parts(wildcards):
+    return [checkpoints.split.get().output[0]]
+
+rule table:
+    input: parts, "shared.csv"
+    output: update("table.csv")
+    group: "pair"
+    shell: "true"
+"""
+
+
+class Workflow:
+    """A workflow whose DAG has been made."""
+
+    def __init__(self, workflow: Any) -> None:
+        self.workflow = workflow
+        self.internals = Internals(workflow)
+
+    def job(self, rule: str, **wildcards: str) -> Any:
+        (found,) = [
+            job
+            for job in self.workflow.dag.jobs
+            if job.rule.name == rule and job.wildcards_dict == wildcards
+        ]
+        return found
+
+    def arguments(self, job: Any) -> list[str]:
+        """Return what a shell makes of the command of a job."""
+        internals = self.internals
+
+        class Commands(Executor):
+            @property
+            def run(self) -> Any:
+                return SimpleNamespace(internals=internals)
+
+        workflow = self.workflow
+        workflow._executor_plugin = ExecutorPluginRegistry().get_plugin("grid")
+        workflow.executor_settings = settings.ExecutorSettings()
+        workflow.execution_settings = options.ExecutionSettings()
+        workflow.remote_execution_settings = options.RemoteExecutionSettings()
+        workflow.scheduling_settings = options.SchedulingSettings()
+        workflow.group_settings = options.GroupSettings()
+        workflow.storage_settings.shared_fs_usage = frozenset()
+        executor = Commands(workflow, SimpleNamespace(info=print, warning=print, error=print))
+        try:
+            line = executor.format_job_exec(job)
+        finally:
+            with contextlib.suppress(AttributeError):  # it has no run to close
+                executor.shutdown()
+        show = "import json, sys; print(json.dumps(sys.argv[1:]))"
+        python = f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(show)}"
+        text = subprocess.run(
+            ["/bin/sh", "-c", line.replace('"$GRID_PYTHON"', python, 1)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        found: list[str] = json.loads(text)
+        return found
+
+
+Build = Callable[..., Workflow]
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
+    """Return a function that makes the DAG of a workflow in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.csv", "shared.csv", "scripts/show.py", "scripts/helper.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    (tmp_path / "rules").mkdir()
+    with contextlib.ExitStack() as stack:
+
+        def make(
+            snakefile: str = SNAKEFILE,
+            *,
+            targets: tuple[str, ...] = (),
+            config: options.ConfigSettings | None = None,
+            cache: list[str] | None = None,
+        ) -> Workflow:
+            (tmp_path / "Snakefile").write_text(snakefile)
+            (tmp_path / "rules" / "more.smk").write_text(MORE)
+            quiet = options.OutputSettings(quiet={options.Quietness.ALL}, enable_file_logging=False)
+            api = stack.enter_context(SnakemakeApi(quiet))
+            workflow_api = api.workflow(
+                resource_settings=options.ResourceSettings(cores=1, nodes=4),
+                config_settings=config,
+                workflow_settings=options.WorkflowSettings(cache=cache),
+                snakefile=tmp_path / "Snakefile",
+            )
+            dag_api = workflow_api.dag(options.DAGSettings(targets=set(targets)))
+            with contextlib.redirect_stdout(None):
+                dag_api.printdag()
+            return Workflow(workflow_api._workflow)
+
+        yield make
+
+
+def test_files_of_all_jobs(build: Build) -> None:
+    internals = build().internals
+    assert sorted(internals.products()) == [
+        *("bench/one.tsv", "bench/two.tsv", "logs/one.log", "logs/two.log", "one.sorted"),
+        *("one.txt", "one.unused", "parts", "table.csv", "two.sorted", "two.txt", "two.unused"),
+    ]
+    assert {"in.csv", "shared.csv", "one.sorted", "one.txt"} <= set(internals.inputs())
+
+
+def test_uses(build: Build) -> None:
+    internals = build().internals
+    used = {name: internals.uses(name) for name in ("shared.csv", "one.sorted", "x")}
+    assert used == {"shared.csv": 5, "one.sorted": 1, "x": 0}
+
+
+def test_checkpoint_outputs(build: Build, tmp_path: Path) -> None:
+    fresh = build().internals
+    assert fresh.has_checkpoints
+    assert list(fresh.checkpoint_outputs()) == []
+    (tmp_path / "parts").mkdir()
+    assert list(build().internals.checkpoint_outputs()) == ["parts"]
+
+
+def test_workflow_without_checkpoint(build: Build) -> None:
+    internals = build("rule a:\n    output: 'a'\n    shell: 'true'\n").internals
+    assert not internals.has_checkpoints
+    assert list(internals.checkpoint_outputs()) == []
+
+
+def test_unneeded_temp_files(build: Build) -> None:
+    made = build()
+    assert made.internals.unneeded_temp_files(made.job("sort", sample="one")) == {"one.unused"}
+    assert made.internals.unneeded_temp_files(made.job("show", sample="one")) == set()
+
+
+def test_flags(build: Build) -> None:
+    made = build()
+    (kept, _) = made.job("sort", sample="one").output
+    assert is_flagged(kept, "temp")
+    assert not is_flagged(kept, "update", "pipe")
+    assert is_flagged(made.job("table").output[0], "update", "pipe")
+    assert is_flagged(made.job("split").output[0], "directory")
+
+
+def test_files_that_stay_on_the_worker(build: Build) -> None:
+    made = build(
+        "rule a:\n"
+        "    output: temp('a', group_jobs=True), pipe('p'), 'c', temp('t')\n"
+        "    shell: 'true'\n"
+    )
+    outputs = made.job("a").output
+    assert [is_local_file(path) for path in outputs] == [False, False, True, True]
+    assert names(outputs) == ["c", "t"]
+
+
+def test_members_of_a_job_and_of_a_group(build: Build) -> None:
+    made = build()
+    job = made.job("sort", sample="one")
+    assert made.internals.members(job) == [job]
+    piped = build(
+        "rule p:\n    output: pipe('p')\n    shell: 'true'\n"
+        "rule b:\n    input: 'p'\n    output: 'b'\n    shell: 'true'\n",
+        targets=("b",),
+    )
+    piped.workflow.execution_settings = options.ExecutionSettings()
+    piped.workflow.async_run(piped.workflow.dag.postprocess())
+    (group,) = piped.workflow.dag.ready_jobs
+    assert group.is_group()
+    members = piped.internals.members(group)
+    assert {member.rule.name for member in members} == {"p", "b"}
+    assert not any(member.is_group() for member in members)
+
+
+def test_declared_sources(build: Build) -> None:
+    found, warning = build().internals.declared_sources()
+    assert warning == ""
+    assert {"Snakefile", "rules/more.smk", "scripts/show.py", "scripts/helper.py"} <= found
+
+
+def test_declared_sources_without_git(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internals = build().internals
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found, warning = internals.declared_sources()
+    assert {Path(path).name for path in found} == {"Snakefile", "more.smk"}
+    assert warning.startswith("not all sources could be listed: ")
+    assert "git" in warning
+
+
+def test_source_folders(build: Build, tmp_path: Path) -> None:
+    assert set(build().internals.source_folders()) == {tmp_path, tmp_path / "rules"}
+
+
+def test_replaced_config(build: Build) -> None:
+    assert not build().internals.replaces_config
+    config = options.ConfigSettings(replace_workflow_config=True)
+    assert build(config=config).internals.replaces_config
+
+
+def test_no_storage_plugins(build: Build) -> None:
+    assert build().internals.storage_plugins() == []
+
+
+ANY = "rule any:\n    output: '{name}.out', temp('{name}.tmp')\n    shell: 'true'\n"
+ODD = ["plain", "a b", "it's", 'say "x" now', "$HOME", "back\\slash", "ü*;&", "a'b\"$x\\n"]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_wildcards_that_survive_the_command_line(build: Build, value: str) -> None:
+    from snakemake.target_jobs import parse_target_jobs_cli_args
+
+    made = build(ANY, targets=(f"{value}.out",))
+    job = made.job("any", name=value)
+    made.internals.check_targets(job)
+    found = made.arguments(job)
+    assert found[:2] == ["-m", "snakemake"]
+    text = found[found.index("--target-jobs") + 1]
+    (target,) = parse_target_jobs_cli_args([text])
+    assert (target.rulename, target.wildcards_dict) == ("any", {"name": value})
+    assert found[found.index("--unneeded-temp-files") + 1] == f"{value}.tmp"
+
+
+@pytest.mark.parametrize("value", ["a,b", "'quoted'"])
+def test_wildcards_that_do_not_survive_are_refused(build: Build, value: str) -> None:
+    made = build(ANY, targets=(f"{value}.out",))
+    job = made.job("any", name=value)
+    with pytest.raises(GridError, match="rule any cannot be handed to a worker") as caught:
+        made.internals.check_targets(job)
+    assert f"name={value!r}" in str(caught.value)
+
+
+def test_command_is_for_the_worker(build: Build) -> None:
+    made = build(cache=["table", "split"])
+    found = made.arguments(made.job("sort", sample="one"))
+    assert "--cache" not in found
+    assert not {"split", "table"} & set(found)
+    assert found[found.index("--snakefile") + 1] == "Snakefile"
+    assert found[len(found) - 1 - found[::-1].index("--directory") + 1] == "."
+    assert found[found.index("--mode") + 1] == "remote"
+    assert found[found.index("--cores") + 1] == "1"
+
+
+@pytest.mark.parametrize("value", ["it's", "$HOME", 'say "x"', "a\\b"])
+def test_config_reaches_the_worker_as_given(build: Build, tmp_path: Path, value: str) -> None:
+    path = tmp_path / f"{value}.yaml"
+    path.write_text("a: 1")
+    config = options.ConfigSettings(
+        config={"key": value}, config_args=[f"key={value}"], configfiles=[path]
+    )
+    made = build(config=config)
+    found = made.arguments(made.job("sort", sample="one"))
+    assert found[found.index("--config") + 1] == f"key={value}"
+    assert found[found.index("--configfiles") + 1] == f"{value}.yaml"
+
+
+def test_unknown_quotes_are_noticed(build: Build) -> None:
+    made = build()
+    with pytest.raises(GridError, match="quotes --target-jobs in an unknown way"):
+        made.internals.requote("--target-jobs sort", made.job("sort", sample="one"))
+
+
+def test_cache_is_asked_for_by_rule(build: Build) -> None:
+    rules = "rule a:\n    output: 'a'\n    cache: True\n    shell: 'true'\n"
+    other = "rule b:\n    input: 'a'\n    output: 'b'\n    shell: 'true'\n"
+    made = build(rules + other, cache=[], targets=("b",))
+    assert made.internals.uses_cache(made.job("a"))
+    assert not made.internals.uses_cache(made.job("b"))
+    without = build(rules)
+    assert not without.internals.uses_cache(without.job("a"))

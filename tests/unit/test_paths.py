@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_executor_plugin_grid.staging.paths import Layout, OutsideError, below, climb, depth
+
+WORKDIR = Path("/home/me/analysis")
+components = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8
+).filter(lambda part: part not in (".", ".."))
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> str:
+    """Relative paths that climb no higher than the root."""
+    parts = [".."] * draw(st.integers(0, 3)) + draw(st.lists(components, max_size=4))
+    return "/".join(parts) or "."
+
+
+@given(paths())
+def test_member_leads_back_to_the_same_file(path: str) -> None:
+    layout = Layout(WORKDIR)
+    assert str(layout.local(layout.member(path))) == os.path.normpath(WORKDIR / path)
+
+
+@given(paths())
+def test_member_is_a_plain_relative_name(path: str) -> None:
+    member = Layout(WORKDIR).member(path)
+    assert not member.startswith("/")
+    assert not {"", ".", ".."} & set(member.split("/"))
+    assert member.split("/")[0] in ("work", "up1", "up2", "up3")
+
+
+@given(st.lists(components, max_size=4))
+def test_absolute_and_relative_names_of_a_file_are_one(parts: list[str]) -> None:
+    layout = Layout(WORKDIR)
+    assert layout.member(str(WORKDIR.joinpath(*parts))) == layout.member("/".join(parts) or ".")
+
+
+@given(st.lists(paths(), min_size=1))
+def test_nesting_reaches_the_deepest_climb(names: list[str]) -> None:
+    layout = Layout(WORKDIR)
+    levels = depth([layout.member(name) for name in names])
+    assert levels == max(PurePosixPath(name).parts.count("..") for name in names)
+    assert layout.nesting(levels) == (() if levels == 0 else WORKDIR.parts[-levels:])
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("a.txt", "work/a.txt"),
+        ("./data//a.txt", "work/data/a.txt"),
+        ("data/../a.txt", "work/a.txt"),
+        ("results/", "work/results"),
+        (".", "work"),
+        ("..", "up1"),
+        ("../shared/genome.fa", "up1/shared/genome.fa"),
+        ("../../x", "up2/x"),
+        ("up1/x", "work/up1/x"),
+        ("..x/y", "work/..x/y"),
+        ("/home/me/analysis/a.txt", "work/a.txt"),
+        ("/home/me/analysis", "work"),
+    ],
+)
+def test_names(path: str, member: str) -> None:
+    assert Layout(WORKDIR).member(path) == member
+
+
+@pytest.mark.parametrize(
+    "path", ["/cvmfs/x", "/home/me/analysis2/x", "/home/me", "../../../../x", "../../../.."]
+)
+def test_paths_elsewhere_have_no_name(path: str) -> None:
+    with pytest.raises(OutsideError):
+        Layout(WORKDIR).member(path)
+
+
+def test_working_directory_is_known_by_its_link_and_by_its_target(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    layout = Layout(link)
+    assert layout.workdir == link
+    assert layout.member(f"{link}/a") == layout.member(f"{real}/a") == "work/a"
+    assert layout.local("work/a") == link / "a"
+
+
+def test_climb_of_a_root() -> None:
+    assert [climb(root) for root in ("work", "up1", "up12")] == [0, 1, 12]
+
+
+def test_depth_of_nothing() -> None:
+    assert depth([]) == 0
+
+
+def test_below() -> None:
+    folders = {"work/out", "up1/x"}
+    assert below("work/out", folders)
+    assert below("work/out/a/b", folders)
+    assert below("up1/x/y", folders)
+    assert not below("work/outer", folders)
+    assert not below("work", folders)
+    assert not below("work/x/y", folders)
+
+
+def test_deepest_climb_of_paths() -> None:
+    layout = Layout(WORKDIR)
+    assert layout.deepest([]) == 0
+    assert layout.deepest(["a", "../../b", "/cvmfs/x", "../c"]) == 2

@@ -1,0 +1,104 @@
+"""Point 10: every way of naming a file means the same on the worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import MakeProject, Project
+
+pytestmark = pytest.mark.workflow
+
+
+def test_10_climbing_paths_and_a_snakefile_outside_of_the_directory(
+    make_project: MakeProject,
+) -> None:
+    project = make_project("base/runs/now")
+    base = project.folder.parents[1]
+    project.put("../../data/in püt (1).txt", "climbed\n")
+    project.put(
+        "../../flow/workflow/Snakefile",
+        """
+rule all:
+    input: "../out dir/last ü.txt"
+rule first:
+    input: "../../data/in püt (1).txt"
+    output: "../out dir/first 'ü.txt"
+    log: "../log dir/first.log"
+    shell: "cat {input:q} > {output:q}; echo logged > {log:q}"
+rule last:
+    input: "../out dir/first 'ü.txt"
+    output: "../out dir/last ü.txt"
+    script: "scripts/last one.py"
+""",
+    )
+    project.put(
+        "../../flow/workflow/scripts/last one.py",
+        "import os\n"
+        "text = open(snakemake.input[0]).read()\n"
+        "print(text + os.path.basename(os.getcwd()), file=open(snakemake.output[0], 'w'))\n",
+    )
+    elsewhere = make_project("elsewhere").folder
+    snakefile = str(base / "flow" / "workflow" / "Snakefile")
+    project.run(*("-s", snakefile, "--directory", str(project.folder)), cwd=elsewhere).succeeded()
+    assert project.read("../out dir/last ü.txt") == "climbed\nnow\n"
+    assert project.read("../log dir/first.log") == "logged\n"
+    assert not list(elsewhere.iterdir())
+
+
+def test_10_workdir_directive_and_absolute_paths_below_it(project: Project) -> None:
+    project.put(
+        "Snakefile",
+        """
+import os
+workdir: "inner"
+rule all:
+    input: os.path.abspath("out/b.txt")
+rule a:
+    input: os.path.abspath("in.txt")
+    output: os.path.abspath("out/a.txt")
+    log: os.path.abspath("out/a.log")
+    shell: "cat in.txt > out/a.txt; echo logged > out/a.log"
+rule b:
+    input: os.path.abspath("out/a.txt")
+    output: os.path.abspath("out/b.txt")
+    run:
+        with open(input[0]) as source, open(output[0], "w") as target:
+            target.write(source.read() + str(os.getcwd() == workflow.basedir))
+""",
+    )
+    project.put("inner/in.txt", "x" * 3000)
+    project.run("--grid-source-file-limit", "2000").succeeded()
+    assert project.read("inner/out/b.txt") == "x" * 3000 + "False"
+    assert project.read("inner/out/a.log") == "logged\n"
+
+
+def test_10_absolute_paths_elsewhere(project: Project, make_project: MakeProject) -> None:
+    site = make_project("cvmfs")
+    store = make_project("store").folder
+    site.put("data.txt", "MARK-OF-SITE-DATA\n")
+    project.put("own.txt", "MARK-OF-OWN-DATA\n")
+    project.put(
+        "Snakefile",
+        f"""
+rule all:
+    input: "read.txt", "{site.folder}/written.txt"
+rule read:
+    input: "{site.folder}/data.txt", "own.txt"
+    output: "read.txt"
+    shell: "wc -l < {{input[0]}} > {{output}}"
+rule write:
+    output: "{site.folder}/written.txt"
+    shell: "touch {{output}}"
+""",
+    )
+    finished = project.run("--keep-going", "--grid-store", f"file://{store}").failed()
+    assert project.read("read.txt") == "1\n"
+    assert f"input {site.folder}/data.txt is taken for data of the site" in finished.output
+    assert f"output {site.folder}/written.txt is outside of the working directory" in (
+        finished.output
+    )
+    assert "write, not submitted" in finished.output
+    assert not (site.folder / "written.txt").exists()
+    stored = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert b"MARK-OF-OWN-DATA" in stored
+    assert b"MARK-OF-SITE-DATA" not in stored
