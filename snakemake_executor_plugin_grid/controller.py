@@ -297,11 +297,7 @@ class Controller:
             await parts.backend.discard([grid_id])
 
     def _fail(self, flight: Flight, reason: str) -> None:
-        try:
-            outcome = self._parts.landing.failure(flight, reason)
-        except GridError as error:  # the journal cannot be written: a full disk, most likely
-            outcome = Outcome(flight.name, success=False, message=f"{reason}; {error}\n")
-        self._end(flight, outcome)
+        self._end(flight, self._parts.landing.failure(flight, reason))
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         if self._flights.pop(flight.name, None) is not None:
@@ -320,9 +316,14 @@ class Controller:
         found = await parts.backend.find([job.name for job in left])
         if found:
             parts.say(f"Cancelling {len(found)} job(s) that an earlier run left behind.")
-            await parts.backend.cancel(list(found.values()))
-            await parts.backend.discard(list(found.values()))
+            ids = set(found.values())
+            unconfirmed = await parts.backend.cancel(ids)
+            await parts.backend.discard(ids - unconfirmed)
+            if unconfirmed:
+                listed = ", ".join(sorted(unconfirmed))
+                parts.say(f"Not confirmed to be cancelled, look for them yourself: {listed}")
         for job in left:
+            await self._in_pool(parts.store.drop, job.name)
             parts.journal.ended(job.name, Phase.CANCELLED, "left behind by an earlier run")
 
     def _note_outage(self, error: BaseException) -> None:

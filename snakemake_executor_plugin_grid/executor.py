@@ -199,6 +199,7 @@ class Executor(RemoteExecutor):
         if self._run is not None:
             self._cancel_all(_never)
             self._run.close()
+        parsing.record()  # a program may run another workflow
 
     def _cancel_all(self, give_up: Callable[[], bool]) -> None:
         if self._run is None or not self._run.controller.active:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import messages
+from .errors import GridError
 from .flight import Flight, Outcome
 from .jobspec import JobSpec
 from .journal import Journal, Phase
@@ -108,7 +109,10 @@ class Landing:
         report: Report | None = None,
     ) -> Outcome:
         """Note that a job has failed, and say so in words."""
-        self._note(flight.name, Phase.FAILED, reason, report)
+        try:
+            self._note(flight.name, Phase.FAILED, reason, report)
+        except GridError as error:  # a full disk, most likely
+            reason = f"{reason}; also {error}"
         text = messages.failure(flight.spec, flight.grid_id, self._backend, reason, log, rule_logs)
         logs = (str(log),) if log is not None else ()
         return Outcome(flight.name, success=False, message=text, logs=logs, grid_id=flight.grid_id)

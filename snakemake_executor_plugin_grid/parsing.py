@@ -31,7 +31,9 @@ def stop() -> dict[str, bool]:
     """Stop, and return absolute paths, each with whether it was given as a relative path."""
     global _recording
     _recording = False
-    return dict(_read)
+    read = dict(_read)
+    _read.clear()
+    return read
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:

@@ -17,6 +17,8 @@ from .staging.paths import Layout, OutsideError
 from .worker.description import Blob, Output
 from .worker.runtime import Runtime
 
+_OVERRIDES = {"runtime", "runtime_image", "runtime_setup", "undeclared"}
+
 
 class Planner:
     """Makes plans. It has no effect outside, and is called in Snakemake's main thread."""
@@ -43,7 +45,7 @@ class Planner:
         self._layout = layout
         self._ship = ship
         self._say = say
-        self._site_data: set[str] = set()
+        self._said: set[str] = set()
         self._checkpoints: list[str] = []
 
     def begin(self) -> None:
@@ -68,6 +70,8 @@ class Planner:
         self._internals.check_targets(job)
         spec = self._spec(job, name, command, environment)
         self._check_outputs(spec)
+        for resource in spec.overrides.keys() - _OVERRIDES:
+            self._say_once(f"resource grid_{resource} is not known, and has no effect.")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
             raise _no_such("grid_undeclared", undeclared, UNDECLARED)
@@ -146,13 +150,15 @@ class Planner:
 
     def _mention_site_data(self, inputs: Iterable[str]) -> None:
         for path in inputs:
-            if not path.startswith("/") or path in self._site_data:
-                continue
             try:
                 self._layout.member(path)
             except OutsideError:
-                self._site_data.add(path)
-                self._say(f"input {path} is taken for data of the site: it is not staged.")
+                self._say_once(f"input {path} is taken for data of the site: it is not staged.")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
 
     def _runtime(self, overrides: Mapping[str, str]) -> Runtime:
         settings = self._settings

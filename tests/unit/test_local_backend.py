@@ -49,7 +49,12 @@ class Bench:
         write_worker(self.worker)
         self.backend = LocalBackend(self.settings, self.workdir)
 
-    def payload(self, name: str, command: str, **resources: Any) -> Payload:
+    def name(self, short: str) -> str:
+        """Return a job's name that is unique among all benches: processes are killed by it."""
+        return f"{short}-{self.top.name}"
+
+    def payload(self, short: str, command: str, **resources: Any) -> Payload:
+        name = self.name(short)
         spec = JobSpec(
             name=name,
             rule="r",
@@ -144,8 +149,11 @@ class Bench:
     def site_pids(self) -> list[int]:
         return self.processes("backends.local.site")
 
-    def worker_of(self, name: str) -> int:
-        return int((self.backend.folder / "jobs" / name / "started").read_text())
+    def sandbox(self, short: str) -> Path:
+        return self.backend.folder / "jobs" / self.name(short)
+
+    def worker_of(self, short: str) -> int:
+        return int((self.sandbox(short) / "started").read_text())
 
 
 def parent_of(pid: int) -> int:
@@ -194,14 +202,14 @@ def test_a_job_from_submission_to_the_end_of_the_site(make_bench: MakeBench) -> 
         assert (await bench.report(bad)).exit_code == 4
         assert await backend.logs(good) == "s3cret\n"
         assert await backend.logs(bad) == "sorry\n"
-        assert await backend.find(["good-1", "nobody"]) == {"good-1": good}
+        assert await backend.find([bench.name("good-1"), "nobody"]) == {bench.name("good-1"): good}
         assert list(await backend.states([good, "12345"])) == [good]
-        secrets = backend.folder / "jobs" / "good-1" / "environment.json"
+        secrets = bench.sandbox("good-1") / "environment.json"
         assert secrets.stat().st_mode & 0o077 == 0
         assert backend.folder.stat().st_mode & 0o077 == 0
         assert "s3cret" not in backend.describe(bench.payload("x", "true"))
         await backend.discard([good, bad])
-        assert await backend.find(["good-1"]) == {}
+        assert await backend.find([bench.name("good-1")]) == {}
         assert not list((backend.folder / "jobs").iterdir())
         await backend.close()
         assert not backend.folder.exists()
@@ -316,10 +324,7 @@ def test_a_killed_site_loses_no_job_and_runs_none_twice(make_bench: MakeBench) -
     async def main() -> None:
         wait = "while [ ! -e go ]; do sleep 0.1; done"
         ids = await bench.submit(
-            *(
-                bench.payload(f"a-{n}", f"echo {n} >> seen; touch up-{n}; {wait}")
-                for n in range(4)
-            )
+            *(bench.payload(f"a-{n}", f"echo {n} >> seen; touch up-{n}; {wait}") for n in range(4))
         )
         await bench.noted("up-0", "up-1")
         bench.kill_site()
@@ -347,7 +352,7 @@ def test_jobs_that_ended_without_a_site_are_found_ended(make_bench: MakeBench) -
         os.kill(bench.worker_of("a-2"), signal.SIGKILL)
         (bench.notes / "go").touch()
         await bench.noted("made")
-        await eventually(lambda: (bench.backend.folder / "jobs/a-1/report.json").exists())
+        await eventually(lambda: (bench.sandbox("a-1") / "report.json").exists())
         statuses = await bench.ended([good, bad])
         assert [status.state for status in statuses] == [JobState.DONE, JobState.FAILED]
 
@@ -367,7 +372,7 @@ def test_jobs_outlive_their_controller_and_are_found_by_the_next(make_bench: Mak
 
     async def second(ids: list[str]) -> None:
         await bench.backend.check()
-        assert await bench.backend.find(["a-1"]) == {"a-1": ids[0]}
+        assert await bench.backend.find([bench.name("a-1")]) == {bench.name("a-1"): ids[0]}
         (bench.notes / "go").touch()
         await bench.ended(ids)
         assert (await bench.report(ids[0])).reason == reports.SUCCESS
@@ -621,7 +626,7 @@ def test_a_full_disk_refuses_new_jobs_and_ends_running_ones(
         assert "No space left" in answer.message or "full" in answer.message
         (bench.notes / "go").touch()
         await bench.ended(running, 15)
-        shutil.rmtree(bench.backend.folder / "jobs" / "a-0")
+        shutil.rmtree(bench.sandbox("a-0"))
         (small_disk / "filler").unlink()
         ids = await bench.submit(bench.payload("b-2", "true"))
         (status,) = await bench.ended(ids, 10)
@@ -715,6 +720,6 @@ def test_states_on_disk_are_those_in_memory(make_bench: MakeBench) -> None:
         await bench.ended(ids)
         with sqlite3.connect(bench.backend.folder / "site.sqlite") as database:
             rows = database.execute("SELECT name, state FROM jobs ORDER BY number").fetchall()
-        assert rows == [("a-1", "done"), ("a-2", "done")]
+        assert rows == [(bench.name("a-1"), "done"), (bench.name("a-2"), "done")]
 
     asyncio.run(main())

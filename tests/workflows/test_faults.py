@@ -318,9 +318,7 @@ def test_a_job_past_its_runtime_fails_in_time(project: Project) -> None:
 # Disks
 
 
-def test_a_full_disk_of_the_worker_is_told(
-    project: Project, unmount: list[Path]
-) -> None:
+def test_a_full_disk_of_the_worker_is_told(project: Project, unmount: list[Path]) -> None:
     mount(project.site, 8)
     unmount.append(project.site)
     project.put("Snakefile", TWO.format(a="dd if=/dev/zero of={output} bs=64k status=none"))
@@ -448,9 +446,7 @@ def test_an_input_without_permission_fails_its_job(nobodys: Project) -> None:
     nothing_is_left(nobodys)
 
 
-def test_a_blob_damaged_in_the_store_is_told(
-    project: Project, notes: Path, tmp_path: Path
-) -> None:
+def test_a_blob_damaged_in_the_store_is_told(project: Project, notes: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     (project.folder / "large.bin").write_bytes(os.urandom(1000))
     project.put(
@@ -485,7 +481,7 @@ rule c:
     assert not (project.folder / "b.txt").exists()
 
 
-def test_the_old_output_stays_when_nothing_good_comes_back(project: Project) -> None:
+def test_nothing_half_written_is_left_when_nothing_good_comes_back(project: Project) -> None:
     project.put(
         "Snakefile",
         """

@@ -67,6 +67,7 @@ class LocalBackend(Backend):
         self._statuses: dict[str, JobStatus] = {}
         self._names: dict[str, str] = {}
         self._starting = asyncio.Lock()
+        self._worker_written = False
         self._config: Config | None = None
 
     @property
@@ -303,11 +304,12 @@ class LocalBackend(Backend):
         problems = []
         for payload in payloads:
             try:
-                if not worker.exists():
+                if not self._worker_written:
                     self._prepare_folder()
                     part = worker.with_suffix(".part")
                     shutil.copyfile(payload.worker, part)
                     part.replace(worker)
+                    self._worker_written = True
                 sandbox = self.folder / names.JOBS_FOLDER / payload.spec.name
                 sandbox.mkdir(mode=0o700, exist_ok=True)
                 (sandbox / JOB_FILE).write_text(payload.description)

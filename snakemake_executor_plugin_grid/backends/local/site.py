@@ -25,8 +25,8 @@ from ...worker.description import REPORT_FILE, STARTED_FILE
 from ...worker.processes import kill_marked
 from . import config as names
 from .config import Config, socket_address
-from .isolation import hide
 from .jobs import Job, JobTable
+from .starter import Starter
 from .watch import is_alive, process_start, wait_for_exit
 
 log = logging.getLogger("snakemake-grid-site")
@@ -34,13 +34,6 @@ log = logging.getLogger("snakemake-grid-site")
 _IDLE = 60.0
 _ENDING = 5.0
 _KILL_AFTER = 8.0
-_RESTART_WARM = 2
-# This package may be where only the controller's PYTHONPATH finds it.
-_WARM = (
-    f"import sys; sys.path.append(sys.argv[1]); import {__package__}.warm as warm; "
-    "from pathlib import Path; warm.main(Path(sys.argv[2]))"
-)
-_PACKAGES = str(Path(__file__).parents[3])
 
 
 class Site:
@@ -62,9 +55,7 @@ class Site:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard = time.monotonic()
         self._stop = asyncio.Event()
-        self._warm: asyncio.subprocess.Process | None = None
-        self._warm_lock = asyncio.Lock()
-        self._warm_starts = 0
+        self._starter = Starter(folder, config)
 
     async def serve(self) -> None:
         """Serve until idle or told to stop."""
@@ -74,17 +65,14 @@ class Site:
         server = await asyncio.start_unix_server(self._connection, address, limit=1 << 26)
         for job in self.table.active():
             self._take_up(job)
-        if self.config.warm:
-            self._spawn(self._start_warm())
+        self._spawn(self._starter.warm_up())
         async with server:
             while not self._stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), 1)
                 if self._idle() or not self.folder.exists():
                     break
-        if self._warm is not None and self._warm.returncode is None:
-            self._warm.kill()
-            await self._warm.wait()
+        await self._starter.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(address)  # noqa: PTH108
 
@@ -183,7 +171,7 @@ class Site:
     async def _run(self, job: Job) -> None:
         folder = self._sandbox(job)
         try:
-            pid = await self._start(folder)
+            pid = await self._starter.start(folder)
         except Exception as error:
             log.exception("job %s", job.name)
             self._finish(job, "failed", f"the worker could not be started: {error}")
@@ -283,91 +271,8 @@ class Site:
                         self._kill(job)
         return [job.number for job in jobs if job.active]
 
-    async def _start(self, folder: Path) -> int:
-        if self.config.warm and self._warm_starts <= _RESTART_WARM:
-            pid = await self._fork_warm(folder)
-            if pid is not None:
-                return pid
-        return await self._start_cold(folder)
-
-    async def _start_cold(self, folder: Path) -> int:
-        hidden, kept = self.config.hidden, [Path(path) for path in self.config.kept]
-
-        def isolate() -> None:
-            if hidden:
-                hide(Path(hidden), kept)
-
-        with (folder / "worker.log").open("ab") as stream:
-            process = await asyncio.create_subprocess_exec(
-                self.config.python,
-                str(self.folder / names.WORKER_FILE),
-                str(folder),
-                cwd=folder,
-                env=self.config.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-                preexec_fn=isolate,
-            )
-        self._spawn(_reap(process))
-        return process.pid
-
-    async def _fork_warm(self, folder: Path) -> int | None:
-        """Let the warm process fork a worker; None when it cannot."""
-        async with self._warm_lock:
-            process = self._warm
-            if process is None or process.returncode is not None:
-                await self._launch_warm()
-                process = self._warm
-            if process is None or process.stdin is None or process.stdout is None:
-                return None
-            try:
-                process.stdin.write(json.dumps({"folder": str(folder)}).encode() + b"\n")
-                await process.stdin.drain()
-                # Should it hang, there has to be time left for a start without it.
-                reply = await asyncio.wait_for(
-                    process.stdout.readline(), self.config.start_limit / 2
-                )
-                return int(json.loads(reply)["pid"])
-            except (ConnectionError, TimeoutError, ValueError) as error:
-                log.warning("the warm process failed: %r", error)
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                return None
-
-    async def _start_warm(self) -> None:
-        async with self._warm_lock:
-            if self._warm is None:
-                await self._launch_warm()
-
-    async def _launch_warm(self) -> None:
-        self._warm_starts += 1
-        if self._warm_starts > _RESTART_WARM:
-            log.warning("the warm process does not stay alive: starting workers afresh")
-            self._warm = None
-            return
-        with (self.folder / names.LOG_FILE).open("ab") as stream:
-            self._warm = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                _WARM,
-                _PACKAGES,
-                str(self.folder),
-                cwd=self.folder,
-                env=self.config.environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stream,
-                start_new_session=True,
-            )
-
     def _sandbox(self, job: Job) -> Path:
         return self.folder / names.JOBS_FOLDER / job.name
-
-
-async def _reap(process: asyncio.subprocess.Process) -> None:
-    await process.wait()
 
 
 def main(folder: Path) -> None:

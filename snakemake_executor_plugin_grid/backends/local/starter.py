@@ -1,0 +1,141 @@
+"""Starts the workers of a local site: afresh, or as forks of a process that is warm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from pathlib import Path
+
+from . import config as names
+from .config import Config
+from .isolation import hide
+
+log = logging.getLogger("snakemake-grid-site")
+
+_RESTART_WARM = 2
+# This package may be where only the controller's PYTHONPATH finds it.
+_WARM = (
+    f"import sys; sys.path.append(sys.argv[1]); import {__package__}.warm as warm; "
+    "from pathlib import Path; warm.main(Path(sys.argv[2]))"
+)
+_PACKAGES = str(Path(__file__).parents[3])
+
+
+class Starter:
+    """Starts workers, each in a session of its own."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        """Start nothing yet.
+
+        Args:
+            folder: Of the site.
+            config: Its settings.
+        """
+        self._folder = folder
+        self._config = config
+        self._reaping: set[asyncio.Task[int]] = set()
+        self._warm: asyncio.subprocess.Process | None = None
+        self._warm_lock = asyncio.Lock()
+        self._warm_starts = 0
+
+    async def start(self, folder: Path) -> int:
+        """Start the worker of a job.
+
+        Args:
+            folder: The job's sandbox.
+
+        Returns:
+            The id of its process, which the kernel or this class reaps.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        if self._config.warm and self._warm_starts <= _RESTART_WARM:
+            pid = await self._fork_warm(folder)
+            if pid is not None:
+                return pid
+        return await self._start_cold(folder)
+
+    async def _start_cold(self, folder: Path) -> int:
+        hidden, kept = self._config.hidden, [Path(path) for path in self._config.kept]
+
+        def isolate() -> None:
+            if hidden:
+                hide(Path(hidden), kept)
+
+        with (folder / "worker.log").open("ab") as stream:
+            process = await asyncio.create_subprocess_exec(
+                self._config.python,
+                str(self._folder / names.WORKER_FILE),
+                str(folder),
+                cwd=folder,
+                env=self._config.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=isolate,
+            )
+        task = asyncio.create_task(process.wait())
+        self._reaping.add(task)
+        task.add_done_callback(self._reaping.discard)
+        return process.pid
+
+    async def _fork_warm(self, folder: Path) -> int | None:
+        """Let the warm process fork a worker; None when it cannot."""
+        async with self._warm_lock:
+            process = self._warm
+            if process is None or process.returncode is not None:
+                await self._launch_warm()
+                process = self._warm
+            if process is None or process.stdin is None or process.stdout is None:
+                return None
+            try:
+                process.stdin.write(json.dumps({"folder": str(folder)}).encode() + b"\n")
+                await process.stdin.drain()
+                # Should it hang, there has to be time left for a start without it.
+                reply = await asyncio.wait_for(
+                    process.stdout.readline(), self._config.start_limit / 2
+                )
+                return int(json.loads(reply)["pid"])
+            except (ConnectionError, TimeoutError, ValueError) as error:
+                log.warning("the warm process failed: %r", error)
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                return None
+
+    async def warm_up(self) -> None:
+        """Start the warm process, if there shall be one, ahead of the first job."""
+        async with self._warm_lock:
+            if self._config.warm and self._warm is None:
+                await self._launch_warm()
+
+    async def close(self) -> None:
+        """End the warm process; workers go on."""
+        if self._warm is not None and self._warm.returncode is None:
+            self._warm.kill()
+            await self._warm.wait()
+
+    async def _launch_warm(self) -> None:
+        self._warm_starts += 1
+        if self._warm_starts > _RESTART_WARM:
+            log.warning("the warm process does not stay alive: starting workers afresh")
+            self._warm = None
+            return
+        with (self._folder / names.LOG_FILE).open("ab") as stream:
+            self._warm = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                _WARM,
+                _PACKAGES,
+                str(self._folder),
+                cwd=self._folder,
+                env=self._config.environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stream,
+                start_new_session=True,
+            )
