@@ -79,6 +79,7 @@ class Controller:
         self._parts = parts
         self._flights: dict[str, Flight] = {}
         self._outcomes: list[Outcome] = []
+        self._taken: list[str] = []
         self._outage_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -143,6 +144,8 @@ class Controller:
                     if status.state.ended and not flight.ended:
                         flight.ended = True
                         self._spawn(self._take(flight))
+        if self._taken:
+            self._spawn(self._discard())
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -293,8 +296,13 @@ class Controller:
             self._end(flight, outcome)
         await self._in_pool(_remove, folder)
         await self._in_pool(parts.store.drop, flight.name)
-        with contextlib.suppress(Exception):
-            await parts.backend.discard([grid_id])
+        self._taken.append(grid_id)
+
+    async def _discard(self) -> None:
+        """Tell the backend, in one call, of all jobs that have been taken in meanwhile."""
+        taken, self._taken = self._taken, []
+        with contextlib.suppress(Exception):  # it only costs room
+            await asyncio.wait_for(self._parts.backend.discard(taken), _CALL_TIMEOUT)
 
     def _fail(self, flight: Flight, reason: str) -> None:
         self._end(flight, self._parts.landing.failure(flight, reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ common_settings = CommonSettings(
 
 _CANCEL_TIMEOUT = 60.0
 _LEAST_PAUSE = 0.05
+_PAUSE_PER_ROUND = 20
 
 
 class Executor(RemoteExecutor):
@@ -81,10 +83,7 @@ class Executor(RemoteExecutor):
             from .assembly import Run
 
             self._run = Run(self.workflow, self._parsed, self._run_id, self._say)
-            self.next_seconds_between_status_checks = min(
-                self.workflow.remote_execution_settings.seconds_between_status_checks,
-                self._run.backend.poll_interval,
-            )
+            self._set_pace(0)
         return self._run
 
     def run_job(self, job: Any) -> None:
@@ -140,6 +139,7 @@ class Executor(RemoteExecutor):
                 yield info
             return
         outcomes: dict[str, Outcome] = {}
+        began = time.monotonic()
         try:
             future = asyncio.run_coroutine_threadsafe(
                 self._run.controller.poll(), self._run.controller.loop
@@ -147,12 +147,21 @@ class Executor(RemoteExecutor):
             outcomes = {outcome.name: outcome for outcome in await asyncio.wrap_future(future)}
         except Exception as error:
             self._say(f"The states of jobs could not be asked for: {error}")
+        self._set_pace(time.monotonic() - began)
         for name, outcome in outcomes.items():
             if name in self._infos:
                 await self._report(self._infos.pop(name), outcome)
         for info in active_jobs:
             if info.aux is None:
                 yield info
+
+    def _set_pace(self, seconds: float) -> None:
+        """Ask more seldom the longer an answer takes, but never more seldom than the user says."""
+        if self._run is not None:
+            self.next_seconds_between_status_checks = min(
+                self.workflow.remote_execution_settings.seconds_between_status_checks,
+                max(self._run.backend.poll_interval, _PAUSE_PER_ROUND * seconds),
+            )
 
     async def _report(self, info: SubmittedJobInfo, outcome: Outcome) -> None:
         info.aux = {"ended": True}

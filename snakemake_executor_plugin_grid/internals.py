@@ -6,6 +6,7 @@ Seen in Snakemake 9.27.1. ``tests/unit/test_internals.py`` breaks when one of th
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import shlex
 import subprocess
@@ -170,7 +171,8 @@ class Internals:
         piece = format_cli_arg("--cache", workflow.workflow_settings.cache)
         command = command.replace(piece, "", 1) if piece else command
         files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-        command = _requote(command, "--snakefile", [os.path.relpath(workflow.main_snakefile)])
+        command = _requote(command, "--snakefile", *_snakefile(workflow.main_snakefile))
+        command = _resources_as_given(command, workflow.resource_settings)
         command = _requote(command, "--config", list(workflow.config_settings.config_args))
         command = _requote(command, "--configfiles", files)
         # Of a rule's own `retries` the worker would make as many, all with the resources of the
@@ -237,14 +239,57 @@ def names(paths: Iterable[Any]) -> list[str]:
     return [str(path) for path in paths if is_local_file(path)]
 
 
-def _requote(command: str, flag: str, values: list[str]) -> str:
+def _requote(command: str, flag: str, values: list[str], new: list[str] | None = None) -> str:
     """Replace Python's quotes around the values of an option by those of a shell."""
     if not values:
         return command
     old = format_cli_arg(flag, values)
     if old not in command:
         raise GridError(f"this version of Snakemake quotes {flag} in an unknown way")
-    return command.replace(old, " ".join([flag, *map(shlex.quote, values)]), 1)
+    return command.replace(old, " ".join([flag, *map(shlex.quote, new or values)]), 1)
+
+
+def _snakefile(path: str) -> tuple[list[str], list[str]]:
+    """Return the Snakefile as Snakemake names it to a worker, and as the worker finds it."""
+    relative = os.path.relpath(path)
+    # Snakemake takes a URL for a path too, which leaves "http:/host/Snakefile".
+    return [relative], [relative if os.path.exists(path) else path]  # noqa: PTH110
+
+
+def _resources_as_given(command: str, settings: Any) -> str:
+    """Name default and overwritten resources to the worker in the units that the user gave.
+
+    Snakemake turns ``mem_mib=5`` into ``mem_mb=5`` on the way, and loses ``mem=<expression>``.
+    """
+    defaults = settings._parsed_default_resources
+    old, new = list(defaults.args), [_as_given(*item) for item in defaults.items()]
+    command = _replace_encoded(command, "--default-resources", old, new)
+    rules = settings._parsed_overwrite_resources
+    items = [(rule, name, value) for rule, own in rules.items() for name, value in own.items()]
+    old = [f"{rule}:{name}={value.raw}" for rule, name, value in items]
+    new = [f"{rule}:{_as_given(name, value)}" for rule, name, value in items]
+    return _replace_encoded(command, "--set-resources", old, new)
+
+
+def _as_given(name: str, resource: Any) -> str:
+    value = resource._value
+    if isinstance(value, int):
+        return f"{name}={value}"  # in the unit of the name, by now
+    if callable(value):
+        # The function that evaluates an expression of the command line, within those for units.
+        given = inspect.getclosurevars(inspect.unwrap(value)).nonlocals
+        if isinstance(given.get("value"), str) and "name" in given:
+            return f"{given['name']}={given['value']}"
+    return f"{name}={resource.raw}"
+
+
+def _replace_encoded(command: str, flag: str, old: list[str], new: list[str]) -> str:
+    if old == new:
+        return command
+    piece = format_cli_arg(flag, old, base64_encode=True)
+    if piece not in command:
+        raise GridError(f"this version of Snakemake hands on {flag} in an unknown way")
+    return command.replace(piece, format_cli_arg(flag, new, base64_encode=True), 1)
 
 
 def _cache(workflow: Any, job: Any) -> Any:

@@ -685,7 +685,7 @@ def test_a_job_is_cancelled_while_its_worker_is_being_started(make_bench: MakeBe
         ids = await bench.submit(bench.payload("a-1", "echo ran >> seen; sleep 300"))
         began = time.monotonic()
         assert await bench.backend.cancel(ids) == set()
-        assert time.monotonic() - began < 7.5
+        assert time.monotonic() - began < 15
         await bench.backend.close()
         await eventually(lambda: not bench.processes())
 

@@ -71,7 +71,7 @@ rule one:
 
 
 def test_13_envvars_reach_the_job_and_nothing_else(project: Project) -> None:
-    secret = "it's-a $ecret \"4711"
+    secret = "it's-a $ecret \"x-Qv-4711"
     project.environment["GRID_TEST_SECRET"] = secret
     project.environment["GRID_TEST_OTHER"] = "not declared"
     project.put(
@@ -87,24 +87,24 @@ rule all:
         seen = [secret.decode(), str("GRID_TEST_OTHER" in os.environ)]
         for line in Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                if secret[-4:] in line.read_bytes():
+                if secret[-9:] in line.read_bytes():
                     seen.append(str(line))
             except OSError:
                 pass
         sandbox = next(up for up in Path.cwd().parents if (up / "job.json").exists())
         for path in sandbox.iterdir():
-            if path.is_file() and secret[-4:] in path.read_bytes():
+            if path.is_file() and secret[-9:] in path.read_bytes():
                 seen.append(f"{path.name} {path.stat().st_mode & 0o777:o}")
         Path(output[0]).write_text("\\n".join(seen))
 """,
     )
     finished = project.run("--verbose").succeeded()
     assert project.read("seen.txt").splitlines() == [secret, "False", "environment.json 600"]
-    assert "4711" not in finished.output
+    assert "x-Qv-4711" not in finished.output
     kept = _files(project.folder / ".snakemake") + _files(project.site)
     assert {"grid.sqlite"} < {path.name for path in kept}
     assert any(path.match("grid/logs/all-*.log") for path in kept)
-    assert [path for path in kept if b"4711" in path.read_bytes()] == []
+    assert [path for path in kept if b"x-Qv-4711" in path.read_bytes()] == []
 
 
 def test_13_threads_and_resources_on_the_worker(project: Project) -> None:
