@@ -40,7 +40,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy $(ARGS)
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	@set -e; for script in benchmarks/bench_*.py; do \
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
@@ -63,6 +63,10 @@ $(VENV)/.example: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
 	$(PIP) install -e '.[test,zstd]' -r $(EXAMPLE)/requirements.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) install -e '.[bench]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml

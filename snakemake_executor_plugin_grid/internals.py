@@ -239,6 +239,11 @@ def names(paths: Iterable[Any]) -> list[str]:
     return [str(path) for path in paths if is_local_file(path)]
 
 
+def staying(paths: Iterable[Any]) -> list[str]:
+    """Return the paths of pipes, services and node-local files."""
+    return [str(path) for path in paths if not path.is_storage and not is_local_file(path)]
+
+
 def _requote(command: str, flag: str, values: list[str], new: list[str] | None = None) -> str:
     """Replace Python's quotes around the values of an option by those of a shell."""
     if not values:
@@ -286,10 +291,13 @@ def _as_given(name: str, resource: Any) -> str:
 def _replace_encoded(command: str, flag: str, old: list[str], new: list[str]) -> str:
     if old == new:
         return command
+    given = format_cli_arg(flag, new, base64_encode=True)
+    if not old:
+        return f"{command} {given}"
     piece = format_cli_arg(flag, old, base64_encode=True)
     if piece not in command:
         raise GridError(f"this version of Snakemake hands on {flag} in an unknown way")
-    return command.replace(piece, format_cli_arg(flag, new, base64_encode=True), 1)
+    return command.replace(piece, given, 1)
 
 
 def _cache(workflow: Any, job: Any) -> Any:

@@ -13,6 +13,9 @@ from .worker.report import Report
 
 _TAIL_LINES = 20
 _SEARCHED_LINES = 200
+# Snakemake announces a job in an indented block, and tells of its error in another.
+_ANNOUNCED = ("    reason: ", "    resources: ")
+_ERROR = re.compile(r"Error in (rule|group) .+:")
 _DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _TAIL_BYTES = 16 << 10
 _SHOWN = 10
@@ -86,11 +89,14 @@ def without_report(status: JobStatus) -> str:
 
 
 def _last_words(log: Path) -> list[str]:
-    """Return what the payload said last, without what Snakemake says of its failure after that."""
+    """Return what the payload said last, without what Snakemake says before and after that."""
     lines = read_tail(log, _SEARCHED_LINES)
-    ends = [number for number, line in enumerate(lines) if line.startswith("Error in ")]
+    ends = [number for number, line in enumerate(lines) if _ERROR.match(line)]
     if ends:
-        lines = [line for line in lines[: ends[-1]] if not _DATE.fullmatch(line)]
+        lines = [line for line in lines[: ends[0]] if not _DATE.fullmatch(line)]
+    begins = [number for number, line in enumerate(lines) if line.startswith(_ANNOUNCED)]
+    if begins:
+        lines = lines[begins[-1] + 1 :]
     return lines[-_TAIL_LINES:]
 
 

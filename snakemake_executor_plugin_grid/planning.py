@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 from .errors import GridError
 from .flight import Plan
-from .internals import Internals, is_flagged, names
+from .internals import Internals, is_flagged, names, staying
 from .jobspec import JobSpec, read_overrides, read_resources
 from .settings import RUNTIMES, UNDECLARED, ExecutorSettings
 from .staging.paths import Layout, OutsideError
@@ -135,6 +136,9 @@ class Planner:
                             "the grid cannot write; use a relative path"
                         ) from error
                     yield Output(name, kind, kind != "log" and path not in unneeded)
+            for path in staying(member.output):
+                with contextlib.suppress(OutsideError):
+                    yield Output(self._layout.member(path), "staying", required=False)
 
     def _check_outputs(self, spec: JobSpec) -> None:
         """Refuse to replace write-protected files."""

@@ -48,11 +48,12 @@ class Blob:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that has to come back.
+    """A file or folder that a rule makes.
 
     Attributes:
         name: Name in the tree.
-        kind: ``output``, ``log`` or ``benchmark``.
+        kind: ``output``, ``log`` or ``benchmark``; ``staying`` for what a rule names but never
+            leaves the node: pipes, services, node-local files.
         required: Whether the job has failed when it is missing.
     """
 

@@ -137,7 +137,8 @@ def _run(
             names = ", ".join(name.partition("/")[2] for name in report.missing)
             report.fail(reports.OUTPUT_MISSING, f"the job ended well but did not make {names}")
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
-    selected = [output for output in job.outputs if complete or output.kind != "output"]
+    unwanted = {"staying"} if complete else {"staying", "output"}
+    selected = [output for output in job.outputs if output.kind not in unwanted]
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:

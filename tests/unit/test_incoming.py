@@ -8,7 +8,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,26 @@ def test_a_good_result_replaces_the_old_one(host: Host) -> None:
     assert taken.extra == ("work/stray.txt",)
     assert not (host.workdir / "stray.txt").exists()
     assert sorted(taken.moved) == ["work/folder", "work/log.txt", "work/out/a.txt"]
+
+
+@pytest.mark.parametrize("inner_first", [True, False])
+def test_an_output_in_a_folder_that_is_an_output_too(host: Host, inner_first: bool) -> None:
+    outputs = [Output("work/folder/inner.txt"), Output("work/folder")]
+    host.spec = replace(host.spec, outputs=tuple(outputs if inner_first else outputs[::-1]))
+    folder = packed("work/folder", type=tarfile.DIRTYPE, mode=0o755)
+    files = [packed(f"work/folder/{name}.txt", name.encode()) for name in ("inner", "beside")]
+    blob = host.store(archive(folder, *files))
+    members = [
+        said("work/folder/inner.txt", b"inner", blob=blob),
+        said("work/folder", kind="dir", mode=0o755, blob=blob),
+        said("work/folder/beside.txt", b"beside", blob=blob),
+    ]
+    taken = host.take_in(*(members if inner_first else members[::-1]))
+    assert taken.moved == ("work/folder",)
+    assert {path.name: path.read_text() for path in (host.workdir / "folder").iterdir()} == {
+        "inner.txt": "inner",
+        "beside.txt": "beside",
+    }
 
 
 A = "work/out/a.txt"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from snakemake.api import SnakemakeApi
+from snakemake.resources import Resources
 from snakemake.settings import types as options
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
@@ -112,6 +117,23 @@ Build = Callable[..., Workflow]
 
 
 @pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Return the address of a web server for the files of the empty directory."""
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     """Return a function that makes the DAG of a workflow in an empty directory."""
     monkeypatch.chdir(tmp_path)
@@ -128,16 +150,18 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
             targets: tuple[str, ...] = (),
             config: options.ConfigSettings | None = None,
             cache: list[str] | None = None,
+            url: str = "",
+            resources: options.ResourceSettings | None = None,
         ) -> Workflow:
             (tmp_path / "Snakefile").write_text(snakefile)
             (tmp_path / "rules" / "more.smk").write_text(MORE)
             quiet = options.OutputSettings(quiet={options.Quietness.ALL}, enable_file_logging=False)
             api = stack.enter_context(SnakemakeApi(quiet))
             workflow_api = api.workflow(
-                resource_settings=options.ResourceSettings(cores=1, nodes=4),
+                resource_settings=resources or options.ResourceSettings(cores=1, nodes=4),
                 config_settings=config,
                 workflow_settings=options.WorkflowSettings(cache=cache),
-                snakefile=tmp_path / "Snakefile",
+                snakefile=url or tmp_path / "Snakefile",
             )
             dag_api = workflow_api.dag(options.DAGSettings(targets=set(targets)))
             with contextlib.redirect_stdout(None):
@@ -288,6 +312,56 @@ def test_command_is_for_the_worker(build: Build) -> None:
     assert found[len(found) - 1 - found[::-1].index("--directory") + 1] == "."
     assert found[found.index("--mode") + 1] == "remote"
     assert found[found.index("--cores") + 1] == "1"
+
+
+def test_snakefile_of_a_web_server_keeps_its_address(build: Build, server: str) -> None:
+    url = f"{server}/Snakefile"
+    made = build(ANY, targets=("one.out",), url=url)
+    found = made.arguments(made.job("any", name="one"))
+    assert found[found.index("--snakefile") + 1] == url
+
+
+BIG = "7 * attempt"
+GIVEN = [
+    ("mem_mib=1000", "mem_mb=1048"),  # MiB, in MB
+    ("mem_mb=1000", "mem_mb=1000"),
+    ("mem='2 GB'", "mem_mb=2000"),
+    (f"mem_mib={BIG}", f"mem_mib={BIG}"),
+    (f"mem_mb={BIG}", f"mem_mb={BIG}"),
+    ("mem='2GB' if attempt else 1", "mem='2GB' if attempt else 1"),
+    ("runtime=2h", "runtime=120"),
+    ("word='it is'", "word='it is'"),
+]
+
+
+@pytest.mark.parametrize(("given", "handed"), GIVEN)
+def test_resources_reach_the_worker_in_their_unit(build: Build, given: str, handed: str) -> None:
+    parse = Resources.parser_factory(allow_expressions=True)
+    resources = options.ResourceSettings(
+        cores=1,
+        nodes=4,
+        default_resources=parse([given]),
+        overwrite_resources={"any": parse([given])},
+    )
+    made = build(ANY, targets=("one.out",), resources=resources)
+    found = made.arguments(made.job("any", name="one"))
+
+    def decoded(flag: str) -> str:
+        text = found[found.index(flag) + 1]
+        return base64.b64decode(text.removeprefix("base64//")).decode()
+
+    assert decoded("--default-resources") == handed
+    assert decoded("--set-resources") == f"any:{handed}"
+
+
+def test_unknown_ways_to_hand_on_resources_are_noticed(build: Build) -> None:
+    parse = Resources.parser_factory(allow_expressions=True)
+    resources = options.ResourceSettings(
+        cores=1, nodes=4, default_resources=parse(["mem_mib=1000"])
+    )
+    internals = build(ANY, targets=("one.out",), resources=resources).internals
+    with pytest.raises(GridError, match="hands on --default-resources in an unknown way"):
+        internals.worker_command("--snakefile 'Snakefile' --default-resources mem_mb=1000")
 
 
 @pytest.mark.parametrize("value", ["it's", "$HOME", 'say "x"', "a\\b"])

@@ -115,3 +115,15 @@ def test_long_lists_are_cut() -> None:
     assert messages.names([str(number) for number in range(13)]) == (
         "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more"
     )
+
+
+def test_the_words_of_the_payload_are_shown_without_those_of_snakemake(log: Path) -> None:
+    announced = (
+        "[Sat Nov 21 01:24:50 2026]\nrule a:\n    reason: Forced execution\n    resources: x\n"
+    )
+    error = "[Sat Nov 21 01:24:51 2026]\nError in rule a:\n    jobid: 0\n"
+    said = "Error in f(x) : as R says\nlast words\n"
+    log.write_text(f"Building DAG of jobs...\n{announced}{said}{error}Removing output\n{error}")
+    text = messages.failure(spec("a-1"), "7", "local", "it broke", log)
+    shown = text.partition("Last lines of its output:\n")[2].partition("Its whole output")[0]
+    assert shown.split("\n") == ["    Error in f(x) : as R says", "    last words", ""]

@@ -136,6 +136,18 @@ def test_nothing_is_recorded_after_stop(recording: Path) -> None:
     assert f"{recording}/samples.csv" not in parsing.stop()
 
 
+def test_second_workflow_of_a_process_has_what_it_read_itself(recording: Path) -> None:
+    for name in ("first.csv", "between.csv", "second.csv"):
+        (recording / name).write_text("")
+    read("first.csv")
+    assert f"{recording}/first.csv" in parsing.stop()
+    read("between.csv")
+    parsing.record()
+    read("second.csv")
+    here = {path for path in parsing.stop() if path.startswith(str(recording))}
+    assert here == {f"{recording}/second.csv"}
+
+
 def test_file_that_is_not_there_does_no_harm(recording: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read("missing")

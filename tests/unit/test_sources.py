@@ -87,6 +87,17 @@ def test_products_and_inputs_of_jobs_stay_behind(home: Home) -> None:
     assert found == {"work/Snakefile"}
 
 
+def test_what_snakemake_lists_travels_though_a_rule_has_it_as_input(home: Home) -> None:
+    home.put("scripts/tool.py", "data/in.txt", "scripts/big.bin")
+    home.put("scripts/big.bin", size=100)
+    found = home.collect(
+        declared=frozenset({"scripts/tool.py", "scripts/big.bin"}),
+        inputs={"work/scripts/tool.py", "work/scripts/big.bin", "work/data/in.txt"},
+    )
+    assert set(found.entries) == {"work/scripts/tool.py"}
+    assert found.left_out == []  # the jobs that name it get it
+
+
 def test_input_that_parsing_read_travels_and_product_does_not(home: Home) -> None:
     home.put("samples.csv", "out.txt")
     parsed = {str(home.folder / name): True for name in ("samples.csv", "out.txt")}

@@ -139,5 +139,20 @@ rule all:
     }
 
 
+def test_13_units_of_resources_on_the_worker(project: Project) -> None:
+    project.put(
+        "Snakefile",
+        """
+rule all:
+    output: "seen.txt"
+    params: here=lambda wildcards, resources: resources.mem_mb
+    shell: "echo {resources.mem_mb} {resources.disk_mb} > {output}"
+""",
+    )
+    expressions = ("--default-resources", "disk=str(3 * attempt) + ' GB'", "mem_mb=5")
+    project.run("--set-resources", "all:mem_mib=954 * attempt", *expressions).succeeded()
+    assert project.read("seen.txt") == "1000 3000\n"
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]

@@ -99,7 +99,8 @@ rule use:
     shell: "cat {input} > {output}"
 """
     )
-    finished = project.run().succeeded()
+    finished = project.run("--grid-undeclared", "fetch").succeeded()
+    assert "that no rule names" not in finished.output
     assert project.read("piped.txt") == "through the pipe\n"
     assert project.read("served.txt") == "open\n"
     assert project.read("scratched.txt") == "near\n"

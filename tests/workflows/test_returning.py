@@ -42,6 +42,25 @@ rule rule:
     assert project.read("extra/option.idx") == project.read("option.link") == "option\n"
 
 
+def test_an_output_in_a_folder_that_is_an_output_too(project: Project) -> None:
+    project.write(
+        Snakefile="""
+rule all:
+    input: "d", "copy.txt"
+rule make:
+    output: "d/f", directory("d")
+    shell: "mkdir -p d; echo f > d/f; echo g > d/g"
+rule use:
+    input: "d/f"
+    output: "copy.txt"
+    shell: "cp {input} {output}"
+"""
+    )
+    project.run().succeeded()
+    assert sorted(path.name for path in (project.folder / "d").glob("[!.]*")) == ["f", "g"]
+    assert project.read("copy.txt") == "f\n"
+
+
 # Point 4
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.conftest import Project
@@ -86,6 +88,37 @@ rule script:
     run = project.run("-s", "../flow/Snakefile", "script.txt", cwd=project.folder / "run")
     run.succeeded()
     assert project.read("run/script.txt") == "x y\ntool\nother\nhere\n"
+
+
+def test_what_snakemake_lists_travels_though_a_rule_has_it_as_input(project: Project) -> None:
+    project.put(
+        "Snakefile",
+        """
+rule all:
+    input: "named.txt", "unnamed.txt"
+rule named:
+    input: "scripts/words.txt", "tracked.txt"
+    output: "named.txt"
+    shell: "cat {input} > {output}"
+rule unnamed:
+    output: "unnamed.txt"
+    script: "scripts/copy.py"
+""",
+    )
+    project.put("scripts/words.txt", "word\n")
+    project.put("tracked.txt", "tracked\n")
+    project.put(
+        "scripts/copy.py",
+        """
+from pathlib import Path
+words = Path("scripts/words.txt").read_text() + Path("tracked.txt").read_text()
+Path(snakemake.output[0]).write_text(words)
+""",
+    )
+    for command in (("init", "--quiet"), ("add", "tracked.txt")):
+        subprocess.run(["git", *command], cwd=project.folder, check=True)
+    project.run().succeeded()
+    assert project.read("named.txt") == project.read("unnamed.txt") == "word\ntracked\n"
 
 
 def test_what_is_too_large_is_listed_once_and_travels_by_request(project: Project) -> None:

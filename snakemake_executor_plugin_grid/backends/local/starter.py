@@ -119,6 +119,11 @@ class Starter:
             self._warm.kill()
             await self._warm.wait()
 
+    def _interpreter(self) -> str:
+        """Return the program that a job which starts afresh would find as ``python``."""
+        python = Path(self._config.python).with_name("python")
+        return str(python) if python.exists() else sys.executable
+
     async def _launch_warm(self) -> None:
         self._warm_starts += 1
         if self._warm_starts > _RESTART_WARM:
@@ -127,7 +132,7 @@ class Starter:
             return
         with (self._folder / names.LOG_FILE).open("ab") as stream:
             self._warm = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._interpreter(),
                 "-c",
                 _WARM,
                 _PACKAGES,
