@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .backends.base import Backend
 from .controller import Controller, Parts
@@ -70,6 +72,7 @@ class Run:
         self._layout = layout = Layout(Path.cwd())
         folder = layout.workdir / _FOLDER
         self._folder = folder
+        self._lock = _lock(folder)
         self.internals = Internals(workflow)
         self.backend = _backend(settings, layout.workdir)
         store = _store(settings, self.backend, layout.workdir)
@@ -113,6 +116,7 @@ class Run:
                 keep_incomplete=self._keep_incomplete,
                 large_file=settings.large_file,
                 compression=settings.compression,
+                lost_limit=settings.lost_limit,
                 say=say,
             )
         )
@@ -163,6 +167,7 @@ class Run:
         """Close everything."""
         self.controller.close()
         self._database.close()
+        self._lock.close()
 
     def _collect_sources(self) -> sources.Sources:
         settings = self._settings
@@ -220,6 +225,27 @@ class Run:
                 self.controller.send_runtime(folder)
             )
         return self._runtimes[runtime.python]
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Make sure that no other run uses the folder; the lock ends with the returned file.
+
+    Raises:
+        GridError: Another run does.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "lock").open("w")
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise GridError(
+            f"another run with --executor grid is going on in {folder.parents[1]}; wait for its "
+            "end, or stop it"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems
+            raise GridError(f"{folder}: {error.strerror}") from error
+    return stream
 
 
 def _backend(settings: ExecutorSettings, workdir: Path) -> Backend:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import shutil
 import threading
 import time
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .backends.base import Backend, Payload, Submitted
+from .backends.base import Backend, Payload, SubmitError, Submitted
+from .calls import CALL_TIMEOUT, in_words, once, patiently, spared
 from .errors import GridError, TransientError
 from .flight import Flight, Outcome, Plan
 from .journal import Journal, Phase
@@ -31,8 +31,6 @@ from .worker.description import Blob, Job
 
 T = TypeVar("T")
 
-_CALL_TIMEOUT = 120.0
-_TRIES = 4
 _TICK = 0.1
 
 
@@ -53,6 +51,7 @@ class Parts:
         keep_incomplete: Whether outputs of failed jobs come back.
         large_file: Bytes from which on a file travels alone.
         compression: Of tarballs.
+        lost_limit: Seconds after which a job that the backend does not name is given up.
         say: Shows a line to the user.
     """
 
@@ -68,7 +67,12 @@ class Parts:
     keep_incomplete: bool
     large_file: int
     compression: str
+    lost_limit: float
     say: Callable[[str], None]
+
+
+class UnansweredError(GridError):
+    """Whether the backend has the jobs is not known: the next run looks for them by name."""
 
 
 class Controller:
@@ -83,6 +87,7 @@ class Controller:
         self._outage_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._cancelling = False
         self._staging = asyncio.Lock()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
@@ -90,7 +95,7 @@ class Controller:
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine in the controller's loop, from another thread, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
+        return asyncio.run_coroutine_threadsafe(spared(coroutine), self.loop).result(timeout)
 
     async def check(self) -> None:
         """Make sure that jobs can be submitted; cancel what an earlier run has left behind.
@@ -120,7 +125,7 @@ class Controller:
     @property
     def active(self) -> bool:
         """Whether any job has not come to its end."""
-        return bool(self._flights)
+        return any(not flight.ended for flight in list(self._flights.values()))
 
     async def poll(self) -> list[Outcome]:
         """Ask for the states of all jobs; return what has come to its end since the last call."""
@@ -131,21 +136,24 @@ class Controller:
         }
         if followed:
             try:
-                statuses = await asyncio.wait_for(
-                    self._parts.backend.states(list(followed)), _CALL_TIMEOUT
-                )
+                statuses = await once(self._parts.backend.states(list(followed)))
             except (Exception, SystemExit) as error:
                 self._note_outage(error)  # which changes no job
             else:
                 self._note_answer()
-                for grid_id, status in statuses.items():
-                    flight = followed[grid_id]
-                    flight.status = status
+                for grid_id, flight in followed.items():
+                    status = statuses.get(grid_id)
+                    if status is None:
+                        self._miss(flight)
+                        continue
+                    flight.status, flight.named = status, time.monotonic()
                     if status.state.ended and not flight.ended:
                         flight.ended = True
                         self._spawn(self._take(flight))
         if self._taken:
             self._spawn(self._discard())
+        if self._cancelling:
+            return []  # what has become of the jobs is said in one line, not for each
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -159,18 +167,25 @@ class Controller:
         Returns:
             Of each job whose end is not confirmed, its id and title.
         """
-        flights = list(self._flights.values())
+        self._cancelling = True
+        self._parts.outgoing.stop()
+        # Those that have ended are being taken in, which close() waits for.
+        flights = [flight for flight in self._flights.values() if not flight.ended]
         try:
             left = self._wait(self._cancel(flights), timeout, give_up)
         except (Exception, SystemExit) as error:
-            self._parts.say(f"Cancelling failed: {_words(error)}")
+            self._parts.say(f"Cancelling failed: {in_words(error)}")
             left = {flight.grid_id for flight in flights if flight.grid_id}
         for flight in flights:
             self._flights.pop(flight.name, None)
-            if flight.grid_id not in left:
+            # One without an id may be on its way: the next run looks for it by name.
+            if flight.grid_id is not None and flight.grid_id not in left:
                 self._parts.store.drop(flight.name)
                 with contextlib.suppress(GridError):
                     self._parts.journal.ended(flight.name, Phase.CANCELLED)
+        confirmed = sum(flight.grid_id not in left for flight in flights)
+        if confirmed:
+            self._parts.say(f"{confirmed} job(s) cancelled.")
         return [
             f"{flight.grid_id} ({flight.spec.title})"
             for flight in flights
@@ -180,7 +195,7 @@ class Controller:
     def _wait(
         self, coroutine: Coroutine[Any, Any, T], timeout: float, give_up: Callable[[], bool]
     ) -> T:
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        future = asyncio.run_coroutine_threadsafe(spared(coroutine), self.loop)
         deadline = time.monotonic() + timeout
         while not future.done():
             if give_up():
@@ -198,7 +213,7 @@ class Controller:
         self._closed = True
         self.call(self._drain())
         with contextlib.suppress(Exception):
-            self.call(self._parts.backend.close(), _CALL_TIMEOUT)
+            self.call(self._parts.backend.close(), CALL_TIMEOUT)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -214,7 +229,9 @@ class Controller:
             for plan in plans:
                 flight = self._flights.get(plan.spec.name)
                 if flight is not None and flight.grid_id is None:
-                    self._fail(flight, f"it could not be submitted: {_words(error)}")
+                    self._fail(flight, f"it could not be submitted: {in_words(error)}")
+                    if isinstance(error, UnansweredError):
+                        self._parts.journal.reopen(flight.name)
 
     async def _prepare(self, plans: list[Plan]) -> list[Payload]:
         async with self._staging:
@@ -259,7 +276,10 @@ class Controller:
     async def _hand_over(self, payloads: list[Payload]) -> None:
         parts = self._parts
         parts.journal.submitting([payload.spec for payload in payloads])
-        answers = await _patiently(lambda: parts.backend.submit(payloads))
+        try:
+            answers = await patiently(lambda: parts.backend.submit(payloads))
+        except Exception as error:
+            answers = await self._look_for([payload.spec.name for payload in payloads], error)
         answered = list(zip(payloads, answers, strict=True))
         parts.journal.submitted(
             {
@@ -275,11 +295,22 @@ class Controller:
                 if flight is None:
                     orphans.append(answer.grid_id)
                 else:
-                    flight.grid_id = answer.grid_id
+                    flight.grid_id, flight.named = answer.grid_id, time.monotonic()
             elif flight is not None:
                 self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
         if orphans:  # cancelled while they were being submitted
-            await parts.backend.cancel(orphans)
+            left = await once(parts.backend.cancel(orphans))
+            if left:
+                parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
+
+    async def _look_for(self, names: list[str], error: Exception) -> list[Submitted | SubmitError]:
+        """Find out which jobs the backend has taken, though its answer was lost."""
+        try:
+            found = await patiently(lambda: self._parts.backend.find(names))
+        except Exception:
+            raise UnansweredError(in_words(error)) from error
+        lost = SubmitError(f"no answer: {in_words(error)}")
+        return [Submitted(found[name]) if name in found else lost for name in names]
 
     async def _take(self, flight: Flight) -> None:
         """Bring back what an ended job has made, and decide what became of it."""
@@ -288,10 +319,10 @@ class Controller:
         folder = parts.folder / "incoming" / flight.name
         try:
             await self._in_pool(_make_anew, folder)
-            await _patiently(lambda: parts.backend.retrieve(grid_id, folder))
+            await patiently(lambda: parts.backend.retrieve(grid_id, folder))
             outcome = await self._in_pool(parts.landing.land, flight, folder)
         except (Exception, SystemExit) as error:
-            self._fail(flight, f"its results could not be taken in: {_words(error)}")
+            self._fail(flight, f"its results could not be taken in: {in_words(error)}")
         else:
             self._end(flight, outcome)
         await self._in_pool(_remove, folder)
@@ -302,7 +333,7 @@ class Controller:
         """Tell the backend, in one call, of all jobs that have been taken in meanwhile."""
         taken, self._taken = self._taken, []
         with contextlib.suppress(Exception):  # it only costs room
-            await asyncio.wait_for(self._parts.backend.discard(taken), _CALL_TIMEOUT)
+            await once(self._parts.backend.discard(taken))
 
     def _fail(self, flight: Flight, reason: str) -> None:
         self._end(flight, self._parts.landing.failure(flight, reason))
@@ -334,12 +365,18 @@ class Controller:
             await self._in_pool(parts.store.drop, job.name)
             parts.journal.ended(job.name, Phase.CANCELLED, "left behind by an earlier run")
 
+    def _miss(self, flight: Flight) -> None:
+        """Give up a job that the backend has not named for long: unknown is not yet failed."""
+        silent = time.monotonic() - flight.named
+        if silent > self._parts.lost_limit:
+            self._fail(flight, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
+
     def _note_outage(self, error: BaseException) -> None:
         if self._outage_since is None:
             self._outage_since = time.monotonic()
             self._parts.say(
-                f"{self._parts.backend.name} does not answer ({_words(error)}); no job is touched, "
-                "asking again."
+                f"{self._parts.backend.name} does not answer ({in_words(error)}); no job is "
+                "touched, asking again."
             )
 
     def _note_answer(self) -> None:
@@ -360,16 +397,8 @@ class Controller:
     async def _drain(self) -> None:
         """Wait for what is under way, such as taking in the last outputs."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def _patiently(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Try a few times, with growing pauses, as long as the error may pass by itself."""
-    for tried in range(1, _TRIES):
-        try:
-            return await asyncio.wait_for(call(), _CALL_TIMEOUT)
-        except (TransientError, TimeoutError, ConnectionError):
-            await asyncio.sleep(2**tried)
-    return await asyncio.wait_for(call(), _CALL_TIMEOUT)
+        if self._taken:
+            await self._discard()
 
 
 def _make_anew(folder: Path) -> None:
@@ -379,9 +408,3 @@ def _make_anew(folder: Path) -> None:
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of the submit host is full ({error.filename or 'no space left'})"
-    return str(error) or type(error).__name__

@@ -107,11 +107,10 @@ class Executor(RemoteExecutor):
                     continue
                 name, command = self._next_name(job), self.format_job_exec(job)
                 plan = run.planner.plan(job, name, command, self.envvars())
-            except (GridError, WorkflowError, OSError) as error:
+            except Exception as error:  # out of here it would end the whole run
                 self._keep(job, never_ran=True)
-                self.report_job_error(
-                    SubmittedJobInfo(job), msg=f"{job.name}, not submitted: {error}.\n"
-                )
+                message = f"rule {job.name}, not submitted: {error}.\n"
+                self._report_error(SubmittedJobInfo(job), message, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
             self._infos[plan.spec.name] = info
@@ -165,7 +164,7 @@ class Executor(RemoteExecutor):
 
     async def _report(self, info: SubmittedJobInfo, outcome: Outcome) -> None:
         info.aux = {"ended": True}
-        info.external_jobid = outcome.grid_id or info.external_jobid
+        info.external_jobid = outcome.grid_id
         run = self._run
         if outcome.success and run is not None and run.internals.uses_cache(info.job):
             try:
@@ -176,7 +175,13 @@ class Executor(RemoteExecutor):
             self.report_job_success(info)
             return
         self._keep(info.job)
-        self.report_job_error(info, msg=outcome.message, aux_logs=list(outcome.logs))
+        self._report_error(info, outcome.message, list(outcome.logs))
+
+    def _report_error(self, info: SubmittedJobInfo, message: str, logs: list[str]) -> None:
+        if info.job.is_group():
+            # Snakemake has no place for it among what it says of a group.
+            self.logger.error(message)
+        self.report_job_error(info, msg=message, aux_logs=logs)
 
     def _keep(self, job: Any, *, never_ran: bool = False) -> None:
         try:
@@ -188,7 +193,10 @@ class Executor(RemoteExecutor):
         """Put back what was there before the job: Snakemake has deleted it."""
         super().handle_job_error(job)
         if self._run is not None:
-            self._run.restore_outputs(job)
+            try:
+                self._run.restore_outputs(job)
+            except (GridError, OSError) as error:
+                self._say(f"{job.name}: its old outputs could not be put back: {error}")
 
     # The end
 

@@ -36,12 +36,14 @@ class Flight:
         grid_id: Its id on the grid, None until it is submitted.
         status: What the backend said last.
         ended: Whether the backend said that it has ended.
+        named: When the backend named it last, on the monotonic clock.
     """
 
     plan: Plan
     grid_id: str | None = None
     status: JobStatus = UNKNOWN
     ended: bool = False
+    named: float = 0.0
 
     @property
     def spec(self) -> JobSpec:

@@ -91,7 +91,7 @@ def read_resources(threads: int, resources: Iterable[tuple[str, object]]) -> Res
         processors=max(1, threads),
         memory_mb=whole("mem_mb"),
         disk_mb=whole("disk_mb"),
-        runtime_s=numbers["runtime"] * 60 if "runtime" in numbers else None,
+        runtime_s=numbers.get("runtime", 0) * 60 or None,
         gpus=whole("gpu") or 0,
     )
 

@@ -93,6 +93,12 @@ class Journal:
             [(phase.value, detail, report, time.time(), name)],
         )
 
+    def reopen(self, name: str) -> None:
+        """Note that the backend may have a job after all."""
+        self._database.change(
+            "UPDATE jobs SET phase=? WHERE name=?", [(Phase.SUBMITTING.value, name)]
+        )
+
     def left(self) -> list[Left]:
         """Return the jobs of earlier runs on this backend whose end is not known."""
         rows = self._database.query(

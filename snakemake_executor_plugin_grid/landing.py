@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -125,10 +124,12 @@ class Landing:
             ]
             reason = messages.reason_of(report, self._layout.workdir, log)
             return self.failure(flight, reason, log, logs, report)
+        # Not by what is on disk: that may be left from an earlier run.
+        brought = {item.member.name for item in report.returned}
         absent = [
             output.name.partition("/")[2]
             for output in spec.outputs
-            if output.required and not os.path.lexists(self._layout.local(output.name))
+            if output.required and output.name not in brought
         ]
         if absent:
             reason = f"it reported success, but did not bring {messages.names(absent)}"
@@ -172,6 +173,10 @@ class Landing:
             )
         if report.left_out:
             self._say(f"{title}: left out: {messages.names(report.left_out)}")
+        if taken.kept:
+            self._say(
+                f"{title}: not brought back, as they are here already: {messages.names(taken.kept)}"
+            )
         if taken.extra:
             self._say(
                 f"{title}: not taken, as the report does not name them: "

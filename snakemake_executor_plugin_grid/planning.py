@@ -178,14 +178,17 @@ class Planner:
                 f"runtime {kind}: give --grid-{name.replace('_', '-')} or resource grid_{name}"
             )
         own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return Runtime(
-            kind=kind,
-            setup=setup,
-            image=image if kind == "container" else "",
-            engine=settings.runtime_engine,
-            engine_options=tuple(shlex.split(settings.runtime_options or "")),
-            python=(settings.runtime_python or own) if kind == "wheels" else "",
-        )
+        try:
+            return Runtime(
+                kind=kind,
+                setup=setup,
+                image=image if kind == "container" else "",
+                engine=settings.runtime_engine,
+                engine_options=tuple(shlex.split(settings.runtime_options or "")),
+                python=(settings.runtime_python or own) if kind == "wheels" else "",
+            )
+        except ValueError as error:
+            raise GridError(f"runtime {kind}: {error}") from error
 
 
 def _no_such(resource: str, value: str, allowed: Iterable[str]) -> GridError:

@@ -134,6 +134,11 @@ class ExecutorSettings(ExecutorSettingsBase):
     start_limit: int = _option(
         600, "Seconds in which a worker that was started has to show up.", metavar="SECONDS"
     )
+    lost_limit: int = _option(
+        3600,
+        "Seconds after which a job that the backend no longer names is given up as failed.",
+        metavar="SECONDS",
+    )
     local_dir: Path | None = _option(
         None,
         "For 'local': folder of the job sandboxes and of the store (default: in the system's "
@@ -211,6 +216,7 @@ def _numbers(settings: ExecutorSettings) -> list[str]:
         "large_file": 1,
         "staging_threads": 1,
         "start_limit": 1,
+        "lost_limit": 1,
         "local_cores": 1,
         "local_mem_mb": 1,
     }
@@ -227,17 +233,10 @@ def _combinations(settings: ExecutorSettings) -> list[str]:
     name = needed.get(settings.runtime)
     if name and not getattr(settings, name):
         problems.append(f"--grid-runtime {settings.runtime}: needs {_flag(name)} as well.")
-    belongs = {
-        "runtime_image": "container",
-        "runtime_options": "container",
-        "runtime_python": "wheels",
-        "runtime_platform": "wheels",
-        "runtime_packages": "wheels",
-    }
     problems += [
-        f"{_flag(option)}: is for --grid-runtime {kind}, but that is {settings.runtime!r}."
-        for option, kind in belongs.items()
-        if getattr(settings, option) and settings.runtime in RUNTIMES and settings.runtime != kind
+        f"--grid-include {glob}: --grid-exclude names it as well; take one away."
+        for glob in settings.include
+        if glob in settings.exclude
     ]
     version = settings.runtime_python
     if version and not re.fullmatch(r"3\.\d+", version):

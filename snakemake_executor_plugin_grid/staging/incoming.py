@@ -30,11 +30,13 @@ class Taken:
     Attributes:
         moved: Names of the outputs, logs and other files that are in place now.
         extra: Names in the tarballs that the report does not mention; they were not taken.
+        kept: Names of files that no rule names and that are here already; they stay as they are.
         digests: SHA-256 of large files by path, with their stat, for the catalog.
     """
 
     moved: tuple[str, ...]
     extra: tuple[str, ...]
+    kept: tuple[str, ...]
     digests: tuple[tuple[str, os.stat_result, str], ...]
 
 
@@ -65,9 +67,16 @@ def take_in(
     """
     _authorise(spec, report.returned, layout if undeclared else None)
     shift = time.time_ns() - int(report.times.get("ended", time.time()) * 1e9)
+    # Files that no rule names do not replace anything.
+    kept = [
+        item.member.name
+        for item in report.returned
+        if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
+    ]
     returned = [
         replace(item, member=replace(item.member, mtime_ns=item.member.mtime_ns + shift))
         for item in report.returned
+        if item.member.name not in kept
     ]
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
     tree = Tree(folder / "tree", layout.nesting(depth))
@@ -86,7 +95,7 @@ def take_in(
                 manifest=manifest,
                 not_after_ns=time.time_ns(),
             )
-            extra += unpacked.extra
+            extra += (name for name in unpacked.extra if name not in kept)
         for item in returned:
             if item.raw:
                 _place(item.member, fetch(item.blob), tree.path(item.member.name))
@@ -94,26 +103,37 @@ def take_in(
         raise OutputDamagedError(f"output damaged: {error}") from error
     moved = _tops(spec, returned)
     for name in moved:
-        install(tree.path(name), layout.local(name), folder)
+        _check_target(tree.path(name), layout.local(name))
+    for name in moved:
+        install(tree.path(name), layout.local(name))
     digests = []
     for item in returned:
         if item.raw:
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
-    return Taken(tuple(moved), tuple(extra), tuple(digests))
+    return Taken(tuple(moved), tuple(extra), tuple(kept), tuple(digests))
 
 
-def install(source: Path, target: Path, scratch: Path) -> None:
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse to replace a folder that holds something by a file; Snakemake refuses it, too."""
+    if source.is_dir() or source.is_symlink() or target.is_symlink() or not target.is_dir():
+        return
+    if any(target.iterdir()):
+        raise OutputDamagedError(
+            f"output {target} is a file, but a folder that is not empty is there; move it away"
+        )
+
+
+def install(source: Path, target: Path) -> None:
     """Put a file, link or folder in place of whatever is there, so that no half of it is seen.
 
     Args:
         source: What to move.
         target: Where to; folders above it are made.
-        scratch: Folder on the file system of the source, for what is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir() and not source.is_symlink():
-        _install_folder(source, target, scratch)
+        _install_folder(source, target)
         return
     if target.is_dir() and not target.is_symlink():
         _discard(target)
@@ -128,36 +148,48 @@ def install(source: Path, target: Path, scratch: Path) -> None:
         part.replace(target)
 
 
-def _install_folder(source: Path, target: Path, scratch: Path) -> None:
-    old = None
-    if target.is_symlink() or target.is_file():
-        target.unlink()
-    elif target.exists():
-        old = target.with_name(f".{target.name}.grid-old")
-        if old.exists():
-            _discard(old)
+def _install_folder(source: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.grid-old")
+    if os.path.lexists(old):
+        _discard(old)
+    replaces = os.path.lexists(target)
+    if replaces:
         target.rename(old)
-    mode = stat.S_IMODE(source.stat().st_mode)
-    times = source.stat()
+    status = source.stat()
+    mode = stat.S_IMODE(status.st_mode)
     source.chmod(mode | 0o700)  # renaming a folder writes to it
+    try:
+        _move_folder(source, target)
+    except OSError:
+        if replaces:
+            old.rename(target)
+        raise
+    target.chmod(mode)
+    os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    if replaces:
+        _discard(old)
+
+
+def _move_folder(source: Path, target: Path) -> None:
     try:
         source.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         part = target.with_name(f".{target.name}.grid-part")
+        if part.exists():
+            _discard(part)
         shutil.copytree(source, part, symlinks=True)
         part.rename(target)
-    target.chmod(mode)
-    os.utime(target, ns=(times.st_mtime_ns, times.st_mtime_ns))
-    if old is not None:
-        _discard(old)
 
 
-def _discard(folder: Path) -> None:
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, 0o700)  # noqa: PTH101 - a read-only folder cannot be emptied
-    shutil.rmtree(folder)
+def _discard(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    for folder, _, _ in os.walk(path):
+        os.chmod(folder, 0o700)  # noqa: PTH101 - a read-only folder cannot be emptied
+    shutil.rmtree(path)
 
 
 def _place(member: Member, source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..errors import GridError
 from ..jobspec import JobSpec
@@ -24,6 +24,7 @@ from .links import scan_following
 from .paths import WORK, Layout, OutsideError, depth
 from .sources import Sources
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Key = tuple[str, int, int, int]
@@ -100,6 +101,7 @@ class Outgoing:
         self._depth = 0
         self._source_blobs: list[Blob] = []
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self.traffic = Traffic()
 
     @property
@@ -148,6 +150,19 @@ class Outgoing:
             except GridError as error:
                 results[name] = error
         return results
+
+    def stop(self) -> None:
+        """Begin with no further file: the run is being cancelled."""
+        self._stopped.set()
+
+    def _attempt(self, work: Callable[[S], T], subject: S) -> T | GridError:
+        """Return what a function returns, or the error that the jobs concerned have to be told."""
+        if self._stopped.is_set():
+            return GridError("the run was cancelled")
+        try:
+            return work(subject)
+        except GridError as error:
+            return error
 
     def _needs(self, spec: JobSpec, scanned: dict[str, list[Entry] | GridError]) -> _Needs:
         need = _Needs()
@@ -200,7 +215,7 @@ class Outgoing:
             # What later jobs need too must not drag along what only this one needs.
             private = all(key in needs[name].private for name in names)
             groups[frozenset(names), private].append(entries[key])
-        bundles = self._pool.map(lambda group: _attempt(self._pack, group), groups.values())
+        bundles = self._pool.map(lambda group: self._attempt(self._pack, group), groups.values())
         for group, bundle in zip(groups.values(), bundles, strict=True):
             for entry in group:
                 known[_key(entry)] = bundle
@@ -210,7 +225,9 @@ class Outgoing:
 
     def _send_large(self, needs: dict[str, _Needs]) -> dict[str, Blob | GridError]:
         entries = {entry.name: entry for need in needs.values() for entry in need.large.values()}
-        blobs = self._pool.map(lambda entry: _attempt(self._store_large, entry), entries.values())
+        blobs = self._pool.map(
+            lambda entry: self._attempt(self._store_large, entry), entries.values()
+        )
         return dict(zip(entries, blobs, strict=True))
 
     def _blobs(
@@ -294,6 +311,8 @@ class Outgoing:
                 if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, size):
                     raise GridError(f"input {entry.path} changed while it was being stored")
                 self._catalog.note([(entry.path, after, digest)])
+        except TarballError as error:
+            raise GridError(str(error)) from error
         except OSError as error:
             raise _explain(error, self._store.workspace) from error
         return Blob(
@@ -325,14 +344,6 @@ class Outgoing:
 
 def _key(entry: Entry) -> Key:
     return (entry.name, entry.size, entry.mtime_ns, entry.mode)
-
-
-def _attempt(work: Callable[..., T], *args: Any) -> T | GridError:
-    """Return what a function returns, or the error that the jobs concerned have to be told."""
-    try:
-        return work(*args)
-    except GridError as error:
-        return error
 
 
 def _unwrap(value: T | GridError) -> T:

@@ -108,7 +108,9 @@ class _Collector:
             try:
                 found = sorted(self._layout.workdir.glob(glob))
             except (NotImplementedError, ValueError) as error:
-                raise GridError(f"--grid-include {glob}: {error}") from error
+                raise GridError(
+                    f"--grid-include {glob}: has to be relative to the working directory"
+                ) from error
             if not found:
                 raise GridError(
                     f"--grid-include {glob}: matches nothing below {self._layout.workdir}"
@@ -205,9 +207,12 @@ def _walk(home: Path) -> Iterator[str]:
         if any(mark in files or mark in folders for mark in _ENVIRONMENT_MARKS):
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
+        # Hidden ones are settings of this machine, and may hold secrets (.env, .netrc).
+        folders[:] = sorted(
+            name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith(".")
+        )
         for name in sorted(files):
-            if not name.endswith((".pyc", ".swp", "~")):
+            if not name.endswith((".pyc", "~")) and not name.startswith("."):
                 yield f"{folder}/{name}"
 
 

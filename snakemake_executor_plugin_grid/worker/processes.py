@@ -57,6 +57,8 @@ class Cancellation:
 
 def adopt_orphans() -> None:
     """Make orphans of the payload children of this process, where the kernel can (Linux)."""
+    # A pilot that ignores SIGCHLD hands that on, and the kernel would keep no exit codes.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

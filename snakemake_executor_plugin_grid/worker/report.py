@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import time
 from dataclasses import asdict, dataclass, field
@@ -140,6 +141,9 @@ def load(path: Path) -> Report:
             Returned(**{**item, "member": Member.from_json(item["member"])})
             for item in fields["returned"]
         ]
+        for item in fields["returned"]:
+            if not re.fullmatch("[0-9a-f]{64}", item.blob):  # becomes the name of a file
+                raise ValueError(f"{path.name}: damaged report: {item.blob!r:.80} is no SHA-256")
         return Report(**fields)
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, TarballError) as error:
         raise ValueError(f"{path.name}: damaged report: {error}") from error

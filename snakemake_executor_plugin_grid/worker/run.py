@@ -48,6 +48,7 @@ PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
 _FULL = 1 << 20
 _LAST_WORDS = 4096
+_MISSED = b"MissingOutputException"
 
 
 def run_job(sandbox: Path, entry: Entry | None = None) -> int:
@@ -82,7 +83,7 @@ def run_job(sandbox: Path, entry: Entry | None = None) -> int:
     finally:
         _remove(scratch)
         if reserve is not None:
-            reserve.unlink()
+            reserve.unlink(missing_ok=True)
         report.begin("ended")
         report.write(sandbox / REPORT_FILE)
     return 0 if report.reason == reports.SUCCESS else 1
@@ -128,14 +129,22 @@ def _run(
     except RuntimeMissing as error:
         report.fail(reports.NO_RUNTIME, str(error))
         return
-    ended = processes.run(start, job.name, job.time_limit, cancellation)
+    try:
+        ended = processes.run(start, job.name, job.time_limit, cancellation)
+    except FileNotFoundError as error:
+        message = f"there is no {error.filename} on the worker; see --grid-runtime"
+        report.fail(reports.NO_RUNTIME, message)
+        return
     report.begin("staging out")
     _judge(job, report, ended, scratch)
-    if report.reason == reports.SUCCESS:
+    # Snakemake looks for the outputs itself, and fails when one is not there.
+    missed = report.reason == reports.PAYLOAD_FAILED and _MISSED in _tail(sandbox / LOG_FILE)
+    if report.reason == reports.SUCCESS or missed:
         report.missing = stageout.missing_outputs(job, tree)
         if report.missing:
             names = ", ".join(name.partition("/")[2] for name in report.missing)
-            report.fail(reports.OUTPUT_MISSING, f"the job ended well but did not make {names}")
+            report.reason = reports.OUTPUT_MISSING
+            report.message = f"the job ended well but did not make {names}"
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
@@ -200,7 +209,8 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
     elif ended.signal == signal.SIGKILL:
         report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
     elif ended.signal:
-        name = signal.Signals(ended.signal).name
+        known = {number.value: number.name for number in signal.Signals}  # not all real-time ones
+        name = known.get(ended.signal, f"signal {ended.signal}")
         report.fail(reports.PAYLOAD_FAILED, f"the payload died of {name}")
     else:
         report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
@@ -208,14 +218,18 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
 
 def _met_full_disk(log: Path) -> bool:
     """Return whether the payload's last words speak of it: it may have cleared up since."""
-    signs = [os.strerror(number).encode() for number in (errno.ENOSPC, errno.EDQUOT)]
+    words = _tail(log)
+    return any(os.strerror(number).encode() in words for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _tail(log: Path) -> bytes:
+    """Return the payload's last words, nothing if there are none."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - _LAST_WORDS))
-            words = stream.read()
+            return stream.read()
     except OSError:
-        return False
-    return any(sign in words for sign in signs)
+        return b""
 
 
 def _is_first(sandbox: Path) -> bool:
@@ -252,15 +266,15 @@ def _remove(folder: Path) -> None:
     """Remove a tree, read-only folders included."""
 
     def retry(function: Callable[[str], object], path: str, _error: object) -> None:
-        Path(path).parent.chmod(0o700)
-        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            try:
+        try:
+            Path(path).parent.chmod(0o700)
+            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+                Path(path).chmod(0o700)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 function(path)
-            except OSError as error:
-                sys.stderr.write(f"{path}: not removed: {error}\n")
+        except OSError as error:  # somebody else's, as containers leave them; the report goes on
+            sys.stderr.write(f"{path}: not removed: {error}\n")
 
     if folder.exists():
         shutil.rmtree(folder, onerror=retry)

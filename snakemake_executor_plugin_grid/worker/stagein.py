@@ -42,7 +42,12 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 names.add(blob.name)
             elif blob.kind == "runtime":
                 runtime_folder.mkdir()
-                unpack(archive, {"work": runtime_folder}, digest=blob.digest)
+                unpack(
+                    archive,
+                    {"work": runtime_folder},
+                    digest=blob.digest,
+                    compression=blob.compression,
+                )
             else:
                 wanted = None if blob.wanted is None else set(blob.wanted).__contains__
                 unpacked = unpack(

@@ -212,6 +212,8 @@ class _Tree:
         if member.kind == "dir":
             self._final[self._folder(member.name)] = (member.mode, member.mtime_ns)
             return
+        if not folder:
+            raise TarballError(f"member {member.name!r} takes the place of a folder of the tree")
         path = f"{self._folder(folder)}/{leaf}"
         if member.kind == "file":
             self._write_file(member, path, blocks)

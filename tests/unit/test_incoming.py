@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources
+from snakemake_executor_plugin_grid.staging import incoming
 from snakemake_executor_plugin_grid.staging.incoming import OutputDamagedError, Taken, take_in
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker import report as reports
@@ -412,4 +415,58 @@ def test_a_report_that_is_no_text_is_a_value_error(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(b"\x80\x81")
     with pytest.raises(ValueError, match=r"damaged"):
+        reports.load(path)
+
+
+def test_a_folder_that_holds_something_is_not_replaced_by_a_file(host: Host) -> None:
+    blob = host.store(archive(packed("work/folder", b"x")))
+    before = host.picture()
+    with pytest.raises(OutputDamagedError, match="not empty"):
+        host.take_in(said("work/folder", b"x", blob=blob))
+    assert host.picture() == before
+    (host.workdir / "folder" / "inner.txt").unlink()
+    shutil.rmtree(host.scratch / "tree")
+    host.take_in(said("work/folder", b"x", blob=blob))
+    assert (host.workdir / "folder").read_bytes() == b"x"
+
+
+def test_files_that_no_rule_names_replace_nothing(host: Host) -> None:
+    blob = host.store(archive(packed("work/Snakefile", b"x"), packed("work/new", b"y")))
+    taken = host.take_in(
+        said("work/Snakefile", b"x", blob=blob, as_="undeclared"),
+        said("work/new", b"y", blob=blob, as_="undeclared"),
+    )
+    assert taken.kept == ("work/Snakefile",)
+    assert taken.extra == ()
+    assert (host.workdir / "Snakefile").read_text() == "rule a:"
+    assert (host.workdir / "new").read_text() == "y"
+
+
+def test_an_old_folder_survives_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder in (new, old):
+        folder.mkdir()
+    (old / "precious").write_text("p")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(incoming, "_move_folder", full)
+    with pytest.raises(OSError, match="full"):
+        incoming.install(new, old)
+    assert (old / "precious").read_text() == "p"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+
+
+@pytest.mark.parametrize("blob", ["/etc/passwd", "../../x", 7, None, ["a"], "a" * 63])
+def test_a_report_names_no_file_of_the_submit_host(tmp_path: Path, blob: object) -> None:
+    path = tmp_path / "report.json"
+    reports.Report("n").write(path)
+    fields = json.loads(path.read_text())
+    member = {"name": "work/a", "kind": "file", "mode": 0, "size": 0, "mtime_ns": 0}
+    fields["returned"] = [{"member": member, "kind": "output", "blob": blob, "raw": False}]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="damaged"):
         reports.load(path)

@@ -203,7 +203,10 @@ def test_a_job_from_submission_to_the_end_of_the_site(make_bench: MakeBench) -> 
         assert await backend.logs(good) == "s3cret\n"
         assert await backend.logs(bad) == "sorry\n"
         assert await backend.find([bench.name("good-1"), "nobody"]) == {bench.name("good-1"): good}
-        assert list(await backend.states([good, "12345"])) == [good]
+        found = await backend.states([good, "12345"])
+        assert found[good].state is JobState.DONE
+        assert found["12345"].state is JobState.FAILED
+        assert "no trace of it" in found["12345"].detail
         secrets = bench.sandbox("good-1") / "environment.json"
         assert secrets.stat().st_mode & 0o077 == 0
         assert backend.folder.stat().st_mode & 0o077 == 0

@@ -90,21 +90,18 @@ def test_runtimes_with_their_companions_are_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        ({"runtime_image": "/i.sif"}, "container"),
-        ({"runtime_options": "--nv"}, "container"),
-        ({"runtime_python": "3.11"}, "wheels"),
-        ({"runtime_platform": "manylinux_2_28_x86_64"}, "wheels"),
-        ({"runtime_packages": ["pandas"]}, "wheels"),
-    ],
+    "values",
+    [{"runtime_image": "/i.sif"}, {"runtime_python": "3.11"}, {"runtime_packages": ["pandas"]}],
 )
-def test_option_of_another_runtime_is_refused(
-    tmp_path: Path, values: dict[str, Any], kind: str
+def test_options_of_another_runtime_are_for_rules_that_choose_it(
+    tmp_path: Path, values: dict[str, Any]
 ) -> None:
-    flag = "--grid-" + next(iter(values)).replace("_", "-")
-    text = problems(tmp_path, **values)
-    assert text == f"{flag}: is for --grid-runtime {kind}, but that is 'inherit'."
+    check(ExecutorSettings(**values), tmp_path)
+
+
+def test_what_is_included_cannot_be_excluded(tmp_path: Path) -> None:
+    text = problems(tmp_path, include=["data/*", "a"], exclude=["a"])
+    assert "--grid-include a: --grid-exclude names it as well" in text
 
 
 @pytest.mark.parametrize("version", ["3", "2.7", "3.11.4", "python3", "3.x"])

@@ -231,6 +231,20 @@ def test_outputs_of_a_failed_job_come_back_when_asked_for(node: Node) -> None:
     assert [item.member.name for item in node.run().returned] == ["work/out"]
 
 
+@pytest.mark.parametrize("end", ["true", "false"])
+def test_what_belongs_to_the_node_stays_there(node: Node, end: str) -> None:
+    scratch = Output("work/scratch", "staying", required=False)
+    node.change(
+        command=f"echo s > scratch; echo o > out; {end}",
+        outputs=(Output("work/out"), scratch),
+        keep_incomplete=end == "false",
+        fetch_undeclared=True,
+    )
+    report = node.run()
+    assert [item.member.name for item in report.returned] == ["work/out"]
+    assert report.undeclared == []
+
+
 def test_a_missing_output_is_named_with_what_was_made_instead(node: Node) -> None:
     node.change(command="echo > otu.txt", outputs=(Output("work/out.txt"),))
     report = node.run()

@@ -56,8 +56,10 @@ rule all:
             print(sys.executable, len(sys.argv), sys.path[0] == os.getcwd(), file=out)
             print(sorted(set(os.environ) - {"OLDPWD", "SHLVL", "_"}), file=out)
             print(sys.flags, file=out)
+            print(workflow.rundir == workflow.workdir_init == os.getcwd(), file=out)
 """
     )
     project.run("warm.txt").succeeded()
     project.run("cold.txt", "--grid-local-cold").succeeded()
     assert project.read("warm.txt") == project.read("cold.txt")
+    assert project.read("warm.txt").endswith("True\n")

@@ -92,3 +92,53 @@ rule all:
     assert project.read("out.txt") == "200\n"
     assert finished.output.count("rule all, local job") == 1
     assert finished.output.count("mem_mb=200") == 1
+
+
+def test_a_failed_group_says_why_too(project: Project) -> None:
+    project.write(
+        Snakefile="""
+rule all:
+    input: "b"
+rule a:
+    output: "a"
+    group: "g"
+    shell: "echo x > elsewhere"
+rule b:
+    input: "a"
+    output: "b"
+    group: "g"
+    shell: "cp {input} {output}"
+"""
+    )
+    output = project.run("--latency-wait", "1").failed().output
+    assert re.search(
+        r"rule g\S*, local job \d+: output missing: the job ended well but did not make", output
+    )
+    assert "files it made that no rule names: elsewhere" in output
+
+
+def test_a_python_that_is_none_is_named(project: Project) -> None:
+    project.write(
+        Snakefile="""
+rule all:
+    output: "a"
+    shell: "touch {output}"
+"""
+    )
+    output = project.run("--grid-local-python", "/bin/false").failed().output
+    assert "/bin/false ended without having begun with the job" in output
+
+
+def test_a_container_engine_that_is_missing_is_named(project: Project) -> None:
+    project.write(
+        Snakefile="""
+rule all:
+    output: "a"
+    resources: grid_runtime="container"
+    shell: "touch {output}"
+"""
+    )
+    project.environment["PATH"] = "/usr/bin:/bin"
+    output = project.run("--grid-runtime-image", "/no/image.sif").failed().output
+    assert "no runtime" in output
+    assert "there is no apptainer on the worker" in output

@@ -127,7 +127,7 @@ def test_old_outputs_are_replaced_as_a_whole(project: Project, options: tuple[st
     project.put("tree/sub/old.txt", "old\n")
     (folder / "tree" / "sub").chmod(0o555)
     project.put("now_a_folder", "a file\n")
-    project.put("now_a_file/x", "in a folder\n")
+    (project.folder / "now_a_file").mkdir()
     (folder / "was_a_link.txt").symlink_to("precious.txt")
     (folder / "elsewhere").mkdir()
     project.put("elsewhere/keep.txt", "keep\n")

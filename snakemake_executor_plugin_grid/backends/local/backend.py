@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ WORKER_LOG = "worker.log"
 _START_TIMEOUT = 30.0
 _CANCEL_TIMEOUT = 20.0
 _CALL_TIMEOUT = 30.0
+# Nobody else could know of it, so that waiting is of no use.
+_LOST = JobStatus(JobState.FAILED, "the local site has no trace of it: was its folder removed?")
 _STATES = {
     "queued": JobState.QUEUED,
     "running": JobState.RUNNING,
@@ -116,13 +119,16 @@ class LocalBackend(Backend):
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for what has changed since the last call."""
-        changes = await self._call("states", since=self._version)
+        asked = self._version
+        changes = await self._call("states", since=asked)
+        if asked and not self._version:  # another site has started meanwhile
+            changes = await self._call("states", since=0)
         if self._version == 0:
             self._statuses.clear()
         self._version = changes["version"]
         for number, state, detail in changes["jobs"]:
             self._statuses[str(number)] = JobStatus(_STATES[state], detail, "local")
-        return {grid_id: self._statuses[grid_id] for grid_id in ids if grid_id in self._statuses}
+        return {grid_id: self._statuses.get(grid_id, _LOST) for grid_id in ids}
 
     async def find(self, wanted: Collection[str]) -> Mapping[str, str]:
         """Ask the site for ids by name."""
@@ -221,9 +227,10 @@ class LocalBackend(Backend):
         process = await asyncio.to_thread(self._launch)
         self._version = 0
         hello = json.dumps({"call": "hello"}).encode() + b"\n"
-        for _ in range(int(_START_TIMEOUT / 0.05)):
-            with contextlib.suppress(ConnectionError, FileNotFoundError):
-                await self._exchange(hello)
+        until = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < until:
+            with contextlib.suppress(ConnectionError, FileNotFoundError, TimeoutError):
+                await asyncio.wait_for(self._exchange(hello), _START_TIMEOUT)
                 process.returncode = 0  # it outlives this process on purpose
                 return
             if process.poll():
@@ -235,7 +242,9 @@ class LocalBackend(Backend):
 
     def _launch(self) -> subprocess.Popen[bytes]:
         self._prepare_folder()
-        (self.folder / names.CONFIG_FILE).write_text(self.config.dumps())
+        config = self.folder / names.CONFIG_FILE
+        config.touch(mode=0o600)  # the environment in it may hold secrets
+        config.write_text(self.config.dumps())
         with (self.folder / names.LOG_FILE).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.site", str(self.folder)],

@@ -202,20 +202,19 @@ class Site:
 
     async def _wait_for_end(self, job: Job) -> str:
         """Wait for the end of a worker, and see that it comes; return why it came."""
-        folder = self._sandbox(job)
-        detail = "the worker died without a report (kill -9, or out of memory)"
+        begun = self._sandbox(job) / STARTED_FILE
         if job.pid and is_alive(job.pid, job.pid_start):
-            if (
-                not await wait_for_exit(job.pid, self._start_deadline(job))
-                and not (folder / STARTED_FILE).exists()
-            ):
-                detail = f"the worker did not start within {self.config.start_limit:g} s"
+            if not await wait_for_exit(job.pid, self._start_deadline(job)) and not begun.exists():
                 self._kill(job)
-            elif not await wait_for_exit(job.pid, self._end_deadline(job)):
-                detail = "the worker did not end in time and was killed"
+                await wait_for_exit(job.pid, None)
+                return f"the worker did not start within {self.config.start_limit:g} s"
+            if not await wait_for_exit(job.pid, self._end_deadline(job)):
                 self._kill(job)
-            await wait_for_exit(job.pid, None)
-        return detail
+                await wait_for_exit(job.pid, None)
+                return "the worker did not end in time and was killed"
+        if not begun.exists():
+            return f"{self.config.python} ended without having begun with the job"
+        return "the worker died without a report (kill -9, or out of memory)"
 
     def _started_pid(self, job: Job) -> int:
         """Return the process of the worker that has begun with the job, 0 if none has."""
@@ -241,12 +240,12 @@ class Site:
 
     def _kill(self, job: Job) -> None:
         for kill in (os.killpg, os.kill):  # it is about to lead a group, if it does not yet
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(job.pid, signal.SIGKILL)
         kill_marked(job.name)
 
     def _terminate(self, job: Job) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(job.pid, signal.SIGTERM)
 
     async def _cancel(self, ids: Iterable[int], seconds: float) -> list[int]:

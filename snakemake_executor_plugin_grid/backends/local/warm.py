@@ -88,6 +88,8 @@ def _snakemake(argv: list[str]) -> int:
     tempfile.tempdir = None
     time.tzset()
     sys.path[0] = os.getcwd()  # noqa: PTH109
+    # Set when the module was imported, which was elsewhere.
+    sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()  # noqa: PTH109
     sys.argv = [sys.modules["snakemake"].__path__[0] + "/__main__.py", *argv]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
