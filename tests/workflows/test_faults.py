@@ -571,3 +571,23 @@ def test_a_journal_that_is_none_is_told(project: Project) -> None:
     project.put(".snakemake/grid/grid.sqlite", json.dumps({"not": "a database"}) * 100)
     run = project.run().failed()
     tells(run, "grid.sqlite: is damaged")
+
+
+def test_a_second_run_in_the_same_directory_says_so_and_stops(project: Project) -> None:
+    project.write(
+        Snakefile="""
+rule all:
+    output: "{n}.txt"
+    shell: "sleep 6; touch {output}"
+"""
+    )
+    first = project.start("--nolock", "a.txt")
+    lock = project.folder / ".snakemake" / "grid" / "lock"
+    end = time.monotonic() + 30
+    while not lock.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    second = project.run("--nolock", "b.txt").failed()
+    assert "another run with --executor grid is going on in" in second.output
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 0, output
+    assert (project.folder / "a.txt").exists()
