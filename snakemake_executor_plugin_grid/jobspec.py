@@ -91,7 +91,8 @@ def read_resources(threads: int, resources: Iterable[tuple[str, object]]) -> Res
         processors=max(1, threads),
         memory_mb=whole("mem_mb"),
         disk_mb=whole("disk_mb"),
-        runtime_s=numbers.get("runtime", 0) * 60 or None,
+        # Snakemake rounds what is less than a minute down to none.
+        runtime_s=(numbers["runtime"] or 1) * 60 if "runtime" in numbers else None,
         gpus=whole("gpu") or 0,
     )
 

@@ -35,6 +35,8 @@ def test_fractions_are_rounded_up_and_minutes_kept() -> None:
     resources = read_resources(1, [("mem_mb", 0.5), ("runtime", 0.25)])
     assert resources.memory_mb == 1
     assert resources.runtime_s == 15.0
+    assert read_resources(1, [("runtime", 0)]).runtime_s == 60.0
+    assert read_resources(1, []).runtime_s is None
 
 
 @pytest.mark.parametrize("value", ["<TBD>", None, True, "1000"])

@@ -300,17 +300,18 @@ def test_a_python_that_is_none_is_told(project: Project, tmp_path: Path) -> None
     nothing_is_left(project)
 
 
+@pytest.mark.slow  # a minute is the least that Snakemake knows
 def test_a_job_past_its_runtime_fails_in_time(project: Project) -> None:
     project.put(
         "Snakefile",
         TWO.format(a="sleep 300").replace(
-            'output: "a.txt"', 'output: "a.txt"\n    resources: runtime=1/20'
+            'output: "a.txt"', 'output: "a.txt"\n    resources: runtime=1'
         ),
     )
     began = time.monotonic()
     run = project.run("--keep-going").failed()
-    assert time.monotonic() - began < 40
-    assert re.search(r"rule a, local job \d+: time limit: it ran longer than \d+ s", run.output)
+    assert time.monotonic() - began < 100
+    assert re.search(r"rule a, local job \d+: time limit: it ran longer than 60 s", run.output)
     assert (project.folder / "b.txt").exists()
     nothing_is_left(project)
 
@@ -534,8 +535,8 @@ rule slot:
             ["--grid-runtime container: needs --grid-runtime-image", "--grid-compression", "zstd"],
         ),
         (
-            ["--grid-runtime-image", "x.sif"],
-            ["--grid-runtime-image: is for --grid-runtime container, but that is 'inherit'"],
+            ["--grid-include", "a", "--grid-exclude", "a"],
+            ["--grid-include a: --grid-exclude names it as well"],
         ),
         (["--grid-local-python", "/nowhere/python"], ["--grid-local-python /nowhere/python"]),
         (["--grid-local-dir", "below"], ["--grid-local-dir", "below the working directory"]),
