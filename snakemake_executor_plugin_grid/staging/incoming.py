@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import GridError
 from ..jobspec import JobSpec
 from ..worker.report import Report, Returned
-from ..worker.tarball import Member, TarballError, copy_hashed, unpack
+from ..worker.tarball import TarballError, place, unpack
 from ..worker.tree import Tree
 from .paths import WORK, Layout, climb
 
@@ -98,7 +98,7 @@ def take_in(
             extra += (name for name in unpacked.extra if name not in kept)
         for item in returned:
             if item.raw:
-                _place(item.member, fetch(item.blob), tree.path(item.member.name))
+                place(fetch(item.blob), tree.path(item.member.name), item.member)
     except TarballError as error:
         raise OutputDamagedError(f"output damaged: {error}") from error
     moved = _tops(spec, returned)
@@ -190,19 +190,6 @@ def _discard(path: Path) -> None:
     for folder, _, _ in os.walk(path):
         os.chmod(folder, 0o700)  # noqa: PTH101 - a read-only folder cannot be emptied
     shutil.rmtree(path)
-
-
-def _place(member: Member, source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    size, digest = copy_hashed(source, target, limit=member.size)
-    if (size, digest) != (member.size, member.sha256):
-        raise TarballError(
-            f"{member.name}: {size} bytes with SHA-256 {digest}, but the job reported "
-            f"{member.size} bytes with {member.sha256}"
-        )
-    target.chmod(member.mode & 0o777)
-    moment = min(member.mtime_ns, time.time_ns())
-    os.utime(target, ns=(moment, moment))
 
 
 def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | None) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .description import Blob, Job
-from .tarball import TarballError, copy_hashed, unpack
+from .tarball import Member, TarballError, place, unpack
 from .tree import Tree
 
 
@@ -80,19 +79,10 @@ def _locate(blob: Blob, sandbox: Path) -> Path:
 
 
 def _place(blob: Blob, source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    member = Member(blob.name, "file", blob.mode, blob.size, blob.mtime_ns, blob.digest)
     try:
-        size, digest = copy_hashed(source, target, limit=blob.size)
+        place(source, target, member)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EACCES):
             raise InputDamagedError(f"input missing: {blob.name}: {error.strerror}") from error
         raise
-    if (size, digest) != (blob.size, blob.digest):
-        raise InputDamagedError(
-            f"input damaged: {blob.name}: {size} bytes with SHA-256 {digest}, "
-            f"expected {blob.size} bytes with {blob.digest}"
-        )
-    target.chmod(blob.mode & 0o777)
-    # An input from the future would be newer than the outputs made from it.
-    moment = min(blob.mtime_ns, time.time_ns())
-    os.utime(target, ns=(moment, moment))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "copy_hashed",
     "file_digest",
     "pack",
+    "place",
     "scan",
     "unpack",
 ]
@@ -197,6 +199,32 @@ def copy_hashed(source: Path, target: Path, *, limit: int | None = None) -> tupl
         with suppress(OSError):
             Path(target).unlink()
         raise
+
+
+def place(source: Path, target: Path, member: Member) -> None:
+    """Copy one file and check it, with the mode and time that it shall have.
+
+    Args:
+        source: The file.
+        target: Must not exist; folders above it are made.
+        member: What is known of it: size and SHA-256 have to be right. A time in the future
+            becomes the present, since an input from the future would be newer than what is made
+            of it.
+
+    Raises:
+        TarballError: It has other contents.
+        OSError: It cannot be read or written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size, digest = copy_hashed(source, target, limit=member.size)
+    if (size, digest) != (member.size, member.sha256):
+        raise TarballError(
+            f"{member.name}: {size} bytes with SHA-256 {digest}, expected {member.size} bytes "
+            f"with {member.sha256}"
+        )
+    target.chmod(member.mode & 0o777)
+    moment = min(member.mtime_ns, time.time_ns())
+    os.utime(target, ns=(moment, moment))
 
 
 def file_digest(path: Path) -> tuple[int, str]:
