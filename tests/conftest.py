@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -92,7 +93,13 @@ class Project:
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
+
+
+def _heed_interrupts() -> None:
+    # What a shell starts in the background ignores them, and hands that on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 MakeProject = Callable[[str], Project]
