@@ -13,11 +13,12 @@ from .jobspec import JobSpec
 from .journal import Journal, Phase
 from .staging.catalog import Catalog
 from .staging.incoming import Taken, take_in
-from .staging.paths import Layout, below
+from .staging.paths import Layout
 from .stores import Store
 from .worker import report as reports
 from .worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from .worker.report import Report
+from .worker.tree import below
 
 
 class Landing:

@@ -15,7 +15,7 @@ from ..errors import GridError
 from ..jobspec import JobSpec
 from ..worker.report import Report, Returned
 from ..worker.tarball import TarballError, place, unpack
-from ..worker.tree import Tree
+from ..worker.tree import Tree, ancestry, below
 from .paths import WORK, Layout, climb
 
 
@@ -199,7 +199,7 @@ def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | Non
         name = item.member.name
         if item.kind == "undeclared" and layout is not None:
             _authorise_undeclared(name, layout)
-        elif not any(top in tops for top in _ancestry(name)):
+        elif not below(name, tops):
             raise OutputDamagedError(f"the job brings {name}, which is no output of its rule")
         if item.raw and (item.member.kind != "file" or item.blob != item.member.sha256):
             raise OutputDamagedError(f"the job's report contradicts itself about {name}")
@@ -226,14 +226,5 @@ def _tops(spec: JobSpec, returned: Iterable[Returned]) -> list[str]:
     for item in returned:
         name = item.member.name
         # The outermost: a rule may name a folder and also files in it.
-        names[next((top for top in reversed(_ancestry(name)) if top in tops), name)] = None
+        names[next((top for top in reversed(ancestry(name)) if top in tops), name)] = None
     return list(names)
-
-
-def _ancestry(name: str) -> list[str]:
-    """Return the name and the folders above it, innermost first."""
-    ancestry = []
-    while name:
-        ancestry.append(name)
-        name = name.rpartition("/")[0]
-    return ancestry

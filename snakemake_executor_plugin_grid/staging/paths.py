@@ -9,8 +9,8 @@ levels as they are named on the submit host, so that every relative path means t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Set
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 
 from ..errors import GridError
 
@@ -94,10 +94,3 @@ def climb(top: str) -> int:
 def depth(members: Iterable[str]) -> int:
     """Return the deepest climb among tarball names."""
     return max((climb(member.partition("/")[0]) for member in members), default=0)
-
-
-def below(member: str, folders: Set[str]) -> bool:
-    """Return whether a name is one of the folders, or below one."""
-    if member in folders:
-        return True
-    return any(str(parent) in folders for parent in PurePosixPath(member).parents)

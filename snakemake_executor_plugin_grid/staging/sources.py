@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ..errors import GridError
 from ..worker.tarball import Entry, scan
+from ..worker.tree import below
 from .links import scan_following
-from .paths import Layout, OutsideError, below
+from .paths import Layout, OutsideError
 
 _MOST_VISITED = 50_000
 _SKIPPED_FOLDERS = {".snakemake", ".git", ".hg", ".svn", "__pycache__", "node_modules"}

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from .description import DELIVERY_FOLDER, Job, Output
 from .report import Report, Returned
 from .tarball import Entry, Member, copy_hashed, file_digest, pack, scan
-from .tree import Tree
+from .tree import Tree, below
 
 _LINK_DEPTH = 16
 
@@ -29,7 +29,7 @@ def missing_outputs(job: Job, tree: Tree) -> list[str]:
 def undeclared(tree: Tree, staged: set[str], outputs: Sequence[Output]) -> list[str]:
     """Return the names of new files that no rule names."""
     declared = {output.name for output in outputs}
-    return [name for name in tree.files() if name not in staged and not _below(name, declared)]
+    return [name for name in tree.files() if name not in staged and not below(name, declared)]
 
 
 def may_return(name: str) -> bool:
@@ -178,14 +178,6 @@ class _Links:
         """Whether the name exists on the submit host, or will when the job has come back."""
         return (
             name in self._staged
-            or _below(name, self._returning)
+            or below(name, self._returning)
             or any(staged.startswith(name + "/") for staged in self._staged)
         )
-
-
-def _below(name: str, folders: set[str]) -> bool:
-    while name:
-        if name in folders:
-            return True
-        name = name.rpartition("/")[0]
-    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 
@@ -63,3 +63,17 @@ class Tree:
                 member = self.name(f"{folder}/{name}")
                 if member is not None:
                     yield member
+
+
+def ancestry(name: str) -> list[str]:
+    """Return a tarball name and the folders above it, innermost first."""
+    found = []
+    while name:
+        found.append(name)
+        name = name.rpartition("/")[0]
+    return found
+
+
+def below(name: str, folders: Collection[str]) -> bool:
+    """Return whether a tarball name is one of the folders, or below one."""
+    return any(folder in folders for folder in ancestry(name))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.staging.paths import Layout, OutsideError, below, climb, depth
+from snakemake_executor_plugin_grid.staging.paths import Layout, OutsideError, climb, depth
+from snakemake_executor_plugin_grid.worker.tree import below
 
 WORKDIR = Path("/home/me/analysis")
 components = st.text(
