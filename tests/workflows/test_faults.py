@@ -323,7 +323,8 @@ def test_a_full_disk_of_the_worker_is_told(project: Project, unmount: list[Path]
     mount(project.site, 8)
     unmount.append(project.site)
     project.put("Snakefile", TWO.format(a="dd if=/dev/zero of={output} bs=64k status=none"))
-    run = project.run("--keep-going").failed()
+    # One after the other: the disk is all sandboxes'.
+    run = project.run("--keep-going", "--jobs", "1").failed()
     tells(run, "out of disk: the disk of the worker node is full")
     assert (project.folder / "b.txt").exists()
     nothing_is_left(project)
