@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from .backends.base import Backend
 from .controller import Controller, Parts
 from .database import Database
-from .errors import GridError, PermanentError
+from .equipment import equip
+from .errors import GridError
 from .internals import Internals, is_flagged, is_local_file
 from .journal import Journal
 from .landing import Landing
@@ -23,8 +23,6 @@ from .staging import sources
 from .staging.catalog import Catalog
 from .staging.outgoing import Outgoing
 from .staging.paths import Layout, OutsideError
-from .stores import Store, open_store
-from .stores.directory import DirectoryStore
 from .updates import Updates
 from .worker.description import Blob
 from .worker.runtime import Runtime
@@ -74,11 +72,10 @@ class Run:
         self._folder = folder
         self._lock = _lock(folder)
         self.internals = Internals(workflow)
-        self.backend = _backend(settings, layout.workdir)
-        store = _store(settings, self.backend, layout.workdir)
         self._database = Database(folder / "grid.sqlite")
-        journal = Journal(self._database, run_id, self.backend.name)
         catalog = Catalog(self._database)
+        self.backend, store, patience = equip(settings, layout.workdir, folder, catalog, say)
+        journal = Journal(self._database, run_id, self.backend.name)
         pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         self._updates = Updates(folder / "aside", journal)
         try:
@@ -117,6 +114,8 @@ class Run:
                 large_file=settings.large_file,
                 compression=settings.compression,
                 lost_limit=settings.lost_limit,
+                retries=settings.infrastructure_retries,
+                patience=patience,
                 say=say,
             )
         )
@@ -246,21 +245,3 @@ def _lock(folder: Path) -> IO[str]:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems
             raise GridError(f"{folder}: {error.strerror}") from error
     return stream
-
-
-def _backend(settings: ExecutorSettings, workdir: Path) -> Backend:
-    if settings.backend == "local":
-        from .backends.local import LocalBackend
-
-        return LocalBackend(settings, workdir)
-    raise PermanentError(f"--grid-backend: there is no {settings.backend!r}")
-
-
-def _store(settings: ExecutorSettings, backend: Backend, workdir: Path) -> Store:
-    if settings.store is not None:
-        return open_store(settings.store, workdir)
-    from .backends.local import LocalBackend
-
-    if isinstance(backend, LocalBackend):
-        return DirectoryStore(backend.store_folder)
-    raise PermanentError(f"--grid-store: backend {backend.name} needs one")

@@ -1,41 +1,35 @@
-"""Outside calls: with a time limit, tried again where that may help, their errors in words."""
+"""Outside calls: with a time limit, and their errors in words."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from .errors import PermanentError, TransientError
+from .errors import PermanentError
 
 T = TypeVar("T")
 
 CALL_TIMEOUT = 120.0
 """Seconds that one call to a backend may take."""
+TRANSFER_TIMEOUT = 4 * 3600.0
+"""Seconds that the transfer of a file may take."""
 
-_TRIES = 4
 
-
-async def once(coroutine: Coroutine[Any, Any, T]) -> T:
+async def once(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIMEOUT) -> T:
     """Make one call.
+
+    Args:
+        coroutine: The call.
+        limit: Seconds that it may take, None for no limit.
 
     Raises:
         TimeoutError: It took too long.
         PermanentError: The client library tried to exit, as that of PanDA does; the exit itself
             would end the event loop.
     """
-    return await asyncio.wait_for(spared(coroutine), CALL_TIMEOUT)
-
-
-async def patiently(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Make a call a few times, with growing pauses, as long as its error may pass by itself."""
-    for tried in range(1, _TRIES):
-        try:
-            return await once(call())
-        except (TransientError, TimeoutError, ConnectionError):
-            await asyncio.sleep(2**tried)
-    return await once(call())
+    return await asyncio.wait_for(spared(coroutine), limit)
 
 
 async def spared(coroutine: Coroutine[Any, Any, T]) -> T:

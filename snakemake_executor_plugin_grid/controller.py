@@ -17,21 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .backends.base import Backend, Payload, SubmitError, Submitted
-from .calls import CALL_TIMEOUT, in_words, once, patiently, spared
+from .backends.base import Backend
+from .calls import CALL_TIMEOUT, TRANSFER_TIMEOUT, in_words, once, spared
 from .errors import GridError, TransientError
 from .flight import Flight, Outcome, Plan
 from .journal import Journal, Phase
 from .landing import Landing
+from .patience import Patience
+from .sites import Sites
 from .staging.outgoing import Outgoing
-from .staging.paths import Layout, depth
+from .staging.paths import Layout
 from .staging.sources import Sources
 from .stores import Store
-from .worker.description import Blob, Job
+from .submission import Submission
+from .worker.description import Blob
 
 T = TypeVar("T")
 
 _TICK = 0.1
+_STATES = "the states of jobs"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Parts:
         large_file: Bytes from which on a file travels alone.
         compression: Of tarballs.
         lost_limit: Seconds after which a job that the backend does not name is given up.
+        retries: How often a job is sent again that the infrastructure has failed.
+        patience: Waits for the backend.
         say: Shows a line to the user.
     """
 
@@ -68,11 +74,9 @@ class Parts:
     large_file: int
     compression: str
     lost_limit: float
+    retries: int
+    patience: Patience
     say: Callable[[str], None]
-
-
-class UnansweredError(GridError):
-    """Whether the backend has the jobs is not known: the next run looks for them by name."""
 
 
 class Controller:
@@ -84,12 +88,13 @@ class Controller:
         self._flights: dict[str, Flight] = {}
         self._outcomes: list[Outcome] = []
         self._taken: list[str] = []
-        self._outage_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._cancelling = False
-        self._staging = asyncio.Lock()
-        self.loop = asyncio.new_event_loop()
+        self._patience = parts.patience
+        self._sites = Sites(parts.say)
+        self._submission = Submission(parts, self._flights, parts.patience, self._sites, self._fail)
+        self.loop = self._patience.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
         self._thread.start()
 
@@ -109,7 +114,7 @@ class Controller:
 
     async def send_sources(self, sources: Sources) -> None:
         """Store what every job needs."""
-        async with self._staging:
+        async with self._submission.staging:
             await asyncio.to_thread(self._parts.outgoing.send_sources, sources)
 
     async def send_runtime(self, folder: Path) -> Blob:
@@ -118,9 +123,9 @@ class Controller:
 
     def submit(self, plans: Sequence[Plan]) -> None:
         """Take over jobs; returns at once."""
-        for plan in plans:
-            self._flights[plan.spec.name] = Flight(plan)
-        self.loop.call_soon_threadsafe(self._spawn, self._launch(list(plans)))
+        flights = [Flight(plan, plan.spec) for plan in plans]
+        self._flights.update((flight.name, flight) for flight in flights)
+        self.loop.call_soon_threadsafe(self._spawn, self._submission.launch(flights))
 
     @property
     def active(self) -> bool:
@@ -138,9 +143,9 @@ class Controller:
             try:
                 statuses = await once(self._parts.backend.states(list(followed)))
             except (Exception, SystemExit) as error:
-                self._note_outage(error)  # which changes no job
+                self._patience.note(_STATES, error)  # which changes no job
             else:
-                self._note_answer()
+                self._patience.over(_STATES)
                 for grid_id, flight in followed.items():
                     status = statuses.get(grid_id)
                     if status is None:
@@ -150,6 +155,7 @@ class Controller:
                     if status.state.ended and not flight.ended:
                         flight.ended = True
                         self._spawn(self._take(flight))
+            await self._patience.watch_credentials()
         if self._taken:
             self._spawn(self._discard())
         if self._cancelling:
@@ -180,9 +186,9 @@ class Controller:
             self._flights.pop(flight.name, None)
             # One without an id may be on its way: the next run looks for it by name.
             if flight.grid_id is not None and flight.grid_id not in left:
-                self._parts.store.drop(flight.name)
+                self._parts.store.drop(flight.spec.name)
                 with contextlib.suppress(GridError):
-                    self._parts.journal.ended(flight.name, Phase.CANCELLED)
+                    self._parts.journal.ended(flight.spec.name, Phase.CANCELLED)
         confirmed = sum(flight.grid_id not in left for flight in flights)
         if confirmed:
             self._parts.say(f"{confirmed} job(s) cancelled.")
@@ -211,6 +217,7 @@ class Controller:
         if self._closed:
             return
         self._closed = True
+        self.loop.call_soon_threadsafe(self._patience.stop)
         self.call(self._drain())
         with contextlib.suppress(Exception):
             self.call(self._parts.backend.close(), CALL_TIMEOUT)
@@ -219,115 +226,45 @@ class Controller:
         self.loop.close()
         self._parts.pool.shutdown(cancel_futures=True)
 
-    async def _launch(self, plans: list[Plan]) -> None:
-        """Stage in and submit; every job that fails on the way gets an outcome."""
-        try:
-            payloads = await self._prepare(plans)
-            if payloads:
-                await self._hand_over(payloads)
-        except (Exception, SystemExit) as error:
-            for plan in plans:
-                flight = self._flights.get(plan.spec.name)
-                if flight is not None and flight.grid_id is None:
-                    self._fail(flight, f"it could not be submitted: {in_words(error)}")
-                    if isinstance(error, UnansweredError):
-                        self._parts.journal.reopen(flight.name)
-
-    async def _prepare(self, plans: list[Plan]) -> list[Payload]:
-        async with self._staging:
-            # Not in the pool, which it waits for.
-            prepared = await asyncio.to_thread(
-                self._parts.outgoing.prepare, [plan.spec for plan in plans]
-            )
-        payloads = []
-        for plan in plans:
-            flight = self._flights.get(plan.spec.name)
-            if flight is None:
-                continue  # cancelled meanwhile
-            blobs = prepared[plan.spec.name]
-            if isinstance(blobs, GridError):
-                self._fail(flight, str(blobs))
-            else:
-                payloads.append(self._payload(plan, blobs))
-        return payloads
-
-    def _payload(self, plan: Plan, blobs: tuple[Blob, ...]) -> Payload:
-        spec, parts = plan.spec, self._parts
-        if plan.runtime_blob is not None:
-            blobs = (plan.runtime_blob, *blobs)
-        returned = [output.name for output in spec.outputs]
-        climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.outgoing.depth)
-        job = Job(
-            name=spec.name,
-            command=spec.command,
-            nesting=parts.layout.nesting(climbs),
-            blobs=blobs,
-            outputs=spec.outputs,
-            runtime=plan.runtime,
-            time_limit=spec.resources.runtime_s,
-            keep_incomplete=parts.keep_incomplete,
-            fetch_undeclared=plan.fetch_undeclared,
-            large_file=parts.large_file,
-            compression=parts.compression,
-            deliver=parts.store.inbox(spec.name),
-        )
-        return Payload(spec, job.dumps(), blobs, parts.worker)
-
-    async def _hand_over(self, payloads: list[Payload]) -> None:
-        parts = self._parts
-        parts.journal.submitting([payload.spec for payload in payloads])
-        try:
-            answers = await patiently(lambda: parts.backend.submit(payloads))
-        except Exception as error:
-            answers = await self._look_for([payload.spec.name for payload in payloads], error)
-        answered = list(zip(payloads, answers, strict=True))
-        parts.journal.submitted(
-            {
-                payload.spec.name: answer.grid_id
-                for payload, answer in answered
-                if isinstance(answer, Submitted)
-            }
-        )
-        orphans = []
-        for payload, answer in answered:
-            flight = self._flights.get(payload.spec.name)
-            if isinstance(answer, Submitted):
-                if flight is None:
-                    orphans.append(answer.grid_id)
-                else:
-                    flight.grid_id, flight.named = answer.grid_id, time.monotonic()
-            elif flight is not None:
-                self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
-        if orphans:  # cancelled while they were being submitted
-            left = await once(parts.backend.cancel(orphans))
-            if left:
-                parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
-
-    async def _look_for(self, names: list[str], error: Exception) -> list[Submitted | SubmitError]:
-        """Find out which jobs the backend has taken, though its answer was lost."""
-        try:
-            found = await patiently(lambda: self._parts.backend.find(names))
-        except Exception:
-            raise UnansweredError(in_words(error)) from error
-        lost = SubmitError(f"no answer: {in_words(error)}")
-        return [Submitted(found[name]) if name in found else lost for name in names]
-
     async def _take(self, flight: Flight) -> None:
         """Bring back what an ended job has made, and decide what became of it."""
-        parts = self._parts
-        grid_id = flight.grid_id or ""
-        folder = parts.folder / "incoming" / flight.name
+        parts, name, grid_id = self._parts, flight.spec.name, flight.grid_id or ""
+        folder = parts.folder / "incoming" / name
         try:
             await self._in_pool(_make_anew, folder)
-            await patiently(lambda: parts.backend.retrieve(grid_id, folder))
+            await self._patience.call(
+                "results", lambda: parts.backend.retrieve(grid_id, folder), TRANSFER_TIMEOUT
+            )
+            await self._patience.call(
+                "outputs", lambda: self._in_pool(parts.landing.fetch, flight, folder), None
+            )
             outcome = await self._in_pool(parts.landing.land, flight, folder)
         except (Exception, SystemExit) as error:
-            self._fail(flight, f"its results could not be taken in: {in_words(error)}")
-        else:
-            self._end(flight, outcome)
+            outcome = parts.landing.failure(
+                flight, f"its results could not be taken in: {in_words(error)}"
+            )
+        self._conclude(flight, outcome)
         await self._in_pool(_remove, folder)
-        await self._in_pool(parts.store.drop, flight.name)
+        await self._in_pool(parts.store.drop, name)
         self._taken.append(grid_id)
+
+    def _conclude(self, flight: Flight, outcome: Outcome) -> None:
+        """Report what became of a job, or send it again if the infrastructure has failed it."""
+        parts, site = self._parts, flight.status.site
+        if outcome.success or not parts.backend.blames_site(flight.status, outcome.reason):
+            self._sites.fine(site)
+            self._end(flight, outcome)
+            return
+        self._sites.fault(site)
+        if self._cancelling or flight.faults >= parts.retries:
+            self._end(flight, outcome)
+            return
+        parts.say(
+            f"{outcome.message.splitlines()[0]} Sending it again ({flight.faults + 1} of at most "
+            f"{parts.retries} times)."
+        )
+        flight.submit_again(site)
+        self._spawn(self._submission.launch([flight]))
 
     async def _discard(self) -> None:
         """Tell the backend, in one call, of all jobs that have been taken in meanwhile."""
@@ -352,7 +289,8 @@ class Controller:
         left = parts.journal.left()
         if not left:
             return
-        found = await parts.backend.find([job.name for job in left])
+        names = [job.name for job in left]
+        found = await self._patience.call("jobs by name", lambda: parts.backend.find(names))
         if found:
             parts.say(f"Cancelling {len(found)} job(s) that an earlier run left behind.")
             ids = set(found.values())
@@ -370,20 +308,6 @@ class Controller:
         silent = time.monotonic() - flight.named
         if silent > self._parts.lost_limit:
             self._fail(flight, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
-
-    def _note_outage(self, error: BaseException) -> None:
-        if self._outage_since is None:
-            self._outage_since = time.monotonic()
-            self._parts.say(
-                f"{self._parts.backend.name} does not answer ({in_words(error)}); no job is "
-                "touched, asking again."
-            )
-
-    def _note_answer(self) -> None:
-        if self._outage_since is not None:
-            seconds = time.monotonic() - self._outage_since
-            self._outage_since = None
-            self._parts.say(f"{self._parts.backend.name} answers again after {seconds:.0f} s.")
 
     async def _in_pool(self, work: Callable[..., T], *args: Any) -> T:
         """Run something slow outside the loop."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from .jobspec import JobSpec
 from .states import UNKNOWN, JobStatus
@@ -33,6 +33,9 @@ class Flight:
 
     Attributes:
         plan: The job and what is decided about it.
+        spec: The job under the name by which it was submitted last.
+        faults: How often the infrastructure has failed it.
+        avoid: Sites that did.
         grid_id: Its id on the grid, None until it is submitted.
         status: What the backend said last.
         ended: Whether the backend said that it has ended.
@@ -40,20 +43,29 @@ class Flight:
     """
 
     plan: Plan
+    spec: JobSpec
+    faults: int = 0
+    avoid: set[str] = field(default_factory=set)
     grid_id: str | None = None
     status: JobStatus = UNKNOWN
     ended: bool = False
     named: float = 0.0
 
     @property
-    def spec(self) -> JobSpec:
-        """The job."""
-        return self.plan.spec
-
-    @property
     def name(self) -> str:
-        """Its unique name."""
+        """The name it was first submitted under, by which this side knows it."""
         return self.plan.spec.name
+
+    def submit_again(self, site: str) -> None:
+        """Take a new name after a fault of the infrastructure, so that both can be told apart.
+
+        Args:
+            site: To be avoided, empty when not known.
+        """
+        self.faults += 1
+        self.avoid.update({site} - {""})
+        self.spec = replace(self.plan.spec, name=f"{self.name}.{self.faults}")
+        self.grid_id, self.status, self.ended = None, UNKNOWN, False
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class Outcome:
         message: For the user, if it failed.
         logs: Files with its output, if it failed.
         grid_id: Its id on the grid, None if it never got one.
+        reason: Of its report; empty if there is none.
     """
 
     name: str
@@ -73,3 +86,4 @@ class Outcome:
     message: str = ""
     logs: tuple[str, ...] = ()
     grid_id: str | None = None
+    reason: str = ""

@@ -14,6 +14,7 @@ from .journal import Journal, Phase
 from .staging.catalog import Catalog
 from .staging.incoming import Taken, take_in
 from .staging.paths import Layout
+from .states import JobState
 from .stores import Store
 from .worker import report as reports
 from .worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
@@ -56,6 +57,19 @@ class Landing:
         self._compression = compression
         self._say = say
 
+    def fetch(self, flight: Flight, folder: Path) -> None:
+        """Make sure that what the report lists is at hand; may be repeated when a server fails.
+
+        Raises:
+            GridError: Something is not there.
+        """
+        try:
+            report = reports.load(folder / REPORT_FILE)
+        except (FileNotFoundError, ValueError):
+            return  # land() says so
+        for digest in report.blobs:
+            self._fetch(flight.spec.name, folder, digest)
+
     def land(self, flight: Flight, folder: Path) -> Outcome:
         """Read the report and take in what it lists.
 
@@ -74,13 +88,13 @@ class Landing:
             return self.failure(flight, messages.without_report(flight.status), log)
         except ValueError as error:
             return self.failure(flight, f"its report is damaged: {error}", log)
-        if report.name != flight.name:
+        if report.name != flight.spec.name:
             return self.failure(flight, f"its report is that of job {report.name}", log)
         taken = take_in(
             flight.spec,
             report,
             self._layout,
-            lambda digest: self._fetch(flight.name, folder, digest),
+            lambda digest: self._fetch(flight.spec.name, folder, digest),
             folder,
             self._compression,
             undeclared=flight.plan.fetch_undeclared,
@@ -88,7 +102,7 @@ class Landing:
         self._catalog.note(taken.digests)
         # Large files that other jobs take serve them from the store.
         self._store.keep(
-            flight.name,
+            flight.spec.name,
             {
                 item.blob
                 for item in report.returned
@@ -110,12 +124,19 @@ class Landing:
     ) -> Outcome:
         """Note that a job has failed, and say so in words."""
         try:
-            self._note(flight.name, Phase.FAILED, reason, report)
+            self._note(flight.spec.name, Phase.FAILED, reason, report)
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
         text = messages.failure(flight.spec, flight.grid_id, self._backend, reason, log, rule_logs)
         logs = (str(log),) if log is not None else ()
-        return Outcome(flight.name, success=False, message=text, logs=logs, grid_id=flight.grid_id)
+        return Outcome(
+            flight.name,
+            success=False,
+            message=text,
+            logs=logs,
+            grid_id=flight.grid_id,
+            reason=report.reason if report is not None else "",
+        )
 
     def _judge(self, flight: Flight, report: Report, log: Path | None) -> Outcome:
         spec = flight.spec
@@ -142,7 +163,13 @@ class Landing:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         self._note(spec.name, Phase.SUCCEEDED, report.reason, report)
-        return Outcome(spec.name, success=True, grid_id=flight.grid_id)
+        if flight.status.state is not JobState.DONE:
+            self._say(
+                f"{spec.title}: {self._backend} calls job {flight.grid_id} "
+                f"{flight.status.state.value} ({flight.status.detail or 'no reason given'}), but "
+                "its report and its outputs are good: it has succeeded."
+            )
+        return Outcome(flight.name, success=True, grid_id=flight.grid_id)
 
     def _note(self, name: str, phase: Phase, detail: str, report: Report | None) -> None:
         text = None

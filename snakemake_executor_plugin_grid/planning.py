@@ -18,7 +18,10 @@ from .staging.paths import Layout, OutsideError
 from .worker.description import Blob, Output
 from .worker.runtime import Runtime
 
-_OVERRIDES = {"runtime", "runtime_image", "runtime_setup", "undeclared"}
+_OVERRIDES = {
+    *("runtime", "runtime_image", "runtime_setup", "undeclared"),
+    *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
+}
 
 
 class Planner:

@@ -10,12 +10,16 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-BACKENDS = ("local",)
+BACKENDS = ("local", "dirac")
 RUNTIMES = ("inherit", "setup", "container", "wheels")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
 UNDECLARED = ("list", "fetch")
 ENGINES = ("apptainer", "singularity")
+DIRAC_MODES = ("server", "local")
+DIRAC_INPUTS = ("data", "fetch")
+
+_DIRAC_ONLY = ("dirac_python", "dirac_storage_element")
 
 
 def _option(default: Any, text: str, **metadata: Any) -> Any:
@@ -33,14 +37,15 @@ class ExecutorSettings(ExecutorSettingsBase):
     backend: str = _option(
         "local",
         f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine as a grid "
-        "worker would.",
+        "worker would; 'dirac' submits them to the DIRAC installation that your client is set up "
+        "for.",
         env_var=True,
         metavar="NAME",
     )
     store: str | None = _option(
         None,
-        "URL of the store through which files travel, such as file:///shared/scratch/me. By "
-        "default the backend brings its own.",
+        "URL of the store through which files travel: file:///shared/scratch/me, or with DIRAC "
+        "lfn:/vo/user/u/user/folder. By default the backend brings its own.",
         env_var=True,
         type=str,
         metavar="URL",
@@ -139,6 +144,104 @@ class ExecutorSettings(ExecutorSettingsBase):
         "Seconds after which a job that the backend no longer names is given up as failed.",
         metavar="SECONDS",
     )
+    outage_limit: float = _option(
+        24.0,
+        "Hours for which a server that does not answer is waited for.",
+        metavar="HOURS",
+    )
+    infrastructure_retries: int = _option(
+        3,
+        "How often a job is sent again that a site or the grid has failed, rather than the job "
+        "itself. These do not count among the rule's retries.",
+        metavar="N",
+    )
+    site: str | None = _option(
+        None,
+        "Sites where jobs may run, separated by commas (default: any). Per rule: resource "
+        "grid_site.",
+        env_var=True,
+        type=str,
+        metavar="SITES",
+    )
+    banned_sites: str | None = _option(
+        None,
+        "Sites where jobs must not run, separated by commas. Per rule: resource grid_banned_sites.",
+        env_var=True,
+        type=str,
+        metavar="SITES",
+    )
+    tags: str | None = _option(
+        None,
+        "For 'dirac': tags that a worker node has to offer, separated by commas. Per rule: "
+        "resource grid_tags.",
+        type=str,
+        metavar="TAGS",
+    )
+    platform: str | None = _option(
+        None,
+        "For 'dirac': platform of the worker nodes, as the installation names it. Per rule: "
+        "resource grid_platform.",
+        type=str,
+        metavar="NAME",
+    )
+    job_type: str | None = _option(
+        None,
+        "For 'dirac': type of the jobs (default: the installation's, User). Per rule: resource "
+        "grid_job_type.",
+        type=str,
+        metavar="TYPE",
+    )
+    priority: int | None = _option(
+        None,
+        "For 'dirac': priority among your own jobs, 0 to 10. Per rule: resource grid_priority.",
+        type=int,
+        metavar="N",
+    )
+    jdl: str | None = _option(
+        None,
+        "For 'dirac': further attributes of the JDL, such as 'LogLevel = \"DEBUG\";'. Per rule: "
+        "resource grid_jdl.",
+        type=str,
+        metavar="TEXT",
+    )
+    dirac_mode: str = _option(
+        "server",
+        "For 'dirac': 'server' submits jobs; 'local' runs each on this machine by DIRAC's own "
+        "local mode, to check it before.",
+        metavar="KIND",
+    )
+    dirac_python: Path | None = _option(
+        None,
+        "For 'dirac': Python that has the DIRAC client (default: this one).",
+        env_var=True,
+        type=Path,
+        metavar="FILE",
+    )
+    dirac_storage_element: str | None = _option(
+        None,
+        "For 'dirac': storage element for outputs, and for inputs that do not fit into a sandbox.",
+        env_var=True,
+        type=str,
+        metavar="SE",
+    )
+    dirac_inputs: str = _option(
+        "data",
+        "For 'dirac': how inputs get from a storage element to the worker: 'data' as the job's "
+        "input data, so that it runs at a site that has them; 'fetch' lets it run anywhere, and "
+        "the worker fetches them.",
+        metavar="KIND",
+    )
+    dirac_cpu_power: float = _option(
+        10.0,
+        "For 'dirac': power of a typical core in HS06, by which 'runtime' becomes CPUTime.",
+        metavar="HS06",
+    )
+    proxy_hours: float = _option(
+        1.0,
+        "For 'dirac': hours for which your proxy has to be valid when a run starts; when it is "
+        "less later, you are warned.",
+        metavar="HOURS",
+    )
     local_dir: Path | None = _option(
         None,
         "For 'local': folder of the job sandboxes and of the store (default: in the system's "
@@ -201,6 +304,8 @@ def _choices(settings: ExecutorSettings) -> list[str]:
         "compression": COMPRESSIONS,
         "undeclared": UNDECLARED,
         "local_isolation": ISOLATIONS,
+        "dirac_mode": DIRAC_MODES,
+        "dirac_inputs": DIRAC_INPUTS,
     }
     return [
         f"{_flag(name)}: there is no {getattr(settings, name)!r}; choose from {', '.join(values)}."
@@ -217,6 +322,10 @@ def _numbers(settings: ExecutorSettings) -> list[str]:
         "staging_threads": 1,
         "start_limit": 1,
         "lost_limit": 1,
+        "outage_limit": 0,
+        "infrastructure_retries": 0,
+        "proxy_hours": 0,
+        "priority": 0,
         "local_cores": 1,
         "local_mem_mb": 1,
     }
@@ -247,12 +356,42 @@ def _combinations(settings: ExecutorSettings) -> list[str]:
             for option in ("local_dir", "local_cores", "local_mem_mb", "local_python")
             if getattr(settings, option) is not None and settings.backend in BACKENDS
         ]
+    return problems + _dirac_combinations(settings)
+
+
+def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
+    problems = []
+    if settings.backend != "dirac":
+        problems += [
+            f"{_flag(option)}: is for --grid-backend dirac, but that is {settings.backend!r}."
+            for option in (*("tags", "platform", "job_type", "priority", "jdl"), *_DIRAC_ONLY)
+            if getattr(settings, option) is not None and settings.backend in BACKENDS
+        ]
+    remote = (settings.store or "").startswith("lfn:")
+    if remote and settings.backend != "dirac":
+        problems.append("--grid-store lfn:…: needs --grid-backend dirac.")
+    elif remote and not settings.dirac_storage_element:
+        problems.append("--grid-store lfn:…: needs --grid-dirac-storage-element as well.")
+    if settings.dirac_storage_element and settings.store and not remote:
+        problems.append(
+            f"--grid-dirac-storage-element: files would go through --grid-store {settings.store} "
+            "instead; take one away."
+        )
+    if settings.dirac_mode == "local" and settings.dirac_storage_element:
+        problems.append(
+            "--grid-dirac-mode local: uses no storage element; take "
+            "--grid-dirac-storage-element away."
+        )
+    if settings.dirac_cpu_power <= 0:
+        problems.append(
+            f"--grid-dirac-cpu-power: has to be more than 0, not {settings.dirac_cpu_power:g}."
+        )
     return problems
 
 
 def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
     problems = []
-    if settings.store is not None:
+    if settings.store is not None and not settings.store.startswith("lfn:"):
         from .errors import PermanentError
         from .stores import open_store
 
@@ -265,9 +404,10 @@ def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
             f"--grid-local-dir {settings.local_dir}: is below the working directory, which jobs "
             "must not see; choose a folder elsewhere."
         )
-    python = settings.local_python
-    if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
-        problems.append(f"--grid-local-python {python}: is no program that can be run.")
+    for name in ("local_python", "dirac_python"):
+        python = getattr(settings, name)
+        if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
+            problems.append(f"{_flag(name)} {python}: is no program that can be run.")
     return problems
 
 

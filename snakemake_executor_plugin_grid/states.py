@@ -40,11 +40,13 @@ class JobStatus:
         state: The flat state.
         detail: The backend's own words, for the person at the terminal.
         site: Where the job runs or ran, empty when not known.
+        infrastructure: The site or the system rather than the payload has failed.
     """
 
     state: JobState
     detail: str = ""
     site: str = ""
+    infrastructure: bool = False
 
 
 UNKNOWN = JobStatus(JobState.UNKNOWN)

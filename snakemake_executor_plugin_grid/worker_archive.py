@@ -7,9 +7,7 @@ from pathlib import Path
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _FOLDER = Path(__file__).parent / "worker"
-_START = "import sys\nfrom pathlib import Path\nfrom worker.run import run_job\n" + (
-    'sys.exit(run_job(Path(sys.argv[1] if len(sys.argv) > 1 else ".")))\n'
-)
+_START = "import sys\nfrom worker.start import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
 def write_worker(path: Path) -> None:

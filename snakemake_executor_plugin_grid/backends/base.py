@@ -21,12 +21,14 @@ class Payload:
         description: Text of ``job.json``.
         blobs: What the worker stages in: a backend may bring them to the worker its own way.
         worker: The worker program, a zip archive that any Python 3.9 or later runs.
+        avoid: Sites on which it should not run, if there are others.
     """
 
     spec: JobSpec
     description: str
     blobs: tuple[Blob, ...]
     worker: Path
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,29 @@ class Backend(ABC):
     Attributes:
         name: As in ``--grid-backend``.
         poll_interval: Seconds between status calls that the system takes lightly.
+        outage_limit: Seconds for which an outage is waited out, None for as long as the user says.
+        submit_seconds: Seconds that submitting one more job may take.
     """
 
     name: str
     poll_interval: float
+    outage_limit: float | None = None
+    submit_seconds: float = 1.0
 
     @abstractmethod
     async def check(self) -> None:
         """Make sure that jobs can be submitted, before the first is."""
+
+    async def check_credentials(self) -> str:
+        """Look at what authenticates the user.
+
+        Returns:
+            A warning when it expires soon, else nothing.
+
+        Raises:
+            CredentialsError: It is missing or has expired: says what to run.
+        """
+        return ""
 
     @abstractmethod
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
@@ -109,6 +126,15 @@ class Backend(ABC):
     @abstractmethod
     async def discard(self, ids: Collection[str]) -> None:
         """Tell the system that nothing more is wanted of these ended jobs."""
+
+    def blames_site(self, status: JobStatus, reason: str) -> bool:
+        """Return whether a job has failed through no fault of its own, and should be sent again.
+
+        Args:
+            status: Of the system.
+            reason: Of the job's own report, empty if there is none.
+        """
+        return False
 
     @abstractmethod
     def describe(self, payload: Payload) -> str:

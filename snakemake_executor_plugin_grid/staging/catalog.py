@@ -1,4 +1,4 @@
-"""Remembers digests, so that unchanged files are not read again and not stored again."""
+"""Remembers digests and where they are stored: unchanged files are not read or stored again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..database import Database
 
 
 class Catalog:
-    """The ``files`` and ``bundles`` tables."""
+    """The ``files``, ``bundles``, ``stores`` and ``stored`` tables."""
 
     def __init__(self, database: Database) -> None:
         """Use a database."""
@@ -50,3 +50,34 @@ class Catalog:
         self._database.change(
             "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", [(fingerprint, digest, size)]
         )
+
+    def location(self, digest: str) -> str | None:
+        """Return the URL under which this workflow has stored a blob remotely, or None."""
+        rows = self._database.query("SELECT url FROM stored WHERE digest=?", (digest,))
+        return str(rows[0][0]) if rows else None
+
+    def note_locations(self, blobs: Iterable[tuple[str, str]]) -> None:
+        """Remember what this workflow puts into remote stores.
+
+        Args:
+            blobs: Digest and URL; an empty digest for what is of no use any more.
+        """
+        self._database.change(
+            "INSERT OR REPLACE INTO stored VALUES (?, ?)", [(url, digest) for digest, url in blobs]
+        )
+
+    def locations(self) -> list[str]:
+        """Return the URLs of all that this workflow has put into remote stores."""
+        return [str(url) for (url,) in self._database.query("SELECT url FROM stored")]
+
+    def forget_locations(self, urls: Iterable[str]) -> None:
+        """Note that these are gone."""
+        self._database.change("DELETE FROM stored WHERE url=?", [(url,) for url in urls])
+
+    def note_store(self, url: str) -> None:
+        """Remember a remote store that this workflow uses."""
+        self._database.change("INSERT OR REPLACE INTO stores VALUES (?)", [(url,)])
+
+    def stores(self) -> list[str]:
+        """Return the URLs of the remote stores that this workflow has used."""
+        return [str(url) for (url,) in self._database.query("SELECT url FROM stores")]

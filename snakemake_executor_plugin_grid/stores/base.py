@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a job may bring back by the way that a store has for it.
+
+    Attributes:
+        delivered: Bytes of all outputs together, None for no limit.
+        log: Bytes of the payload's log, None for no limit.
+        hint: What the user can do when the outputs are larger.
+    """
+
+    delivered: int | None = None
+    log: int | None = None
+    hint: str = ""
 
 
 class Store(ABC):
@@ -17,6 +33,11 @@ class Store(ABC):
 
     url: str
     workspace: Path
+
+    @property
+    def limits(self) -> Limits:
+        """How much a job may deliver."""
+        return Limits()
 
     @abstractmethod
     def check(self) -> None:

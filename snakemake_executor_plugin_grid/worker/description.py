@@ -25,7 +25,8 @@ class Blob:
     Attributes:
         digest: SHA-256 in hexadecimal of the stored bytes.
         size: Stored bytes.
-        url: Where to get it; empty when it lies beside ``job.json`` under its digest.
+        url: Where to get it: ``file://…``, or ``lfn:/vo/…/<digest>`` for DIRAC's catalog; empty
+            when it lies beside ``job.json`` under its digest. There it is looked for first.
         kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
             into a folder that goes into PYTHONPATH).
         compression: ``none``, ``gzip`` or ``zstd``; of tarballs only.
@@ -78,7 +79,13 @@ class Job:
         fetch_undeclared: Whether new files that no rule names come back.
         large_file: Bytes from which on a file travels alone.
         compression: Of the tarball of small outputs.
-        deliver: URL of the store for outputs; empty to leave them beside the report.
+        deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
+            one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element.
+            See `worker.delivery`.
+        deliver_limit: Bytes that all blobs in the output sandbox may have together, None for no
+            limit.
+        deliver_hint: What to do when outputs are larger than that, for the message.
+        log_limit: Bytes of the payload's output that are kept, None for all.
     """
 
     name: str
@@ -93,6 +100,9 @@ class Job:
     large_file: int = 8 << 20
     compression: str = "none"
     deliver: str = ""
+    deliver_limit: int | None = None
+    deliver_hint: str = ""
+    log_limit: int | None = None
     version: int = VERSION
 
     def dumps(self) -> str:
@@ -106,16 +116,22 @@ def load(path: Path) -> Job:
     """Read ``job.json``.
 
     Raises:
-        ValueError: It was written for another version of the worker.
+        ValueError: It is damaged, or was written for another version of the worker.
+        OSError: It cannot be read.
     """
-    fields: dict[str, Any] = json.loads(path.read_text())
-    if fields.get("version") != VERSION:
-        raise ValueError(f"{path.name}: version {fields.get('version')!r}, expected {VERSION}")
-    for blob in fields["blobs"]:
-        if blob["wanted"] is not None:
-            blob["wanted"] = tuple(blob["wanted"])
-    fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
-    fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
-    fields["nesting"] = tuple(fields["nesting"])
-    fields["runtime"] = Runtime.from_json(fields["runtime"])
-    return Job(**fields)
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        if fields.get("version") != VERSION:
+            raise ValueError(f"{path.name}: version {fields.get('version')!r}, expected {VERSION}")
+        for blob in fields["blobs"]:
+            if blob["wanted"] is not None:
+                blob["wanted"] = tuple(blob["wanted"])
+        fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
+        fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
+        fields["nesting"] = tuple(fields["nesting"])
+        fields["runtime"] = Runtime.from_json(fields["runtime"])
+        return Job(**fields)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: damaged: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.name}: damaged: {error!r}") from error

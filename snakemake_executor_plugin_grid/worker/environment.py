@@ -23,21 +23,28 @@ _KEPT = {
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
     "OMP_NUM_THREADS",
+    # DIRAC's commands: their job, and whether they use tokens (a switch, not a secret).
+    "JOBID",
+    "DIRAC_USE_ACCESS_TOKEN",
 }
-# Software areas, containers, certificates, proxies of either kind: the site's own settings.
+# Software areas, containers, certificates, proxies of either kind: the site's own settings. DIRAC's
+# commands need DIRAC*, and of what DIRACOS sets for them the transfer libraries' (diracosrc of
+# DIRACOS 2). Its PYTHONPATH, PYTHONHOME and PYTHONWARNINGS would break the payload's Python.
 _KEPT_PREFIXES = (
     "LC_",
     "X509_",
+    "DIRAC",
+    "DAVIX_",
+    "XRD_",
     "SSL_CERT_",
     "CVMFS_",
     "VO_",
     "APPTAINER_",
     "SINGULARITY_",
-    "CONDA_",
-    "MAMBA_",
     "MODULE",
     "LMOD_",
 )
+_CONDA = ("CONDA_", "MAMBA_")
 _SECRETS = ("PASSWORD", "TOKEN", "SECRET")
 _PROXIES = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
@@ -53,11 +60,14 @@ def payload_environment(
         scratch: Folder of the job, for temporary files and, where there is no usable home, HOME.
         name: Unique name of the job.
     """
+    # In a DIRAC pilot they speak of DIRACOS, which is no place for the workflow's packages.
+    prefixes = _KEPT_PREFIXES if site.get("DIRACOS") else _KEPT_PREFIXES + _CONDA
     env = {
         key: value
         for key, value in site.items()
-        if (key in _KEPT or key.startswith(_KEPT_PREFIXES) or key.lower() in _PROXIES)
-        and not key.endswith(_SECRETS)
+        if key in _KEPT
+        or key.lower() in _PROXIES
+        or (key.startswith(prefixes) and not key.endswith(_SECRETS))
     }
     env.setdefault("PATH", os.defpath)
     env.setdefault("LANG", "C.UTF-8")

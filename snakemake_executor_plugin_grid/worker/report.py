@@ -17,6 +17,7 @@ from .tarball import Member, TarballError
 SUCCESS = "success"
 PAYLOAD_FAILED = "payload failed"
 OUTPUT_MISSING = "output missing"
+OUTPUT_TOO_LARGE = "output too large"
 INPUT_DAMAGED = "input damaged"
 OUT_OF_DISK = "out of disk"
 KILLED = "killed"
@@ -56,6 +57,7 @@ class Report:
         signal: That killed the payload, 0 for none.
         host: Name of the worker node.
         site: Name of the grid site, where the environment tells.
+        wms_id: Id of the grid job that made this report, where the environment tells.
         python: Version of the interpreter that ran the worker.
         times: Seconds since the epoch at which each step began: ``received``, ``staging in``,
             ``running``, ``staging out``, ``ended``.
@@ -78,6 +80,7 @@ class Report:
     signal: int = 0
     host: str = ""
     site: str = ""
+    wms_id: str = ""
     python: str = ""
     times: dict[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
@@ -94,8 +97,13 @@ class Report:
     @classmethod
     def start(cls, name: str) -> Report:
         """Return the report of a job that begins now on this host."""
-        site = next((os.environ[key] for key in _SITE_VARIABLES if os.environ.get(key)), "")
-        report = cls(name, host=socket.gethostname(), site=site, python=platform.python_version())
+        report = cls(
+            name,
+            host=socket.gethostname(),
+            site=_first(_SITE_VARIABLES),
+            wms_id=_first(_ID_VARIABLES),
+            python=platform.python_version(),
+        )
         report.begin("received")
         return report
 
@@ -126,6 +134,18 @@ class Report:
 
 # DIRAC sets DIRACSITE in its pilots, PanDA's pilot PANDA_RESOURCE; the local backend SITE_NAME.
 _SITE_VARIABLES = ("DIRACSITE", "PANDA_RESOURCE", "SITE_NAME")
+# DIRAC's job wrapper sets JOBID, PanDA's pilot the others. Without a server DIRAC's is 0.
+_ID_VARIABLES = ("JOBID", "PANDAID", "PandaID")
+
+
+def _first(names: tuple[str, ...]) -> str:
+    values = (os.environ.get(name, "") for name in names)
+    return next((value for value in values if value not in ("", "0")), "")
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes for people to read."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
 
 
 def load(path: Path) -> Report:

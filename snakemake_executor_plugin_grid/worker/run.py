@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -26,6 +27,8 @@ from .description import (
     load,
 )
 from .environment import payload_environment
+from .fetch import InputDamagedError
+from .log import tail, trim
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import (
@@ -38,7 +41,7 @@ from .runtime import (
     script,
     wheels_environment,
 )
-from .stagein import InputDamagedError, stage_in
+from .stagein import stage_in
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]
@@ -47,16 +50,29 @@ Entry = Callable[["list[str]"], int]
 PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
 _FULL = 1 << 20
-_LAST_WORDS = 4096
 _MISSED = b"MissingOutputException"
 
 
-def run_job(sandbox: Path, entry: Entry | None = None) -> int:
+def read_job(sandbox: Path) -> Job:
+    """Read the ``job.json`` of a folder."""
+    return load(sandbox / JOB_FILE)
+
+
+def run_job(
+    sandbox: Path,
+    entry: Entry | None = None,
+    *,
+    name: str = "",
+    read: Callable[[Path], Job] = read_job,
+) -> int:
     """Run the job whose ``job.json`` lies in a folder, and leave ``report.json`` there.
 
     Args:
         sandbox: The folder. Everything the job does happens below it.
         entry: Where Snakemake is imported already: runs it in a fork of this process.
+        name: Unique name of the job where it is known beforehand: a job that cannot be read then
+            leaves a report, too.
+        read: Reads the job from the folder.
 
     Returns:
         0 when the job succeeded, 1 otherwise.
@@ -68,10 +84,12 @@ def run_job(sandbox: Path, entry: Entry | None = None) -> int:
         sys.stderr.write("Another worker has begun with this job.\n")
         return 1
     reserve = _reserve(sandbox)
-    job = load(sandbox / JOB_FILE)
-    report = Report.start(job.name)
+    report = Report.start(name)
     scratch = sandbox / "scratch"
+    job = None
     try:
+        job = read(sandbox)
+        report.name = job.name
         _run(job, sandbox, scratch, report, cancellation, entry)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -84,8 +102,14 @@ def run_job(sandbox: Path, entry: Entry | None = None) -> int:
         _remove(scratch)
         if reserve is not None:
             reserve.unlink(missing_ok=True)
+        if job is not None and job.log_limit is not None:
+            with contextlib.suppress(OSError):
+                trim(sandbox / LOG_FILE, job.log_limit)
         report.begin("ended")
-        report.write(sandbox / REPORT_FILE)
+        if report.name:
+            report.write(sandbox / REPORT_FILE)
+    if job is None:
+        sys.stderr.write(f"The job cannot be read. {report.message}\n")
     return 0 if report.reason == reports.SUCCESS else 1
 
 
@@ -138,7 +162,7 @@ def _run(
     report.begin("staging out")
     _judge(job, report, ended, scratch)
     # Snakemake looks for the outputs itself, and fails when one is not there.
-    missed = report.reason == reports.PAYLOAD_FAILED and _MISSED in _tail(sandbox / LOG_FILE)
+    missed = report.reason == reports.PAYLOAD_FAILED and _MISSED in tail(sandbox / LOG_FILE)
     if report.reason == reports.SUCCESS or missed:
         report.missing = stageout.missing_outputs(job, tree)
         if report.missing:
@@ -216,20 +240,10 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
 
 
-def _met_full_disk(log: Path) -> bool:
+def _met_full_disk(path: Path) -> bool:
     """Return whether the payload's last words speak of it: it may have cleared up since."""
-    words = _tail(log)
+    words = tail(path)
     return any(os.strerror(number).encode() in words for number in (errno.ENOSPC, errno.EDQUOT))
-
-
-def _tail(log: Path) -> bytes:
-    """Return the payload's last words, nothing if there are none."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - _LAST_WORDS))
-            return stream.read()
-    except OSError:
-        return b""
 
 
 def _is_first(sandbox: Path) -> bool:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import errno
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from .description import Blob, Job
+from .fetch import InputDamagedError, locate
 from .tarball import Member, TarballError, place, unpack
 from .tree import Tree
-
-
-class InputDamagedError(Exception):
-    """An input is missing from the store, or is not what the submit host put there."""
 
 
 def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple[set[str], int]:
@@ -34,7 +30,7 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
     """
     names: set[str] = set()
     for blob in job.blobs:
-        archive = _locate(blob, sandbox)
+        archive = locate(blob, sandbox)
         try:
             if blob.kind == "raw":
                 _place(blob, archive, tree.path(blob.name))
@@ -59,23 +55,9 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 )
                 names.update(member.name for member in unpacked.members)
         except (TarballError, ValueError) as error:
-            raise InputDamagedError(f"input damaged: {error}") from error
+            origin = f" ({blob.url})" if blob.url else ""
+            raise InputDamagedError(f"input damaged: {error}{origin}") from error
     return names, sum(blob.size for blob in job.blobs)
-
-
-def _locate(blob: Blob, sandbox: Path) -> Path:
-    beside = sandbox / blob.digest
-    if not blob.url or beside.exists():
-        path = beside
-    else:
-        parts = urlsplit(blob.url)
-        if parts.scheme != "file":
-            raise InputDamagedError(f"the worker cannot read {parts.scheme}:// URLs")
-        path = Path(unquote(parts.path))
-    if not path.is_file():
-        where = blob.url or f"the sandbox ({blob.digest})"
-        raise InputDamagedError(f"input missing: {blob.name or 'a tarball'}: no file at {where}")
-    return path
 
 
 def _place(blob: Blob, source: Path, target: Path) -> None:

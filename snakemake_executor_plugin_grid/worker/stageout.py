@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from .description import DELIVERY_FOLDER, Job, Output
-from .report import Report, Returned
-from .tarball import Entry, Member, copy_hashed, file_digest, pack, scan
+from .delivery import Delivery, is_large
+from .description import Job, Output
+from .report import OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
+from .tarball import Entry, scan
 from .tree import Tree, below
+from .ustar import BLOCK
 
 _LINK_DEPTH = 16
+_TELLING = ("log", "benchmark")
 
 
 def missing_outputs(job: Job, tree: Tree) -> list[str]:
@@ -48,80 +49,91 @@ def stage_out(
 ) -> None:
     """Pack the selected outputs and deliver them; note all in the report.
 
+    Where the place is limited, a good job whose outputs do not fit fails, and logs come back as far
+    as they fit; of a failed job comes back what fits, logs first.
+
     Args:
         job: The job.
         sandbox: Folder of ``job.json``.
         tree: Where the outputs are.
         staged: Names that were staged in: links to them are kept.
         selected: What to bring back, of whatever exists.
-        report: ``returned``, ``left_out``, ``blobs`` and ``bytes_out`` are filled.
+        report: ``returned``, ``left_out``, ``blobs`` and ``bytes_out`` are filled; ``reason`` tells
+            whether the job has failed.
     """
-    folder = delivery_folder(job, sandbox)
-    folder.mkdir(parents=True, exist_ok=True)
-    returning = {output.name for output in selected}
-    links = _Links(tree, staged, returning, report.left_out)
-    small: dict[str, tuple[Entry, str]] = {}
+    delivery = Delivery.of(job, sandbox, report.reason == SUCCESS)
+    found = _collect(tree, staged, selected, report.left_out)
+    everything = [item for items in found.values() for item in items]
+    total = sum(entry.size for entry, _ in everything)
+    if delivery.limit is None or _least(everything, job) <= delivery.limit:
+        delivery.write(job, everything, report)
+        if delivery.limit is None or report.bytes_out <= delivery.limit:
+            return
+        total = report.bytes_out
+        delivery.withdraw(report)
+    if report.reason == SUCCESS:
+        hint = f"; {job.deliver_hint}" if job.deliver_hint else ""
+        report.fail(
+            OUTPUT_TOO_LARGE,
+            f"its outputs take {megabytes(total)}, the output sandbox holds "
+            f"{megabytes(delivery.limit)}{hint}",
+        )
+        found = {output: items for output, items in found.items() if output.kind in _TELLING}
+    fitting = _fitting(found, delivery.limit, report.left_out)
+    delivery.write(job, fitting, report)
+
+
+def _collect(
+    tree: Tree, staged: set[str], selected: Sequence[Output], left_out: list[str]
+) -> dict[Output, list[tuple[Entry, str]]]:
+    """What there is of each output, with its kind; what lies in two of them in the first."""
+    links = _Links(tree, staged, {output.name for output in selected}, left_out)
     seen: set[str] = set()
+    found: dict[Output, list[tuple[Entry, str]]] = {}
     for output in selected:
         path = tree.path(output.name)
         if not os.path.lexists(path):
             continue
+        items = found.setdefault(output, [])
         for entry in links.resolve(_entries(path, output.name)):
-            if entry.name in seen:
-                continue
-            seen.add(entry.name)
-            if entry.kind == "file" and entry.size >= job.large_file:
-                _deliver_raw(entry, output.kind, folder, report)
-            else:
-                small[entry.name] = (entry, output.kind)
-    if small:
-        archive = folder / f".{job.name}.part"
-        packed = pack(
-            (entry for entry, _ in small.values()), archive, compression=job.compression, sums=True
-        )
-        archive.replace(folder / packed.digest)
-        report.blobs[packed.digest] = packed.size
-        exact = {name: entry.mtime_ns for name, (entry, _) in small.items()}
-        for member in packed.members:
-            member = replace(member, mtime_ns=exact[member.name])
-            report.returned.append(Returned(member, small[member.name][1], packed.digest))
-    report.bytes_out = sum(report.blobs.values())
+            if entry.name not in seen:
+                seen.add(entry.name)
+                items.append((entry, output.kind))
+    return found
 
 
-def delivery_folder(job: Job, sandbox: Path) -> Path:
-    """Return the folder that outputs go to.
-
-    Raises:
-        ValueError: The worker cannot write to such a store.
-    """
-    if not job.deliver:
-        return sandbox / DELIVERY_FOLDER
-    parts = urlsplit(job.deliver)
-    if parts.scheme != "file":
-        raise ValueError(f"the worker cannot write to {parts.scheme}:// URLs")
-    return Path(unquote(parts.path))
+def _least(items: Sequence[tuple[Entry, str]], job: Job) -> int:
+    """Bytes that the blobs take at least, as far as can be told before they are written."""
+    # Large files may be the same, and the tarball may be compressed.
+    large = [entry.size for entry, _ in items if is_large(entry, job)]
+    small = [entry.size for entry, _ in items if not is_large(entry, job)]
+    return max(large, default=0) + (sum(small) if job.compression == "none" else 0)
 
 
-def _deliver_raw(entry: Entry, kind: str, folder: Path, report: Report) -> None:
-    size, digest = file_digest(Path(entry.path))
-    target = folder / digest
-    if not target.exists():
-        part = folder / f".{digest}.part"
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        try:
-            # The tree is thrown away, so its file may serve as the stored one, unless the mode of
-            # its other names is still to be read.
-            if os.lstat(entry.path).st_nlink > 1:
-                raise OSError("has other names")
-            os.link(entry.path, part)
-            part.chmod(0o600)
-        except OSError:
-            copy_hashed(Path(entry.path), part)
-        part.replace(target)
-    report.blobs[digest] = size
-    member = Member(entry.name, "file", entry.mode, size, entry.mtime_ns, digest)
-    report.returned.append(Returned(member, kind, digest, raw=True))
+def _fitting(
+    found: dict[Output, list[tuple[Entry, str]]], limit: int, left_out: list[str]
+) -> list[tuple[Entry, str]]:
+    """As many outputs as surely fit: logs before all else, the small ones first."""
+    room = limit - 2 * BLOCK  # the archive's end
+    sizes = {output: sum(entry.size for entry, _ in items) for output, items in found.items()}
+    chosen: list[tuple[Entry, str]] = []
+    for output in sorted(found, key=lambda output: (output.kind not in _TELLING, sizes[output])):
+        most = sum(_most(entry) for entry, _ in found[output])
+        if most <= room:
+            room -= most
+            chosen += found[output]
+        else:
+            left_out.append(
+                f"{output.name}: {megabytes(sizes[output])} did not fit into the output sandbox "
+                f"of {megabytes(limit)}"
+            )
+    return chosen
+
+
+def _most(entry: Entry) -> int:
+    """Bytes that an entry can take in an archive, with what a compressor may add."""
+    names = len(os.fsencode(entry.name)) + len(os.fsencode(entry.target))
+    return entry.size + (entry.size >> 8) + names + 5 * BLOCK
 
 
 def _entries(path: Path, name: str) -> Iterator[Entry]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid import calls
 from snakemake_executor_plugin_grid.backends.base import (
     Backend,
     Payload,
@@ -23,6 +22,7 @@ from snakemake_executor_plugin_grid.errors import GridError, TransientError
 from snakemake_executor_plugin_grid.flight import Outcome, Plan
 from snakemake_executor_plugin_grid.journal import Journal
 from snakemake_executor_plugin_grid.landing import Landing
+from snakemake_executor_plugin_grid.patience import Patience
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
 from snakemake_executor_plugin_grid.staging.outgoing import Outgoing
 from snakemake_executor_plugin_grid.staging.paths import Layout
@@ -116,6 +116,8 @@ class Bench:
                 large_file=1 << 20,
                 compression="none",
                 lost_limit=lost_limit,
+                retries=3,
+                patience=Patience("fickle", 0.0, self.backend.check_credentials, self.said.append),
                 say=self.said.append,
             )
         )
@@ -151,11 +153,6 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     yield bench
     bench.controller.close()
     bench.database.close()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_TRIES", 1)
 
 
 def _down() -> None:

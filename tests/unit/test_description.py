@@ -25,6 +25,9 @@ JOB = Job(
     large_file=1,
     compression="zstd",
     deliver="file:///store",
+    deliver_limit=9_400_000,
+    deliver_hint="give --option",
+    log_limit=1 << 20,
 )
 PLAIN = Job("j", "c", (), (), (), Runtime("inherit"))
 
@@ -43,8 +46,24 @@ def test_other_version_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "null", "{}", '{"version": 1}', '{"version": 1, "blobs": [1]}', "\udcff"),
+        json.dumps({**json.loads(PLAIN.dumps()), "surprise": 1}),
+        json.dumps({**json.loads(PLAIN.dumps()), "runtime": []}),
+        json.dumps({**json.loads(PLAIN.dumps()), "outputs": [{"kind": "log"}]}),
+    ],
+)
+def test_what_describes_no_job_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "job.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"job"):
+        load(path)
+
+
 def test_damaged_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text(PLAIN.dumps()[:-5])
-    with pytest.raises(ValueError, match="line 1"):
+    with pytest.raises(ValueError, match=r"job\.json: damaged: .*line 1"):
         load(path)

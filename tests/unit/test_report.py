@@ -16,6 +16,7 @@ FULL = Report(
     message="ü",
     exit_code=0,
     host="node",
+    wms_id="12",
     times={"received": 1.5},
     cpu_seconds=2.5,
     peak_memory_mb=10.0,
@@ -106,6 +107,35 @@ def test_start_names_the_site(monkeypatch: pytest.MonkeyPatch, variable: str) ->
     assert report.site == "CERN"
     assert report.host
     assert time.time() - 60 < report.times["received"] <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("environment", "wms_id"),
+    [
+        ({}, ""),
+        ({"JOBID": "12"}, "12"),
+        ({"PANDAID": "34"}, "34"),
+        ({"PandaID": "56"}, "56"),
+        ({"JOBID": "0"}, ""),
+        ({"JOBID": ""}, ""),
+    ],
+)
+def test_start_names_the_grid_job(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], wms_id: str
+) -> None:
+    for name in ("JOBID", "PANDAID", "PandaID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Report.start("j").wms_id == wms_id
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (99_999, "99999 bytes"), (100_000, "0.1 MB"), (12_345_678, "12.3 MB")],
+)
+def test_sizes_for_people(size: int, text: str) -> None:
+    assert reports.megabytes(size) == text
 
 
 def test_undeclared_files_are_cut_but_counted() -> None:

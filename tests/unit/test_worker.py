@@ -55,6 +55,7 @@ class Node:
     top: Path
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
+    site: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sandbox = self.top / "sandbox"
@@ -98,7 +99,7 @@ class Node:
         return subprocess.Popen(
             [self.python, str(self.top / "worker.pyz"), str(self.sandbox)],
             cwd="/",
-            env={"PATH": os.environ["PATH"], "HOME": "/nowhere"},
+            env={"PATH": os.environ["PATH"], "HOME": "/nowhere", **self.site},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

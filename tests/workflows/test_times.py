@@ -28,8 +28,8 @@ rule all:
 rule dated:  # Snakemake itself touches outputs, but not what is in a folder
     output: "dated.txt", directory("folder")
     # Some seconds ago: a time after the job's end would be held back to the moment it is taken in.
-    shell: "date -d '-9 seconds' +%s > {output[0]}; mkdir {output[1]}; cd {output[1]}; echo x | tee x > y; "
-           "ln -s x link; touch -h -d @$(cat ../{output[0]}) x link; "
+    shell: "date -d '-9 seconds' +%s > {output[0]}; mkdir {output[1]}; cd {output[1]}; "
+           "echo x | tee x > y; ln -s x link; touch -h -d @$(cat ../{output[0]}) x link; "
            "touch -d @$(cat ../{output[0]}).25 y"
 rule first:
     input: "dated.txt"

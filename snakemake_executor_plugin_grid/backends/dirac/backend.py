@@ -1,0 +1,361 @@
+"""The DIRAC backend: jobs go to a DIRAC server, in bulk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...errors import PermanentError
+from ...states import JobState, JobStatus
+from ...worker import report as reports
+from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from ..base import Backend, Payload, SubmitError, Submitted
+from .client import Client
+from .credentials import judge, read_proxy
+from .jdl import Options, jdl, requirements
+from .sandboxes import Cargo, Sandboxes, cargo_of
+from .states import Settling, job_status
+
+if TYPE_CHECKING:
+    from ...stores.spool import SpoolStore
+
+T = TypeVar("T")
+
+_IDS_PER_CALL = 1000
+_NAME = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
+_BLOB = re.compile(r"([0-9a-f]{64})\.blob")
+_TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
+_SITE_REASONS = (reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED)
+"""Of reports: what another site may do better."""
+_SILENT = ("idem", "Unknown", "")
+_UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
+
+
+class DiracBackend(Backend):
+    """Submits to the DIRAC installation that the user's client is set up for."""
+
+    name = "dirac"
+    poll_interval = 10.0
+
+    def __init__(
+        self,
+        client: Client,
+        options: Options,
+        *,
+        fetch_inputs: bool = False,
+        proxy_hours: float = 1.0,
+    ) -> None:
+        """Use a client.
+
+        Args:
+            client: Of the installation.
+            options: For the JDL.
+            fetch_inputs: Whether workers fetch input data themselves, at any site.
+            proxy_hours: For which a proxy has to be valid at the start.
+        """
+        self.client = client
+        self._options = options
+        self._fetch_inputs = fetch_inputs
+        self._margin = proxy_hours * 3600
+        self._max_parametric = 0
+        self._sandboxes: Sandboxes | None = None
+        self._settling = Settling()
+        self._sites: dict[str, str] = {}
+        self._active_sites: frozenset[str] | None = None
+
+    def carry(self, spool: SpoolStore, folder: Path, outputs: Callable[[], str]) -> None:
+        """Know how files travel.
+
+        Args:
+            spool: Has small blobs.
+            folder: For putting sandboxes together.
+            outputs: Returns the LFN below which each job has its folder of outputs; only called
+                when there is a storage element.
+        """
+        self._sandboxes = Sandboxes(self.client, spool, folder)
+        self._outputs = outputs
+
+    async def check(self) -> None:
+        """Start the client, and look at the proxy."""
+        await self._limits()
+        proxy = read_proxy(await self.client.call("proxy"))
+        warning = judge(proxy, self._margin)
+        if warning:
+            raise PermanentError(warning)
+        if self._options.storage_element:
+            known = await self.client.call("storage_elements")
+            if self._options.storage_element not in known:
+                raise PermanentError(
+                    f"--grid-dirac-storage-element {self._options.storage_element}: there is no "
+                    f"such; the installation has {', '.join(sorted(known))}."
+                )
+            folder = await asyncio.to_thread(self._outputs)
+            self._options = replace(self._options, output_folder=folder)
+
+    async def check_credentials(self) -> str:
+        """Look at the proxy."""
+        return judge(read_proxy(await self.client.call("proxy")), self._margin)
+
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        """Submit in chunks of equal requirements, each in two steps.
+
+        The server creates the jobs, and runs them when they are confirmed. Where the answer to the
+        first step is lost, the jobs never run: the server fails them after some minutes
+        (``StalledJobAgent`` of DIRAC 9.1.22), unless ``find`` confirms them.
+        """
+        limit = await self._limits()
+        answers: dict[str, Submitted | SubmitError] = {}
+        required: dict[str, Mapping[str, str]] = {}
+        for payload in payloads:
+            avoid = await self._avoidable(payload)
+            try:
+                required[payload.spec.name] = requirements(payload.spec, self._options, avoid)
+            except PermanentError as error:
+                answers[payload.spec.name] = SubmitError(str(error))
+        accepted = [payload for payload in payloads if payload.spec.name in required]
+        for chunk in self._chunks(self._carrier().load(accepted), required, limit):
+            required_here = required[chunk[0].name]
+            answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
+        return [answers[payload.spec.name] for payload in payloads]
+
+    async def _submit_chunk(
+        self, chunk: Sequence[Cargo], required: Mapping[str, str], worker: Path
+    ) -> dict[str, Submitted | SubmitError]:
+        names = [cargo.name for cargo in chunk]
+        try:
+            addresses = await self._carrier().upload(chunk, worker)
+            text = jdl(
+                _group_of(names[0]),
+                names,
+                required,
+                addresses,
+                [self._input_data(cargo) for cargo in chunk],
+            )
+            ids = await self.client.call("create", text)
+            if len(ids) != len(names):
+                raise PermanentError(f"DIRAC has made {len(ids)} jobs of {len(names)}")
+            await self.client.call("confirm", ids)
+        except PermanentError as error:
+            smaller = _TOO_MANY.search(str(error))
+            if smaller is None or int(smaller[1]) >= len(chunk) or int(smaller[1]) < 1:
+                return dict.fromkeys(names, SubmitError(str(error)))
+            self._max_parametric = int(smaller[1])
+            answers: dict[str, Submitted | SubmitError] = {}
+            for part in _portions(chunk, self._max_parametric):
+                answers.update(await self._submit_chunk(part, required, worker))
+            return answers
+        return {name: Submitted(str(number)) for name, number in zip(names, ids, strict=True)}
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        """Ask for all jobs in one call, and for the sites of those that have got one."""
+        numbers = [int(grid_id) for grid_id in ids]
+        found: dict[str, Any] = {}
+        for portion in _portions(numbers, _IDS_PER_CALL):
+            found.update(await self.client.call("states", portion))
+        statuses = {
+            grid_id: self._settling.settle(
+                grid_id,
+                answer[0],
+                job_status(answer[0], answer[1], answer[2], self._sites.get(grid_id, "")),
+            )
+            for grid_id, answer in found.items()
+        }
+        await self._add_sites(statuses)
+        return statuses
+
+    async def _add_sites(self, statuses: dict[str, JobStatus]) -> None:
+        """Ask where jobs run, once for each; a rescheduled job may run elsewhere."""
+        for grid_id, status in statuses.items():
+            if status.state is JobState.QUEUED:
+                self._sites.pop(grid_id, None)
+        unknown = [
+            int(grid_id)
+            for grid_id, status in statuses.items()
+            if grid_id not in self._sites
+            and status.state not in (JobState.QUEUED, JobState.UNKNOWN)
+        ]
+        for portion in _portions(unknown, _IDS_PER_CALL):
+            for grid_id, site in (await self.client.call("sites", portion)).items():
+                site = "" if site in ("ANY", "Multiple") else site
+                self._sites[grid_id] = site
+                if grid_id in statuses:
+                    statuses[grid_id] = _at(statuses[grid_id], site)
+
+    async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        """Find jobs by their group and name; those that wait to be confirmed are.
+
+        Of several jobs with one name the first counts, the others are killed.
+        """
+        wanted = set(names)
+        found: dict[str, str] = {}
+        unconfirmed, superfluous = [], []
+        for group in sorted({_group_of(name) for name in wanted}):
+            jobs = await self.client.call("jobs_of", group)
+            for number, name, status, minor in sorted(jobs):
+                if name not in wanted or status == "Deleted" or _was_given_up(status, minor):
+                    continue
+                if name in found:
+                    superfluous.append(number)
+                    continue
+                found[name] = str(number)
+                if status == "Submitting":
+                    unconfirmed.append(number)
+        if unconfirmed:
+            await self.client.call("confirm", unconfirmed)
+        if superfluous:
+            await self.client.call("kill", superfluous)
+        return found
+
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        """Kill in one call; jobs that have ended meanwhile count as confirmed."""
+        numbers = [int(grid_id) for grid_id in ids]
+        killed: set[int] = set()
+        for portion in _portions(numbers, _IDS_PER_CALL):
+            killed.update(await self.client.call("kill", portion))
+        left = {str(number) for number in numbers if number not in killed}
+        if left:
+            statuses = await self.states(left)
+            left = {
+                grid_id
+                for grid_id in left
+                if grid_id in statuses and not statuses[grid_id].state.ended
+            }
+        return left
+
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        """Unpack the output sandbox; of a job that has none, write down what the server knows."""
+        names = await self.client.call("fetch_sandbox", int(grid_id), str(folder))
+        if REPORT_FILE not in names and LOG_FILE not in names:
+            text = await self._account(grid_id, folder)
+            await asyncio.to_thread((folder / LOG_FILE).write_text, text)
+        await asyncio.to_thread(_sort_blobs, folder, names)
+
+    async def logs(self, grid_id: str) -> str:
+        """Return what the job has said, and the server's own account of it."""
+        with tempfile.TemporaryDirectory() as folder:
+            await self.client.call("fetch_sandbox", int(grid_id), folder)
+            log = Path(folder) / LOG_FILE
+            payload = log.read_text(errors="replace") if log.exists() else ""
+            return payload + await self._account(grid_id, Path(folder))
+
+    async def _account(self, grid_id: str, folder: Path) -> str:
+        """Return what wrapper and server have to tell of a job."""
+        lines = []
+        for name in ("std.out", "std.err"):
+            with contextlib.suppress(OSError):
+                lines += [f"--- {name}", (folder / name).read_text(errors="replace").rstrip()]
+        lines.append(f"--- DIRAC on job {grid_id}: time, source, status, reason")
+        for status, minor, application, when, source in await self.client.call(
+            "history", int(grid_id)
+        ):
+            words = [
+                word for word in (status, minor, application) if word not in ("idem", "Unknown")
+            ]
+            lines.append(f"{when}  {source}: {', '.join(words)}")
+        return "\n".join(lines) + "\n"
+
+    async def discard(self, ids: Collection[str]) -> None:
+        """Forget them here; the server keeps jobs for their owner to look at."""
+        self._settling.forget(ids)
+        for grid_id in ids:
+            self._sites.pop(grid_id, None)
+
+    def blames_site(self, status: JobStatus, reason: str) -> bool:
+        """Return whether the system or a site has failed, rather than the job."""
+        return reason in _SITE_REASONS if reason else status.infrastructure
+
+    def describe(self, payload: Payload) -> str:
+        """Return the JDL of a job by itself."""
+        required = requirements(payload.spec, self._options, payload.avoid)
+        cargo = cargo_of(payload)
+        name = payload.spec.name
+        return jdl(
+            _group_of(name), [name], required, [[_UPLOADED_LATER]], [self._input_data(cargo)]
+        )
+
+    async def close(self) -> None:
+        """End the client."""
+        await asyncio.to_thread(self.client.close)
+
+    async def _limits(self) -> int:
+        """Return how many jobs one submission may have."""
+        if not self._max_parametric:
+            self._max_parametric = int((await self.client.limits())["max_parametric"])
+        return self._max_parametric
+
+    async def _avoidable(self, payload: Payload) -> frozenset[str]:
+        """Return the sites to avoid, none if no other site would be left.
+
+        Jobs with input data only run where that is, and DIRAC fails them when they may not (9.1.22).
+        """
+        if not payload.avoid or self._input_data(cargo_of(payload)):
+            return frozenset()
+        if self._active_sites is None:
+            self._active_sites = frozenset(await self.client.call("active_sites"))
+        banned = payload.spec.overrides.get("banned_sites")
+        never = self._options.banned_sites if banned is None else re.split(r"[\s,]+", banned)
+        return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
+
+    def _carrier(self) -> Sandboxes:
+        if self._sandboxes is None:
+            raise RuntimeError("carry() comes before submit()")
+        return self._sandboxes
+
+    def _chunks(
+        self, cargos: Sequence[Cargo], required: Mapping[str, Mapping[str, str]], limit: int
+    ) -> Iterator[Sequence[Cargo]]:
+        """Sort jobs by what one JDL has in common, and by what fits into one sandbox."""
+        kinds: dict[Any, list[Cargo]] = {}
+        for cargo in cargos:
+            kind = (
+                _group_of(cargo.name),
+                frozenset(required[cargo.name].items()),
+                len(self._input_data(cargo)),
+                len(cargo.separate),
+            )
+            kinds.setdefault(kind, []).append(cargo)
+        for alike in kinds.values():
+            yield from self._carrier().portions(alike, limit)
+
+    def _input_data(self, cargo: Cargo) -> list[str]:
+        return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in cargo.lfns]
+
+
+def _group_of(name: str) -> str:
+    """Return the job group of a job: that of its run, which its name tells."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} does not tell its run")
+    return f"snakemake-{match[1]}"
+
+
+def _was_given_up(status: str, minor: str) -> bool:
+    """Return whether the server has failed a job because nobody confirmed it in time.
+
+    ``StalledJobAgent`` of DIRAC 9.1.22 leaves the minor status as it was.
+    """
+    return status == "Failed" and minor == "Bulk transaction confirmation"
+
+
+def _at(status: JobStatus, site: str) -> JobStatus:
+    return JobStatus(status.state, status.detail, site, status.infrastructure)
+
+
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
+    """Put what came back where the landing looks for it."""
+    for name in names:
+        match = _BLOB.fullmatch(name)
+        if match:
+            (folder / DELIVERY_FOLDER).mkdir(exist_ok=True)
+            (folder / name).replace(folder / DELIVERY_FOLDER / match[1])

@@ -1,0 +1,341 @@
+"""The DIRAC client, in a process of its own: requests come in as lines of JSON, answers go out.
+
+Run by path with the Python that has DIRAC, so it imports nothing of this package. What DIRAC
+prints (its logger writes everything to stdout, errors included; seen with 9.1.22) goes to stderr,
+which is the project's log.
+
+A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id": …, "value": …}`` or
+``{"id": …, "error": {"message": …, "errno": …, "exception": …}}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+_THREADS = 8
+_WMS = "/Systems/WorkloadManagement"
+_MEBIBYTE = 1 << 20
+_LARGEST_FILE = 1 << 30
+
+
+class ReplyError(Exception):
+    """DIRAC has answered S_ERROR."""
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        super().__init__(str(reply.get("Message") or "no message"))
+        self.errno = int(reply.get("Errno") or 0)
+
+
+def value_of(reply: Any) -> Any:
+    """Return the value of a reply: the one place where replies are checked.
+
+    Raises:
+        ReplyError: The reply is an error, or no reply of DIRAC's at all.
+    """
+    if not isinstance(reply, dict) or "OK" not in reply:
+        raise ReplyError({"Message": f"Server is not available: unexpected answer {reply!r:.200}"})
+    if not reply["OK"]:
+        raise ReplyError(reply)
+    return reply.get("Value")
+
+
+def _each(reply: Any) -> dict[str, str]:
+    """Return what failed of a bulk reply, by subject."""
+    return {str(key): str(why) for key, why in value_of(reply).get("Failed", {}).items()}
+
+
+# The calls. DIRAC is imported when the first is made: that takes seconds.
+
+
+def start() -> dict[str, Any]:
+    """Read the configuration; return the limits that it sets."""
+    import DIRAC
+
+    DIRAC.initialize()
+    from DIRAC import gConfig
+
+    return {
+        "version": DIRAC.version,
+        "max_parametric": gConfig.getValue(f"{_WMS}/Services/JobManager/MaxParametricJobs", 20),
+        "sandbox_limit": _MEBIBYTE
+        * gConfig.getValue(f"{_WMS}/Services/SandboxStore/MaxSandboxSizeMiB", 10),
+        "output_limit": gConfig.getValue(f"{_WMS}/JobWrapper/OutputSandboxLimit", 10 * _MEBIBYTE),
+    }
+
+
+def proxy() -> dict[str, Any]:
+    """Return what is known of the proxy on disk; it is read anew each time."""
+    from DIRAC.Core.Security.ProxyInfo import getProxyInfo
+
+    info = value_of(getProxyInfo(disableVOMS=True))
+    return {
+        "path": str(info.get("path", "")),
+        "seconds_left": float(info.get("secondsLeft", 0)),
+        "limited": bool(info.get("isLimitedProxy")),
+        "group": info.get("group") or "",
+        "properties": list(info.get("groupProperties") or []),
+        "user": info.get("username") or "",
+        "vo": info.get("VO") or "",
+    }
+
+
+def storage_elements() -> list[str]:
+    """Return the names of the storage elements that the configuration has."""
+    from DIRAC import gConfig
+
+    return list(value_of(gConfig.getSections("/Resources/StorageElements")))
+
+
+def active_sites() -> list[str]:
+    """Return the names of the sites that take jobs."""
+    from DIRAC.WorkloadManagementSystem.Client.WMSAdministratorClient import (
+        WMSAdministratorClient,
+    )
+
+    return list(value_of(WMSAdministratorClient().getSiteMask("Active")))
+
+
+def create(jdl: str) -> list[int]:
+    """Create the jobs of a parametric JDL; they do not run before they are confirmed."""
+    from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
+
+    ids = value_of(JobManagerClient().submitJob(jdl))
+    return [int(number) for number in (ids if isinstance(ids, list) else [ids])]
+
+
+def confirm(ids: Sequence[int]) -> None:
+    """Let created jobs run. May be repeated."""
+    from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
+
+    value_of(JobManagerClient().confirmBulkSubmission(list(ids)))
+
+
+def jobs_of(group: str) -> list[tuple[int, str, str, str]]:
+    """Return id, name, status and minor status of the jobs of a job group."""
+    monitoring = _monitoring()
+    ids = [int(number) for number in value_of(monitoring.getJobs({"JobGroup": group})) or []]
+    if not ids:
+        return []
+    found = value_of(monitoring.getJobsSummary(ids))
+    return [
+        (
+            int(number),
+            str(attributes.get("JobName", "")),
+            str(attributes.get("Status", "")),
+            str(attributes.get("MinorStatus", "")),
+        )
+        for number, attributes in found.items()
+    ]
+
+
+def states(ids: Sequence[int]) -> dict[str, tuple[Any, Any, Any]]:
+    """Return status, minor status and application status by id."""
+    found = value_of(_monitoring().getJobsStates(list(ids)))
+    return {
+        str(number): (
+            attributes.get("Status"),
+            attributes.get("MinorStatus"),
+            attributes.get("ApplicationStatus"),
+        )
+        for number, attributes in found.items()
+    }
+
+
+def sites(ids: Sequence[int]) -> dict[str, str]:
+    """Return the sites of jobs by id."""
+    found = value_of(_monitoring().getJobsSites(list(ids)))
+    return {str(number): str(attributes.get("Site", "")) for number, attributes in found.items()}
+
+
+def kill(ids: Sequence[int]) -> list[int]:
+    """Kill jobs; return those that the server accepts as killed."""
+    from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
+
+    killed = value_of(JobManagerClient().killJob(list(ids)))
+    return [int(number) for number in (killed if isinstance(killed, list) else [killed])]
+
+
+def history(number: int) -> list[list[str]]:
+    """Return what the server logged of a job: status, minor, application status, time, source."""
+    return [
+        [str(field) for field in row] for row in value_of(_monitoring().getJobLoggingInfo(number))
+    ]
+
+
+def parameters(number: int) -> dict[str, str]:
+    """Return the parameters of a job, none where the server keeps none."""
+    found = value_of(_monitoring().getJobParameters(number)) or {}
+    return {key: str(value) for key, value in (found.get(number) or {}).items()}
+
+
+def upload_sandbox(paths: Sequence[str]) -> str:
+    """Upload files as one sandbox; return its ``SB:`` address."""
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+
+    return str(value_of(SandboxStoreClient().uploadFilesAsSandbox(list(paths))))
+
+
+def fetch_sandbox(number: int, folder: str) -> list[str]:
+    """Download the newest output sandbox of a job, and unpack its files.
+
+    Returns:
+        Their names; none if there is no sandbox (DIRAC makes none of empty files alone).
+    """
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import (
+        SandboxStoreClient,
+        ZstdCompatibleTarFile,
+    )
+
+    reply = SandboxStoreClient().downloadSandboxForJob(number, "Output", folder, unpack=False)
+    if not reply["OK"] and "No Output sandbox found" in reply["Message"]:
+        return []
+    archives = [Path(archive) for archive in value_of(reply)]
+    try:
+        with ZstdCompatibleTarFile(archives[-1]) as archive:
+            return [
+                name for name in (_extract(archive, member, folder) for member in archive) if name
+            ]
+    finally:
+        for path in archives:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> str:
+    """Unpack an ordinary file with a plain name; anything else is no output of ours."""
+    stream = archive.extractfile(member) if member.isfile() else None
+    if stream is None or "/" in member.name or member.name in ("", ".", ".."):
+        return ""
+    if member.size > _LARGEST_FILE:
+        raise ValueError(f"output sandbox: {member.name} has {member.size} bytes")
+    with (Path(folder) / member.name).open("wb") as target:
+        shutil.copyfileobj(stream, target)
+    return member.name
+
+
+def sizes(lfns: Sequence[str]) -> dict[str, int | None]:
+    """Return the size of each file in the file catalog, None where it is not there."""
+    from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
+
+    found: dict[str, int | None] = dict.fromkeys(lfns)
+    reply = value_of(FileCatalog().getFileMetadata(list(lfns)))
+    for lfn, why in reply["Failed"].items():
+        if "No such file" not in str(why):
+            raise ReplyError({"Message": f"{lfn}: {why}"})
+    for lfn, metadata in reply["Successful"].items():
+        found[lfn] = int(metadata["Size"])
+    return found
+
+
+def put(lfn: str, path: str, storage_element: str) -> None:
+    """Upload a file and register it."""
+    failed = _each(_data().putAndRegister(lfn, path, storage_element))
+    if failed:
+        raise ReplyError({"Message": f"{lfn}: {failed[lfn]}"})
+
+
+def get(lfn: str, folder: str) -> str:
+    """Download a file from whatever replica serves it; return its path."""
+    reply = _data().getFile([lfn], destinationDir=folder)
+    failed = _each(reply)
+    if failed:
+        raise ReplyError({"Message": f"{lfn}: {failed[lfn]}"})
+    return str(Path(folder) / lfn.rpartition("/")[2])
+
+
+def listing(folder: str) -> list[str]:
+    """Return the LFNs of the files in a folder of the file catalog, none if there is no such."""
+    from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
+
+    reply = value_of(FileCatalog().listDirectory([folder]))
+    return [str(lfn) for found in reply["Successful"].values() for lfn in found.get("Files", {})]
+
+
+def remove(lfns: Sequence[str]) -> dict[str, str]:
+    """Remove files and all their replicas; return those that are still there, and why."""
+    failed = _each(_data().removeFile(list(lfns)))
+    return {lfn: why for lfn, why in failed.items() if "No such file" not in why}
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    call.__name__: call
+    for call in (
+        start,
+        proxy,
+        storage_elements,
+        active_sites,
+        create,
+        confirm,
+        jobs_of,
+        states,
+        sites,
+        kill,
+        history,
+        parameters,
+        upload_sandbox,
+        fetch_sandbox,
+        sizes,
+        put,
+        get,
+        listing,
+        remove,
+    )
+}
+
+
+def _monitoring() -> Any:
+    from DIRAC.WorkloadManagementSystem.Client.JobMonitoringClient import JobMonitoringClient
+
+    return JobMonitoringClient()
+
+
+def _data() -> Any:
+    from DIRAC.DataManagementSystem.Client.DataManager import DataManager
+
+    return DataManager()
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a call; every error becomes an answer."""
+    try:
+        value = CALLS[request["call"]](*request["args"])
+    except BaseException as error:  # SystemExit included: the client library may ask for it
+        return {
+            "id": request["id"],
+            "error": {
+                "message": str(error) or type(error).__name__,
+                "errno": getattr(error, "errno", 0) or 0,
+                "exception": "" if isinstance(error, ReplyError) else type(error).__name__,
+            },
+        }
+    return {"id": request["id"], "value": value}
+
+
+def main() -> None:
+    """Serve until the other side closes the pipe."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def serve(request: dict[str, Any]) -> None:
+        line = json.dumps(answer(request), default=str)
+        with lock:
+            replies.write(line + "\n")
+            replies.flush()
+
+    pool = ThreadPoolExecutor(_THREADS)
+    for line in sys.stdin:
+        pool.submit(serve, json.loads(line))
+    os._exit(0)  # whatever still hangs in a connection
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What a failed call to DIRAC means: try again, renew the proxy, or give up.
+
+The error code of a reply is mostly 0, also during outages and for an expired proxy (seen with DIRAC
+9.1.22), so the texts decide: those of ``Core/DISET``, ``Core/Tornado``, ``Core/Security``,
+``JobManager``, ``JobModel``, ``SandboxStore``, ``DataManager`` and MySQL. What no list knows counts
+as transient: an error that nobody thought of must lose no job, and retries end by elapsed time.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from ...errors import CredentialsError, GridError, PermanentError, TransientError
+
+RENEW: Final = (
+    "get a proxy by `dirac-proxy-init -g GROUP`, or by `dirac-login GROUP` where the installation "
+    "has tokens, GROUP being one that may submit jobs"
+)
+
+# Fragments of messages, in lower case.
+_CREDENTIALS = (
+    "no proxy found",
+    "can't find proxy",
+    "can't find a valid proxy",
+    "can't read proxy",
+    "can't load proxy",
+    "invalid proxy chain",
+    "proxy file does not exist",
+    "chain is not a proxy",
+    "does not contain a valid proxy",
+    "no diracx token in the proxy",
+    "no cert/key found",
+    "can't find certificate",
+    "valid certificate not found",
+    "no certificate loaded",
+    "no dirac group",
+    "limited proxy",
+    "access token expired",
+    "bearer access token",
+    "unauthorized query",
+    "not authorized",
+    "no access to http",  # what an HTTPS service answers with 401 or 403
+    "alert certificate expired",
+    "alert bad certificate",
+    "alert certificate unknown",
+    "alert unknown ca",
+    "can't verify file",
+)
+_EXPIRED = ("pem file", "proxy ")
+# DErrno: X509 and proxies, ENOAUTH, tokens.
+_CREDENTIALS_CODES = frozenset({*range(1100, 1109), 1111, *range(1150, 1153)})
+
+_PERMANENT = (
+    # The job's description
+    "validation error",
+    "value error, ",
+    "error in jdl syntax",
+    "invalid job description",
+    "invalid job jdl",
+    "invalid job specification",
+    "illegal job jdl",
+    "value seems a list",
+    "invalid sites",
+    "input sandbox is not valid",
+    "number of parametric jobs exceeds",
+    "illegal number of job parameters",
+    "inconsistent parametric job",
+    "can not determine the number of job parameters",
+    "does not match job description",
+    "os compatibility info not found",
+    "data too long",
+    "(1406,",
+    "(1366,",
+    "(1264,",
+    # Sandboxes and files
+    "sandbox is too big",
+    "size over the limit",
+    "failed to locate files",
+    "no such file or directory",
+    "file name too long",
+    "characters allowed",
+    "already exists in the file catalog",
+    "supplied file does not exist",
+    "supplied file is zero size",
+    "supplied storage doesn't exist",
+    "not permitted for this credential",
+    "not allowed for vo",
+    # The set-up
+    "no configuration servers found",
+    "no cas found",
+    "self-signed certificate",
+    "self signed certificate",
+    "unable to get local issuer",
+    "no module named",
+    # The interface
+    "is not implemented",
+    "unknown method",
+    "type mismatch in parameter",
+    "expects at least",
+)
+_PERMANENT_CODES = frozenset({1501})  # EWMSJDL
+_PERMANENT_EXCEPTIONS = frozenset({"ModuleNotFoundError", "ImportError", "NotImplementedError"})
+
+_HINTS = {
+    "no configuration servers found": (
+        "DIRAC has no configuration here: source its bashrc, or set DIRACSYSCONFIG to its dirac.cfg"
+    ),
+    "no cas found": "set X509_CERT_DIR to the folder of the certificates of the authorities",
+    "self-signed certificate": (
+        "unset REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, or set X509_CERT_DIR, so that the "
+        "authority of the server's certificate is found"
+    ),
+    "no module named": "see --grid-dirac-python",
+    "sandbox is too big": "set a storage element by --grid-dirac-storage-element",
+    "os compatibility info not found": "leave the platform out: the server knows none",
+    "not allowed for vo": "choose another by --grid-dirac-storage-element",
+    "supplied storage doesn't exist": "see --grid-dirac-storage-element",
+}
+_LONGEST = 600
+
+
+def classify(message: str, errno: int = 0, exception: str = "") -> type[GridError]:
+    """Return the kind of error that a failed call is.
+
+    Args:
+        message: Of the reply, or of the exception.
+        errno: Of the reply.
+        exception: Name of the exception's class, if one was raised.
+    """
+    text = message.casefold()
+    if any(fragment in text for fragment in _CREDENTIALS) or _has_expired(text):
+        return CredentialsError
+    if any(fragment in text for fragment in _PERMANENT) or exception in _PERMANENT_EXCEPTIONS:
+        return PermanentError
+    if exception:
+        return TransientError  # its number, if it has one, is the operating system's
+    if errno in _CREDENTIALS_CODES:
+        return CredentialsError
+    return PermanentError if errno in _PERMANENT_CODES else TransientError
+
+
+def error_of(call: str, message: str, errno: int = 0, exception: str = "") -> GridError:
+    """Return the error to raise for a failed call.
+
+    Args:
+        call: What DIRAC was asked to do, in a word.
+        message: Of the reply, or of the exception.
+        errno: Of the reply.
+        exception: Name of the exception's class, if one was raised.
+    """
+    said = readable(message)
+    if exception and exception not in ("SErrorException", "DIRACInitError"):
+        said = f"{exception}: {said}"
+    kind = classify(message, errno, exception)
+    return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message)}")
+
+
+def readable(message: str) -> str:
+    """Return a message of DIRAC's as one line of bearable length."""
+    # An SErrorException's text is the whole reply, with the calls that led to it.
+    if message.startswith("{'OK': False"):
+        try:
+            message = str(ast.literal_eval(message)["Message"])
+        except (ValueError, SyntaxError, KeyError):
+            message = message.partition("'CallStack'")[0]
+    line = " ".join(message.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def _has_expired(text: str) -> bool:
+    return "has expired" in text and any(sign in text for sign in _EXPIRED)
+
+
+def _hint(kind: type[GridError], message: str) -> str:
+    if kind is CredentialsError:
+        return f"; {RENEW}"
+    text = message.casefold()
+    return next((f"; {hint}" for fragment, hint in _HINTS.items() if fragment in text), "")

@@ -1,0 +1,37 @@
+"""Sites that fail job after job get no more of them for the rest of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_FAULTS_IN_A_ROW = 3
+
+
+class Sites:
+    """Counts the faults of each site."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Begin with no fault.
+
+        Args:
+            say: Shows a line to the user.
+        """
+        self._say = say
+        self._faults: dict[str, int] = {}
+        self.banned: set[str] = set()
+
+    def fine(self, site: str) -> None:
+        """Note that a job has run well, or has failed by itself, at a site."""
+        self._faults.pop(site, None)
+
+    def fault(self, site: str) -> None:
+        """Note that a site has failed a job; empty when it is not known which."""
+        if not site or site in self.banned:
+            return
+        self._faults[site] = self._faults.get(site, 0) + 1
+        if self._faults[site] == _FAULTS_IN_A_ROW:
+            self.banned.add(site)
+            self._say(
+                f"site {site} has failed {_FAULTS_IN_A_ROW} jobs in a row: this run sends no more "
+                "jobs there, if there are other sites."
+            )

@@ -1,0 +1,137 @@
+"""Where the blobs go that a job brings back: a folder, or files that the WMS takes up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .description import DELIVERY_FOLDER, Job
+from .report import Report, Returned
+from .tarball import Entry, Member, copy_hashed, file_digest, pack
+
+SANDBOX_SUFFIX = ".blob"
+"""Of what the WMS's output sandbox takes."""
+DATA_SUFFIX = ".data"
+"""Of what the WMS uploads to a storage element."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A place for blobs.
+
+    Attributes:
+        folder: Where they are written.
+        suffix: What follows the digest in their names; empty in a store that jobs share.
+        limit: Bytes that they may have together, None for no limit.
+    """
+
+    folder: Path
+    suffix: str = ""
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, job: Job, sandbox: Path, success: bool) -> Delivery:
+        """Return where a job's blobs go.
+
+        DIRAC (9.1) takes ``*.blob`` beside the report into the output sandbox, always, and uploads
+        ``*.data`` to the storage element only when the job succeeds.
+
+        Args:
+            job: Says where by ``deliver``.
+            sandbox: Folder of the report.
+            success: Whether the job has succeeded so far.
+
+        Raises:
+            ValueError: The worker cannot write to such a store.
+        """
+        scheme = job.deliver.partition(":")[0]
+        if not scheme:
+            return cls(sandbox / DELIVERY_FOLDER)
+        if scheme == "file":
+            return cls(Path(unquote(urlsplit(job.deliver).path)))
+        if scheme == "lfn" and success:
+            return cls(sandbox, DATA_SUFFIX)
+        if scheme in ("sandbox", "lfn"):
+            return cls(sandbox, SANDBOX_SUFFIX, job.deliver_limit)
+        raise ValueError(f"the worker cannot write to {scheme}:// URLs")
+
+    def path(self, digest: str) -> Path:
+        """Return the file of a blob."""
+        return self.folder / (digest + self.suffix)
+
+    def write(self, job: Job, items: Sequence[tuple[Entry, str]], report: Report) -> None:
+        """Write large files one by one and all else into a tarball; none stays after an error.
+
+        Args:
+            job: Its name, its ``large_file`` and its ``compression``.
+            items: What to write, with the kind of each.
+            report: ``returned``, ``blobs`` and ``bytes_out`` are filled.
+
+        Raises:
+            TarballError: A file changed or vanished meanwhile.
+            OSError: Disk full, and the like.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for entry, kind in items:
+                if is_large(entry, job):
+                    self._write_raw(entry, kind, report)
+            self._write_tarball(job, [item for item in items if not is_large(item[0], job)], report)
+        except Exception:
+            self.withdraw(report)
+            raise
+        report.bytes_out = sum(report.blobs.values())
+
+    def withdraw(self, report: Report) -> None:
+        """Remove what was written; not from a store, where it may be another job's, too."""
+        if self.suffix:
+            for digest in report.blobs:
+                self.path(digest).unlink(missing_ok=True)
+            report.blobs.clear()
+            report.returned.clear()
+            report.bytes_out = 0
+
+    def _write_raw(self, entry: Entry, kind: str, report: Report) -> None:
+        size, digest = file_digest(Path(entry.path))
+        target = self.path(digest)
+        if not target.exists():
+            part = self.folder / f".{digest}.part"
+            with contextlib.suppress(FileNotFoundError):
+                part.unlink()
+            try:
+                # The tree is thrown away, so its file may serve as the stored one, unless the mode
+                # of its other names is still to be read.
+                if os.lstat(entry.path).st_nlink > 1:
+                    raise OSError("has other names")
+                os.link(entry.path, part)
+                part.chmod(0o600)
+            except OSError:
+                copy_hashed(Path(entry.path), part)
+            part.replace(target)
+        report.blobs[digest] = size
+        member = Member(entry.name, "file", entry.mode, size, entry.mtime_ns, digest)
+        report.returned.append(Returned(member, kind, digest, raw=True))
+
+    def _write_tarball(self, job: Job, items: Sequence[tuple[Entry, str]], report: Report) -> None:
+        if not items:
+            return
+        archive = self.folder / f".{job.name}.part"
+        packed = pack(
+            (entry for entry, _ in items), archive, compression=job.compression, sums=True
+        )
+        archive.replace(self.path(packed.digest))
+        report.blobs[packed.digest] = packed.size
+        of = {entry.name: (entry.mtime_ns, kind) for entry, kind in items}
+        for member in packed.members:
+            mtime_ns, kind = of[member.name]
+            member = replace(member, mtime_ns=mtime_ns)
+            report.returned.append(Returned(member, kind, packed.digest))
+
+
+def is_large(entry: Entry, job: Job) -> bool:
+    """Return whether a file travels alone."""
+    return entry.kind == "file" and entry.size >= job.large_file

@@ -1,0 +1,124 @@
+"""Find the stored bytes of an input: beside the job, in a folder, or on the grid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+from .description import Blob
+from .processes import die_with_parent
+from .tarball import file_digest
+
+_GET_FILE = "dirac-dms-get-file"
+_TIME_LIMIT = 3600.0  # seconds; of one file
+_LAST_WORDS = 2048  # bytes of the command's output that are looked at
+_LAST_LINES = 3
+
+
+class InputDamagedError(Exception):
+    """An input is missing from the store, or is not what the submit host put there."""
+
+
+def locate(blob: Blob, sandbox: Path) -> Path:
+    """Return the file that holds an input, fetched if need be.
+
+    Args:
+        blob: The input. Its bytes are checked by who reads them.
+        sandbox: Folder of ``job.json``, where the WMS puts what travels with the job, and where
+            DIRAC's job wrapper downloads input data under the basename of the LFN.
+
+    Raises:
+        InputDamagedError: It cannot be had.
+    """
+    beside = sandbox / blob.digest
+    scheme, _, rest = blob.url.partition(":")
+    if scheme == "lfn":
+        return _from_dirac(blob, f"LFN:{rest}", beside)
+    if not blob.url or beside.exists():
+        path = beside
+    elif scheme == "file":
+        path = Path(unquote(urlsplit(blob.url).path))
+    else:
+        raise InputDamagedError(f"the worker cannot read {scheme}:// URLs")
+    if not path.is_file():
+        where = blob.url or f"the sandbox ({blob.digest})"
+        raise InputDamagedError(f"input missing: {_title(blob)}: no file at {where}")
+    return path
+
+
+def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
+    """A file of DIRAC's catalog: what the job wrapper has downloaded, else what a command gets.
+
+    The wrapper checks the size of what it downloads and no more (DownloadInputData, DIRAC 9.1).
+    """
+    # An output of another job keeps the suffix by which it was uploaded: no output of this one.
+    landed = beside.with_name(lfn.rpartition("/")[2])
+    if landed.is_file():
+        landed.replace(beside)
+    if _is_whole(blob, beside):
+        return beside
+    again = " again: what had been downloaded of it is damaged" if beside.exists() else ""
+    beside.unlink(missing_ok=True)
+    problem = _get_file(lfn, landed)
+    if landed.is_file():
+        landed.replace(beside)
+    if problem:
+        raise InputDamagedError(
+            f"input missing: {_title(blob)}: {lfn} could not be fetched{again}: {problem}"
+        )
+    return beside
+
+
+def _is_whole(blob: Blob, path: Path) -> bool:
+    return path.is_file() and (
+        path.stat().st_size == blob.size and file_digest(path) == (blob.size, blob.digest)
+    )
+
+
+def _get_file(lfn: str, target: Path) -> str:
+    """Have DIRAC's command put a file into the folder of ``target``; what went wrong, or nothing.
+
+    It writes to its current folder, under the basename of the LFN (DIRAC 9.1).
+    """
+    command = shutil.which(_GET_FILE)
+    if command is None:
+        return f"there is no {_GET_FILE} on the worker node"
+    with tempfile.TemporaryFile() as output:
+        # The worker has one thread here, so preexec_fn is safe.
+        process = subprocess.Popen(
+            [command, lfn],
+            cwd=target.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        try:
+            code = process.wait(_TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"{_GET_FILE} took longer than {_TIME_LIMIT:g} s"
+        if code == 0 and target.is_file():
+            return ""
+        how = f"ended with exit code {code}" if code else "left no file"
+        return f"{_GET_FILE} {how}{_last_lines(output)}"
+
+
+def _last_lines(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _LAST_WORDS))
+    lines = [line.strip() for line in output.read().decode(errors="replace").splitlines()]
+    said = " | ".join([line for line in lines if line][-_LAST_LINES:])
+    return f": {said}" if said else ""
+
+
+def _title(blob: Blob) -> str:
+    return blob.name or "a tarball"

@@ -1,0 +1,69 @@
+"""The worker's command line: a job that has a folder, or one of a chunk that shares a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from .description import ENVIRONMENT_FILE, JOB_FILE, Job, load
+from .run import run_job
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a job.
+
+    ``[FOLDER]``: its ``job.json`` lies in a folder, by default the current one.
+    ``--jobs FILE NAME``: it is the one called NAME in a file that holds the jobs of a whole chunk,
+    ``{name: {"job": text of job.json, "environment": {…}}}``, and runs in the current folder. The
+    jobs of a parametric DIRAC job share their sandbox and differ by their arguments alone.
+
+    Args:
+        argv: The arguments, without the program's name.
+
+    Returns:
+        0 when the job succeeded, 1 otherwise.
+
+    Raises:
+        SystemExit: The arguments are wrong.
+    """
+    if len(argv) == 3 and argv[0] == "--jobs":
+        file, name = Path(argv[1]).resolve(), argv[2]
+        return run_job(Path.cwd(), name=name, read=lambda sandbox: pick(file, name, sandbox))
+    if len(argv) > 1 or argv[:1] == ["--jobs"]:
+        raise SystemExit("usage: worker.pyz [FOLDER] | worker.pyz --jobs FILE NAME")
+    return run_job(Path(argv[0] if argv else "."))
+
+
+def pick(file: Path, name: str, sandbox: Path) -> Job:
+    """Take one job out of a chunk's file into a folder, and remove the file.
+
+    Args:
+        file: Jobs by name; may hold secrets, so what is made of it is for the owner alone.
+        name: The job.
+        sandbox: Gets ``job.json`` and ``environment.json``.
+
+    Raises:
+        ValueError: The file is damaged, or the job is not in it.
+        OSError: It cannot be read, or the folder cannot be written.
+    """
+    try:
+        jobs = json.loads(file.read_text())
+        if not isinstance(jobs, dict) or name not in jobs:
+            raise ValueError(f"{file.name}: there is no job {name} in it")
+        texts = {
+            JOB_FILE: str(jobs[name]["job"]),
+            ENVIRONMENT_FILE: json.dumps(dict(jobs[name]["environment"])),
+        }
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file.name}: damaged: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file.name}: job {name} is damaged: {error!r}") from error
+    finally:
+        file.unlink(missing_ok=True)
+    for leaf, text in texts.items():
+        path = sandbox / leaf
+        path.touch(0o600)
+        path.chmod(0o600)
+        path.write_text(text)
+    return load(sandbox / JOB_FILE)
