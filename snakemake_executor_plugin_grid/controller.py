@@ -35,6 +35,7 @@ from .worker.description import Blob
 T = TypeVar("T")
 
 _TICK = 0.1
+_LAST_TRANSFERS = 60.0
 _STATES = "the states of jobs"
 
 
@@ -218,9 +219,16 @@ class Controller:
             return
         self._closed = True
         self.loop.call_soon_threadsafe(self._patience.stop)
-        self.call(self._drain())
+        drained = asyncio.run_coroutine_threadsafe(self._drain(), self.loop)
+        if self._cancelling:
+            # What comes in is not lost, but nobody waits for ever for it.
+            with contextlib.suppress(TimeoutError):
+                drained.result(_LAST_TRANSFERS)
+        else:
+            drained.result()
         with contextlib.suppress(Exception):
             self.call(self._parts.backend.close(), CALL_TIMEOUT)
+        drained.result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

@@ -61,6 +61,7 @@ def _dirac(
 ) -> tuple[Backend, Store, Patience]:
     from .backends.dirac import DiracBackend
     from .backends.dirac.client import Client
+    from .stores.directory import DirectoryStore
     from .stores.lfn import LfnStore
     from .stores.spool import SpoolStore
 
@@ -70,8 +71,8 @@ def _dirac(
     if settings.dirac_mode == "local":
         from .backends.dirac.localmode import LocalModeBackend
 
-        local = LocalModeBackend(spool=spool_folder, python=python)
-        return local, SpoolStore(spool_folder, _no_limit, ""), _patience(settings, local, say)
+        local = LocalModeBackend(spool_folder, options=_options(settings), python=python)
+        return local, DirectoryStore(spool_folder), _patience(settings, local, say)
     client = Client(python, folder / "dirac.log")
     backend = DiracBackend(
         client,
@@ -110,10 +111,6 @@ def _patience(settings: ExecutorSettings, backend: Backend, say: Callable[[str],
     if backend.outage_limit is not None:
         limit = min(limit, backend.outage_limit)
     return Patience(backend.name, limit, backend.check_credentials, say)
-
-
-def _no_limit() -> int:
-    return sys.maxsize
 
 
 def _words(text: str | None) -> tuple[str, ...]:

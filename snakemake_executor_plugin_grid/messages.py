@@ -41,7 +41,7 @@ def failure(
         rule_logs: Paths of the rule's own logs that came back.
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
-    lines = [f"{spec.title}, {where}: {reason}."]
+    lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
     tail = _last_words(log) if log is not None else []
     if tail:
         lines.append("Last lines of its output:")

@@ -88,9 +88,11 @@ class Patience:
                 self.note(what, error)
                 until = until or time.monotonic() + self._limit
                 pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
-                if self._stopped.is_set() or time.monotonic() + pause > until:
+                if time.monotonic() + pause > until:
                     raise
                 await self._sleep(pause)
+                if self._stopped.is_set():
+                    raise
             else:
                 self.over(what)
                 return result

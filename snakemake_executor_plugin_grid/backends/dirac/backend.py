@@ -292,7 +292,7 @@ class DiracBackend(Backend):
     async def _avoidable(self, payload: Payload) -> frozenset[str]:
         """Return the sites to avoid, none if no other site would be left.
 
-        Jobs with input data only run where that is, and DIRAC fails them when they may not (9.1.22).
+        Jobs with input data run where that is, and DIRAC 9.1.22 fails them when they may not.
         """
         if not payload.avoid or self._input_data(cargo_of(payload)):
             return frozenset()

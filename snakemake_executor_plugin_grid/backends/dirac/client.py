@@ -51,6 +51,7 @@ class Client:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dirac")
         self._numbers = itertools.count(1)
         self._limits: Mapping[str, Any] = {}
+        self._closed = False
 
     async def call(self, name: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
         """Make a call, from an event loop.
@@ -80,6 +81,7 @@ class Client:
 
     def close(self) -> None:
         """End the process."""
+        self._closed = True
         self._stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -91,6 +93,8 @@ class Client:
 
     def _start(self) -> None:
         with self._starting:
+            if self._closed:
+                raise TransientError("the DIRAC client has been closed")
             if self._process is not None and self._process.poll() is None:
                 return
             process = self._launch()

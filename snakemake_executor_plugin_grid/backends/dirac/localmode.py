@@ -25,6 +25,8 @@ from ...worker.processes import kill_marked
 from ..base import Backend, Payload, SubmitError, Submitted
 from ..local.config import machine_cores
 from . import localrun
+from .jdl import Options, requirements
+from .sandboxes import SCRIPT
 
 _PROGRAM = Path(localrun.__file__)
 _JOB_SCRIPT, _WORKER_FILE, _JOBS_FILE = localrun.INPUTS
@@ -35,17 +37,6 @@ _SUFFIXES = (".blob", ".data")
 _CHECK_TIMEOUT = 120.0
 _KILL_AFTER = 5.0
 _CANCEL_TIMEOUT = 15.0
-
-_SCRIPT = """\
-#!/bin/sh
-for python in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-        exec "$python" worker.pyz --jobs jobs.json "$1"
-    fi
-done
-echo "There is no Python 3.9 or later here." >&2
-exit 1
-"""
 
 
 @dataclass
@@ -64,18 +55,28 @@ class LocalModeBackend(Backend):
     Jobs live no longer than this object.
     """
 
-    name = "dirac"
+    # Its own: the jobs that a run on the server has left are none of this one's.
+    name = "dirac-local"
     poll_interval = 0.5
 
-    def __init__(self, spool: Path, *, python: Path | None = None, cores: int = 0) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        options: Options | None = None,
+        python: Path | None = None,
+        cores: int = 0,
+    ) -> None:
         """Start nothing yet.
 
         Args:
             spool: Folder of the blobs that have no URL, each under its digest.
+            options: What would go into the JDL: it is checked as for a server.
             python: Interpreter that has DIRAC, by default the one that runs this.
             cores: Processors that jobs may use together, 0 for all of this machine.
         """
         self._spool = spool
+        self._options = options or Options()
         # Path.absolute keeps links: a virtual environment's python is one.
         self._python = (python or Path(sys.executable)).absolute()
         self._cores = cores or machine_cores()
@@ -224,7 +225,10 @@ class LocalModeBackend(Backend):
         made: list[_Job | SubmitError] = []
         for payload in payloads:
             try:
+                requirements(payload.spec, self._options)  # as a server would be asked
                 made.append(self._write_sandbox(payload))
+            except PermanentError as error:
+                made.append(SubmitError(str(error)))
             except OSError as error:
                 made.append(
                     SubmitError(
@@ -242,7 +246,7 @@ class LocalModeBackend(Backend):
         sandbox = self._folder / name
         sandbox.mkdir(mode=0o700, exist_ok=True)
         script = sandbox / _JOB_SCRIPT
-        script.write_text(_SCRIPT)
+        script.write_text(SCRIPT)
         script.chmod(0o700)
         shutil.copyfile(payload.worker, sandbox / _WORKER_FILE)
         job = {

@@ -308,11 +308,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = CALLS[request["call"]](*request["args"])
     except BaseException as error:  # SystemExit included: the client library may ask for it
+        # That of an SErrorException, whose text is the whole reply.
+        reply = getattr(error, "result", None) or {}
         return {
             "id": request["id"],
             "error": {
-                "message": str(error) or type(error).__name__,
-                "errno": getattr(error, "errno", 0) or 0,
+                "message": str(reply.get("Message") or error) or type(error).__name__,
+                "errno": reply.get("Errno") or getattr(error, "errno", 0) or 0,
                 "exception": "" if isinstance(error, ReplyError) else type(error).__name__,
             },
         }

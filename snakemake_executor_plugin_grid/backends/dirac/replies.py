@@ -9,6 +9,7 @@ as transient: an error that nobody thought of must lose no job, and retries end 
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 from ...errors import CredentialsError, GridError, PermanentError, TransientError
@@ -118,6 +119,8 @@ _HINTS = {
     "supplied storage doesn't exist": "see --grid-dirac-storage-element",
 }
 _LONGEST = 600
+# What pydantic adds for programmers.
+_NOISE = re.compile(r" \[type=.*?\]( For further information visit \S+)?(?= |$)")
 
 
 def classify(message: str, errno: int = 0, exception: str = "") -> type[GridError]:
@@ -164,7 +167,7 @@ def readable(message: str) -> str:
             message = str(ast.literal_eval(message)["Message"])
         except (ValueError, SyntaxError, KeyError):
             message = message.partition("'CallStack'")[0]
-    line = " ".join(message.split())
+    line = _NOISE.sub("", " ".join(message.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 

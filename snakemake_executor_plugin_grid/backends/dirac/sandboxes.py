@@ -21,7 +21,7 @@ START_SCRIPT = "grid-job.sh"
 JOBS_FILE = "jobs.json"
 WORKER_FILE = "worker.pyz"
 
-_SCRIPT = f"""#!/bin/sh
+SCRIPT = f"""#!/bin/sh
 # Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.
 for python in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
@@ -31,6 +31,7 @@ done
 echo "There is no Python 3.9 or later on this worker node." >&2
 exit 127
 """
+"""Starts the worker with whatever Python the node has."""
 _SHARED_SIZE = 64 << 10
 _SEPARATE_SIZE = 1 << 20
 _UPLOADS = 4
@@ -154,7 +155,7 @@ class Sandboxes:
         jobs, script = folder / JOBS_FILE, folder / START_SCRIPT
         jobs.touch(mode=0o600)  # it holds the values of envvars
         jobs.write_text(json.dumps({cargo.name: cargo.entry for cargo in chunk}))
-        script.write_text(_SCRIPT)
+        script.write_text(SCRIPT)
         script.chmod(0o755)
         (folder / WORKER_FILE).symlink_to(worker.absolute())  # DIRAC follows links
         paths = [jobs, script, folder / WORKER_FILE]
