@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .controller import Controller, Parts
-from .database import Database
+from .database import DATABASE_FILE, FOLDER, Database
 from .equipment import equip
 from .errors import GridError
 from .internals import Internals, is_flagged, is_local_file
 from .journal import Journal
 from .landing import Landing
+from .lock import lock_folder
 from .planning import Planner
 from .settings import ExecutorSettings
 from .staging import sources
@@ -28,7 +27,6 @@ from .worker.description import Blob
 from .worker.runtime import Runtime
 from .worker_archive import write_worker
 
-_FOLDER = Path(".snakemake") / "grid"
 _SHOWN = 10
 
 
@@ -68,11 +66,11 @@ class Run:
         self._sent = False
         self._runtimes: dict[str, Blob] = {}
         self._layout = layout = Layout(Path.cwd())
-        folder = layout.workdir / _FOLDER
+        folder = layout.workdir / FOLDER
         self._folder = folder
-        self._lock = _lock(folder)
+        self._lock = lock_folder(folder)
         self.internals = Internals(workflow)
-        self._database = Database(folder / "grid.sqlite")
+        self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
         self.backend, store, patience = equip(settings, layout.workdir, folder, catalog, say)
         journal = Journal(self._database, run_id, self.backend.name)
@@ -224,24 +222,3 @@ class Run:
                 self.controller.send_runtime(folder)
             )
         return self._runtimes[runtime.python]
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Make sure that no other run uses the folder; the lock ends with the returned file.
-
-    Raises:
-        GridError: Another run does.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "lock").open("w")
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise GridError(
-            f"another run with --executor grid is going on in {folder.parents[1]}; wait for its "
-            "end, or stop it"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems
-            raise GridError(f"{folder}: {error.strerror}") from error
-    return stream

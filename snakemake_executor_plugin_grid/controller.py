@@ -145,6 +145,8 @@ class Controller:
                 statuses = await once(self._parts.backend.states(list(followed)))
             except (Exception, SystemExit) as error:
                 self._patience.note(_STATES, error)  # which changes no job
+                for flight in followed.values():
+                    flight.named = time.monotonic()
             else:
                 self._patience.over(_STATES)
                 for grid_id, flight in followed.items():

@@ -11,6 +11,9 @@ from typing import Any
 
 from .errors import GridError
 
+FOLDER = Path(".snakemake") / "grid"
+"""Of this package, below the working directory."""
+DATABASE_FILE = "grid.sqlite"
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (

@@ -149,13 +149,14 @@ class Patience:
     async def renewed(self, error: CredentialsError) -> None:
         """Wait until the credentials are good again, for as long as it takes."""
         self._note_expiry(error)
-        while not self._stopped.is_set():
+        while True:
             await self._sleep(_CREDENTIALS_PAUSE)
+            if self._stopped.is_set():
+                raise error
             with contextlib.suppress(CredentialsError, *PASSING):
                 await once(self._check())
                 self._note_renewal()
                 return
-        raise error
 
     def _note_expiry(self, error: CredentialsError) -> None:
         if not self._expired:

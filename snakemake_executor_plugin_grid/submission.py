@@ -173,7 +173,7 @@ class Submission:
             await self._patience.renewed(error)
         try:
             found = await self._patience.call(
-                "jobs by name", lambda: self._parts.backend.find(names)
+                "jobs by name", lambda: self._parts.backend.adopt(names)
             )
         except Exception:
             raise UnansweredError(in_words(error)) from error

@@ -104,6 +104,13 @@ class Backend(ABC):
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
         """Return the ids of jobs by their unique names; those it does not have are left out."""
 
+    async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return the ids of jobs whose submission was not answered, and see to it that they run.
+
+        Each runs once, even if the system has it twice.
+        """
+        return await self.find(names)
+
     @abstractmethod
     async def cancel(self, ids: Collection[str]) -> set[str]:
         """Cancel jobs.

@@ -32,6 +32,11 @@ _STORAGE = "storage"
 _DEFAULT_FOLDER = "snakemake-grid"
 
 
+def deliveries(url: str) -> str:
+    """Return the LFN of the folder, in a store, in which each job has its folder of outputs."""
+    return f"{url.removeprefix(SCHEME).rstrip('/')}/delivered"
+
+
 class LfnStore(Store):
     """Blobs on a storage element, found by the file catalog of DIRAC."""
 
@@ -86,7 +91,7 @@ class LfnStore(Store):
     @property
     def deliveries(self) -> str:
         """LFN of the folder in which each job has its folder of outputs."""
-        return f"{self.folder}/delivered"
+        return deliveries(self.folder)
 
     def check(self) -> None:
         """Put a small file there, and remove it.

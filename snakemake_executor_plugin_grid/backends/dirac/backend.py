@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...errors import PermanentError
 from ...states import JobState, JobStatus
@@ -35,6 +35,11 @@ _SITE_REASONS = (reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILE
 """Of reports: what another site may do better."""
 _SILENT = ("idem", "Unknown", "")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
+
+
+class _Job(NamedTuple):
+    number: int
+    status: str
 
 
 class DiracBackend(Backend):
@@ -107,7 +112,7 @@ class DiracBackend(Backend):
 
         The server creates the jobs, and runs them when they are confirmed. Where the answer to the
         first step is lost, the jobs never run: the server fails them after some minutes
-        (``StalledJobAgent`` of DIRAC 9.1.22), unless ``find`` confirms them.
+        (``StalledJobAgent`` of DIRAC 9.1.22), unless ``adopt`` confirms them.
         """
         limit = await self._limits()
         answers: dict[str, Submitted | SubmitError] = {}
@@ -188,28 +193,32 @@ class DiracBackend(Backend):
                     statuses[grid_id] = _at(statuses[grid_id], site)
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs by their group and name; those that wait to be confirmed are.
+        """Find jobs by their group and name; those that it does not have are left out."""
+        return {name: str(found[0].number) for name, found in (await self._jobs(names)).items()}
 
-        Of several jobs with one name the first counts, the others are killed.
-        """
-        wanted = set(names)
-        found: dict[str, str] = {}
-        unconfirmed, superfluous = [], []
-        for group in sorted({_group_of(name) for name in wanted}):
-            jobs = await self.client.call("jobs_of", group)
-            for number, name, status, minor in sorted(jobs):
-                if name not in wanted or status == "Deleted" or _was_given_up(status, minor):
-                    continue
-                if name in found:
-                    superfluous.append(number)
-                    continue
-                found[name] = str(number)
-                if status == "Submitting":
-                    unconfirmed.append(number)
+    async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
+        """Find jobs, confirm those that wait for it, and kill the others of the same name."""
+        jobs = await self._jobs(names)
+        unconfirmed = [
+            found[0].number for found in jobs.values() if found[0].status == "Submitting"
+        ]
+        superfluous = [job.number for found in jobs.values() for job in found[1:]]
         if unconfirmed:
             await self.client.call("confirm", unconfirmed)
         if superfluous:
             await self.client.call("kill", superfluous)
+        return {name: str(found[0].number) for name, found in jobs.items()}
+
+    async def _jobs(self, names: Collection[str]) -> dict[str, list[_Job]]:
+        """Return the jobs of each name: those that may run first, then by age."""
+        found: dict[str, list[_Job]] = {}
+        for group in sorted({_group_of(name) for name in names}):
+            for number, name, status, minor in sorted(await self.client.call("jobs_of", group)):
+                job = _Job(number, status)
+                if name in names and status != "Deleted" and not _was_given_up(status, minor):
+                    found.setdefault(name, []).append(job)
+        for jobs in found.values():
+            jobs.sort(key=lambda job: job.status == "Submitting")
         return found
 
     async def cancel(self, ids: Collection[str]) -> set[str]:

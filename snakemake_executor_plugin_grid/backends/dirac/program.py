@@ -25,6 +25,7 @@ _THREADS = 8
 _WMS = "/Systems/WorkloadManagement"
 _MEBIBYTE = 1 << 20
 _LARGEST_FILE = 1 << 30
+_ABSENT = ("No such file or directory", "Directory not found", "does not exist")
 
 
 class ReplyError(Exception):
@@ -251,11 +252,14 @@ def get(lfn: str, folder: str) -> str:
     return str(Path(folder) / lfn.rpartition("/")[2])
 
 
-def listing(folder: str) -> list[str]:
-    """Return the LFNs of the files in a folder of the file catalog, none if there is no such."""
+def listing(folders: Sequence[str]) -> list[str]:
+    """Return the LFNs of the files in folders of the file catalog, none of those that are not."""
     from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
 
-    reply = value_of(FileCatalog().listDirectory([folder]))
+    reply = value_of(FileCatalog().listDirectory(list(folders)))
+    for folder, why in reply["Failed"].items():
+        if not any(words in str(why) for words in _ABSENT):
+            raise ReplyError({"Message": f"{folder}: {why}"})
     return [str(lfn) for found in reply["Successful"].values() for lfn in found.get("Files", {})]
 
 
