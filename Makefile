@@ -4,13 +4,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# The DIRAC server of the tests: its environment, and the folder of one that is kept.
+DIRAC_VENV ?= .venv-dirac
+DIR ?= .dirac-server
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test coverage lint types bench clean
+.PHONY: help example test coverage lint types bench clean dirac-server dirac-server-stop
 
 help:
 	@echo "make example   run the example workflow on the local backend"
@@ -20,6 +23,8 @@ help:
 	@echo "make types     check the types"
 	@echo "make bench     run the benchmarks"
 	@echo "make clean     remove what the other targets made"
+	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
+	@echo "make dirac-server-stop  stop it and remove its files"
 
 # PATH has the environment first, as after `source .venv/bin/activate`.
 example: $(VENV)/.example
@@ -44,8 +49,18 @@ bench: $(VENV)/.bench
 	@set -e; for script in benchmarks/bench_*.py; do \
 	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
-clean:
-	rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+# Jobs find the environment of the tests first, so Snakemake is there.
+dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
+	$(BIN)/python -m tests.servers.dirac up --dir $(DIR) --venv $(DIRAC_VENV) \
+	    --worker-path $(BIN) $(ARGS)
+	@$(BIN)/python -m tests.servers.dirac env --dir $(DIR) >$(DIR)/client.sh
+	@echo "To be its client:   . $(abspath $(DIR))/client.sh"
+
+dirac-server-stop:
+	$(PYTHON) -m tests.servers.dirac remove --dir $(DIR)
+
+clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop)
+	rm -rf $(VENV) $(DIRAC_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -71,4 +86,8 @@ $(VENV)/.bench: $(VENV)/.test
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	$(PIP) install -e '.[dev,zstd]'
+	@touch $@
+
+$(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
+	$(PYTHON) -m tests.servers.dirac.install $(DIRAC_VENV)
 	@touch $@

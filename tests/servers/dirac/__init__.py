@@ -1,0 +1,1 @@
+"""A real DIRAC server on loopback, for the tests: see README.md."""

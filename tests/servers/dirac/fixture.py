@@ -1,0 +1,104 @@
+"""The fixture ``dirac_server``, for a ``conftest.py`` to import.
+
+Environment variables:
+    GRID_TEST_DIRAC_VENV: The virtual environment with DIRAC[server]; `.venv-dirac` if not set.
+    GRID_TEST_DIRAC_DIR: The folder of a running server to use instead of a new one.
+    GRID_TEST_DIRAC_REQUIRED: If not empty, tests fail instead of being skipped without a server.
+    GRID_TEST_DIRAC_HTTPS: If not empty, a new server has the HTTPS layout.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from . import settings
+from .server import DiracServer
+
+_ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def dirac_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DiracServer]:
+    """Return a running DIRAC server, one for all workers of pytest-xdist."""
+    if running := os.environ.get("GRID_TEST_DIRAC_DIR"):
+        yield DiracServer.load(Path(running))
+        return
+    venv = Path(os.environ.get("GRID_TEST_DIRAC_VENV") or _ROOT / ".venv-dirac")
+    if reason := what_is_missing(venv):
+        reason += "; `make dirac-server` installs it"
+        if os.environ.get("GRID_TEST_DIRAC_REQUIRED"):
+            pytest.fail(f"GRID_TEST_DIRAC_REQUIRED is set, but {reason}")
+        pytest.skip(reason)
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent  # the run's, of all its workers
+    with shared_server(folder, venv) as server:
+        yield server
+
+
+def what_is_missing(venv: Path) -> str | None:
+    """Return why there can be no server."""
+    if not (venv / "bin" / "python").exists():
+        return f"there is no virtual environment with DIRAC in {venv}"
+    if not next(venv.glob("lib/python3*/site-packages/DIRAC"), None):
+        return f"there is no DIRAC in {venv}"
+    for program in ("mariadbd", "mariadb", "openssl"):
+        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+            return f"there is no {program}"
+    return None
+
+
+@contextmanager
+def shared_server(run: Path, venv: Path) -> Iterator[DiracServer]:
+    """Share a server: the first of a run to come brings it up, the last to go takes it down.
+
+    Args:
+        run: A folder that all of a run have in common.
+        venv: With DIRAC[server].
+    """
+    place, users = run / "dirac-server", run / "dirac-server-users"
+    worker = users / str(os.getpid())
+    with _locked(run / "dirac-server.lock"):
+        users.mkdir(exist_ok=True)
+        if not place.exists():
+            # A socket's path must be short, the run's folder may be long.
+            place.write_text(tempfile.mkdtemp(prefix="dirac-"))
+        server = _up(Path(place.read_text()), venv)
+        worker.touch()
+    try:
+        yield server
+    finally:
+        with _locked(run / "dirac-server.lock"):
+            worker.unlink()
+            if not any(users.iterdir()):
+                server.remove()
+                place.unlink()
+
+
+def _up(folder: Path, venv: Path) -> DiracServer:
+    if settings.exist(folder):
+        return DiracServer.load(folder)
+    https = bool(os.environ.get("GRID_TEST_DIRAC_HTTPS"))
+    server = DiracServer.create(folder, venv, Path(sys.executable).parent, https=https)
+    try:
+        server.up()
+    except BaseException:
+        server.down()  # the logs stay
+        raise
+    return server
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

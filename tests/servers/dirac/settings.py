@@ -1,0 +1,127 @@
+"""What one server is made with, written down in its folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+VO = "testvo"
+HOST = "localhost"
+LOCAL_SITE = "DIRAC.Local.test"
+SECOND_SITE = "DIRAC.Second.test"
+PARKED_SITE = "DIRAC.Parked.test"
+WORKING_SITES = (LOCAL_SITE, SECOND_SITE)
+STORAGE_ELEMENTS = ("SE-1", "SE-2")
+GROUPS = {"ciuser": "dirac_user", "diracadmin": "dirac_admin", "diracpilot": "dirac_pilot"}
+
+# Below the range that Linux gives to outgoing connections, so that a stopped service finds its
+# port free when it starts again.
+_LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
+# A Unix socket's path is at most 107 bytes.
+_LONGEST_FOLDER = 95
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is set up.
+
+    Attributes:
+        folder: Everything the server writes is below it.
+        venv: The virtual environment with DIRAC[server].
+        worker_path: The folder that is first in the PATH of jobs.
+        https: The layout: DISET only, or most services behind Tornado.
+        agents: Number of sites with a JobAgent, 1 or 2.
+        slots: Processors of each JobAgent.
+        max_parametric_jobs: The server's limit of jobs per submission.
+        ports: Port of each service, and of "database", "opensearch" and "tornado".
+    """
+
+    folder: Path
+    venv: Path
+    worker_path: Path
+    https: bool = False
+    agents: int = 1
+    slots: int = 4
+    max_parametric_jobs: int = 100
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.agents <= len(WORKING_SITES):
+            raise ValueError(f"agents={self.agents}: there are {len(WORKING_SITES)} working sites")
+        if len(str(self.folder)) > _LONGEST_FOLDER:
+            raise ValueError(f"The path of {self.folder} is too long for MariaDB's socket")
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    @property
+    def dirac(self) -> Path:
+        """DIRAC's source folder."""
+        return next(self.venv.glob("lib/python3*/site-packages/DIRAC"))
+
+    @property
+    def ca_folder(self) -> Path:
+        return self.folder / "certificates" / "ca"
+
+    def certificate(self, name: str) -> Path:
+        return self.folder / "certificates" / f"{name}.pem"
+
+    def key(self, name: str) -> Path:
+        return self.folder / "certificates" / f"{name}.key"
+
+    def proxy(self, user: str) -> Path:
+        return self.folder / "certificates" / f"{user}.proxy"
+
+    def storage(self, name: str) -> Path:
+        return self.folder / "storage" / name
+
+    def worker(self, number: int) -> Path:
+        return self.folder / f"worker-{number}"
+
+    def log(self, component: str) -> Path:
+        return self.folder / "logs" / f"{component}.log"
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _file(self.folder).write_text(json.dumps(asdict(self), default=str, indent=2))
+
+
+def load(folder: Path) -> Settings:
+    """Read the settings of the server in a folder."""
+    values = json.loads(_file(folder.absolute()).read_text())
+    for name in ("folder", "venv", "worker_path"):
+        values[name] = Path(values[name])
+    return Settings(**values)
+
+
+def exist(folder: Path) -> bool:
+    return _file(folder).is_file()
+
+
+def _file(folder: Path) -> Path:
+    return folder / "settings.json"
+
+
+def free_ports(names: Iterable[str]) -> dict[str, int]:
+    """Find a free loopback port for each name."""
+    ports: dict[str, int] = {}
+    for name in names:
+        while name not in ports:
+            port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
+            if port not in ports.values() and _is_free(port):
+                ports[name] = port
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
