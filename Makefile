@@ -13,11 +13,12 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test coverage lint types bench clean dirac-server dirac-server-stop
+.PHONY: help example test test-dirac coverage lint types bench clean dirac-server dirac-server-stop
 
 help:
 	@echo "make example   run the example workflow on the local backend"
 	@echo "make test      run the tests"
+	@echo "make test-dirac  run the tests that need a DIRAC server, which is installed first"
 	@echo "make coverage  run the tests and check their coverage"
 	@echo "make lint      check style and formatting"
 	@echo "make types     check the types"
@@ -34,6 +35,11 @@ example: $(VENV)/.example
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 tests $(ARGS)
+
+# Jobs on the server mostly wait for each other, so more tests at a time than there are cores.
+test-dirac: $(VENV)/.test $(DIRAC_VENV)/.dirac
+	GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1 \
+	    $(BIN)/pytest -n 4 --dist loadgroup tests/dirac $(ARGS)
 
 coverage: $(VENV)/.test
 	$(BIN)/pytest -n 2 tests --cov --cov-report=term $(ARGS)

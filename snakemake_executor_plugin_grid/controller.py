@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _TICK = 0.1
 _LAST_TRANSFERS = 60.0
+_LANDINGS = 8
 _STATES = "the states of jobs"
 
 
@@ -92,6 +93,7 @@ class Controller:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._cancelling = False
+        self._landings = asyncio.Semaphore(_LANDINGS)
         self._patience = parts.patience
         self._sites = Sites(parts.say)
         self._submission = Submission(parts, self._flights, parts.patience, self._sites, self._fail)
@@ -238,24 +240,27 @@ class Controller:
 
     async def _take(self, flight: Flight) -> None:
         """Bring back what an ended job has made, and decide what became of it."""
-        parts, name, grid_id = self._parts, flight.spec.name, flight.grid_id or ""
+        parts, name = self._parts, flight.spec.name
+        grid_id = flight.grid_id or ""
         folder = parts.folder / "incoming" / name
-        try:
-            await self._in_pool(_make_anew, folder)
-            await self._patience.call(
-                "results", lambda: parts.backend.retrieve(grid_id, folder), TRANSFER_TIMEOUT
-            )
-            await self._patience.call(
-                "outputs", lambda: self._in_pool(parts.landing.fetch, flight, folder), None
-            )
-            outcome = await self._in_pool(parts.landing.land, flight, folder)
-        except (Exception, SystemExit) as error:
-            outcome = parts.landing.failure(
-                flight, f"its results could not be taken in: {in_words(error)}"
-            )
-        self._conclude(flight, outcome)
-        await self._in_pool(_remove, folder)
-        await self._in_pool(parts.store.drop, name)
+        # Some at a time: when a thousand jobs end at once, states are still to be asked for.
+        async with self._landings:
+            try:
+                await self._in_pool(_make_anew, folder)
+                await self._patience.call(
+                    "results", lambda: parts.backend.retrieve(grid_id, folder), TRANSFER_TIMEOUT
+                )
+                await self._patience.call(
+                    "outputs", lambda: self._in_pool(parts.landing.fetch, flight, folder), None
+                )
+                outcome = await self._in_pool(parts.landing.land, flight, folder)
+            except (Exception, SystemExit) as error:
+                outcome = parts.landing.failure(
+                    flight, f"its results could not be taken in: {in_words(error)}"
+                )
+            self._conclude(flight, outcome)
+            await self._in_pool(_remove, folder)
+            await self._in_pool(parts.store.drop, name)
         self._taken.append(grid_id)
 
     def _conclude(self, flight: Flight, outcome: Outcome) -> None:
@@ -290,6 +295,8 @@ class Controller:
             self._outcomes.append(outcome)
 
     async def _cancel(self, flights: list[Flight]) -> set[str | None]:
+        for flight in flights:  # whoever submits one at this moment cancels it then
+            self._flights.pop(flight.name, None)
         ids = [flight.grid_id for flight in flights if flight.grid_id and not flight.ended]
         return set(await self._parts.backend.cancel(ids)) if ids else set()
 

@@ -92,7 +92,9 @@ def _dirac(
 
 def _options(settings: ExecutorSettings) -> Options:
     from .backends.dirac.jdl import Options
+    from .stores.lfn import SCHEME, deliveries
 
+    url = settings.store or ""
     return Options(
         sites=_words(settings.site),
         banned_sites=_words(settings.banned_sites),
@@ -103,6 +105,7 @@ def _options(settings: ExecutorSettings) -> Options:
         extra=settings.jdl or "",
         cpu_power=settings.dirac_cpu_power,
         storage_element=settings.dirac_storage_element or "",
+        output_folder=deliveries(url) if url.startswith(SCHEME) else "",
     )
 
 

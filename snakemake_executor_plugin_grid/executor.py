@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -42,16 +42,30 @@ class Executor(RemoteExecutor):
 
     def __post_init__(self) -> None:
         """Check the options; everything else waits for the first job."""
-        from . import settings
+        from .settings_check import check
 
         self._parsed = parsing.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
         self._run: Run | None = None
         self._infos: dict[str, SubmittedJobInfo] = {}
-        settings.check(self.executor_settings, Path.cwd())
+        check(self.executor_settings, Path.cwd())
+        if self.executor_settings.describe:
+            self._describe()
         # The first job must not wait for a round of the grid's pace that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
+
+    def _describe(self) -> NoReturn:
+        """Show all jobs, and end. Before the first job, as Snakemake calls anything else failed."""
+        from .describe import describe
+
+        try:
+            problems = describe(self.workflow, self._run_id, self._say)
+        except GridError as error:
+            raise WorkflowError(str(error)) from error
+        if problems:
+            raise WorkflowError("\n".join(problems))
+        raise SystemExit(0)
 
     # The job's command
 

@@ -53,6 +53,23 @@ class Internals:
         """Return the single jobs of a group, or the job itself."""
         return list(job.jobs) if job.is_group() else [job]
 
+    def needed_jobs(self) -> Iterator[Any]:
+        """Yield all jobs and groups that have to run on the grid, each after those it needs."""
+        groups = set()
+        for layer in self._dag.toposorted(set(self._dag.needrun_jobs())):
+            for job in sorted(layer, key=_rule_and_wildcards):
+                group = self._dag.get_job_group(job)
+                if group is None and not job.is_local:
+                    yield job
+                elif group is not None and group not in groups and not group.is_local:
+                    groups.add(group)
+                    yield group
+
+    def awaited(self) -> Iterator[str]:
+        """Yield outputs of all jobs that have to run."""
+        for job in self._dag.needrun_jobs():
+            yield from map(str, job.output)
+
     def declared_sources(self) -> tuple[frozenset[str], str]:
         """Return the files that Snakemake lists, and a warning if it could not ask git."""
         try:
@@ -130,29 +147,31 @@ class Internals:
         """Return temporary outputs that no other job needs; the worker may delete them."""
         return {str(path) for path in self._dag.get_unneeded_temp_files(job)}
 
-    def check_targets(self, job: Any) -> None:
-        """Make sure that the worker will understand which job is meant.
+    def targets(self, job: Any) -> tuple[list[str], list[str]]:
+        """Return how the worker is told which jobs are meant: targets and outputs.
+
+        The values of ``--target-jobs`` end at a comma, and lose quotes at their ends. A job with
+        such a wildcard is named by an output that tells the same wildcards.
+
+        Args:
+            job: Single job or group.
+
+        Returns:
+            Values of ``--target-jobs``, and paths.
 
         Raises:
-            GridError: A wildcard's value does not survive Snakemake's command line.
+            GridError: A job can be named in neither way.
         """
-        from snakemake.target_jobs import parse_target_jobs_cli_args
-
-        targets = job.get_target_spec()
-        encoded = encode_target_jobs_cli_args(targets)
-        for target, text in zip(targets, encoded, strict=True):
-            try:
-                (parsed,) = parse_target_jobs_cli_args([text])
-            except ValueError:
-                parsed = None
+        targets, outputs = [], []
+        for member in self.members(job):
+            (target,) = member.get_target_spec()
+            (text,) = encode_target_jobs_cli_args([target])
             wanted = {key: str(value) for key, value in target.wildcards_dict.items()}
-            if parsed is None or dict(parsed.wildcards_dict) != wanted:
-                values = ", ".join(f"{key}={value!r}" for key, value in wanted.items())
-                raise GridError(
-                    f"the wildcards {values} of rule {target.rulename} cannot be handed to a "
-                    "worker: Snakemake's command line knows no comma in a value, and no quote at "
-                    "its ends; rename the files"
-                )
+            if _read_target(text) == wanted:
+                targets.append(text)
+            else:
+                outputs.append(_telling_output(member, wanted))
+        return targets, outputs
 
     def requote(self, args: str, job: Any) -> str:
         """Quote targets and temporary files so that a shell gives back what was meant.
@@ -160,9 +179,14 @@ class Internals:
         Snakemake quotes by Python's repr, which differs from a shell's rules for backslashes,
         newlines, ``$`` and mixed quotes.
         """
-        targets = encode_target_jobs_cli_args(job.get_target_spec())
+        given = encode_target_jobs_cli_args(job.get_target_spec())
         unneeded = list(self._dag.get_unneeded_temp_files(job))
-        args = _requote(args, "--target-jobs", targets)
+        targets, outputs = self.targets(job)
+        args = _requote(args, "--target-jobs", given, targets)
+        if outputs:
+            # Before an option, as one of several values may come last.
+            named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
+            args = f"{named} {args}"
         return _requote(args, "--unneeded-temp-files", unneeded)
 
     def worker_command(self, command: str) -> str:
@@ -220,6 +244,10 @@ class Internals:
         await asyncio.to_thread(self._workflow.async_run, store())
 
 
+def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:
+    return job.name, [str(value) for value in job.wildcards_dict.values()]
+
+
 def is_flagged(path: Any, *names: str) -> bool:
     """Return whether a file of a job carries any of these flags, such as ``temp``."""
     return any(name in path.flags for name in names)
@@ -252,7 +280,34 @@ def _requote(command: str, flag: str, values: list[str], new: list[str] | None =
     if not values:
         return command
     old = format_cli_arg(flag, values)
-    return command.replace(old, " ".join([flag, *map(shlex.quote, new or values)]), 1)
+    quoted = [shlex.quote(value) for value in (values if new is None else new)]
+    return command.replace(old, " ".join([flag, *quoted]) if quoted else "", 1)
+
+
+def _read_target(text: str) -> dict[str, str] | None:
+    """Return the wildcards that a worker's Snakemake reads from a target."""
+    from snakemake.target_jobs import parse_target_jobs_cli_args
+
+    try:
+        (target,) = parse_target_jobs_cli_args([text])
+    except ValueError:
+        return None
+    return dict(target.wildcards_dict)
+
+
+def _telling_output(job: Any, wildcards: dict[str, str]) -> str:
+    """Return an output by which a worker's Snakemake finds the same rule and wildcards."""
+    for path in job.output:
+        if path.is_storage or str(path).startswith(("/", "-")):
+            continue
+        if job.rule.get_wildcards(str(path)) == wildcards:
+            return str(path)
+    values = ", ".join(f"{key}={value!r}" for key, value in wildcards.items())
+    raise GridError(
+        f"the wildcards {values} of rule {job.rule.name} cannot be handed to a worker: Snakemake's "
+        "command line knows no comma in a value and no quote at its ends, and no output tells the "
+        "wildcards by a relative path that can be read in one way only; rename the files"
+    )
 
 
 def _snakefile(path: str) -> tuple[list[str], list[str]]:

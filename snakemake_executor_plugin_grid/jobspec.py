@@ -71,6 +71,12 @@ class JobSpec:
         return f"rule {self.rule} ({values})" if values else f"rule {self.rule}"
 
 
+ASKED_FOR = ("mem_mb", "disk_mb", "runtime", "gpu")
+"""Resources that mean something to a backend, beside ``threads`` and those named ``grid_…``."""
+NOT_YET = "<TBD>"
+"""Snakemake's value of a resource that depends on inputs which are still to be made."""
+
+
 def read_resources(threads: int, resources: Iterable[tuple[str, object]]) -> Resources:
     """Read what Snakemake's resources say of a job.
 
@@ -102,7 +108,7 @@ def read_overrides(resources: Iterable[tuple[str, object]]) -> dict[str, str]:
     return {
         name.removeprefix("grid_"): str(value)
         for name, value in resources
-        if name.startswith("grid_") and value is not None
+        if name.startswith("grid_") and value not in (None, NOT_YET)
     }
 
 

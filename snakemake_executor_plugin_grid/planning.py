@@ -71,7 +71,6 @@ class Planner:
         Raises:
             GridError: The job cannot run on the grid: says why.
         """
-        self._internals.check_targets(job)
         spec = self._spec(job, name, command, environment)
         self._check_outputs(spec)
         for resource in spec.overrides.keys() - _OVERRIDES:

@@ -1,13 +1,10 @@
-"""Every ``--grid-…`` option, and their one check at the start of a run."""
+"""Every ``--grid-…`` option."""
 
 # No postponed annotations here: Snakemake reads the types of the fields.
-import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 BACKENDS = ("local", "dirac")
@@ -18,8 +15,6 @@ UNDECLARED = ("list", "fetch")
 ENGINES = ("apptainer", "singularity")
 DIRAC_MODES = ("server", "local")
 DIRAC_INPUTS = ("data", "fetch")
-
-_DIRAC_ONLY = ("dirac_python", "dirac_storage_element")
 
 
 def _option(default: Any, text: str, **metadata: Any) -> Any:
@@ -100,6 +95,11 @@ class ExecutorSettings(ExecutorSettingsBase):
     runtime_packages: list[str] = _list_option(
         "For 'wheels': further packages to ship, as pip requirements.",
         metavar="REQUIREMENT",
+    )
+    describe: bool = _option(
+        False,
+        "Only show what each job would be submitted as (with 'dirac' its JDL), and end: no server "
+        "is asked, nothing is staged.",
     )
     include: list[str] = _list_option(
         "Globs, relative to the working directory, of files that every job needs though no rule "
@@ -274,146 +274,3 @@ class ExecutorSettings(ExecutorSettingsBase):
         "For 'local': start Python afresh for each job, rather than from a process that has "
         "imported Snakemake already.",
     )
-
-
-def check(settings: ExecutorSettings, workdir: Path) -> None:
-    """Check all options at once.
-
-    Args:
-        settings: As given.
-        workdir: Working directory of the workflow.
-
-    Raises:
-        WorkflowError: Names each bad option, what it should be and what it was.
-    """
-    problems = [
-        *_choices(settings),
-        *_numbers(settings),
-        *_combinations(settings),
-        *_folders(settings, workdir),
-    ]
-    if problems:
-        raise WorkflowError("\n".join(problems))
-
-
-def _choices(settings: ExecutorSettings) -> list[str]:
-    allowed = {
-        "backend": BACKENDS,
-        "runtime": RUNTIMES,
-        "runtime_engine": ENGINES,
-        "compression": COMPRESSIONS,
-        "undeclared": UNDECLARED,
-        "local_isolation": ISOLATIONS,
-        "dirac_mode": DIRAC_MODES,
-        "dirac_inputs": DIRAC_INPUTS,
-    }
-    return [
-        f"{_flag(name)}: there is no {getattr(settings, name)!r}; choose from {', '.join(values)}."
-        for name, values in allowed.items()
-        if getattr(settings, name) not in values
-    ]
-
-
-def _numbers(settings: ExecutorSettings) -> list[str]:
-    least = {
-        "source_file_limit": 0,
-        "source_limit": 0,
-        "large_file": 1,
-        "staging_threads": 1,
-        "start_limit": 1,
-        "lost_limit": 1,
-        "outage_limit": 0,
-        "infrastructure_retries": 0,
-        "proxy_hours": 0,
-        "priority": 0,
-        "local_cores": 1,
-        "local_mem_mb": 1,
-    }
-    return [
-        f"{_flag(name)}: has to be {minimum} or more, not {value}."
-        for name, minimum in least.items()
-        if (value := getattr(settings, name)) is not None and value < minimum
-    ]
-
-
-def _combinations(settings: ExecutorSettings) -> list[str]:
-    problems = []
-    needed = {"setup": "runtime_setup", "container": "runtime_image"}
-    name = needed.get(settings.runtime)
-    if name and not getattr(settings, name):
-        problems.append(f"--grid-runtime {settings.runtime}: needs {_flag(name)} as well.")
-    problems += [
-        f"--grid-include {glob}: --grid-exclude names it as well; take one away."
-        for glob in settings.include
-        if glob in settings.exclude
-    ]
-    version = settings.runtime_python
-    if version and not re.fullmatch(r"3\.\d+", version):
-        problems.append(f"--grid-runtime-python: has to look like 3.11, not {version!r}.")
-    if settings.backend != "local":
-        problems += [
-            f"{_flag(option)}: is for --grid-backend local, but that is {settings.backend!r}."
-            for option in ("local_dir", "local_cores", "local_mem_mb", "local_python")
-            if getattr(settings, option) is not None and settings.backend in BACKENDS
-        ]
-    return problems + _dirac_combinations(settings)
-
-
-def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
-    problems = []
-    if settings.backend != "dirac":
-        problems += [
-            f"{_flag(option)}: is for --grid-backend dirac, but that is {settings.backend!r}."
-            for option in (*("tags", "platform", "job_type", "priority", "jdl"), *_DIRAC_ONLY)
-            if getattr(settings, option) is not None and settings.backend in BACKENDS
-        ]
-    remote = (settings.store or "").startswith("lfn:")
-    if remote and settings.backend != "dirac":
-        problems.append("--grid-store lfn:…: needs --grid-backend dirac.")
-    elif remote and not settings.dirac_storage_element:
-        problems.append("--grid-store lfn:…: needs --grid-dirac-storage-element as well.")
-    if settings.dirac_storage_element and settings.store and not remote:
-        problems.append(
-            f"--grid-dirac-storage-element: files would go through --grid-store {settings.store} "
-            "instead; take one away."
-        )
-    if settings.dirac_mode == "local" and settings.dirac_storage_element:
-        problems.append(
-            "--grid-dirac-mode local: uses no storage element; take "
-            "--grid-dirac-storage-element away."
-        )
-    if settings.dirac_cpu_power <= 0:
-        problems.append(
-            f"--grid-dirac-cpu-power: has to be more than 0, not {settings.dirac_cpu_power:g}."
-        )
-    return problems
-
-
-def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
-    problems = []
-    if settings.store is not None and not settings.store.startswith("lfn:"):
-        from .errors import PermanentError
-        from .stores import open_store
-
-        try:
-            open_store(settings.store, workdir)
-        except PermanentError as error:
-            problems.append(str(error))
-    if settings.local_dir is not None and _is_below(settings.local_dir, workdir):
-        problems.append(
-            f"--grid-local-dir {settings.local_dir}: is below the working directory, which jobs "
-            "must not see; choose a folder elsewhere."
-        )
-    for name in ("local_python", "dirac_python"):
-        python = getattr(settings, name)
-        if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
-            problems.append(f"{_flag(name)} {python}: is no program that can be run.")
-    return problems
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
-
-
-def _flag(name: str) -> str:
-    return f"--grid-{name.replace('_', '-')}"

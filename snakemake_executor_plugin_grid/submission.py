@@ -11,7 +11,7 @@ from .backends.base import Payload, SubmitError, Submitted
 from .calls import CALL_TIMEOUT, in_words, once
 from .errors import CredentialsError, GridError
 from .flight import Flight
-from .patience import Patience
+from .patience import PASSING, Patience
 from .sites import Sites
 from .staging.paths import depth
 from .worker.description import Blob, Job
@@ -61,8 +61,6 @@ class Submission:
             for flight in flights:
                 if flight.name in self._flights and flight.grid_id is None:
                     self._fail(flight, f"it could not be submitted: {in_words(error)}")
-                    if isinstance(error, UnansweredError):
-                        self._parts.journal.reopen(flight.spec.name)
 
     async def _prepare(self, flights: list[Flight]) -> list[tuple[Flight, Payload]]:
         async with self.staging:
@@ -128,42 +126,51 @@ class Submission:
                     orphans.append(answer.grid_id)
                 else:
                     flight.grid_id, flight.named = answer.grid_id, time.monotonic()
+            elif isinstance(answer, SubmitError):
+                if not cancelled:
+                    self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
             elif not cancelled:
-                self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
+                self._fail(flight, f"it could not be submitted: {answer}")
+                parts.journal.reopen(payload.spec.name)
         if orphans:  # cancelled while they were being submitted
             left = await once(parts.backend.cancel(orphans))
             if left:
                 parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 
-    async def _submit(self, payloads: Sequence[Payload]) -> dict[str, Submitted | SubmitError]:
+    async def _submit(
+        self, payloads: Sequence[Payload]
+    ) -> dict[str, Submitted | SubmitError | UnansweredError]:
         """Submit until each job is taken or refused; none is sent again that was taken."""
         backend, patience = self._parts.backend, self._patience
         waiting = list(payloads)
-        answers: dict[str, Submitted | SubmitError] = {}
+        answers: dict[str, Submitted | SubmitError | UnansweredError] = {}
 
         async def attempt() -> None:
             nonlocal waiting
-            limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
-            try:
+            while waiting:
+                limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
                 # First, as a pause for want of credentials is better made before.
                 await once(backend.check_credentials())
-                taken = await once(backend.submit(waiting), limit)
-            except Exception as error:
-                names = [payload.spec.name for payload in waiting]
-                answers.update(await self._look_for(names, error))
-                waiting = [payload for payload in waiting if payload.spec.name not in answers]
-                if waiting:
-                    raise
-            else:
-                for payload, answer in zip(waiting, taken, strict=True):
-                    answers[payload.spec.name] = answer
+                try:
+                    taken = await once(backend.submit(waiting), limit)
+                except Exception as error:
+                    names = [payload.spec.name for payload in waiting]
+                    answers.update(await self._look_for(names, error))
+                    waiting = [payload for payload in waiting if payload.spec.name not in answers]
+                    if waiting and not isinstance(error, CredentialsError):  # good again by now
+                        raise
+                else:
+                    for payload, answer in zip(waiting, taken, strict=True):
+                        answers[payload.spec.name] = answer
+                    return
 
         try:
             await patience.call("submission", attempt, None)
-        except UnansweredError:
-            raise
+        except UnansweredError as error:
+            answers.update({payload.spec.name: error for payload in waiting})
         except Exception as error:
-            lost = SubmitError(f"no answer: {in_words(error)}")
+            silent = "no answer: " if isinstance(error, PASSING) else ""
+            lost = SubmitError(silent + in_words(error))
             answers.update({payload.spec.name: lost for payload in waiting})
         return answers
 

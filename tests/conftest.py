@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,35 @@ class Finished:
         return self
 
 
+@dataclass(frozen=True)
+class Site:
+    """Where the jobs of a project run.
+
+    Attributes:
+        backend: Its name, which messages begin with.
+        name: Of the site itself, as jobs report it.
+        folder: What the site writes is below it.
+        options: With which Snakemake sends jobs there.
+        environment: Variables that Snakemake has for that.
+    """
+
+    backend: str
+    name: str
+    folder: Path
+    options: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def local_site(folder: Path) -> Site:
+    """Return the site of the local backend, where jobs cannot see a project's directory."""
+    options = ("--grid-local-isolation", "require", "--grid-local-dir", str(folder))
+    return Site("local", "local", folder, options)
+
+
 class Project:
     """A directory with a workflow, and the command line to run it."""
 
-    def __init__(self, folder: Path, site: Path) -> None:
+    def __init__(self, folder: Path, site: Site) -> None:
         self.folder = folder
         self.site = site
         self.environment: dict[str, str] = {}
@@ -56,17 +81,17 @@ class Project:
     def command(self, *args: str) -> list[str]:
         return [
             *(sys.executable, "-m", "snakemake", "--executor", "grid", "--jobs", "4"),
-            *("--grid-local-isolation", "require", "--grid-local-dir", str(self.site)),
+            *self.site.options,
             *("--latency-wait", "2", "--nocolor"),
             *args,
         ]
 
     def env(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
-        return kept | self.environment
+        return kept | dict(self.site.environment) | self.environment
 
     def run(self, *args: str, timeout: float = 120, cwd: Path | None = None) -> Finished:
-        """Run Snakemake to its end, with jobs that cannot see this directory."""
+        """Run Snakemake to its end."""
         process = subprocess.run(
             self.command(*args),
             cwd=cwd or self.folder,
@@ -106,16 +131,19 @@ MakeProject = Callable[[str], Project]
 
 
 @pytest.fixture
-def make_project(tmp_path: Path) -> Iterator[MakeProject]:
+def site(tmp_path: Path) -> Site:
+    """Return where jobs run; `tests/dirac` has another."""
+    return local_site(tmp_path / "site")
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, site: Site) -> Iterator[MakeProject]:
     """Return a function that makes a project in a folder of its own."""
-    projects: list[Project] = []
 
     def make(name: str) -> Project:
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        project = Project(folder, tmp_path / "site")
-        projects.append(project)
-        return project
+        return Project(folder, site)
 
     yield make
     for process in processes_below(tmp_path):

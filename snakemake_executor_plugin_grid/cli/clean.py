@@ -20,6 +20,7 @@ from .dirac import open_client, python_option
 from .workflow import directory_option, open_database, own_folder
 
 _PER_CALL = 100
+_BACKEND = "dirac"  # the one that uses storage elements
 
 
 @click.command(
@@ -57,7 +58,8 @@ def clean(directory: Path, yes: bool, force: bool, dirac_python: Path) -> None:
 
 def _delivered(client: Client, stores: Sequence[str], database: Database) -> list[str]:
     """Return what jobs have left in their folders: nobody may have fetched it."""
-    names = [str(name) for (name,) in database.query("SELECT name FROM jobs ORDER BY name")]
+    rows = database.query("SELECT name FROM jobs WHERE backend=? ORDER BY name", (_BACKEND,))
+    names = [str(name) for (name,) in rows]
     folders = [f"{deliveries(store)}/{name}" for store in stores for name in names]
     return [lfn for some in _portions(folders) for lfn in client.call_now("listing", some)]
 
@@ -82,14 +84,12 @@ def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
     Raises:
         GridError: Jobs may need the files.
     """
-    left = Journal(database, "", "dirac").left()
+    left = Journal(database, "", _BACKEND).left()
     warning = ""
     if left:
         shown = ", ".join(f"{job.grid_id or 'without id'} (rule {job.rule})" for job in left[:5])
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-        warning = (
-            f"{len(left)} job(s), whose end is not known, may need these files: {shown}{more}"
-        )
+        warning = f"{len(left)} job(s), whose end is not known, may need these files: {shown}{more}"
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks:
         if warning:

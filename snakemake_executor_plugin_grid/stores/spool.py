@@ -10,7 +10,8 @@ from .base import Limits
 from .directory import DirectoryStore
 
 RESERVE = 1 << 18
-"""Bytes of a sandbox that the description of the jobs may take."""
+"""Bytes of a sandbox that the description of the jobs, or the report, may take."""
+_LOG = 1 << 20
 
 
 class SpoolStore(DirectoryStore):
@@ -33,9 +34,10 @@ class SpoolStore(DirectoryStore):
 
     @property
     def limits(self) -> Limits:
-        """What fits into an output sandbox: the log apart, all outputs together."""
+        """What fits into an output sandbox beside the report: the log, and all outputs together."""
         room = self._limit() - RESERVE
-        return Limits(delivered=room * 3 // 4, log=room // 4, hint=self._hint)
+        log = min(room // 4, _LOG)
+        return Limits(delivered=room - log, log=log, hint=self._hint)
 
     def fits(self, size: int) -> bool:
         """Return whether a blob may travel in a sandbox."""

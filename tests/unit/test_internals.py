@@ -285,7 +285,6 @@ def test_wildcards_that_survive_the_command_line(build: Build, value: str) -> No
 
     made = build(ANY, targets=(f"{value}.out",))
     job = made.job("any", name=value)
-    made.internals.check_targets(job)
     found = made.arguments(job)
     assert found[:2] == ["-m", "snakemake"]
     text = found[found.index("--target-jobs") + 1]
@@ -294,13 +293,23 @@ def test_wildcards_that_survive_the_command_line(build: Build, value: str) -> No
     assert found[found.index("--unneeded-temp-files") + 1] == f"{value}.tmp"
 
 
-@pytest.mark.parametrize("value", ["a,b", "'quoted'"])
-def test_wildcards_that_do_not_survive_are_refused(build: Build, value: str) -> None:
+@pytest.mark.parametrize("value", ["a,b", "'quoted'", '"', "it's, $HOME"])
+def test_wildcards_that_do_not_survive_are_told_by_an_output(build: Build, value: str) -> None:
     made = build(ANY, targets=(f"{value}.out",))
-    job = made.job("any", name=value)
+    found = made.arguments(made.job("any", name=value))
+    assert "--target-jobs" not in found
+    assert found[found.index("--target-files-omit-workdir-adjustment") + 1] == f"{value}.out"
+    assert found[found.index("--unneeded-temp-files") + 1] == f"{value}.tmp"
+
+
+@pytest.mark.parametrize("path", ["/{name}.out", "-{name}.out"])
+def test_wildcards_that_no_output_tells_are_refused(build: Build, path: str) -> None:
+    rule = f"rule any:\n    output: '{path}'\n    shell: 'true'\n"
+    made = build(rule, targets=(path.format(name="a,b"),))
+    job = made.job("any", name="a,b")
     with pytest.raises(GridError, match="rule any cannot be handed to a worker") as caught:
-        made.internals.check_targets(job)
-    assert f"name={value!r}" in str(caught.value)
+        made.internals.targets(job)
+    assert "name='a,b'" in str(caught.value)
 
 
 def test_command_is_for_the_worker(build: Build) -> None:

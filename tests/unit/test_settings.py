@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
-from snakemake_executor_plugin_grid.settings import ExecutorSettings, check
+from snakemake_executor_plugin_grid.settings import ExecutorSettings
+from snakemake_executor_plugin_grid.settings_check import check
 
 
 def problems(workdir: Path, **values: Any) -> str:

@@ -43,9 +43,9 @@ rule all:
 def test_13_wildcards_with_characters_that_shells_know(project: Project) -> None:
     values = [
         *("back\\slash\\n", 'say "hi" now', "it's $HOME", "new\nline", "tab\tbed", "*", "a;b & c"),
-        *("with space", "a=b:c", "`id`", "!x", "#x", "ü{"),
+        *("with space", "a=b:c", "`id`", "!x", "#x", "ü{", "com,ma", "'quoted'", ",-", '"'),
     ]
-    project.put("values.json", json.dumps([*values, "com,ma", "'quoted'"]))
+    project.put("values.json", json.dumps(values))
     project.put(
         "Snakefile",
         r"""
@@ -55,19 +55,18 @@ names = [f"out/{value}.txt" for value in values]
 rule all:
     input: names
 rule one:
-    output: "out/{value}.txt"
+    output: "out/{value}.txt", temp("out/{value}.tmp")
     wildcard_constraints: value=r"[\s\S]+"
     run:
-        with open(output[0], "w") as out:
-            out.write(wildcards.value)
+        for name in output:
+            with open(name, "w") as out:
+                out.write(wildcards.value)
 """,
     )
-    finished = project.run("--keep-going", "--jobs", "20").failed()
+    project.run("--jobs", "20").succeeded()
     made = {path.read_text() for path in (project.folder / "out").iterdir()}
     assert made == set(values)
-    assert "one, not submitted: the wildcards value='com,ma' of rule one" in finished.output
-    assert """one, not submitted: the wildcards value="'quoted'" of rule one""" in finished.output
-    assert finished.output.count("knows no comma in a value, and no quote at its ends") == 2
+    assert not list(project.folder.glob("out/*.tmp"))
 
 
 def test_13_envvars_reach_the_job_and_nothing_else(project: Project) -> None:
@@ -101,7 +100,7 @@ rule all:
     finished = project.run("--verbose").succeeded()
     assert project.read("seen.txt").splitlines() == [secret, "False", "environment.json 600"]
     assert "x-Qv-4711" not in finished.output
-    kept = _files(project.folder / ".snakemake") + _files(project.site)
+    kept = _files(project.folder / ".snakemake") + _files(project.site.folder)
     assert {"grid.sqlite"} < {path.name for path in kept}
     assert any(path.match("grid/logs/all-*.log") for path in kept)
     assert [path for path in kept if b"x-Qv-4711" in path.read_bytes()] == []

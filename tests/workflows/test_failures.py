@@ -32,9 +32,11 @@ def test_15_logs_come_back_and_outputs_do_not(project: Project) -> None:
     assert project.read("bench/x.tsv") == "benched\n"
     assert not (project.folder / "out" / "x.txt").exists()
     assert not (project.folder / "out" / "x.dir").exists()
+    site = project.site
     message = re.search(
-        r"rule breaks \(n=x\), local job (\d+): payload failed: the payload ended with exit code 1 "
-        r"\(host [^,]+, site local\)\.\nLast lines of its output:\n(?: .*\n)*? +last words\n",
+        rf"rule breaks \(n=x\), {site.backend} job (\d+): payload failed: the payload ended with "
+        rf"exit code 1 \(host [^,]+, site {site.name}\)\.\nLast lines of its output:\n"
+        r"(?: .*\n)*? +last words\n",
         finished.output,
     )
     assert message, finished.output
@@ -58,7 +60,8 @@ def test_15_keep_incomplete_and_retries(project: Project) -> None:
     assert project.read("out/x.dir/f") == "part\n"
     # Each attempt is a job of its own, in an empty directory.
     assert project.read("logs/x.log") == "attempt 3\n"
-    jobs = re.findall(r"rule breaks \(n=x\), local job (\d+)", finished.output)
+    backend = project.site.backend
+    jobs = re.findall(rf"rule breaks \(n=x\), {backend} job (\d+)", finished.output)
     assert len(set(jobs)) == 3
 
 
@@ -72,7 +75,9 @@ rule all:
 """
     )
     finished = project.run().failed()
-    assert "rule all, local job 1: killed: it was killed by SIGKILL" in finished.output
+    backend = project.site.backend
+    message = rf"rule all, {backend} job \d+: killed: it was killed by SIGKILL"
+    assert re.search(message, finished.output), finished.output
     assert project.read("all.log") == "said\n"
     assert not (project.folder / "half.txt").exists()
     assert "Removing output" not in finished.output  # it has not come at all
@@ -90,7 +95,7 @@ rule all:
     )
     finished = project.run().succeeded()
     assert project.read("out.txt") == "200\n"
-    assert finished.output.count("rule all, local job") == 1
+    assert finished.output.count(f"rule all, {project.site.backend} job") == 1
     assert finished.output.count("mem_mb=200") == 1
 
 
@@ -112,7 +117,9 @@ rule b:
     )
     output = project.run("--latency-wait", "1").failed().output
     assert re.search(
-        r"rule g\S*, local job \d+: output missing: the job ended well but did not make", output
+        rf"rule g\S*, {project.site.backend} job \d+: output missing: "
+        "the job ended well but did not make",
+        output,
     )
     assert "files it made that no rule names: elsewhere" in output
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished, MakeProject, Project
+from tests.conftest import Finished, MakeProject, Project, local_site
 
 pytestmark = pytest.mark.workflow
 
@@ -32,7 +32,7 @@ def processes(project: Project, sign: bytes = b"") -> list[int]:
             text = line + (entry / "environ").read_bytes()
         except OSError:
             continue
-        if os.fsencode(project.site) in text and sign in line:
+        if os.fsencode(project.site.folder) in text and sign in line:
             found.append(int(entry.name))
     return found
 
@@ -57,7 +57,7 @@ def tells(run: Finished, *words: str) -> None:
 def nothing_is_left(project: Project) -> None:
     """See that the site, the warm process, all workers and payloads and the folder are gone."""
     eventually(lambda: not processes(project), 10)
-    assert not list(project.site.glob("*"))
+    assert not list(project.site.folder.glob("*"))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_an_interrupt_early_on_leaves_nothing(project: Project, notes: Path) -> 
     project.put("Snakefile", MANY.format(notes=notes, wait="wait"))
     process = project.start("--jobs", "5")
     # The site is there, and the first job is not yet: its worker is being prepared.
-    eventually(lambda: list(project.site.glob("*/site.sqlite")))
+    eventually(lambda: list(project.site.folder.glob("*/site.sqlite")))
     process.send_signal(signal.SIGINT)
     finish(process, 40).failed()
     nothing_is_left(project)
@@ -250,7 +250,7 @@ rule b:
     cold = ["--grid-local-cold"] if start == "cold" else []
     process = project.start("--keep-going", *cold)
     eventually(lambda: seen(notes) == ["victim"])
-    (started,) = project.site.glob("*/jobs/victim-*/started")
+    (started,) = project.site.folder.glob("*/jobs/victim-*/started")
     os.kill(int(started.read_text()), signal.SIGKILL)
     eventually(lambda: not processes(project, b"sleep\x00300"), 5)
     (notes / "go").touch()
@@ -320,8 +320,8 @@ def test_a_job_past_its_runtime_fails_in_time(project: Project) -> None:
 
 
 def test_a_full_disk_of_the_worker_is_told(project: Project, unmount: list[Path]) -> None:
-    mount(project.site, 8)
-    unmount.append(project.site)
+    mount(project.site.folder, 8)
+    unmount.append(project.site.folder)
     project.put("Snakefile", TWO.format(a="dd if=/dev/zero of={output} bs=64k status=none"))
     # One after the other: the disk is all sandboxes'.
     run = project.run("--keep-going", "--jobs", "1").failed()
@@ -416,7 +416,7 @@ def nobodys() -> Iterator[Project]:
     # Not below pytest's own folder, which is closed to others.
     top = Path(tempfile.mkdtemp())
     top.chmod(0o755)
-    project = Project(top / "project", top / "site")
+    project = Project(top / "project", local_site(top / "site"))
     command = project.command
 
     def as_nobody(*args: str) -> list[str]:

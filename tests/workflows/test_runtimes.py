@@ -59,6 +59,6 @@ rule bad:
     options = ("--grid-runtime", "setup", "--grid-runtime-setup", "export GREETING=hello")
     output = project.run(*options, "--keep-going").failed().output
     assert project.read("good.txt") == "hello\n"
-    assert "rule bad, local job" in output
+    assert f"rule bad, {project.site.backend} job" in output
     assert "no runtime: Snakemake could not be set up on the worker" in output
     assert "/no/setup.sh: No such file or directory" in output

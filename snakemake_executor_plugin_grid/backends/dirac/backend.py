@@ -35,6 +35,8 @@ _SITE_REASONS = (reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILE
 """Of reports: what another site may do better."""
 _SILENT = ("idem", "Unknown", "")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
+_OWN_FOLDER = "/vo/user/u/user/snakemake-grid/delivered"
+"""Stands for the folder that only the proxy tells, where it was not asked."""
 
 
 class _Job(NamedTuple):
@@ -281,7 +283,10 @@ class DiracBackend(Backend):
 
     def describe(self, payload: Payload) -> str:
         """Return the JDL of a job by itself."""
-        required = requirements(payload.spec, self._options, payload.avoid)
+        options = self._options
+        if options.storage_element and not options.output_folder:  # check() has not been called
+            options = replace(options, output_folder=_OWN_FOLDER)
+        required = requirements(payload.spec, options, payload.avoid)
         cargo = cargo_of(payload)
         name = payload.spec.name
         return jdl(

@@ -76,7 +76,8 @@ class Client:
 
     def sandbox_limit(self) -> int:
         """Return how many bytes a sandbox may have, in either direction."""
-        self._start()
+        if not self._limits:
+            self._start()
         return min(int(self._limits["sandbox_limit"]), int(self._limits["output_limit"]))
 
     def close(self) -> None:
@@ -120,7 +121,8 @@ class Client:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
                     env=environment,
                     start_new_session=True,  # Ctrl-C is for Snakemake, which cancels the jobs
                 )
@@ -141,8 +143,8 @@ class Client:
             try:
                 stdin.write(json.dumps({"id": number, "call": name, "args": args}) + "\n")
                 stdin.flush()
-            except OSError:
-                pass  # its end is noticed by the reader
+            except OSError:  # the reader may have seen its end before
+                future.set_exception(TransientError(f"the DIRAC client ended; log: {self._log}"))
         try:
             answer = future.result(timeout)
         except TimeoutError:
@@ -159,9 +161,13 @@ class Client:
     def _read(self, process: subprocess.Popen[str]) -> None:
         stdout: IO[str] = process.stdout  # type: ignore[assignment]  # it is a pipe
         for line in stdout:
-            answer = json.loads(line)
+            try:
+                answer = json.loads(line)
+                number = int(answer["id"])
+            except (ValueError, TypeError, KeyError):
+                continue  # what a wrapper around Python prints, or sitecustomize
             with self._lock:
-                _, future = self._waiting.get(answer["id"], (None, None))
+                _, future = self._waiting.get(number, (None, None))
             if future is not None:
                 future.set_result(answer)
         process.wait()

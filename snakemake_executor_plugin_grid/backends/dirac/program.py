@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-_THREADS = 8
+_THREADS = 16
 _WMS = "/Systems/WorkloadManagement"
 _MEBIBYTE = 1 << 20
 _LARGEST_FILE = 1 << 30
@@ -97,12 +97,13 @@ def storage_elements() -> list[str]:
 
 
 def active_sites() -> list[str]:
-    """Return the names of the sites that take jobs."""
-    from DIRAC.WorkloadManagementSystem.Client.WMSAdministratorClient import (
-        WMSAdministratorClient,
-    )
+    """Return the names of the sites that take jobs.
 
-    return list(value_of(WMSAdministratorClient().getSiteMask("Active")))
+    WMSAdministrator's site mask is for operators only (DIRAC 9.1.22).
+    """
+    from DIRAC.ResourceStatusSystem.Client.SiteStatus import SiteStatus
+
+    return list(value_of(SiteStatus().getUsableSites()))
 
 
 def create(jdl: str) -> list[int]:
