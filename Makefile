@@ -53,7 +53,7 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@set -e; for script in benchmarks/bench_*.py; do \
-	    echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	    echo "== $$script"; GRID_TEST_DIRAC_VENV=$(DIRAC_VENV) $(BIN)/python "$$script" $(ARGS); done
 
 # Jobs find the environment of the tests first, so Snakemake is there.
 dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test

@@ -256,14 +256,14 @@ class Controller:
                 outcome = await self._in_pool(parts.landing.land, flight, folder)
             except (Exception, SystemExit) as error:
                 outcome = parts.landing.failure(
-                    flight, f"its results could not be taken in: {in_words(error)}"
+                    flight, f"{_failed(flight)}its results could not be taken in: {in_words(error)}"
                 )
-            self._conclude(flight, outcome)
+            await self._conclude(flight, outcome)
             await self._in_pool(_remove, folder)
             await self._in_pool(parts.store.drop, name)
         self._taken.append(grid_id)
 
-    def _conclude(self, flight: Flight, outcome: Outcome) -> None:
+    async def _conclude(self, flight: Flight, outcome: Outcome) -> None:
         """Report what became of a job, or send it again if the infrastructure has failed it."""
         parts, site = self._parts, flight.status.site
         if outcome.success or not parts.backend.blames_site(flight.status, outcome.reason):
@@ -271,6 +271,7 @@ class Controller:
             self._end(flight, outcome)
             return
         self._sites.fault(site)
+        await self._give_up(flight.grid_id or "")  # DIRAC may put it back into its queue
         if self._cancelling or flight.faults >= parts.retries:
             self._end(flight, outcome)
             return
@@ -325,6 +326,12 @@ class Controller:
         silent = time.monotonic() - flight.named
         if silent > self._parts.lost_limit:
             self._fail(flight, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
+            self._spawn(self._give_up(flight.grid_id or ""))
+
+    async def _give_up(self, grid_id: str) -> None:
+        """Cancel a job that may come back: nobody waits for it any more."""
+        with contextlib.suppress(Exception):
+            await once(self._parts.backend.cancel([grid_id]))
 
     async def _in_pool(self, work: Callable[..., T], *args: Any) -> T:
         """Run something slow outside the loop."""
@@ -340,6 +347,11 @@ class Controller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._taken:
             await self._discard()
+
+
+def _failed(flight: Flight) -> str:
+    status = flight.status
+    return f"{status.detail}; " if status.infrastructure and status.detail else ""
 
 
 def _make_anew(folder: Path) -> None:

@@ -95,6 +95,8 @@ class Patience:
                     raise
             else:
                 self.over(what)
+                # Not before: a server may refuse what looks good from here.
+                self._note_renewal()
                 return result
 
     def call_now(
@@ -155,15 +157,14 @@ class Patience:
                 raise error
             with contextlib.suppress(CredentialsError, *PASSING):
                 await once(self._check())
-                self._note_renewal()
                 return
 
     def _note_expiry(self, error: CredentialsError) -> None:
         if not self._expired:
             self._expired = True
             self._say(
-                f"Waiting for credentials: {error} The run goes on by itself then; jobs that are "
-                "on the grid are not touched."
+                f"Waiting for credentials: {str(error).rstrip('.')}. The run goes on by itself "
+                "then; jobs that are on the grid are not touched."
             )
 
     def _note_renewal(self) -> None:

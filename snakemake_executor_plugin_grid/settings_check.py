@@ -134,6 +134,8 @@ def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
             "--grid-dirac-mode local: uses no storage element; take "
             "--grid-dirac-storage-element away."
         )
+    if settings.dirac_mode == "local" and settings.store:
+        problems.append("--grid-dirac-mode local: uses no store; take --grid-store away.")
     if settings.dirac_cpu_power <= 0:
         problems.append(
             f"--grid-dirac-cpu-power: has to be more than 0, not {settings.dirac_cpu_power:g}."

@@ -19,6 +19,8 @@ from .worker.description import Blob, Job
 if TYPE_CHECKING:
     from .controller import Parts
 
+_SUBMISSION = "submission"
+
 
 class UnansweredError(GridError):
     """Whether the backend has the jobs is not known: the next run looks for them by name."""
@@ -154,6 +156,8 @@ class Submission:
                 try:
                     taken = await once(backend.submit(waiting), limit)
                 except Exception as error:
+                    if isinstance(error, PASSING):  # now, as it is over when this works again
+                        patience.note(_SUBMISSION, error)
                     names = [payload.spec.name for payload in waiting]
                     answers.update(await self._look_for(names, error))
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
@@ -165,7 +169,7 @@ class Submission:
                     return
 
         try:
-            await patience.call("submission", attempt, None)
+            await patience.call(_SUBMISSION, attempt, None)
         except UnansweredError as error:
             answers.update({payload.spec.name: error for payload in waiting})
         except Exception as error:

@@ -279,12 +279,12 @@ class Outgoing:
         try:
             fingerprint = self._fingerprint(entries)
             known = self._catalog.bundle(fingerprint)
-            if known is not None and self._store.has(known[0]):
+            if known is not None and self._store.has(*known):
                 self._count(0)
                 return Bundle(*known, names)
             archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
             packed = pack(entries, archive, compression=self._compression)
-            if self._store.has(packed.digest):
+            if self._store.has(packed.digest, packed.size):
                 archive.unlink()
                 self._count(0)
             else:
@@ -302,7 +302,7 @@ class Outgoing:
         try:
             before = path.stat()
             size, digest = before.st_size, self._catalog.digest(entry.path, before)
-            if digest is not None and self._store.has(digest):
+            if digest is not None and self._store.has(digest, size):
                 self._count(0)
             else:
                 size, digest = self._store.put_file(path)

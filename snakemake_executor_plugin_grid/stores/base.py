@@ -48,8 +48,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def has(self, digest: str) -> bool:
-        """Return whether the blob is there."""
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there, in its whole size."""
 
     @abstractmethod
     def put(self, digest: str, path: Path) -> None:

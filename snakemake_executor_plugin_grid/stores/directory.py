@@ -46,8 +46,8 @@ class DirectoryStore(Store):
                 "by --grid-store."
             ) from error
 
-    def has(self, digest: str) -> bool:
-        """Return whether the blob is there."""
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there; it appears when it is whole."""
         return self._path(digest).exists()
 
     def put(self, digest: str, path: Path) -> None:

@@ -115,13 +115,15 @@ class LfnStore(Store):
             probe.unlink()
         self._catalog.note_store(f"{SCHEME}{self.folder}")
 
-    def has(self, digest: str) -> bool:
-        """Return whether the blob is there: in the spool, or in the file catalog."""
-        if self._spool.has(digest) or digest in self._verified:
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there: in the spool, or whole in the file catalog."""
+        if digest in self._verified or self._spool.has(digest, size):
             return True
-        lfn = self._catalog.location(digest) or self._lfn(digest)
-        lfn = lfn.removeprefix(SCHEME)
-        if self._call("sizes", [lfn])[lfn] is None:
+        url = self._catalog.location(digest)
+        if url is None and self._spool.fits(size):
+            return False  # it would not be there
+        lfn = (url or self._lfn(digest)).removeprefix(SCHEME)
+        if self._call("sizes", [lfn])[lfn] != size:
             return False
         self._verified[digest] = lfn
         return True
@@ -141,15 +143,14 @@ class LfnStore(Store):
         if self._spool.fits(path.stat().st_size):
             return self._spool.put_file(path)
         size, digest = file_digest(path)
-        if not self.has(digest):
+        if not self.has(digest, size):
             self._upload(digest, path)
         return size, digest
 
     def locate(self, digest: str) -> str:
         """Return where the worker finds the blob: nothing if it lies beside the job."""
-        if self._spool.has(digest):
-            return ""
-        return SCHEME + self._verified.get(digest, self._lfn(digest))
+        lfn = self._verified.get(digest)
+        return SCHEME + lfn if lfn is not None else self._spool.locate(digest)
 
     def inbox(self, job: str) -> str:
         """Return the folder of a job."""
@@ -166,7 +167,10 @@ class LfnStore(Store):
             try:
                 path = self._client.call_now("get", lfn, str(target.parent), limit=TRANSFER_TIMEOUT)
             except PermanentError as error:
-                raise PermanentError(f"the output {lfn} cannot be fetched: {error}") from error
+                raise PermanentError(
+                    f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
+                    "make room, or choose another by --grid-dirac-storage-element"
+                ) from error
             Path(path).rename(target)
         return target
 

@@ -49,6 +49,7 @@ Entry = Callable[["list[str]"], int]
 
 PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
+_SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 _FULL = 1 << 20
 _MISSED = b"MissingOutputException"
 
@@ -230,7 +231,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.fail(reports.NO_RUNTIME, "Snakemake could not be set up on the worker")
     elif shutil.disk_usage(scratch).free < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
-    elif ended.signal == signal.SIGKILL:
+    elif ended.signal == signal.SIGKILL or ended.exit_code == _SHELL_SAYS_KILLED:
         report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
     elif ended.signal:
         known = {number.value: number.name for number in signal.Signals}  # not all real-time ones

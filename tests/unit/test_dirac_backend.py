@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import json
-from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
-from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
-from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.errors import (
     CredentialsError,
@@ -21,59 +16,12 @@ from snakemake_executor_plugin_grid.errors import (
 )
 from snakemake_executor_plugin_grid.jobspec import Resources
 from snakemake_executor_plugin_grid.states import UNKNOWN, JobState, JobStatus
-from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Blob
-from tests.unit.fake_dirac import FakeDirac
+from tests.unit.dirac_bench import Bench, name, names
 from tests.unit.specs import spec
 
-T = TypeVar("T")
 DOWN = TransientError("Connection refused")
-
-
-class Bench:
-    """A backend with a small DIRAC behind it."""
-
-    def __init__(self, folder: Path, options: Options, fetch_inputs: bool = False) -> None:
-        self.dirac = FakeDirac(folder)
-        client = cast(Client, self.dirac)
-        self.worker = folder / "worker.zip"
-        self.worker.write_bytes(b"worker")
-        self.spool = SpoolStore(folder / "spool", self.dirac.sandbox_limit, "")
-        self.spool.check()
-        self.backend = DiracBackend(client, options, fetch_inputs=fetch_inputs)
-        self.backend.carry(self.spool, folder / "sandboxes", lambda: "/vo/user/m/me/delivered")
-
-    def blob(self, content: bytes, size: int | None = None) -> Blob:
-        digest = hashlib.sha256(content).hexdigest()
-        self.spool.path(digest).write_bytes(content)
-        return Blob(digest, len(content) if size is None else size)
-
-    def payload(
-        self, number: int, blobs: Iterable[Blob] = (), avoid: str = "", **fields: Any
-    ) -> Payload:
-        job = spec(name(number), **fields)
-        description = json.dumps({"number": number})
-        return Payload(job, description, tuple(blobs), self.worker, frozenset(avoid.split()))
-
-    def submit(self, *payloads: Payload) -> list[Submitted | SubmitError]:
-        return asyncio.run(self.backend.submit(payloads))
-
-    def submitted(self, count: int) -> list[str]:
-        answers = self.submit(*map(self.payload, range(count)))
-        assert all(isinstance(answer, Submitted) for answer in answers)
-        return [answer.grid_id for answer in answers if isinstance(answer, Submitted)]
-
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(coroutine)
-
-
-def name(number: int) -> str:
-    return f"sort-0000beef-{number}"
-
-
-def names(*numbers: int) -> list[str]:
-    return [name(number) for number in numbers]
 
 
 @pytest.fixture
@@ -127,6 +75,21 @@ def test_jobs_that_ask_for_different_things_are_in_different_chunks(bench: Bench
     assert '"LFN:/vo/a","LFN:/vo/b"' in bench.dirac.named(name(4))[0].jdl
 
 
+def test_each_job_has_the_sandboxes_that_it_needs(bench: Bench) -> None:
+    large = [bench.blob(text.ljust(1 << 20).encode()) for text in "abc"]
+    needed = {0: [], 1: large[:1], 2: large[1:2], 3: large[1:], 4: []}
+    answers = bench.submit(*(bench.payload(n, blobs) for n, blobs in needed.items()))
+    assert all(isinstance(answer, Submitted) for answer in answers)
+    for number, blobs in needed.items():
+        (job,) = bench.dirac.named(name(number))
+        uploads = [
+            bench.dirac.uploads[int(address.rpartition("/")[2].partition(".")[0]) - 1]
+            for address in job.sandboxes
+        ]
+        assert name(number) in json.loads(uploads[0]["jobs.json"])
+        assert [set(upload) for upload in uploads[1:]] == [{blob.digest} for blob in blobs]
+
+
 @pytest.mark.parametrize("bench", [{"fetch_inputs": True}], indirect=True)
 def test_workers_that_fetch_their_inputs_have_no_input_data(bench: Bench) -> None:
     bench.submit(bench.payload(0, [Blob("a" * 64, 9, url="lfn:/vo/a")]), bench.payload(1))
@@ -159,9 +122,7 @@ def test_jobs_that_are_not_as_many_as_were_sent_do_not_run(bench: Bench) -> None
 
 @pytest.mark.parametrize("call", ["create", "confirm"])
 @pytest.mark.parametrize("lost", [False, True])
-def test_after_an_error_the_jobs_of_each_name_run_once(
-    bench: Bench, call: str, lost: bool
-) -> None:
+def test_after_an_error_the_jobs_of_each_name_run_once(bench: Bench, call: str, lost: bool) -> None:
     (bench.dirac.lost if lost else bench.dirac.errors)[call] = [DOWN]
     with pytest.raises(TransientError):
         bench.submit(bench.payload(0), bench.payload(1))
@@ -213,119 +174,12 @@ def test_jobs_of_several_runs_are_found_and_resubmissions_too(bench: Bench) -> N
     others = ["a-b-1234abcd-7.2", "sort-0000beef-0.1"]
     jobs = [Payload(spec(other), "{}", (), bench.worker) for other in others]
     bench.submit(*jobs, bench.payload(0))
+    groups = ["snakemake-1234abcd", "snakemake-0000beef", "snakemake-0000beef"]
+    assert [job.group for job in bench.dirac.jobs.values()] == groups
     assert bench.call(bench.backend.find(others)) == {others[0]: "1", others[1]: "2"}
     assert bench.dirac.args_of("jobs_of") == [("snakemake-0000beef",), ("snakemake-1234abcd",)]
     with pytest.raises(ValueError, match="does not tell its run"):
         bench.call(bench.backend.find(["nobody"]))
-
-
-def test_states_are_asked_for_a_thousand_at_a_time(bench: Bench) -> None:
-    bench.dirac.max_parametric = bench.dirac.allowed = 3000
-    ids = bench.submitted(2500)
-    statuses = bench.call(bench.backend.states(ids))
-    assert len(statuses) == 2500
-    assert [len(args[0]) for args in bench.dirac.args_of("states")] == [1000, 1000, 500]
-    assert bench.dirac.counts["sites"] == 0  # all wait
-
-
-def test_ids_that_the_server_does_not_know_are_left_out(bench: Bench) -> None:
-    (known,) = bench.submitted(1)
-    assert bench.call(bench.backend.states([known, "77"])).keys() == {known}
-
-
-def test_sites_are_asked_for_once_and_again_after_a_reschedule(bench: Bench) -> None:
-    ids = bench.submitted(3)
-    bench.call(bench.backend.states(ids))
-    for number in (1, 2):
-        bench.dirac.jobs[number].status, bench.dirac.jobs[number].site = "Running", "DIRAC.A.test"
-    for _ in range(3):
-        statuses = bench.call(bench.backend.states(ids))
-        assert [statuses[grid_id].site for grid_id in ids] == ["DIRAC.A.test"] * 2 + [""]
-    assert bench.dirac.args_of("sites") == [([1, 2],)]
-    assert bench.dirac.counts["states"] == 4
-    bench.dirac.jobs[1].status = "Rescheduled"
-    bench.call(bench.backend.states(ids))
-    bench.dirac.jobs[1].status, bench.dirac.jobs[1].site = "Running", "DIRAC.B.test"
-    assert bench.call(bench.backend.states(ids))["1"].site == "DIRAC.B.test"
-
-
-def test_the_site_of_a_job_that_failed_at_once_is_told(bench: Bench) -> None:
-    ids = bench.submitted(1)
-    job = bench.dirac.jobs[1]
-    job.status, job.minor, job.site = "Failed", "Job stalled: pilot not running", "DIRAC.A.test"
-    (status,) = bench.call(bench.backend.states(ids)).values()
-    assert (status.state, status.site) == (JobState.FAILED, "DIRAC.A.test")
-    assert status.infrastructure
-    assert bench.backend.blames_site(status, "")
-
-
-def test_a_killed_job_that_comes_back_has_not_ended(bench: Bench) -> None:
-    ids = bench.submitted(1)
-    for dirac, state in (("Killed", JobState.RUNNING), ("Running", JobState.RUNNING)):
-        bench.dirac.jobs[1].status = dirac
-        assert bench.call(bench.backend.states(ids))["1"].state is state
-    bench.dirac.jobs[1].status, bench.dirac.jobs[1].minor = "Failed", "Received Kill signal"
-    assert bench.call(bench.backend.states(ids))["1"].state is JobState.CANCELLED
-
-
-def test_what_was_not_killed_and_has_not_ended_is_not_confirmed(bench: Bench) -> None:
-    ids = bench.submitted(4)
-    bench.dirac.jobs[2].status = "Done"
-    kill = bench.dirac.kill
-    bench.dirac.kill = lambda ids: kill([n for n in ids if n != 3])  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel([*ids, "77"][:4])) == {"3"}
-    assert [bench.dirac.jobs[number].status for number in (1, 4)] == ["Killed"] * 2
-    assert len(bench.dirac.args_of("kill")) == 1
-
-
-def test_jobs_that_the_server_no_longer_has_count_as_cancelled(bench: Bench) -> None:
-    bench.dirac.kill = lambda ids: []  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel(["77"])) == set()
-
-
-DIGEST = "5" * 64
-
-
-def test_report_log_and_blobs_are_put_where_the_landing_looks(bench: Bench, tmp_path: Path) -> None:
-    (grid_id,) = bench.submitted(1)
-    bench.dirac.jobs[1].sandbox = {
-        "report.json": b"{}",
-        "payload.log": b"it said",
-        f"{DIGEST}.blob": b"blob",
-        "short.blob": b"no digest",
-    }
-    folder = tmp_path / "incoming"
-    folder.mkdir()
-    bench.call(bench.backend.retrieve(grid_id, folder))
-    found = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
-    assert found == {
-        "report.json": "{}",
-        "payload.log": "it said",
-        f"out/{DIGEST}": "blob",
-        "short.blob": "no digest",
-    }
-    assert bench.dirac.counts["history"] == 0
-    assert bench.call(bench.backend.logs(grid_id)).startswith("it said--- ")
-
-
-def test_of_a_job_without_a_report_the_log_is_what_the_server_knows(
-    bench: Bench, tmp_path: Path
-) -> None:
-    (grid_id,) = bench.submitted(1)
-    job = bench.dirac.jobs[1]
-    job.sandbox = {"std.out": b"out of\nwrapper\n", "std.err": b"error\n"}
-    job.history = [
-        ["Received", "Job accepted", "Unknown", "2026-11-21 03:00:00", "JobManager"],
-        ["Failed", "Stalled", "idem", "2026-11-21 03:09:00", "StalledJobAgent"],
-    ]
-    bench.call(bench.backend.retrieve(grid_id, tmp_path))
-    assert (tmp_path / "payload.log").read_text() == (
-        "--- std.out\nout of\nwrapper\n--- std.err\nerror\n"
-        "--- DIRAC on job 1: time, source, status, reason\n"
-        "2026-11-21 03:00:00  JobManager: Received, Job accepted\n"
-        "2026-11-21 03:09:00  StalledJobAgent: Failed, Stalled\n"
-    )
-    assert not (tmp_path / "report.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -359,7 +213,9 @@ def test_a_job_is_described_without_a_server(bench: Bench) -> None:
 A, B = "DIRAC.A.test", "DIRAC.B.test"
 
 
-@pytest.mark.parametrize("bench", [{"options": Options(banned_sites=("DIRAC.C.test",))}], indirect=True)
+@pytest.mark.parametrize(
+    "bench", [{"options": Options(banned_sites=("DIRAC.C.test",))}], indirect=True
+)
 @pytest.mark.parametrize(
     ("avoid", "overrides", "data", "banned"),
     [
@@ -383,7 +239,11 @@ def test_sites_are_avoided_where_there_are_others(
 @pytest.mark.parametrize(
     ("fields", "kind", "words"),
     [
-        ({"seconds_left": 0}, CredentialsError, "has expired; run 'dirac-proxy-init -g dirac_user'"),
+        (
+            {"seconds_left": 0},
+            CredentialsError,
+            "has expired; run 'dirac-proxy-init -g dirac_user'",
+        ),
         ({"limited": True}, CredentialsError, "limited"),
         ({"group": ""}, CredentialsError, "dirac-proxy-init -g GROUP"),
         ({"properties": ["Operator"]}, CredentialsError, "dirac_user may not submit"),

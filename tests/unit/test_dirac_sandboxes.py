@@ -85,8 +85,9 @@ def test_what_jobs_share_goes_up_once_in_a_run(bench: Bench, size: int) -> None:
                 set(),
                 {common.digest},
             ]
+    bench.send(bench.payload("later", common))
     assert sum(common.digest in upload for upload in bench.dirac.uploads) == 1
-    assert len(bench.dirac.uploads) == 7
+    assert len(bench.dirac.uploads) == 8
 
 
 def test_a_large_blob_of_one_job_is_not_sent_with_the_others(bench: Bench) -> None:
@@ -183,9 +184,7 @@ def _start(bench: Bench, path: Path, *pythons: str) -> subprocess.CompletedProce
     )
 
 
-def test_the_worker_is_started_by_a_python_that_is_new_enough(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_the_worker_is_started_by_a_python_that_is_new_enough(bench: Bench, tmp_path: Path) -> None:
     done = _start(bench, tmp_path / "node", "python3", "python3.11", "python3.9")
     assert done.stdout == "python3.11 worker.pyz --jobs jobs.json j-1\n"
     assert done.returncode == 0

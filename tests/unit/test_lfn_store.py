@@ -96,7 +96,7 @@ def lfn_of(digest: str) -> str:
 def test_small_files_travel_in_the_sandbox(bench: Bench) -> None:
     path, digest = bench.file(1000)
     assert bench.store.put_file(path) == (1000, digest)
-    assert bench.store.has(digest)
+    assert bench.store.has(digest, 1000)
     assert bench.store.locate(digest) == ""
     assert bench.dirac.asked == []
     assert bench.catalog.locations() == []
@@ -104,12 +104,12 @@ def test_small_files_travel_in_the_sandbox(bench: Bench) -> None:
 
 def test_large_files_go_to_the_storage_element_once(bench: Bench) -> None:
     path, digest = bench.file(1001)
-    assert not bench.store.has(digest)
+    assert not bench.store.has(digest, 1001)
     for _ in range(2):
         assert bench.store.put_file(path) == (1001, digest)
     assert bench.dirac.files == {lfn_of(digest): path.read_bytes()}
     assert bench.dirac.args_of("put") == [(lfn_of(digest), str(path), "SE-1")]
-    assert bench.store.has(digest)
+    assert bench.store.has(digest, 1001)
     assert bench.store.locate(digest) == f"lfn:{lfn_of(digest)}"
     assert bench.catalog.locations() == [f"lfn:{lfn_of(digest)}"]
 
@@ -121,7 +121,7 @@ def test_tarballs_are_gone_from_the_workspace(bench: Bench) -> None:
         path.rename(part)
         bench.store.put(digest, part)
         assert not part.exists()
-        assert bench.store.has(digest)
+        assert bench.store.has(digest, size)
         assert (lfn_of(digest) in bench.dirac.files) is (size == 1001)
     bench.dirac.errors["put"] = [PermanentError("storage element is full")]
     path, digest = bench.file(1002)
@@ -135,7 +135,7 @@ def test_later_runs_find_what_is_there(bench: Bench) -> None:
     path, digest = bench.file(1001)
     bench.store.put_file(path)
     later = bench.again()
-    assert later.has(digest)
+    assert later.has(digest, 1001)
     assert later.locate(digest) == f"lfn:{lfn_of(digest)}"
     later.put_file(path)
     assert bench.dirac.counts["put"] == 0
@@ -146,7 +146,7 @@ def test_what_was_removed_meanwhile_goes_up_again(bench: Bench) -> None:
     bench.store.put_file(path)
     bench.dirac.files.clear()
     later = bench.again()
-    assert not later.has(digest)
+    assert not later.has(digest, 1001)
     later.put_file(path)
     assert bench.dirac.files.keys() == {lfn_of(digest)}
 
@@ -162,7 +162,6 @@ def test_an_upload_that_broke_off_is_made_anew(bench: Bench) -> None:
 
 def test_an_upload_is_tried_again_in_an_outage(bench: Bench) -> None:
     path, digest = bench.file(1001)
-    bench.dirac.errors["sizes"] = [DOWN]
     bench.dirac.errors["put"] = [DOWN]
     bench.dirac.lost["put"] = [DOWN]
     bench.store.put_file(path)
@@ -208,12 +207,12 @@ def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
     url = f"lfn:{FOLDER}/delivered/j-1/{kept}.data"
     assert bench.dirac.files.keys() == {url.removeprefix("lfn:")}
     assert not any(path.exists() for path in paths)
-    assert bench.store.has(kept)
-    assert not bench.store.has(left)
+    assert bench.store.has(kept, 4)
+    assert not bench.store.has(left, 4)
     assert bench.store.locate(kept) == url
     assert bench.catalog.locations() == [url]
     later = bench.again()
-    assert later.has(kept)
+    assert later.has(kept, 4)
     assert later.locate(kept) == url
 
 

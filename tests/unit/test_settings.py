@@ -44,6 +44,8 @@ def test_defaults_are_valid(tmp_path: Path) -> None:
         ("compression", "xz"),
         ("undeclared", "drop"),
         ("local_isolation", "yes"),
+        ("dirac_mode", "remote"),
+        ("dirac_inputs", "stream"),
     ],
 )
 def test_unknown_choice_is_named_with_what_there_is(tmp_path: Path, name: str, value: str) -> None:
@@ -61,6 +63,10 @@ def test_unknown_choice_is_named_with_what_there_is(tmp_path: Path, name: str, v
         ("large_file", 1),
         ("staging_threads", 1),
         ("start_limit", 1),
+        ("lost_limit", 1),
+        ("outage_limit", 0),
+        ("infrastructure_retries", 0),
+        ("proxy_hours", 0),
         ("local_cores", 1),
         ("local_mem_mb", 1),
     ],
@@ -128,6 +134,81 @@ def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
         assert problems(tmp_path, local_python=path) == (
             f"--grid-local-python {path}: is no program that can be run."
         )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"store": "lfn:/vo/x"}, "--grid-store lfn:…: needs --grid-backend dirac."),
+        (
+            {"backend": "dirac", "store": "lfn:/vo/x"},
+            "--grid-store lfn:…: needs --grid-dirac-storage-element as well.",
+        ),
+        (
+            {"backend": "dirac", "store": "file:///s", "dirac_storage_element": "SE"},
+            "--grid-dirac-storage-element: files would go through --grid-store file:///s",
+        ),
+        (
+            {"backend": "dirac", "dirac_mode": "local", "dirac_storage_element": "SE"},
+            "--grid-dirac-mode local: uses no storage element",
+        ),
+        (
+            {"backend": "dirac", "dirac_cpu_power": 0.0},
+            "--grid-dirac-cpu-power: has to be more than 0, not 0.",
+        ),
+        ({"backend": "dirac", "priority": -1}, "--grid-priority: has to be 0 or more, not -1."),
+        ({"backend": "dirac", "store": "s3://x"}, "--grid-store s3://x: no store of this kind"),
+        ({"backend": "dirac", "local_cores": 2}, "is for --grid-backend local, but"),
+    ],
+)
+def test_options_of_dirac_that_do_not_go_together(
+    tmp_path: Path, values: dict[str, Any], words: str
+) -> None:
+    text = problems(tmp_path, **values)
+    assert words in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"dirac_storage_element": "SE"},
+        {"dirac_storage_element": "SE", "store": "lfn:/vo/user/m/me/x"},
+        {"store": "file:///shared/me"},
+        {"dirac_mode": "local"},
+        {"priority": 0, "tags": "a,b", "platform": "x", "job_type": "User", "jdl": "A = 1"},
+        {"site": "A,B", "banned_sites": "C", "dirac_inputs": "fetch", "outage_limit": 0.0},
+    ],
+)
+def test_options_of_dirac_that_go_together(tmp_path: Path, values: dict[str, Any]) -> None:
+    check(ExecutorSettings(backend="dirac", **values), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("tags", "a"),
+        ("platform", "x"),
+        ("job_type", "User"),
+        ("priority", 1),
+        ("jdl", "A = 1"),
+        ("dirac_python", Path(sys.executable)),
+        ("dirac_storage_element", "SE"),
+    ],
+)
+def test_options_of_dirac_are_refused_elsewhere(tmp_path: Path, option: str, value: object) -> None:
+    flag = f"--grid-{option.replace('_', '-')}"
+    assert problems(tmp_path, **{option: value}) == (
+        f"{flag}: is for --grid-backend dirac, but that is 'local'."
+    )
+
+
+def test_python_of_dirac_has_to_be_a_program(tmp_path: Path) -> None:
+    missing = tmp_path / "python"
+    assert problems(tmp_path, backend="dirac", dirac_python=missing) == (
+        f"--grid-dirac-python {missing}: is no program that can be run."
+    )
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

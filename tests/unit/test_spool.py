@@ -27,7 +27,7 @@ def _file(path: Path, size: int) -> tuple[Path, str]:
 def test_what_fits_lies_beside_the_job(spool: SpoolStore, tmp_path: Path) -> None:
     path, digest = _file(tmp_path / "input", 1000)
     assert spool.put_file(path) == (1000, digest)
-    assert spool.has(digest)
+    assert spool.has(digest, 1000)
     assert spool.path(digest).read_bytes() == path.read_bytes()
     assert spool.locate(digest) == ""
     assert spool.inbox("j-1") == "sandbox:"
@@ -40,12 +40,12 @@ def test_a_file_that_is_too_large_is_named_with_what_to_do(
     with pytest.raises(GridError, match=r"input .*/input: 0\.0 MB do not fit .*give --grid-store"):
         spool.put_file(path)
     assert path.exists()
-    assert not spool.has(digest)
+    assert not spool.has(digest, 1000)
 
 
 def test_a_tarball_that_is_too_large_is_removed(spool: SpoolStore) -> None:
     part, digest = _file(spool.workspace / "part", 1001)
-    with pytest.raises(GridError, match="small inputs of a job: .*give --grid-store"):
+    with pytest.raises(GridError, match=r"small inputs of a job: .*give --grid-store"):
         spool.put(digest, part)
     assert list(spool.folder.iterdir()) == []
 

@@ -59,9 +59,9 @@ def test_check_of_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_file_of_the_user_is_copied(store: DirectoryStore, file: Path) -> None:
-    assert not store.has(DIGEST)
+    assert not store.has(DIGEST, 1)
     assert store.put_file(file) == (3, DIGEST)
-    assert store.has(DIGEST)
+    assert store.has(DIGEST, 1)
     assert file.read_bytes() == b"abc"
     file.write_bytes(b"changed")
     assert content(store) == b"abc"
@@ -97,7 +97,7 @@ def test_worker_finds_the_blob_by_its_url(store: DirectoryStore, file: Path) -> 
 def test_what_a_job_delivered_is_its_own(store: DirectoryStore) -> None:
     deliver(store, "j1")
     assert store.delivered("j1", DIGEST).read_bytes() == b"abc"
-    assert not store.has(DIGEST)  # nobody has checked it yet
+    assert not store.has(DIGEST, 1)  # nobody has checked it yet
     with pytest.raises(GridError, match=f"{store.url}: .*{DIGEST}"):
         store.delivered("j2", DIGEST)
 
@@ -114,7 +114,7 @@ def test_what_was_delivered_can_be_dropped(store: DirectoryStore) -> None:
         deliver(store, job)
     store.drop("j1")
     store.drop("never delivered")
-    assert not store.has(DIGEST)
+    assert not store.has(DIGEST, 1)
     assert store.delivered("j2", DIGEST).exists()
     with pytest.raises(GridError):
         store.delivered("j1", DIGEST)
@@ -123,7 +123,7 @@ def test_what_was_delivered_can_be_dropped(store: DirectoryStore) -> None:
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "a/b", "a" * 63, "." * 64, "/" * 64])
 def test_what_is_no_digest_reaches_no_file(store: DirectoryStore, digest: str) -> None:
     calls = (
-        store.has,
+        lambda name: store.has(name, 1),
         store.locate,
         lambda name: store.delivered("j", name),
         lambda name: store.keep("j", [name]),

@@ -229,15 +229,9 @@ class DiracBackend(Backend):
         killed: set[int] = set()
         for portion in _portions(numbers, _IDS_PER_CALL):
             killed.update(await self.client.call("kill", portion))
-        left = {str(number) for number in numbers if number not in killed}
-        if left:
-            statuses = await self.states(left)
-            left = {
-                grid_id
-                for grid_id in left
-                if grid_id in statuses and not statuses[grid_id].state.ended
-            }
-        return left
+        left = [number for number in numbers if number not in killed]
+        found = await self.client.call("states", left) if left else {}
+        return {grid_id for grid_id, words in found.items() if not job_status(*words).state.ended}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Unpack the output sandbox; of a job that has none, write down what the server knows."""

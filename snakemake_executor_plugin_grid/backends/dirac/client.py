@@ -51,6 +51,7 @@ class Client:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dirac")
         self._numbers = itertools.count(1)
         self._limits: Mapping[str, Any] = {}
+        self._group = ""  # of the last proxy, which may be gone when it is to be named
         self._closed = False
 
     async def call(self, name: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
@@ -137,7 +138,7 @@ class Client:
         with self._lock:
             process = self._process
             if process is None:
-                raise TransientError("the DIRAC client has been closed")
+                raise TransientError("the DIRAC client has ended")
             self._waiting[number] = process, future
             stdin: IO[str] = process.stdin  # type: ignore[assignment]  # it is a pipe
             try:
@@ -150,12 +151,17 @@ class Client:
         except TimeoutError:
             # It hangs in a connection: only its end frees the thread in there.
             process.kill()
+            with self._lock:
+                if self._process is process:
+                    self._process = None  # the next call is for another one
             raise TransientError(f"DIRAC has not answered {name} within {timeout:.0f} s") from None
         finally:
             with self._lock:
                 self._waiting.pop(number, None)
         if "error" in answer:
-            raise error_of(name, **answer["error"])
+            raise error_of(name, **answer["error"], group=self._group)
+        if name == "proxy":
+            self._group = str(answer["value"]["group"])
         return answer["value"]
 
     def _read(self, process: subprocess.Popen[str]) -> None:

@@ -16,12 +16,15 @@ import shutil
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 _THREADS = 16
+_HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")
+_HANDSHAKE_PAUSES = (0.1, 0.3, 0.9)
 _WMS = "/Systems/WorkloadManagement"
 _MEBIBYTE = 1 << 20
 _LARGEST_FILE = 1 << 30
@@ -308,10 +311,26 @@ def _data() -> Any:
     return DataManager()
 
 
+def _call(call: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Make a call, again when a TLS handshake fails: that is before anything was sent.
+
+    About one in a thousand does (seen with M2Crypto 0.51), and DIRAC itself does not try again.
+    """
+    for pause in _HANDSHAKE_PAUSES:
+        try:
+            return call(*args)
+        except ReplyError as error:
+            message = str(error)
+            if "Can't connect to" not in message or not any(s in message for s in _HANDSHAKE):
+                raise
+        time.sleep(pause)
+    return call(*args)
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Make a call; every error becomes an answer."""
     try:
-        value = CALLS[request["call"]](*request["args"])
+        value = _call(CALLS[request["call"]], request["args"])
     except BaseException as error:  # SystemExit included: the client library may ask for it
         # That of an SErrorException, whose text is the whole reply.
         reply = getattr(error, "result", None) or {}

@@ -104,9 +104,7 @@ REASONS: dict[str, Reason] = {
     "job has exceeded maximum cpu time": Reason(_LATE),
     "job has exceeded maximum wall clock": Reason(_LATE),
     "memory limit": Reason("the job used more memory than it may: ask for more by mem_mb"),
-    "job has insufficient disk space": _site(
-        "the disk of the worker node ran full; what the job needs can be asked for by disk_mb"
-    ),
+    "job has insufficient disk space": _site("the disk of the worker node ran full"),
     "job exceeded maximum load average": _site("the worker node was overloaded"),
     "load average not established": _site("the watchdog could not measure the worker node"),
     "could not be established": _site("the watchdog could not measure the worker node"),

@@ -13,6 +13,7 @@ import re
 from typing import Final
 
 from ...errors import CredentialsError, GridError, PermanentError, TransientError
+from .credentials import renewal
 
 RENEW: Final = (
     "get a proxy by `dirac-proxy-init -g GROUP`, or by `dirac-login GROUP` where the installation "
@@ -143,7 +144,9 @@ def classify(message: str, errno: int = 0, exception: str = "") -> type[GridErro
     return PermanentError if errno in _PERMANENT_CODES else TransientError
 
 
-def error_of(call: str, message: str, errno: int = 0, exception: str = "") -> GridError:
+def error_of(
+    call: str, message: str, errno: int = 0, exception: str = "", group: str = ""
+) -> GridError:
     """Return the error to raise for a failed call.
 
     Args:
@@ -151,12 +154,13 @@ def error_of(call: str, message: str, errno: int = 0, exception: str = "") -> Gr
         message: Of the reply, or of the exception.
         errno: Of the reply.
         exception: Name of the exception's class, if one was raised.
+        group: DIRAC group of the proxy that was there before, if it is known.
     """
     said = readable(message)
     if exception and exception not in ("SErrorException", "DIRACInitError"):
         said = f"{exception}: {said}"
     kind = classify(message, errno, exception)
-    return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message)}")
+    return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message, group)}")
 
 
 def readable(message: str) -> str:
@@ -175,8 +179,8 @@ def _has_expired(text: str) -> bool:
     return "has expired" in text and any(sign in text for sign in _EXPIRED)
 
 
-def _hint(kind: type[GridError], message: str) -> str:
+def _hint(kind: type[GridError], message: str, group: str) -> str:
     if kind is CredentialsError:
-        return f"; {RENEW}"
+        return f"; run '{renewal(group)}'" if group else f"; {RENEW}"
     text = message.casefold()
     return next((f"; {hint}" for fragment, hint in _HINTS.items() if fragment in text), "")

@@ -41,6 +41,8 @@ GRACE = {
 _STALLED = "no sign of life from the worker node for a while; DIRAC waits for it to come back"
 _DELETED = "somebody deleted the job on the server, with its sandboxes"
 _KILLED_MINOR = "received kill signal"
+_PUT_BACK_APPLICATION = "after rescheduling"  # the scheduler holds such jobs for a minute or more
+_PUT_BACK = "the site could not bring the job to its end, and DIRAC has put it back into the queue"
 _NOWHERE = frozenset({"any", "multiple", "unknown", "none", "unset"})
 
 
@@ -59,6 +61,10 @@ def job_status(status: object, minor: object, application: object, site: object 
     state = STATES.get(name)
     if state is None:
         return JobStatus(JobState.UNKNOWN, name, site)
+    if state is JobState.QUEUED and _PUT_BACK_APPLICATION in application.casefold():
+        # DIRAC would start it up to three times more, whatever it has done already: an output that
+        # the storage element does not take is enough. This side does so elsewhere, and counts.
+        return JobStatus(JobState.FAILED, _PUT_BACK, site, infrastructure=True)
     if state is JobState.FAILED and _KILLED_MINOR in minor.casefold():
         state = JobState.CANCELLED
     reason = explain(minor, application)

@@ -1,0 +1,204 @@
+"""A backend that misbehaves as real ones do, and a controller for it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from snakemake_executor_plugin_grid.backends.base import (
+    Backend,
+    Payload,
+    SubmitError,
+    Submitted,
+)
+from snakemake_executor_plugin_grid.controller import Controller, Parts
+from snakemake_executor_plugin_grid.database import Database
+from snakemake_executor_plugin_grid.flight import Outcome, Plan
+from snakemake_executor_plugin_grid.journal import Journal
+from snakemake_executor_plugin_grid.landing import Landing
+from snakemake_executor_plugin_grid.patience import Patience
+from snakemake_executor_plugin_grid.staging.catalog import Catalog
+from snakemake_executor_plugin_grid.staging.outgoing import Outgoing
+from snakemake_executor_plugin_grid.staging.paths import Layout
+from snakemake_executor_plugin_grid.states import JobState, JobStatus
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.worker import report as reports
+from snakemake_executor_plugin_grid.worker.report import Report
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.unit.specs import spec
+
+
+class Fickle(Backend):
+    """Takes jobs and does what the test says with them."""
+
+    name = "fickle"
+    poll_interval = 0.01
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, str] = {}
+        self.payloads: list[Payload] = []
+        self.runs: Counter[str] = Counter()
+        self.takes: Callable[[str], bool] = lambda name: True
+        self.answer: Callable[[], None] = lambda: None
+        self.credentials: Callable[[], None] = lambda: None
+        self.finds: Callable[[], None] = lambda: None
+        self.checks: Callable[[], None] = lambda: None
+        self.statuses: dict[str, JobStatus] = {}
+        self.good: set[str] = set()
+        self.cancelled: list[str] = []
+        self.unconfirmed: set[str] = set()
+        self.discarded: list[Collection[str]] = []
+
+    async def check(self) -> None:
+        self.checks()
+
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        self.payloads += payloads
+        for payload in payloads:
+            name = payload.spec.name
+            if self.takes(name):
+                self.runs[name] += 1
+                self.jobs.setdefault(name, f"id-{len(self.jobs)}")
+        self.answer()
+        return [Submitted(self.jobs[payload.spec.name]) for payload in payloads]
+
+    async def check_credentials(self) -> str:
+        self.credentials()
+        return ""
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        return self.statuses
+
+    async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        self.finds()
+        return {name: self.jobs[name] for name in names if name in self.jobs}
+
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        self.cancelled += ids
+        return self.unconfirmed
+
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        (folder / "payload.log").write_text("it said this\n")
+        (name,) = [name for name, known in self.jobs.items() if known == grid_id]
+        if grid_id in self.good:
+            Report(name, reason=reports.SUCCESS).write(folder / "report.json")
+
+    async def logs(self, grid_id: str) -> str:
+        return ""
+
+    async def discard(self, ids: Collection[str]) -> None:
+        self.discarded.append(ids)
+
+    def blames_site(self, status: JobStatus, reason: str) -> bool:
+        return not reason and status.infrastructure
+
+    def describe(self, payload: Payload) -> str:
+        return payload.description
+
+    async def close(self) -> None:
+        pass
+
+
+class Bench:
+    def __init__(
+        self, folder: Path, lost_limit: float = 60.0, outage_limit: float = 0.0, retries: int = 3
+    ) -> None:
+        self.said: list[str] = []
+        self.backend = Fickle()
+        layout = Layout(folder / "work")
+        layout.workdir.mkdir()
+        store = DirectoryStore(folder / "store")
+        store.check()
+        self.database = Database(folder / "grid.sqlite")
+        self.journal = Journal(self.database, "run", "fickle")
+        catalog = Catalog(self.database)
+        pool = ThreadPoolExecutor(2)
+        outgoing = Outgoing(layout, store, catalog, pool, large_file=1 << 20, compression="none")
+        own = layout.workdir / ".snakemake" / "grid"
+        landing = Landing(
+            "fickle", store, self.journal, catalog, layout, own, "none", self.said.append
+        )
+        self.controller = Controller(
+            Parts(
+                backend=self.backend,
+                store=store,
+                journal=self.journal,
+                layout=layout,
+                outgoing=outgoing,
+                landing=landing,
+                pool=pool,
+                worker=folder / "worker.pyz",
+                folder=own,
+                keep_incomplete=False,
+                large_file=1 << 20,
+                compression="none",
+                lost_limit=lost_limit,
+                retries=retries,
+                patience=Patience(
+                    "fickle", outage_limit, self.backend.check_credentials, self.said.append
+                ),
+                say=self.said.append,
+            )
+        )
+
+    def submit(self, *names: str) -> None:
+        self.controller.submit([Plan(spec(name), Runtime("inherit")) for name in names])
+
+    def outcomes(self, count: int) -> list[Outcome]:
+        """Poll until so many jobs have come to their end."""
+        found: list[Outcome] = []
+        end = time.monotonic() + 20
+        while len(found) < count:
+            assert time.monotonic() < end, (found, self.said)
+            found += self.controller.call(self.controller.poll())
+            time.sleep(0.01)
+        return found
+
+    def polls(self, seconds: float) -> list[Outcome]:
+        end = time.monotonic() + seconds
+        found: list[Outcome] = []
+        while time.monotonic() < end:
+            found += self.controller.call(self.controller.poll())
+            time.sleep(0.01)
+        return found
+
+    def wait_for(self, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
+        while not done():
+            assert time.monotonic() < end, self.said
+            self.controller.call(self.controller.poll())
+            time.sleep(0.01)
+
+    def fault(self, *names: str, site: str = "") -> None:
+        """Let the infrastructure fail jobs, when they are there."""
+        self.wait_for(lambda: all(name in self.backend.jobs for name in names))
+        self.backend.statuses |= {
+            self.backend.jobs[name]: JobStatus(JobState.FAILED, "pilot lost", site, True)
+            for name in names
+        }
+
+    def succeed(self, *names: str, site: str = "") -> None:
+        self.wait_for(lambda: all(name in self.backend.jobs for name in names))
+        for name in names:
+            grid_id = self.backend.jobs[name]
+            self.backend.good.add(grid_id)
+            self.backend.statuses[grid_id] = JobStatus(JobState.DONE, "", site)
+
+    def phases(self) -> dict[str, str]:
+        return dict(self.database.query("SELECT name, phase FROM jobs"))
+
+
+class Times:
+    """Raises an error some times, then nothing."""
+
+    def __init__(self, error: Exception, times: int = 1) -> None:
+        self.error = error
+        self.left = times
+
+    def __call__(self) -> None:
+        if self.left:
+            self.left -= 1
+            raise self.error
