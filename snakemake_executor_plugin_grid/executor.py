@@ -62,7 +62,7 @@ class Executor(RemoteExecutor):
         try:
             problems = describe(self.workflow, self._run_id, self._say)
         except GridError as error:
-            raise WorkflowError(str(error)) from error
+            raise WorkflowError(str(error)) from None  # else it shows a line of this file
         if problems:
             raise WorkflowError("\n".join(problems))
         raise SystemExit(0)
@@ -110,7 +110,7 @@ class Executor(RemoteExecutor):
             run = self.run
             run.prepare()
         except GridError as error:
-            raise WorkflowError(str(error)) from error
+            raise WorkflowError(str(error)) from None  # else it shows a line of this file
         run.planner.begin()
         plans = []
         for job in jobs:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from .calls import CALL_TIMEOUT, in_words, once
-from .errors import CredentialsError, GridError, TransientError
+from .errors import CredentialsError, GridError, PermanentError, TransientError
 
 T = TypeVar("T")
 
@@ -21,6 +21,8 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 _CREDENTIALS_PAUSE = 10.0
 _CREDENTIALS_PERIOD = 60.0
+_REFUSALS = 3
+"""How often in a row a server may refuse credentials that look good from here."""
 
 
 class Patience:
@@ -78,13 +80,18 @@ class Patience:
                 other errors at once.
         """
         until = pause = 0.0
+        refusals = 0
         while True:
             try:
                 result = await once(make(), limit)
             except CredentialsError as error:
+                refusals += 1
+                if refusals > _REFUSALS:
+                    raise PermanentError(f"{error} The credentials look good from here.") from error
                 await self.renewed(error)
                 until = 0.0  # what was waited for was no outage
             except PASSING as error:
+                refusals = 0
                 self.note(what, error)
                 until = until or time.monotonic() + self._limit
                 pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
@@ -133,7 +140,8 @@ class Patience:
 
     async def watch_credentials(self) -> None:
         """Warn in time of credentials that are about to expire; asks once a minute."""
-        if time.monotonic() < self._checked + _CREDENTIALS_PERIOD:
+        period = _CREDENTIALS_PAUSE if self._expired else _CREDENTIALS_PERIOD
+        if time.monotonic() < self._checked + period:
             return
         self._checked = time.monotonic()
         try:

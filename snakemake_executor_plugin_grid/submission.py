@@ -52,6 +52,7 @@ class Submission:
         self._sites = sites
         self._fail = fail
         self.staging = asyncio.Lock()
+        self._told = False
 
     async def launch(self, flights: list[Flight]) -> None:
         """Stage in and submit; every job that fails on the way gets an outcome."""
@@ -119,6 +120,7 @@ class Submission:
                 if isinstance(answer, Submitted)
             }
         )
+        self._tell(answers)
         orphans = []
         for flight, payload in prepared:
             answer = answers[payload.spec.name]
@@ -138,6 +140,14 @@ class Submission:
             left = await once(parts.backend.cancel(orphans))
             if left:
                 parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
+
+    def _tell(self, answers: Mapping[str, object]) -> None:
+        """Say once where the jobs of this run can be looked at."""
+        taken = [name for name, answer in answers.items() if isinstance(answer, Submitted)]
+        where = self._parts.backend.whereabouts(taken[0]) if taken and not self._told else ""
+        if where:
+            self._told = True
+            self._parts.say(f"{self._parts.backend.name}: the jobs of this run are {where}.")
 
     async def _submit(
         self, payloads: Sequence[Payload]

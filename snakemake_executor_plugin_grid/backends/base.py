@@ -90,7 +90,7 @@ class Backend(ABC):
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
         """Submit jobs, in as few calls as the system allows.
 
-        A job whose name the system has already is not submitted again: its id is returned.
+        After an answer that was lost, only jobs come again that ``adopt`` has not found.
 
         Returns:
             One answer per payload, in their order.
@@ -133,6 +133,14 @@ class Backend(ABC):
     @abstractmethod
     async def discard(self, ids: Collection[str]) -> None:
         """Tell the system that nothing more is wanted of these ended jobs."""
+
+    def whereabouts(self, name: str) -> str:
+        """Return how the user can look at the jobs of the run by the system's own means.
+
+        Args:
+            name: Of any of its jobs.
+        """
+        return ""
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether a job has failed through no fault of its own, and should be sent again.

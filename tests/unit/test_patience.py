@@ -227,6 +227,7 @@ def test_credentials_that_expire_are_told_of_and_their_renewal_too(run: Run) -> 
     async def watch() -> None:
         for _ in range(4):
             await run.patience.watch_credentials()
+            await asyncio.sleep(2 * module._CREDENTIALS_PAUSE)
 
     asyncio.run(watch())
     assert [text.split()[0] for text in run.said] == ["Waiting", "The"]
@@ -293,3 +294,10 @@ def test_calls_from_other_threads_need_the_loop(run: Run) -> None:
     make: Callable[[], Any] = Server().call
     with pytest.raises(RuntimeError, match="before the controller has started"):
         run.patience.call_now("storage", make)
+
+
+def test_a_server_that_refuses_good_credentials_is_not_asked_for_ever(run: Run) -> None:
+    server = Server(*[EXPIRED] * 10)
+    with pytest.raises(PermanentError, match="look good from here"):
+        asyncio.run(run.patience.call("states", server.call))
+    assert server.tries == 4

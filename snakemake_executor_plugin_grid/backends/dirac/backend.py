@@ -275,6 +275,11 @@ class DiracBackend(Backend):
         """Return whether the system or a site has failed, rather than the job."""
         return reason in _SITE_REASONS if reason else status.infrastructure
 
+    def whereabouts(self, name: str) -> str:
+        """Return the job group of the run."""
+        group = _group_of(name)
+        return f"job group {group} (dirac-wms-job-status -g {group})"
+
     def describe(self, payload: Payload) -> str:
         """Return the JDL of a job by itself."""
         options = self._options

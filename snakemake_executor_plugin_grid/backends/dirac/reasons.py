@@ -31,8 +31,8 @@ _WRAPPER = _site("DIRAC's job wrapper broke down on the worker node")
 _UPLOAD = _site("the job's outputs could not be uploaded from the worker node")
 _LATE = "the job ran longer than it may: ask for more by the resource runtime"
 _NO_SITE = (
-    "no site can take the job: see its grid_site and grid_banned_sites, or where its input data "
-    "has replicas"
+    "no site can take the job: see its grid_site and grid_banned_sites, and where its input data "
+    "has replicas (--grid-dirac-inputs fetch lets it run anywhere)"
 )
 _NO_INPUT = "input data is missing from the file catalog or from all storage elements"
 

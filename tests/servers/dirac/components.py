@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def all_components(here: Settings, database: Database) -> dict[str, Component]:
     found["executors"] = Component((*diset, "executor", optimizers, *options))
     stalled = "WorkloadManagement/StalledJobAgent"
     found["stalled"] = Component((*diset, "agent", stalled, *options))
-    agent = (*diset, "agent", "WorkloadManagement/JobAgent", *options)
+    agent = (*_own_mounts(), *diset, "agent", "WorkloadManagement/JobAgent", *options)
     for number in range(1, here.agents + 1):
         found[agent_name(number)] = Component(agent, worker=number)
     return found
@@ -74,3 +75,13 @@ def agent_name(number: int) -> str:
     if not 1 <= number <= len(WORKING_SITES):
         raise ValueError(f"There is no agent {number}")
     return "agent" if number == 1 else f"agent-{number}"
+
+
+def _own_mounts() -> tuple[str, ...]:
+    """Return what gives a worker mounts of its own, so that tests can hide folders from it."""
+    unshare = ("unshare", "--mount", "--propagation", "slave")
+    try:
+        subprocess.run((*unshare, "true"), capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()  # only root may
+    return unshare

@@ -32,17 +32,23 @@ def dirac_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DiracServ
     if running := os.environ.get("GRID_TEST_DIRAC_DIR"):
         yield DiracServer.load(Path(running))
         return
+    venv = virtual_environment()
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent  # the run's, of all its workers
+    with shared_server(folder, venv) as server:
+        yield server
+
+
+def virtual_environment() -> Path:
+    """Return the virtual environment with DIRAC[server]; skip the test, or fail it, if none is."""
     venv = Path(os.environ.get("GRID_TEST_DIRAC_VENV") or _ROOT / ".venv-dirac")
     if reason := what_is_missing(venv):
         reason += "; `make dirac-server` installs it"
         if os.environ.get("GRID_TEST_DIRAC_REQUIRED"):
             pytest.fail(f"GRID_TEST_DIRAC_REQUIRED is set, but {reason}")
         pytest.skip(reason)
-    folder = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent  # the run's, of all its workers
-    with shared_server(folder, venv) as server:
-        yield server
+    return venv
 
 
 def what_is_missing(venv: Path) -> str | None:

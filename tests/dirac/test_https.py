@@ -1,0 +1,42 @@
+"""Core cases on a DIRAC server whose services speak HTTPS."""
+# ruff: noqa: F401 - what is imported is collected, with the server of this module
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.dirac.fixture import virtual_environment
+from tests.servers.dirac.server import DiracServer
+from tests.workflows.test_basics import test_a_chain_with_log_and_benchmark
+from tests.workflows.test_failures import test_15_logs_come_back_and_outputs_do_not
+
+from .test_dirac import (
+    jobs,
+    tag,
+    test_120_jobs_are_two_submissions_and_an_interrupt_kills_all,
+    test_a_chain_through_a_storage_element,
+    test_credentials_that_will_not_do,
+)
+
+pytestmark = [
+    pytest.mark.dirac,
+    pytest.mark.workflow,
+    pytest.mark.xdist_group("https"),  # in one process, so that there is one server
+]
+
+
+@pytest.fixture(scope="module")
+def dirac_server() -> Iterator[DiracServer]:
+    venv = virtual_environment()
+    folder = Path(tempfile.mkdtemp(prefix="https-"))  # a socket's path must be short
+    server = DiracServer.create(folder, venv, Path(sys.executable).parent, https=True)
+    try:
+        server.up()
+        yield server
+    finally:
+        server.remove()
