@@ -140,6 +140,7 @@ def test_values_that_are_no_text_break_nothing(value: object) -> None:
         ("Exception During Execution", ""),
         ("JobWrapper execution", ""),
         ("Application not found", ""),
+        ("Application Finished With Errors", "Unknown"),
         ("Uploading Output Data", ""),
         ("Failed sending requests", ""),
         ("Payload failed", ""),
@@ -154,10 +155,16 @@ def test_faults_of_the_infrastructure(minor: str, application: str) -> None:
     assert f"(DIRAC: {minor}" in seen.detail
 
 
+def test_a_job_that_dirac_puts_back_into_the_queue_is_the_sites_fault() -> None:
+    """It would run again after its success, when an upload has failed."""
+    seen = job_status("Checking", "Job Rescheduled", "On Hold: after rescheduling 1")
+    assert seen.state is JobState.FAILED
+    assert seen.infrastructure
+
+
 @pytest.mark.parametrize(
     ("minor", "application", "said"),
     [
-        ("Application Finished With Errors", "Unknown", "see its log"),
         ("Job has reached the CPU limit of the queue", "", "runtime"),
         ("Job has exceeded maximum wall clock time", "", "runtime"),
         ("Job has exceeded maximum CPU time limit", "", "runtime"),

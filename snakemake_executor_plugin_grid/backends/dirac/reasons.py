@@ -84,7 +84,8 @@ REASONS: dict[str, Reason] = {
     "application thread failed": _site("the payload could not be started on the worker node"),
     "application thread did not complete": _site("the payload vanished on the worker node"),
     "application finished successfully": Reason("the payload has ended well"),
-    "application finished with errors": Reason("the payload ended with an error: see its log"),
+    # Where there is a report, that decides: else the job could not even start, or was cut short.
+    "application finished with errors": _site("the payload ended with an error: see its log"),
     "going to reschedule job": _site("the job asked to be started again elsewhere"),
     "resolving output sandbox": _UPLOAD,
     "uploading output sandbox": _UPLOAD,
