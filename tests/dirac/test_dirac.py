@@ -94,7 +94,8 @@ rule {tag}b:
         ("Site", [LOCAL_SITE], [LOCAL_SITE]),
     ):
         assert (first.get(name), second.get(name)) == (in_first, in_second), name
-    assert jobs.column("UserPriority") == [first["Priority"], second["Priority"]]
+    priorities = dict(zip(jobs.column("JobName"), jobs.column("UserPriority"), strict=True))
+    assert [priorities[name] for name in sorted(found)] == ["7", "3"]
 
 
 def test_a_wildcard_with_every_printable_character(project: Project, tag: str, jobs: Jobs) -> None:
