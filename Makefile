@@ -16,16 +16,16 @@ EXAMPLE := example_workflow
 .PHONY: help example test test-dirac coverage lint types bench clean dirac-server dirac-server-stop
 
 help:
-	@echo "make example   run the example workflow on the local backend"
-	@echo "make test      run the tests"
-	@echo "make test-dirac  run the tests that need a DIRAC server, which is installed first"
-	@echo "make coverage  run the tests and check their coverage"
-	@echo "make lint      check style and formatting"
-	@echo "make types     check the types"
-	@echo "make bench     run the benchmarks"
-	@echo "make clean     remove what the other targets made"
+	@echo "make example            run the example workflow on the local backend"
+	@echo "make test               run the tests"
+	@echo "make test-dirac         run those that need a DIRAC server, which is installed first"
+	@echo "make coverage           run the tests and check their coverage"
+	@echo "make lint               check style and formatting"
+	@echo "make types              check the types"
+	@echo "make bench              run the benchmarks"
 	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
 	@echo "make dirac-server-stop  stop it and remove its files"
+	@echo "make clean              remove what the other targets made"
 
 # PATH has the environment first, as after `source .venv/bin/activate`.
 example: $(VENV)/.example
@@ -60,7 +60,7 @@ dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
 	$(BIN)/python -m tests.servers.dirac up --dir $(DIR) --venv $(DIRAC_VENV) \
 	    --worker-path $(BIN) $(ARGS)
 	@$(BIN)/python -m tests.servers.dirac env --dir $(DIR) >$(DIR)/client.sh
-	@echo "To be its client:   . $(abspath $(DIR))/client.sh"
+	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(DIR))/client.sh"
 
 dirac-server-stop:
 	$(PYTHON) -m tests.servers.dirac remove --dir $(DIR)

@@ -160,9 +160,13 @@ class Run:
         """Put them back."""
         self._updates.restore(self._outputs(job))
 
-    def close(self) -> None:
-        """Close everything."""
-        self.controller.close()
+    def close(self, give_up: Callable[[], bool]) -> None:
+        """Close everything.
+
+        Args:
+            give_up: Whether the user does not want to wait any longer.
+        """
+        self.controller.close(give_up)
         self._database.close()
         self._lock.close()
 

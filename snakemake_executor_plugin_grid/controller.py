@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import shutil
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from .worker.description import Blob
 T = TypeVar("T")
 
 _TICK = 0.1
+_TRANSFERS_UNSAID = 2.0
 _LAST_TRANSFERS = 60.0
 _LANDINGS = 8
 _STATES = "the states of jobs"
@@ -91,6 +93,7 @@ class Controller:
         self._outcomes: list[Outcome] = []
         self._taken: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._cancelling = False
         self._landings = asyncio.Semaphore(_LANDINGS)
@@ -103,7 +106,8 @@ class Controller:
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine in the controller's loop, from another thread, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(spared(coroutine), self.loop).result(timeout)
+        future = asyncio.run_coroutine_threadsafe(self._noted(coroutine), self.loop)
+        return future.result(timeout)
 
     async def check(self) -> None:
         """Make sure that jobs can be submitted; cancel what an earlier run has left behind.
@@ -183,7 +187,8 @@ class Controller:
         # Those that have ended are being taken in, which close() waits for.
         flights = [flight for flight in self._flights.values() if not flight.ended]
         try:
-            left = self._wait(self._cancel(flights), timeout, give_up)
+            cancelled = asyncio.run_coroutine_threadsafe(spared(self._cancel(flights)), self.loop)
+            left = self._wait(cancelled, timeout, give_up)
         except (Exception, SystemExit) as error:
             self._parts.say(f"Cancelling failed: {in_words(error)}")
             left = {flight.grid_id for flight in flights if flight.grid_id}
@@ -203,10 +208,7 @@ class Controller:
             if flight.grid_id in left
         ]
 
-    def _wait(
-        self, coroutine: Coroutine[Any, Any, T], timeout: float, give_up: Callable[[], bool]
-    ) -> T:
-        future = asyncio.run_coroutine_threadsafe(spared(coroutine), self.loop)
+    def _wait(self, future: Future[T], timeout: float, give_up: Callable[[], bool]) -> T:
         deadline = time.monotonic() + timeout
         while not future.done():
             if give_up():
@@ -217,22 +219,33 @@ class Controller:
                 future.result(_TICK)
         return future.result()
 
-    def close(self) -> None:
-        """End the connections and the loop."""
+    def close(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """End the connections and the loop.
+
+        Args:
+            give_up: Asked several times a second whether what comes in is waited for no longer.
+        """
         if self._closed:
             return
         self._closed = True
         self.loop.call_soon_threadsafe(self._patience.stop)
         drained = asyncio.run_coroutine_threadsafe(self._drain(), self.loop)
-        if self._cancelling:
+        with contextlib.suppress(GridError):
+            self._wait(drained, _TRANSFERS_UNSAID if self._cancelling else math.inf, give_up)
+        if not drained.done() and not give_up():
             # What comes in is not lost, but nobody waits for ever for it.
-            with contextlib.suppress(TimeoutError):
-                drained.result(_LAST_TRANSFERS)
-        else:
-            drained.result()
+            self._parts.say(
+                f"Waiting for transfers that are under way, {_LAST_TRANSFERS:g} s at most; press "
+                "Ctrl-C again to break them off."
+            )
+            with contextlib.suppress(GridError):
+                self._wait(drained, _LAST_TRANSFERS, give_up)
+        # Calls that were interrupted end with the backend, and need the loop until then.
+        ended = asyncio.run_coroutine_threadsafe(self._calls_ended(), self.loop)
         with contextlib.suppress(Exception):
             self.call(self._parts.backend.close(), CALL_TIMEOUT)
         drained.result()
+        ended.result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -266,12 +279,15 @@ class Controller:
     async def _conclude(self, flight: Flight, outcome: Outcome) -> None:
         """Report what became of a job, or send it again if the infrastructure has failed it."""
         parts, site = self._parts, flight.status.site
-        if outcome.success or not parts.backend.blames_site(flight.status, outcome.reason):
+        blamed = not outcome.success and parts.backend.blames_site(flight.status, outcome.reason)
+        if blamed or flight.status.infrastructure:
+            # DIRAC may have put it back into its queue, also after its outputs have come.
+            await self._give_up(flight.grid_id or "")
+        if not blamed:
             self._sites.fine(site)
             self._end(flight, outcome)
             return
         self._sites.fault(site)
-        await self._give_up(flight.grid_id or "")  # DIRAC may put it back into its queue
         if self._cancelling or flight.faults >= parts.retries:
             self._end(flight, outcome)
             return
@@ -341,6 +357,17 @@ class Controller:
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _noted(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine for another thread, which an interrupt may keep from waiting for it."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        return await spared(coroutine)
+
+    async def _calls_ended(self) -> None:
+        await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def _drain(self) -> None:
         """Wait for what is under way, such as taking in the last outputs."""

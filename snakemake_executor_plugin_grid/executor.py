@@ -34,6 +34,7 @@ common_settings = CommonSettings(
 
 _CANCEL_TIMEOUT = 60.0
 _LEAST_PAUSE = 0.05
+_IDLE_PAUSE = 0.5
 _PAUSE_PER_ROUND = 20
 
 
@@ -48,6 +49,7 @@ class Executor(RemoteExecutor):
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
         self._run: Run | None = None
+        self._give_up: Callable[[], bool] = _never
         self._infos: dict[str, SubmittedJobInfo] = {}
         check(self.executor_settings, Path.cwd())
         if self.executor_settings.describe:
@@ -97,7 +99,6 @@ class Executor(RemoteExecutor):
             from .assembly import Run
 
             self._run = Run(self.workflow, self._parsed, self._run_id, self._say)
-            self._set_pace(0)
         return self._run
 
     def run_job(self, job: Any) -> None:
@@ -164,9 +165,11 @@ class Executor(RemoteExecutor):
         for name, outcome in outcomes.items():
             if name in self._infos:
                 await self._report(self._infos.pop(name), outcome)
-        for info in active_jobs:
-            if info.aux is None:
-                yield info
+        left = [info for info in active_jobs if info.aux is None]
+        if not left:  # at its end Snakemake waits for this pause
+            self.next_seconds_between_status_checks = _IDLE_PAUSE
+        for info in left:
+            yield info
 
     def _set_pace(self, seconds: float) -> None:
         """Ask more seldom the longer an answer takes, but never more seldom than the user says."""
@@ -217,7 +220,8 @@ class Executor(RemoteExecutor):
     def cancel(self) -> None:
         """Cancel all jobs, also those that Snakemake does not list while it polls."""
         with Interrupts() as interrupts:
-            self._cancel_all(interrupts.impatient)
+            self._give_up = interrupts.impatient
+            self._cancel_all(self._give_up)
             self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
@@ -228,8 +232,8 @@ class Executor(RemoteExecutor):
         """Stop following; jobs that are left are cancelled."""
         super().shutdown()  # type: ignore[no-untyped-call]
         if self._run is not None:
-            self._cancel_all(_never)
-            self._run.close()
+            self._cancel_all(self._give_up)
+            self._run.close(self._give_up)
         parsing.record()  # a program may run another workflow
 
     def _cancel_all(self, give_up: Callable[[], bool]) -> None:

@@ -122,7 +122,8 @@ class Patience:
         if isinstance(error, CredentialsError):
             self._note_expiry(error)
         elif what not in self._outages:
-            if not self._outages:
+            # When the run is ending, its own end of the connection is what fails.
+            if not self._outages and not self._stopped.is_set():
                 self._since = time.monotonic()
                 self._say(
                     f"{self._name} does not answer, asked for {what} ({in_words(error)}); no job "

@@ -134,6 +134,13 @@ def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
             "--grid-dirac-mode local: uses no storage element; take "
             "--grid-dirac-storage-element away."
         )
+    remote_only = settings.backend == "dirac" and settings.dirac_mode == "server"
+    stored = settings.dirac_storage_element or settings.store
+    if remote_only and settings.runtime == "wheels" and not stored:
+        problems.append(
+            "--grid-runtime wheels: the packages do not fit into a sandbox of DIRAC; give "
+            "--grid-dirac-storage-element as well."
+        )
     if settings.dirac_mode == "local" and settings.store:
         problems.append("--grid-dirac-mode local: uses no store; take --grid-store away.")
     if settings.dirac_cpu_power <= 0:

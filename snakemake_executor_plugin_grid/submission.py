@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -113,13 +114,14 @@ class Submission:
         parts = self._parts
         parts.journal.submitting([payload.spec for _, payload in prepared])
         answers = await self._submit([payload for _, payload in prepared])
-        parts.journal.submitted(
-            {
-                name: answer.grid_id
-                for name, answer in answers.items()
-                if isinstance(answer, Submitted)
-            }
-        )
+        with contextlib.suppress(GridError):  # the next run would look for them by name
+            parts.journal.submitted(
+                {
+                    name: answer.grid_id
+                    for name, answer in answers.items()
+                    if isinstance(answer, Submitted)
+                }
+            )
         self._tell(answers)
         orphans = []
         for flight, payload in prepared:
@@ -137,7 +139,9 @@ class Submission:
                 self._fail(flight, f"it could not be submitted: {answer}")
                 parts.journal.reopen(payload.spec.name)
         if orphans:  # cancelled while they were being submitted
-            left = await once(parts.backend.cancel(orphans))
+            left = set(orphans)
+            with contextlib.suppress(GridError, *PASSING):
+                left = await once(parts.backend.cancel(orphans))
             if left:
                 parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 

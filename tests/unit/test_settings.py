@@ -314,3 +314,11 @@ def test_variable_of_the_environment_sets_an_option(
     assert str(getattr(parse(), name)) == value
     flag = f"--grid-{name.replace('_', '-')}"
     assert str(getattr(parse(flag, "/other"), name)) == "/other"  # the command line wins
+
+
+def test_shipped_packages_need_more_than_a_sandbox(tmp_path: Path) -> None:
+    text = problems(tmp_path, backend="dirac", runtime="wheels")
+    assert "give --grid-dirac-storage-element as well" in text
+    check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_storage_element="SE"), tmp_path)
+    check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_mode="local"), tmp_path)
+    check(ExecutorSettings(runtime="wheels"), tmp_path)

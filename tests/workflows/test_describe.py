@@ -193,7 +193,8 @@ def test_a_job_that_could_not_be_submitted(described: Project) -> None:
 
 
 def test_a_runtime_that_would_be_shipped_is_not_built(described: Project) -> None:
-    output = describe(described, "--grid-runtime", "wheels").succeeded().output
+    wheels = ("--grid-runtime", "wheels")
+    output = describe(described, *wheels, "--grid-dirac-storage-element", "SE").succeeded().output
     assert list(sections(output)) == JOBS
     assert not (described.folder / ".snakemake" / "grid" / "runtime").exists()
 

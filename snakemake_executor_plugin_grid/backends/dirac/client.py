@@ -25,7 +25,7 @@ from ...calls import CALL_TIMEOUT
 from ...errors import GridError, PermanentError, TransientError
 from .replies import error_of
 
-_THREADS = 16
+_THREADS = 64  # more than transfers at a time: calls that wait for one are taken to hang
 _PROGRAM = Path(__file__).with_name("program.py")
 # They override DIRAC's own directory of certificates for https (seen with 9.1.22).
 _UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -45,6 +45,7 @@ class Client:
         self._log = log
         self._lock = threading.Lock()
         self._starting = threading.Lock()
+        self._writing = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._waiting: dict[int, tuple[subprocess.Popen[str], Future[Any]]] = {}
         # Of its own: transfers must not take all the threads that state calls need.
@@ -140,13 +141,8 @@ class Client:
             if process is None:
                 raise TransientError("the DIRAC client has ended")
             self._waiting[number] = process, future
-            stdin: IO[str] = process.stdin  # type: ignore[assignment]  # it is a pipe
-            try:
-                stdin.write(json.dumps({"id": number, "call": name, "args": args}) + "\n")
-                stdin.flush()
-            except OSError:  # the reader may have seen its end before
-                future.set_exception(TransientError(f"the DIRAC client ended; log: {self._log}"))
         try:
+            self._write(process, {"id": number, "call": name, "args": args}, timeout)
             answer = future.result(timeout)
         except TimeoutError:
             # It hangs in a connection: only its end frees the thread in there.
@@ -163,6 +159,23 @@ class Client:
         if name == "proxy":
             self._group = str(answer["value"]["group"])
         return answer["value"]
+
+    def _write(
+        self, process: subprocess.Popen[str], request: Mapping[str, Any], timeout: float
+    ) -> None:
+        """Write a request; what keeps another one from being written is taken to hang."""
+        if not self._writing.acquire(timeout=timeout):
+            raise TimeoutError
+        stdin: IO[str] = process.stdin  # type: ignore[assignment]  # it is a pipe
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except (OSError, ValueError):  # ValueError: it is closed; its reader may not know yet
+            with contextlib.suppress(OSError):
+                stdin.close()
+            raise TransientError(f"the DIRAC client has ended; its log: {self._log}") from None
+        finally:
+            self._writing.release()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         stdout: IO[str] = process.stdout  # type: ignore[assignment]  # it is a pipe

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-_THREADS = 16
+_THREADS = 64
 _HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")
 _HANDSHAKE_PAUSES = (0.1, 0.3, 0.9)
 _WMS = "/Systems/WorkloadManagement"

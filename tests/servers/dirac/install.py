@@ -68,6 +68,7 @@ def install_venv(venv: Path) -> None:
     stamp = venv / f".{REQUIREMENT}"
     if stamp.exists():
         return
+    print(f"Installing {REQUIREMENT} into {venv}: that takes a minute or two.", flush=True)
     # A job wrapper runs the file behind a symbolic link, which would not know the environment.
     _run([sys.executable, "-m", "venv", "--clear", "--copies", str(venv)])
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]

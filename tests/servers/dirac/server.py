@@ -185,6 +185,7 @@ class DiracServer:
             "X509_USER_CERT": str(self.settings.certificate(user)),
             "X509_USER_KEY": str(self.settings.key(user)),
             "X509_USER_PROXY": str(self.settings.proxy(user)),
+            "SNAKEMAKE_GRID_DIRAC_PYTHON": str(self.settings.venv / "bin" / "python"),
         }
 
     def client_environment(self, user: str = "ciuser") -> dict[str, str]:
