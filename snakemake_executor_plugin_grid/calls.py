@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 CALL_TIMEOUT = 120.0
 """Seconds that one call to a backend may take."""
+SANDBOX_TIMEOUT = 900.0
+"""Seconds that the transfer of a sandbox may take: 10 MB over a slow line, several at a time."""
 TRANSFER_TIMEOUT = 4 * 3600.0
 """Seconds that the transfer of a file may take."""
 

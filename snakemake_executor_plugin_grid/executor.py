@@ -35,6 +35,7 @@ common_settings = CommonSettings(
 _CANCEL_TIMEOUT = 60.0
 _LEAST_PAUSE = 0.05
 _IDLE_PAUSE = 0.5
+_LAST_ROUND = 1.0
 _PAUSE_PER_ROUND = 20
 
 
@@ -45,17 +46,21 @@ class Executor(RemoteExecutor):
         """Check the options; everything else waits for the first job."""
         from .settings_check import check
 
+        # The first job must not wait for a round of the grid's pace that has nothing to ask.
+        self.next_seconds_between_status_checks = _LEAST_PAUSE
         self._parsed = parsing.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
         self._run: Run | None = None
         self._give_up: Callable[[], bool] = _never
         self._infos: dict[str, SubmittedJobInfo] = {}
-        check(self.executor_settings, Path.cwd())
-        if self.executor_settings.describe:
-            self._describe()
-        # The first job must not wait for a round of the grid's pace that has nothing to ask.
-        self.next_seconds_between_status_checks = _LEAST_PAUSE
+        try:
+            check(self.executor_settings, Path.cwd())
+            if self.executor_settings.describe:
+                self._describe()
+        except (WorkflowError, SystemExit):
+            self._stop_following()
+            raise
 
     def _describe(self) -> NoReturn:
         """Show all jobs, and end. Before the first job, as Snakemake calls anything else failed."""
@@ -68,6 +73,12 @@ class Executor(RemoteExecutor):
         if problems:
             raise WorkflowError("\n".join(problems))
         raise SystemExit(0)
+
+    def _stop_following(self) -> None:
+        """End Snakemake's thread, which prints an error when the program ends under it."""
+        with self.lock:
+            self.wait = False
+        self.wait_thread.join(_LAST_ROUND)
 
     # The job's command
 
@@ -242,7 +253,9 @@ class Executor(RemoteExecutor):
         left = self._run.controller.cancel(_CANCEL_TIMEOUT, give_up)
         if left:
             self.logger.error(
-                "Not confirmed to be cancelled, look for them yourself: " + ", ".join(left)
+                "Not confirmed to be cancelled: "
+                + ", ".join(left)
+                + ". The next run in this directory cancels them; or look for them yourself."
             )
 
     def _say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -84,7 +85,9 @@ def _numbers(settings: ExecutorSettings) -> list[str]:
     return [
         f"{_flag(name)}: has to be {minimum} or more, not {value}."
         for name, minimum in least.items()
-        if (value := getattr(settings, name)) is not None and value < minimum
+        if (value := getattr(settings, name)) is not None
+        # Also what is no number at all.
+        and not minimum <= value < math.inf
     ]
 
 
@@ -143,7 +146,7 @@ def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
         )
     if settings.dirac_mode == "local" and settings.store:
         problems.append("--grid-dirac-mode local: uses no store; take --grid-store away.")
-    if settings.dirac_cpu_power <= 0:
+    if not 0 < settings.dirac_cpu_power < math.inf:
         problems.append(
             f"--grid-dirac-cpu-power: has to be more than 0, not {settings.dirac_cpu_power:g}."
         )

@@ -47,12 +47,15 @@ def clean(directory: Path, yes: bool, force: bool, dirac_python: Path) -> None:
             delivered = _delivered(client, stores, database)
             sizes = _sizes(client, list(dict.fromkeys([*noted, *delivered])))
             there = {lfn: size for lfn, size in sizes.items() if size is not None}
-            catalog.forget_locations(_urls(sizes.keys() - there.keys()))
-            if not there:
+            unknown = sorted(sizes.keys() - there.keys())
+            broken = _broken(client, unknown, catalog.elements())
+            catalog.forget_locations(_urls(set(unknown) - broken.keys()))
+            if not there and not broken:
                 click.echo("Nothing of this workflow is on storage elements any more.")
                 return
-            _list(there)
+            _list(there, broken)
             if _may_remove(database, yes=yes, force=force):
+                _purge(client, catalog, broken)
                 _remove(client, catalog, there)
 
 
@@ -72,7 +75,33 @@ def _sizes(client: Client, lfns: Sequence[str]) -> dict[str, int | None]:
     return found
 
 
-def _list(there: Mapping[str, int]) -> None:
+def _broken(client: Client, lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
+    """Return what uploads that broke off have left: the file catalog does not know of it."""
+    found: dict[str, str] = {}
+    for some in _portions(lfns):
+        found.update(client.call_now("remnants", some, elements))
+    return found
+
+
+def _purge(client: Client, catalog: Catalog, broken: Mapping[str, str]) -> None:
+    """Remove that.
+
+    Raises:
+        GridError: Some of it is still there.
+    """
+    failed: dict[str, str] = {}
+    for element in sorted(set(broken.values())):
+        for some in _portions([lfn for lfn, where in broken.items() if where == element]):
+            failed.update(client.call_now("purge", some, element))
+    catalog.forget_locations(_urls(broken.keys() - failed.keys()))
+    if failed:
+        lines = [f"  {lfn}: {reason}" for lfn, reason in sorted(failed.items())]
+        raise GridError("\n".join(["broken uploads could not be removed:", *lines]))
+
+
+def _list(there: Mapping[str, int], broken: Mapping[str, str]) -> None:
+    for lfn in sorted(broken):
+        click.echo(f"{'broken upload':>15}  {lfn} ({broken[lfn]})")
     for lfn in sorted(there):
         click.echo(f"{there[lfn]:>15,}  {lfn}")
     click.echo(f"{_files(len(there))}, {sum(there.values()):,} bytes.")

@@ -74,10 +74,15 @@ class Catalog:
         """Note that these are gone."""
         self._database.change("DELETE FROM stored WHERE url=?", [(url,) for url in urls])
 
-    def note_store(self, url: str) -> None:
-        """Remember a remote store that this workflow uses."""
-        self._database.change("INSERT OR REPLACE INTO stores VALUES (?)", [(url,)])
+    def note_store(self, url: str, element: str) -> None:
+        """Remember a remote store that this workflow uses, and its storage element."""
+        self._database.change("INSERT OR REPLACE INTO stores VALUES (?, ?)", [(url, element)])
 
     def stores(self) -> list[str]:
         """Return the URLs of the remote stores that this workflow has used."""
-        return [str(url) for (url,) in self._database.query("SELECT url FROM stores")]
+        return [str(url) for (url,) in self._database.query("SELECT DISTINCT url FROM stores")]
+
+    def elements(self) -> list[str]:
+        """Return the storage elements that this workflow has used."""
+        rows = self._database.query("SELECT DISTINCT element FROM stores")
+        return [str(element) for (element,) in rows]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..calls import TRANSFER_TIMEOUT
-from ..errors import GridError, PermanentError
+from ..errors import CredentialsError, GridError, PermanentError
 from ..patience import Patience
 from ..staging.catalog import Catalog
 from ..worker.delivery import DATA_SUFFIX
@@ -106,14 +106,16 @@ class LfnStore(Store):
         try:
             self._client.call_now("put", lfn, str(probe), self._element)
             self._client.call_now("remove", [lfn])
-        except PermanentError as error:
+        except CredentialsError:
+            raise
+        except GridError as error:
             raise PermanentError(
                 f"{self._element} cannot be used for {SCHEME}{self.folder}: {error}; choose "
                 "others by --grid-dirac-storage-element and --grid-store."
             ) from error
         finally:
             probe.unlink()
-        self._catalog.note_store(f"{SCHEME}{self.folder}")
+        self._catalog.note_store(f"{SCHEME}{self.folder}", self._element)
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether the blob is there: in the spool, or whole in the file catalog."""

@@ -30,6 +30,7 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.files: dict[str, int] = {}
+        self.pieces: set[str] = set()
         self.stuck: dict[str, str] = {}
         self.broken: list[Exception] = []
         self.calls: list[tuple[str, int]] = []
@@ -40,11 +41,18 @@ class FakeClient:
         self.made.append((python, log))
         return self
 
-    def call_now(self, name: str, subjects: Sequence[str], *, limit: float = 0) -> Any:
+    def call_now(self, name: str, subjects: Sequence[str], *more: Any, limit: float = 0) -> Any:
         self.calls.append((name, len(subjects)))
         if name == "remove" and self.broken:
             raise self.broken.pop()
-        return getattr(self, name)(subjects)
+        return getattr(self, name)(subjects, *more)
+
+    def remnants(self, lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
+        return {lfn: element for lfn in lfns for element in elements if lfn in self.pieces}
+
+    def purge(self, lfns: Sequence[str], element: str) -> dict[str, str]:
+        self.pieces -= set(lfns)
+        return {lfn: "no answer" for lfn in lfns if lfn in self.stuck}
 
     def sizes(self, lfns: Sequence[str]) -> dict[str, int | None]:
         return {lfn: self.files.get(lfn) for lfn in lfns}
@@ -91,7 +99,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 @pytest.fixture
 def workflow(tmp_path: Path, client: FakeClient) -> Iterator[Workflow]:
     made = Workflow(tmp_path)
-    made.catalog.note_store(f"lfn:{STORE}")
+    made.catalog.note_store(f"lfn:{STORE}", "SE-1")
     made.catalog.note_locations([("aa11", f"lfn:{MINE}"), ("bb22", f"lfn:{FETCHED}")])
     made.submit("make-1-1", "7")
     made.submit("make-1-2", "8")
@@ -286,3 +294,17 @@ def test_the_variable_is_that_of_the_executor() -> None:
     registry = ExecutorPluginRegistry()
     registry.register_plugin("grid", plugin)
     assert registry.get_plugin("grid").get_envvar("dirac_python") == "SNAKEMAKE_GRID_DIRAC_PYTHON"
+
+
+def test_what_broken_uploads_left_is_removed_too(workflow: Workflow, client: FakeClient) -> None:
+    del client.files[MINE]  # the catalog does not know of it
+    client.pieces = {MINE}
+    assert f"broken upload  {MINE} (SE-1)" in workflow.clean().output
+    assert client.pieces == {MINE}
+    client.stuck = {MINE: "no answer"}
+    assert workflow.clean("--yes").exit_code == 1
+    assert f"lfn:{MINE}" in workflow.catalog.locations()
+    client.stuck, client.pieces = {}, {MINE}
+    assert workflow.clean("--yes").exit_code == 0
+    assert client.pieces == set()
+    assert workflow.catalog.locations() == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,24 @@ def test_jobs_of_a_run_that_died_are_cancelled(bench: Bench) -> None:
     assert bench.backend.cancelled == ["id-7"]
     assert bench.phases() == {"e-1": "cancelled", "e-2": "cancelled"}
     assert any("an earlier run left behind" in text for text in bench.said)
+
+
+def test_closing_lets_calls_end_that_an_interrupt_has_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    async def call() -> str:
+        await closed.wait()
+        await asyncio.sleep(0.2)  # as the error of a broken connection takes its time
+        return "ended"
+
+    monkeypatch.setattr(bench.backend, "close", close)
+    with ThreadPoolExecutor(1) as pool:
+        left = pool.submit(bench.controller.call, call(), 20)
+        time.sleep(0.1)
+        bench.controller.close()
+        assert left.result(5) == "ended"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import time
@@ -165,6 +166,22 @@ def test_a_call_that_hangs_is_ended_with_its_process(client: Client, folder: Pat
     assert client.call_now("echo", 2, limit=30) == 2
     assert len(starts(folder)) == 2
     assert not is_alive(pid)
+
+
+def test_a_request_that_the_process_does_not_read_is_ended_by_the_next(
+    client: Client, folder: Path
+) -> None:
+    client.call_now("echo", 1)
+    (pid,) = starts(folder)
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(client.call_now, "echo", "x" * (1 << 20), limit=60)
+        time.sleep(0.2)
+        with pytest.raises(TransientError, match="has not answered echo"):
+            client.call_now("echo", 2, limit=0.2)
+        with pytest.raises(TransientError, match="has ended"):
+            stuck.result(10)
+    assert client.call_now("echo", 3) == 3
 
 
 def test_only_calls_under_way_fail_when_the_process_dies(client: Client, folder: Path) -> None:

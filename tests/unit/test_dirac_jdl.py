@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from snakemake_executor_plugin_grid.backends.dirac.jdl import (
     Options,
+    check_options,
     cpu_time,
     jdl,
     read_extra,
@@ -363,3 +364,12 @@ def test_nothing_of_the_job_itself_is_in_the_jdl() -> None:
     text = jdl("g", ["a"], requirements(job, EVERYTHING), [[SANDBOX]])
     assert "SECRET" not in text
     assert "TOKEN" not in text
+
+
+@pytest.mark.parametrize(
+    "options", [Options(priority=11), Options(extra="Foo = {"), Options(tags=("a;b",))]
+)
+def test_options_that_no_job_can_have_are_found_before_the_first(options: Options) -> None:
+    check_options(Options(storage_element="SE-1"))
+    with pytest.raises(PermanentError, match="--grid-"):
+        check_options(options)

@@ -145,3 +145,11 @@ def test_messages_are_one_line() -> None:
         "{'OK': False, 'Message': 'x',"
     )
     assert readable("word " * 1000) == ("word " * 120).rstrip() + "  …"
+
+
+def test_a_full_disk_on_this_side_is_no_outage() -> None:
+    error = error_of("fetch_sandbox", "[Errno 28] No space left on device", 28, "OSError")
+    assert type(error) is PermanentError
+    assert str(error).startswith("the disk of the submit host is full")
+    # Of a server's disk: somebody may make room.
+    assert classify("[Errno 28] No space left on device", 28) is TransientError

@@ -322,3 +322,9 @@ def test_shipped_packages_need_more_than_a_sandbox(tmp_path: Path) -> None:
     check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_storage_element="SE"), tmp_path)
     check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_mode="local"), tmp_path)
     check(ExecutorSettings(runtime="wheels"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["outage_limit", "proxy_hours", "dirac_cpu_power"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    assert f"--grid-{name.replace('_', '-')}: has to be" in problems(tmp_path, **{name: value})

@@ -119,6 +119,16 @@ def test_what_is_known_of_some_jobs_is_kept_when_others_are_in_doubt(bench: Benc
     assert bench.outcomes(1)[0].success
 
 
+def test_what_has_succeeded_is_kept_from_being_started_again(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: "j-1" in bench.backend.jobs)
+    grid_id = bench.backend.jobs["j-1"]
+    bench.backend.good.add(grid_id)
+    bench.backend.statuses[grid_id] = JobStatus(JobState.FAILED, "put back", "", True)
+    assert bench.outcomes(1)[0].success
+    assert bench.backend.cancelled == [grid_id]
+
+
 def test_what_the_infrastructure_fails_is_sent_again_under_another_name(bench: Bench) -> None:
     bench.submit("j-1")
     for name in ("j-1", "j-1.1", "j-1.2", "j-1.3"):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ...calls import SANDBOX_TIMEOUT
 from ...errors import PermanentError
 from ...states import JobState, JobStatus
 from ...worker import report as reports
@@ -18,7 +19,7 @@ from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, SubmitError, Submitted
 from .client import Client
 from .credentials import judge, read_proxy
-from .jdl import Options, jdl, requirements
+from .jdl import Options, check_options, jdl, requirements
 from .sandboxes import Cargo, Sandboxes, cargo_of
 from .states import Settling, job_status
 
@@ -49,6 +50,7 @@ class DiracBackend(Backend):
 
     name = "dirac"
     poll_interval = 10.0
+    submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
 
     def __init__(
         self,
@@ -89,7 +91,8 @@ class DiracBackend(Backend):
         self._outputs = outputs
 
     async def check(self) -> None:
-        """Start the client, and look at the proxy."""
+        """Look at the options, start the client, and look at the proxy."""
+        check_options(self._options)
         await self._limits()
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
@@ -235,7 +238,7 @@ class DiracBackend(Backend):
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Unpack the output sandbox; of a job that has none, write down what the server knows."""
-        names = await self.client.call("fetch_sandbox", int(grid_id), str(folder))
+        names = await self._fetch_sandbox(grid_id, folder)
         if REPORT_FILE not in names and LOG_FILE not in names:
             text = await self._account(grid_id, folder)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
@@ -244,10 +247,16 @@ class DiracBackend(Backend):
     async def logs(self, grid_id: str) -> str:
         """Return what the job has said, and the server's own account of it."""
         with tempfile.TemporaryDirectory() as folder:
-            await self.client.call("fetch_sandbox", int(grid_id), folder)
+            await self._fetch_sandbox(grid_id, Path(folder))
             log = Path(folder) / LOG_FILE
             payload = log.read_text(errors="replace") if log.exists() else ""
             return payload + await self._account(grid_id, Path(folder))
+
+    async def _fetch_sandbox(self, grid_id: str, folder: Path) -> list[str]:
+        names: list[str] = await self.client.call(
+            "fetch_sandbox", int(grid_id), str(folder), limit=SANDBOX_TIMEOUT
+        )
+        return names
 
     async def _account(self, grid_id: str, folder: Path) -> str:
         """Return what wrapper and server have to tell of a job."""

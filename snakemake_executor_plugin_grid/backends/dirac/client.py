@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import itertools
 import json
@@ -107,9 +108,11 @@ class Client:
             reader.start()
             try:
                 self._limits = self._exchange("start", (), CALL_TIMEOUT)
-            except GridError:
+            except GridError as error:
                 self._stop()  # the next call begins anew: a proxy may be there by then
-                raise
+                if process.poll() in (None, 0) or not isinstance(error, TransientError):
+                    raise
+                raise type(error)(f"{error} (--grid-dirac-python {self._python})") from error
 
     def _launch(self) -> subprocess.Popen[str]:
         environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
@@ -129,6 +132,8 @@ class Client:
                     start_new_session=True,  # Ctrl-C is for Snakemake, which cancels the jobs
                 )
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise TransientError(f"no space left for {self._log}") from error
             raise PermanentError(
                 f"the DIRAC client cannot be started by {self._python}: {error.strerror}; see "
                 "--grid-dirac-python"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import PermanentError
 from ...jobspec import JobSpec, Resources
@@ -150,6 +150,22 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
     found |= read_extra(options.extra, "--grid-jdl")
     found |= read_extra(spec.overrides.get("jdl", ""), f"{spec.title}: resource grid_jdl")
     return found
+
+
+def check_options(options: Options) -> None:
+    """Make sure that the options can go into a JDL, whatever the job.
+
+    Raises:
+        PermanentError: Names the option and its value.
+    """
+    plain = JobSpec(
+        *("plain-00000000-1", "plain", (), "1", 1, "", (), frozenset(), (), ()),
+        resources=Resources(),
+        environment={},
+        overrides={},
+    )
+    # Where outputs go is not known before the server is asked.
+    requirements(plain, replace(options, storage_element="", output_folder=""))
 
 
 def cpu_time(resources: Resources, cpu_power: float) -> int:

@@ -273,6 +273,24 @@ def remove(lfns: Sequence[str]) -> dict[str, str]:
     return {lfn: why for lfn, why in failed.items() if "No such file" not in why}
 
 
+def remnants(lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
+    """Return the storage elements of files that are there, though the file catalog has not."""
+    from DIRAC.Resources.Storage.StorageElement import StorageElement
+
+    found = {}
+    for element in elements:
+        reply = value_of(StorageElement(element).exists(list(lfns)))
+        found.update({lfn: element for lfn, there in reply["Successful"].items() if there})
+    return found
+
+
+def purge(lfns: Sequence[str], element: str) -> dict[str, str]:
+    """Remove such files; return those that are still there, and why."""
+    from DIRAC.Resources.Storage.StorageElement import StorageElement
+
+    return _each(StorageElement(element).removeFile(list(lfns)))
+
+
 CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
     for call in (
@@ -295,6 +313,8 @@ CALLS: dict[str, Callable[..., Any]] = {
         get,
         listing,
         remove,
+        remnants,
+        purge,
     )
 }
 

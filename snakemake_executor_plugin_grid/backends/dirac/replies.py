@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from errno import EDQUOT, ENOSPC
 from typing import Final
 
 from ...errors import CredentialsError, GridError, PermanentError, TransientError
@@ -82,6 +83,7 @@ _PERMANENT = (
     "no such file or directory",
     "file name too long",
     "characters allowed",
+    "must start with vo name",
     "already exists in the file catalog",
     "supplied file does not exist",
     "supplied file is zero size",
@@ -102,6 +104,7 @@ _PERMANENT = (
     "expects at least",
 )
 _PERMANENT_CODES = frozenset({1501})  # EWMSJDL
+_FULL_DISK = frozenset({ENOSPC, EDQUOT})
 _PERMANENT_EXCEPTIONS = frozenset({"ModuleNotFoundError", "ImportError", "NotImplementedError"})
 
 _HINTS = {
@@ -137,6 +140,8 @@ def classify(message: str, errno: int = 0, exception: str = "") -> type[GridErro
         return CredentialsError
     if any(fragment in text for fragment in _PERMANENT) or exception in _PERMANENT_EXCEPTIONS:
         return PermanentError
+    if exception and errno in _FULL_DISK:
+        return PermanentError  # of this side: no server would ever answer differently
     if exception:
         return TransientError  # its number, if it has one, is the operating system's
     if errno in _CREDENTIALS_CODES:
@@ -160,6 +165,8 @@ def error_of(
     if exception and exception not in ("SErrorException", "DIRACInitError"):
         said = f"{exception}: {said}"
     kind = classify(message, errno, exception)
+    if exception and errno in _FULL_DISK:
+        return kind(f"the disk of the submit host is full: {said}")
     return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message, group)}")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ...calls import SANDBOX_TIMEOUT
 from ...stores.spool import SpoolStore
 from ...worker.description import Blob
 from ..base import Payload
@@ -139,16 +140,19 @@ class Sandboxes:
         async with self._locks.setdefault(digest, asyncio.Lock()), self._slots:
             if digest not in self._addresses:
                 path = str(self._spool.path(digest))
-                self._addresses[digest] = await self._client.call("upload_sandbox", [path])
+                self._addresses[digest] = await self._upload([path])
 
     async def _upload_chunk(self, chunk: Sequence[Cargo], worker: Path) -> str:
         folder = self._folder / secrets.token_hex(8)
         try:
             paths = await asyncio.to_thread(self._pack, folder, chunk, worker)
             async with self._slots:
-                return str(await self._client.call("upload_sandbox", paths))
+                return await self._upload(paths)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _upload(self, paths: list[str]) -> str:
+        return str(await self._client.call("upload_sandbox", paths, limit=SANDBOX_TIMEOUT))
 
     def _pack(self, folder: Path, chunk: Sequence[Cargo], worker: Path) -> list[str]:
         folder.mkdir(parents=True, mode=0o700)
