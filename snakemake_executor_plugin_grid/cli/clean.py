@@ -55,8 +55,10 @@ def clean(directory: Path, yes: bool, force: bool, dirac_python: Path) -> None:
                 return
             _list(there, broken)
             if _may_remove(database, yes=yes, force=force):
-                _purge(client, catalog, broken)
-                _remove(client, catalog, there)
+                if broken:
+                    _purge(client, catalog, broken)
+                if there:
+                    _remove(client, catalog, there)
 
 
 def _delivered(client: Client, stores: Sequence[str], database: Database) -> list[str]:
@@ -93,7 +95,9 @@ def _purge(client: Client, catalog: Catalog, broken: Mapping[str, str]) -> None:
     for element in sorted(set(broken.values())):
         for some in _portions([lfn for lfn, where in broken.items() if where == element]):
             failed.update(client.call_now("purge", some, element))
-    catalog.forget_locations(_urls(broken.keys() - failed.keys()))
+    gone = broken.keys() - failed.keys()
+    catalog.forget_locations(_urls(gone))
+    click.echo(f"Removed what {len(gone)} broken upload(s) had left.")
     if failed:
         lines = [f"  {lfn}: {reason}" for lfn, reason in sorted(failed.items())]
         raise GridError("\n".join(["broken uploads could not be removed:", *lines]))
@@ -104,7 +108,8 @@ def _list(there: Mapping[str, int], broken: Mapping[str, str]) -> None:
         click.echo(f"{'broken upload':>15}  {lfn} ({broken[lfn]})")
     for lfn in sorted(there):
         click.echo(f"{there[lfn]:>15,}  {lfn}")
-    click.echo(f"{_files(len(there))}, {sum(there.values()):,} bytes.")
+    if there:
+        click.echo(f"{_files(len(there))}, {sum(there.values()):,} bytes.")
 
 
 def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
