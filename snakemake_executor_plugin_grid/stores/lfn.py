@@ -109,7 +109,7 @@ class LfnStore(Store):
         except CredentialsError:
             raise
         except GridError as error:
-            raise PermanentError(
+            raise type(error)(
                 f"{self._element} cannot be used for {SCHEME}{self.folder}: {error}; choose "
                 "others by --grid-dirac-storage-element and --grid-store."
             ) from error

@@ -64,6 +64,7 @@ def start() -> dict[str, Any]:
     """Read the configuration; return the limits that it sets."""
     import DIRAC
 
+    _check_expiry()
     DIRAC.initialize()
     from DIRAC import gConfig
 
@@ -74,6 +75,16 @@ def start() -> dict[str, Any]:
         * gConfig.getValue(f"{_WMS}/Services/SandboxStore/MaxSandboxSizeMiB", 10),
         "output_limit": gConfig.getValue(f"{_WMS}/JobWrapper/OutputSandboxLimit", 10 * _MEBIBYTE),
     }
+
+
+def _check_expiry() -> None:
+    """Say of an expired proxy that it has expired: a server may just close the connection."""
+    from DIRAC.Core.Security.Locations import getProxyLocation
+    from DIRAC.Core.Security.X509Chain import X509Chain
+
+    path, chain = getProxyLocation(), X509Chain()
+    if path and chain.loadProxyFromFile(path)["OK"] and value_of(chain.hasExpired()):
+        raise ReplyError({"Message": f"the proxy in {path} has expired"})
 
 
 def proxy() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -313,9 +314,11 @@ class DiracServer:
 
     def _wait(self, name: str) -> None:
         port, log = self.components[name].port, self.settings.log(name)
+        # A process that begins with a new program has no environment for a moment.
+        begun = time.monotonic()
 
         def is_ready() -> bool:
-            if not self.processes.find(name):
+            if not self.processes.find(name) and time.monotonic() > begun + 3:
                 last = log.read_text(errors="replace")[-3000:]
                 raise RuntimeError(f"{name} has ended. {log}:\n{last}")
             return port is None or is_listening(port)
