@@ -30,11 +30,15 @@ class Database:
         self._data = folder / "database"
         self._socket = folder / "database.sock"
         self._port = port
+        self._tmp = folder / "database-tmp"
 
     def install(self, log: Path) -> None:
         """Make the files of an empty database server."""
         command = ["mariadb-install-db", "--no-defaults", f"--datadir={self._data}"]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_as_root()]
+        # Of its own: several in one spoil each other's files.
+        self._tmp.mkdir(exist_ok=True)
+        command += [f"--tmpdir={self._tmp}"]
         with log.open("ab") as output:
             done = subprocess.run(command, stdout=output, stderr=output, check=False)
         if done.returncode != 0:
@@ -47,6 +51,7 @@ class Database:
             *(f"--socket={self._socket}", f"--port={self._port}", "--bind-address=127.0.0.1"),
             *("--character-set-server=utf8mb4", "--max-connections=300"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"),
+            f"--tmpdir={self._tmp}",
         ]
 
     def create(self, dirac: Path) -> None:
