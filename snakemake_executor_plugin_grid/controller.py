@@ -24,7 +24,7 @@ from .errors import GridError, TransientError
 from .flight import Flight, Outcome, Plan
 from .journal import Journal, Phase
 from .landing import Landing
-from .patience import PASSING, Patience
+from .patience import Patience, persistently
 from .sites import Sites
 from .staging.outgoing import Outgoing
 from .staging.paths import Layout
@@ -36,7 +36,6 @@ from .worker.description import Blob
 T = TypeVar("T")
 
 _TICK = 0.1
-_PAUSES_AT_START = (1.0, 3.0)
 _TRANSFERS_UNSAID = 2.0
 _LAST_TRANSFERS = 60.0
 _LANDINGS = 8
@@ -116,9 +115,9 @@ class Controller:
         Raises:
             GridError: They cannot: says why and what to do.
         """
-        await _persistently(self._parts.backend.check)
+        await persistently(self._parts.backend.check)
         await self._cancel_left()
-        await _persistently(lambda: self._in_pool(self._parts.store.check))
+        await persistently(lambda: self._in_pool(self._parts.store.check))
 
     async def send_sources(self, sources: Sources) -> None:
         """Store what every job needs."""
@@ -380,18 +379,6 @@ class Controller:
 def _failed(flight: Flight) -> str:
     status = flight.status
     return f"{status.detail}; " if status.infrastructure and status.detail else ""
-
-
-async def _persistently(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Try a call again after a while: a broken connection must not end a run that begins."""
-    for pause in _PAUSES_AT_START:
-        try:
-            await call()
-        except PASSING:
-            await asyncio.sleep(pause)
-        else:
-            return
-    await call()
 
 
 def _make_anew(folder: Path) -> None:

@@ -18,6 +18,7 @@ PASSING = (TransientError, TimeoutError, ConnectionError)
 """Errors after which the same call may work."""
 
 _FIRST_PAUSE = 1.0
+_PAUSES_AT_START = (1.0, 3.0)
 _LONGEST_PAUSE = 60.0
 _CREDENTIALS_PAUSE = 10.0
 _CREDENTIALS_PERIOD = 60.0
@@ -186,3 +187,15 @@ class Patience:
         seconds *= random.uniform(0.5, 1.5)  # noqa: S311 - no secret
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
+
+
+async def persistently(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Try a call again after a while: a broken connection must not end a run that begins."""
+    for pause in _PAUSES_AT_START:
+        try:
+            await call()
+        except PASSING:
+            await asyncio.sleep(pause)
+        else:
+            return
+    await call()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid import patience
 from snakemake_executor_plugin_grid.errors import (
     GridError,
     TransientError,
@@ -20,21 +18,6 @@ from snakemake_executor_plugin_grid.journal import Journal
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from tests.unit.fickle import Bench
 from tests.unit.specs import spec
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PERIOD", 0.0)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    bench = Bench(tmp_path, **getattr(request, "param", {}))
-    yield bench
-    bench.controller.close()
-    bench.database.close()
 
 
 def _down() -> None:

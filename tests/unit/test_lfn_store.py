@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -63,17 +62,6 @@ class Bench:
         digest = hashlib.sha256(content).hexdigest()
         self.dirac.files[f"{FOLDER}/delivered/{job}/{digest}.data"] = content
         return digest
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -268,17 +267,6 @@ def test_the_end_of_the_run_ends_the_waiting(
         asyncio.run(stopped())
     assert time.monotonic() - began < 5
     assert server.tries == 1  # what a run wanted before its end is not begun after it
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 def test_calls_from_other_threads(run: Run, loop: asyncio.AbstractEventLoop) -> None:

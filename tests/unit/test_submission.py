@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,6 @@ from snakemake_executor_plugin_grid.errors import (
 )
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from tests.unit.fickle import Bench, Times
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PERIOD", 0.0)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    bench = Bench(tmp_path, **getattr(request, "param", {}))
-    yield bench
-    bench.controller.close()
-    bench.database.close()
-
 
 PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
 
