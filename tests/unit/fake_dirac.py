@@ -87,7 +87,7 @@ class FakeDirac:
             raise self.lost[name].pop(0)
         return value
 
-    async def limits(self) -> dict[str, Any]:
+    async def facts(self) -> dict[str, Any]:
         return {"max_parametric": self.max_parametric}
 
     def sandbox_limit(self) -> int:

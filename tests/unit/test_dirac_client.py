@@ -128,7 +128,7 @@ def test_nothing_is_started_before_the_first_call(client: Client, folder: Path) 
 
 
 def test_limits_are_those_of_the_installation(client: Client) -> None:
-    assert asyncio.run(client.limits())["max_parametric"] == 20
+    assert asyncio.run(client.facts())["max_parametric"] == 20
     assert client.sandbox_limit() == 2000  # the smaller of both directions
 
 

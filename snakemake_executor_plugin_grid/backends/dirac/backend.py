@@ -308,7 +308,7 @@ class DiracBackend(Backend):
     async def _limits(self) -> int:
         """Return how many jobs one submission may have."""
         if not self._max_parametric:
-            self._max_parametric = int((await self.client.limits())["max_parametric"])
+            self._max_parametric = int((await self.client.facts())["max_parametric"])
         return self._max_parametric
 
     async def _avoidable(self, payload: Payload) -> frozenset[str]:

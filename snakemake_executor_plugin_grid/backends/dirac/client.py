@@ -1,217 +1,54 @@
-"""This side of the DIRAC client process: calls with time limits, errors with types.
-
-The client runs in a process of its own (``program.py``) for three reasons: what it prints must not
-reach the terminal, a call that hangs can be ended, and DIRAC may live in another Python than
-Snakemake (``--grid-dirac-python``).
-"""
+"""This side of the DIRAC client process (``program.py``)."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
-import functools
-import itertools
-import json
 import os
-import subprocess
-import threading
-import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ...calls import CALL_TIMEOUT
-from ...errors import GridError, PermanentError, TransientError
+from ...errors import GridError
+from ..process.client import ProcessClient
 from .replies import error_of
 
-_THREADS = 64  # more than transfers at a time: calls that wait for one are taken to hang
 _PROGRAM = Path(__file__).with_name("program.py")
 # They override DIRAC's own directory of certificates for https (seen with 9.1.22).
 _UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-class Client:
-    """A DIRAC client. Calls may come from any thread; those of the event loop do not block it."""
+class Client(ProcessClient):
+    """A DIRAC client; ``facts`` are what the configuration of the installation sets."""
+
+    name = "DIRAC"
+    option = "--grid-dirac-python"
 
     def __init__(self, python: Path, log: Path) -> None:
-        """Know where things are; the process starts with the first call.
-
-        Args:
-            python: Interpreter that has DIRAC.
-            log: File to which the client's words are appended.
-        """
-        self._python = python
-        self._log = log
-        self._lock = threading.Lock()
-        self._starting = threading.Lock()
-        self._writing = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._waiting: dict[int, tuple[subprocess.Popen[str], Future[Any]]] = {}
-        # Of its own: transfers must not take all the threads that state calls need.
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dirac")
-        self._numbers = itertools.count(1)
-        self._limits: Mapping[str, Any] = {}
+        """Know where things are; see there."""
+        super().__init__(python, log)
         self._group = ""  # of the last proxy, which may be gone when it is to be named
-        self._closed = False
 
-    async def call(self, name: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
-        """Make a call, from an event loop.
+    @property
+    def program(self) -> Path:
+        """The program beside this module."""
+        return _PROGRAM
 
-        Raises:
-            TransientError: It may work later.
-            CredentialsError: The proxy is missing, has expired or may not do this.
-            PermanentError: The request is wrong.
-        """
-        work = functools.partial(self.call_now, name, *args, limit=limit)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    def environment(self) -> dict[str, str]:
+        """Return this process's own variables, without those that mislead DIRAC."""
+        return {key: value for key, value in os.environ.items() if key not in _UNWANTED}
+
+    def error(self, call: str, answer: Mapping[str, Any]) -> GridError:
+        """Return the error to raise for a failed call."""
+        return error_of(call, **answer, group=self._group)
 
     def call_now(self, name: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
-        """Make a call and wait for the answer; errors as of ``call``."""
-        self._start()
-        return self._exchange(name, args, limit)
-
-    async def limits(self) -> Mapping[str, Any]:
-        """Return what the configuration of the installation sets: see ``program.start``."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._start)
-        return self._limits
+        """Make a call, and remember the group of the proxy."""
+        value = super().call_now(name, *args, limit=limit)
+        if name == "proxy":
+            self._group = str(value["group"])
+        return value
 
     def sandbox_limit(self) -> int:
         """Return how many bytes a sandbox may have, in either direction."""
-        if not self._limits:
-            self._start()
-        return min(int(self._limits["sandbox_limit"]), int(self._limits["output_limit"]))
-
-    def close(self) -> None:
-        """End the process."""
-        self._closed = True
-        self._stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _stop(self) -> None:
-        with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            _end(process)
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._closed:
-                raise TransientError("the DIRAC client has been closed")
-            if self._process is not None and self._process.poll() is None:
-                return
-            process = self._launch()
-            with self._lock:
-                self._process = process
-            reader = threading.Thread(target=self._read, args=(process,), name="dirac", daemon=True)
-            reader.start()
-            try:
-                self._limits = self._exchange("start", (), CALL_TIMEOUT)
-            except GridError as error:
-                self._stop()  # the next call begins anew: a proxy may be there by then
-                if process.poll() in (None, 0) or not isinstance(error, TransientError):
-                    raise
-                raise type(error)(f"{error} (--grid-dirac-python {self._python})") from error
-
-    def _launch(self) -> subprocess.Popen[str]:
-        environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
-        try:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a") as log:
-                log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {self._python}\n")
-                log.flush()
-                return subprocess.Popen(
-                    [str(self._python), str(_PROGRAM)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    encoding="utf-8",
-                    errors="replace",
-                    env=environment,
-                    start_new_session=True,  # Ctrl-C is for Snakemake, which cancels the jobs
-                )
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise TransientError(f"no space left for {self._log}") from error
-            raise PermanentError(
-                f"the DIRAC client cannot be started by {self._python}: {error.strerror}; see "
-                "--grid-dirac-python"
-            ) from error
-
-    def _exchange(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:
-        number, future = next(self._numbers), Future[Any]()
-        with self._lock:
-            process = self._process
-            if process is None:
-                raise TransientError("the DIRAC client has ended")
-            self._waiting[number] = process, future
-        try:
-            self._write(process, {"id": number, "call": name, "args": args}, timeout)
-            answer = future.result(timeout)
-        except TimeoutError:
-            # It hangs in a connection: only its end frees the thread in there.
-            process.kill()
-            with self._lock:
-                if self._process is process:
-                    self._process = None  # the next call is for another one
-            raise TransientError(f"DIRAC has not answered {name} within {timeout:.0f} s") from None
-        finally:
-            with self._lock:
-                self._waiting.pop(number, None)
-        if "error" in answer:
-            raise error_of(name, **answer["error"], group=self._group)
-        if name == "proxy":
-            self._group = str(answer["value"]["group"])
-        return answer["value"]
-
-    def _write(
-        self, process: subprocess.Popen[str], request: Mapping[str, Any], timeout: float
-    ) -> None:
-        """Write a request; what keeps another one from being written is taken to hang."""
-        if not self._writing.acquire(timeout=timeout):
-            raise TimeoutError
-        stdin: IO[str] = process.stdin  # type: ignore[assignment]  # it is a pipe
-        try:
-            stdin.write(json.dumps(request) + "\n")
-            stdin.flush()
-        except (OSError, ValueError):  # ValueError: it is closed; its reader may not know yet
-            with contextlib.suppress(OSError):
-                stdin.close()
-            raise TransientError(f"the DIRAC client has ended; its log: {self._log}") from None
-        finally:
-            self._writing.release()
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        stdout: IO[str] = process.stdout  # type: ignore[assignment]  # it is a pipe
-        for line in stdout:
-            try:
-                answer = json.loads(line)
-                number = int(answer["id"])
-            except (ValueError, TypeError, KeyError):
-                continue  # what a wrapper around Python prints, or sitecustomize
-            with self._lock:
-                _, future = self._waiting.get(number, (None, None))
-            if future is not None:
-                future.set_result(answer)
-        process.wait()
-        with self._lock:
-            waiting = list(self._waiting.values())
-        for asked, future in waiting:
-            if asked is process and not future.done():
-                future.set_exception(
-                    TransientError(
-                        f"the DIRAC client ended with {process.returncode}; its log: {self._log}"
-                    )
-                )
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        facts = self.facts_now()
+        return min(int(facts["sandbox_limit"]), int(facts["output_limit"]))

@@ -1,28 +1,20 @@
-"""The DIRAC client, in a process of its own: requests come in as lines of JSON, answers go out.
+"""The DIRAC client, in a process of its own.
 
-Run by path with the Python that has DIRAC, so it imports nothing of this package. What DIRAC
-prints (its logger writes everything to stdout, errors included; seen with 9.1.22) goes to stderr,
-which is the project's log.
-
-A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id": …, "value": …}`` or
-``{"id": …, "error": {"message": …, "errno": …, "exception": …}}``.
+Run by path with the Python that has DIRAC, so it imports nothing of this package but the loop in
+``process/serve.py``. An error is ``{"message": …, "errno": …, "exception": …}``. What DIRAC prints
+(its logger writes everything to stdout, errors included; seen with 9.1.22) goes to the log.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-_THREADS = 64
 _HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")
 _HANDSHAKE_PAUSES = (0.1, 0.3, 0.9)
 _WMS = "/Systems/WorkloadManagement"
@@ -358,41 +350,23 @@ def _call(call: Callable[..., Any], args: Sequence[Any]) -> Any:
     return call(*args)
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Make a call; every error becomes an answer."""
-    try:
-        value = _call(CALLS[request["call"]], request["args"])
-    except BaseException as error:  # SystemExit included: the client library may ask for it
-        # That of an SErrorException, whose text is the whole reply.
-        reply = getattr(error, "result", None) or {}
-        return {
-            "id": request["id"],
-            "error": {
-                "message": str(reply.get("Message") or error) or type(error).__name__,
-                "errno": reply.get("Errno") or getattr(error, "errno", 0) or 0,
-                "exception": "" if isinstance(error, ReplyError) else type(error).__name__,
-            },
-        }
-    return {"id": request["id"], "value": value}
+def _answer(name: str, args: Sequence[Any]) -> Any:
+    return _call(CALLS[name], args)
 
 
-def main() -> None:
-    """Serve until the other side closes the pipe."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    lock = threading.Lock()
-
-    def serve(request: dict[str, Any]) -> None:
-        line = json.dumps(answer(request), default=str)
-        with lock:
-            replies.write(line + "\n")
-            replies.flush()
-
-    pool = ThreadPoolExecutor(_THREADS)
-    for line in sys.stdin:
-        pool.submit(serve, json.loads(line))
-    os._exit(0)  # whatever still hangs in a connection
+def _error(error: BaseException) -> dict[str, Any]:
+    # That of an SErrorException, whose text is the whole reply.
+    reply = getattr(error, "result", None) or {}
+    return {
+        "message": str(reply.get("Message") or error) or type(error).__name__,
+        "errno": reply.get("Errno") or getattr(error, "errno", 0) or 0,
+        "exception": "" if isinstance(error, ReplyError) else type(error).__name__,
+    }
 
 
 if __name__ == "__main__":
-    main()
+    # Run by path, where the package may not be installed.
+    sys.path.append(str(Path(__file__).parents[1] / "process"))
+    from serve import serve  # type: ignore[import-not-found]
+
+    serve(_answer, _error)

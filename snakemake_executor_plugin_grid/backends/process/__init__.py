@@ -1,0 +1,1 @@
+"""Client libraries in processes of their own."""

@@ -1,0 +1,47 @@
+"""The other side of a client process: requests come in as lines of JSON, answers go out.
+
+Runs in the Python that has the client library, so it imports nothing of this package. What the
+library prints goes to stderr, which is the project's log.
+
+A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id": …, "value": …}`` or
+``{"id": …, "error": {…}}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+THREADS = 64
+
+
+def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseException], Any]) -> None:
+    """Serve until the other side closes the pipe.
+
+    Args:
+        answer: Makes a call, by name and arguments.
+        error: Returns what an error is to the other side.
+    """
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def reply(request: dict[str, Any]) -> None:
+        try:
+            result = {"id": request["id"], "value": answer(request["call"], request["args"])}
+        except BaseException as raised:  # SystemExit included: the library may ask for it
+            result = {"id": request["id"], "error": error(raised)}
+        line = json.dumps(result, default=str)
+        with lock:
+            replies.write(line + "\n")
+            replies.flush()
+
+    pool = ThreadPoolExecutor(THREADS)
+    for line in sys.stdin:
+        pool.submit(reply, json.loads(line))
+    os._exit(0)  # whatever still hangs in a connection
