@@ -13,7 +13,8 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
-from snakemake_executor_plugin_grid.backends.dirac.sandboxes import Cargo, Sandboxes
+from snakemake_executor_plugin_grid.backends.dirac.sandboxes import Sandboxes
+from snakemake_executor_plugin_grid.backends.sandbox import Cargo
 from snakemake_executor_plugin_grid.errors import TransientError
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob

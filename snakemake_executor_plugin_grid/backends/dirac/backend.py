@@ -17,10 +17,11 @@ from ...states import JobState, JobStatus
 from ...worker import report as reports
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, SubmitError, Submitted
+from ..sandbox import Cargo, cargo_of
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
-from .sandboxes import Cargo, Sandboxes, cargo_of
+from .sandboxes import Sandboxes
 from .states import Settling, job_status
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ...worker.processes import kill_marked
 from ..base import Backend, Payload, SubmitError, Submitted
 from ..local.config import machine_cores
+from ..sandbox import SCRIPT
 from . import localrun
 from .jdl import Options, requirements
-from .sandboxes import SCRIPT
 
 _PROGRAM = Path(localrun.__file__)
 _JOB_SCRIPT, _WORKER_FILE, _JOBS_FILE = localrun.INPUTS

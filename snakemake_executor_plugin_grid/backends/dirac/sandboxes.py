@@ -6,81 +6,16 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ...calls import SANDBOX_TIMEOUT
 from ...stores.spool import SpoolStore
-from ...worker.description import Blob
 from ..base import Payload
+from ..sandbox import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo, load, portions
 from .client import Client
 
-START_SCRIPT = "grid-job.sh"
-JOBS_FILE = "jobs.json"
-WORKER_FILE = "worker.pyz"
-
-SCRIPT = f"""#!/bin/sh
-# Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.
-for python in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-        exec "$python" {WORKER_FILE} --jobs {JOBS_FILE} "$1"
-    fi
-done
-echo "There is no Python 3.9 or later on this worker node." >&2
-exit 127
-"""
-"""Starts the worker with whatever Python the node has."""
-_SHARED_SIZE = 64 << 10
-_SEPARATE_SIZE = 1 << 20
 _UPLOADS = 4
-
-
-@dataclass(frozen=True)
-class Cargo:
-    """What a job needs, sorted by how it gets there.
-
-    Attributes:
-        name: Of the job.
-        entry: Its part of ``jobs.json``.
-        separate: Digests of blobs that have a sandbox of their own.
-        packed: Digests and sizes of those that travel in the sandbox of the chunk.
-        lfns: Of input data.
-    """
-
-    name: str
-    entry: Mapping[str, object]
-    separate: tuple[str, ...]
-    packed: tuple[tuple[str, int], ...]
-    lfns: tuple[str, ...]
-
-
-def cargo_of(payload: Payload, shared: frozenset[str] = frozenset()) -> Cargo:
-    """Sort the blobs of a job.
-
-    Args:
-        payload: The job.
-        shared: Digests of blobs that other jobs need as well.
-    """
-    separate: dict[str, None] = {}
-    packed: dict[str, int] = {}
-    lfns: dict[str, None] = {}
-    for blob in payload.blobs:
-        scheme = urlsplit(blob.url).scheme
-        if scheme == "lfn":
-            lfns[blob.url.removeprefix("lfn:")] = None
-        elif not blob.url and _is_separate(blob, shared):
-            separate[blob.digest] = None
-        elif not blob.url:
-            packed[blob.digest] = blob.size
-    entry = {"job": payload.description, "environment": dict(payload.spec.environment)}
-    return Cargo(payload.spec.name, entry, tuple(separate), tuple(packed.items()), tuple(lfns))
-
-
-def _is_separate(blob: Blob, shared: frozenset[str]) -> bool:
-    return blob.size >= _SEPARATE_SIZE or (blob.digest in shared and blob.size >= _SHARED_SIZE)
 
 
 class Sandboxes:
@@ -103,25 +38,11 @@ class Sandboxes:
 
     def load(self, payloads: Sequence[Payload]) -> list[Cargo]:
         """Sort what a batch of jobs needs."""
-        users = Counter(
-            digest for payload in payloads for digest in {blob.digest for blob in payload.blobs}
-        )
-        shared = frozenset(digest for digest, count in users.items() if count > 1)
-        return [cargo_of(payload, shared | self._addresses.keys()) for payload in payloads]
+        return load(payloads, self._addresses.keys())
 
     def portions(self, cargos: Sequence[Cargo], limit: int) -> Iterator[list[Cargo]]:
         """Divide jobs into chunks that fit into one submission and one sandbox."""
-        portion: list[Cargo] = []
-        sizes: dict[str, int] = {}
-        for cargo in cargos:
-            more = sizes | dict(cargo.packed)
-            if portion and (len(portion) == limit or not self._spool.fits(sum(more.values()))):
-                yield portion
-                portion, more = [], dict(cargo.packed)
-            portion.append(cargo)
-            sizes = more
-        if portion:
-            yield portion
+        return portions(cargos, limit, self._spool.fits)
 
     async def upload(self, chunk: Sequence[Cargo], worker: Path) -> list[list[str]]:
         """Upload what a chunk needs.
