@@ -7,13 +7,16 @@ ARGS ?=
 # The DIRAC server of the tests: its environment, and the folder of one that is kept.
 DIRAC_VENV ?= .venv-dirac
 DIR ?= .dirac-server
+# The folder of a PanDA server that is kept.
+PANDA_DIR ?= .panda-server
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-dirac coverage lint types bench clean dirac-server dirac-server-stop
+.PHONY: help example test test-dirac coverage lint types bench clean \
+    dirac-server dirac-server-stop panda-server panda-server-stop
 
 help:
 	@echo "make example            run the example workflow on the local backend"
@@ -25,6 +28,8 @@ help:
 	@echo "make bench              run the benchmarks"
 	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
 	@echo "make dirac-server-stop  stop it and remove its files"
+	@echo "make panda-server       start the PanDA server of the tests, to try things with"
+	@echo "make panda-server-stop  stop it and remove its files"
 	@echo "make clean              remove what the other targets made"
 
 # PATH has the environment first, as after `source .venv/bin/activate`.
@@ -66,7 +71,16 @@ dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
 dirac-server-stop:
 	$(PYTHON) -m tests.servers.dirac remove --dir $(DIR)
 
-clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop)
+panda-server: $(VENV)/.test
+	$(BIN)/python -m tests.servers.panda up --dir $(PANDA_DIR) --worker-path $(abspath $(BIN)) $(ARGS)
+	@$(BIN)/python -m tests.servers.panda env --dir $(PANDA_DIR) >$(PANDA_DIR)/client.sh
+	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(PANDA_DIR))/client.sh"
+
+panda-server-stop:
+	$(BIN)/python -m tests.servers.panda remove --dir $(PANDA_DIR)
+
+clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
+    $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
 	rm -rf $(VENV) $(DIRAC_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

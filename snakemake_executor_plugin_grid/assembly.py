@@ -24,6 +24,7 @@ from .staging.outgoing import Outgoing
 from .staging.paths import Layout, OutsideError
 from .updates import Updates
 from .worker.description import Blob
+from .worker.environment import STORE_TOKEN
 from .worker.runtime import Runtime
 from .worker_archive import write_worker
 
@@ -64,7 +65,7 @@ class Run:
         self._say = say
         self._keep_incomplete = bool(workflow.execution_settings.keep_incomplete)
         self._sent = False
-        self._runtimes: dict[str, Blob] = {}
+        self._runtimes: dict[tuple[str, ...], Blob] = {}
         self._layout = layout = Layout(Path.cwd())
         folder = layout.workdir / FOLDER
         self._folder = folder
@@ -72,7 +73,9 @@ class Run:
         self.internals = Internals(workflow)
         self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
-        self.backend, store, patience = equip(settings, layout.workdir, folder, catalog, say)
+        self.backend, store, patience = equip(
+            settings, layout.workdir, folder, self._database, catalog, say
+        )
         journal = Journal(self._database, run_id, self.backend.name)
         pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         self._updates = Updates(folder / "aside", journal)
@@ -104,6 +107,7 @@ class Run:
                     folder,
                     settings.compression,
                     say,
+                    self.backend.page,
                 ),
                 pool=pool,
                 worker=folder / "worker.pyz",
@@ -144,6 +148,21 @@ class Run:
             )
         self.controller.call(self.controller.send_sources(found))
         self._sent = True
+
+    def environment(self) -> dict[str, str]:
+        """Return the values that every job gets; they may be secrets.
+
+        Raises:
+            GridError: The token of the store cannot be read.
+        """
+        environment = dict(self.internals.environment())
+        token = self._settings.store_token
+        if token is not None:
+            try:
+                environment[STORE_TOKEN] = token.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise GridError(f"--grid-store-token {token}: cannot be read: {error}") from error
+        return environment
 
     def keep_outputs(self, job: Any, *, never_ran: bool) -> None:
         """Keep what Snakemake is about to delete, though the failed job has not spoilt it.
@@ -210,19 +229,21 @@ class Run:
         ]
 
     def _ship_runtime(self, runtime: Runtime) -> Blob:
-        """Store Snakemake and its needs for a version of Python; once per run."""
-        if runtime.python not in self._runtimes:
+        """Store Snakemake and its needs for a version of Python; once per run.
+
+        Behind a checkpoint the workflow may use more storage plugins than before.
+        """
+        plugins = self.internals.storage_plugins()
+        key = (runtime.python, *plugins)
+        if key not in self._runtimes:
             from .runtimes.wheels import WheelsSpec, build, default_packages
 
             settings = self._settings
-            plugins = self.internals.storage_plugins()
             spec = WheelsSpec(
                 python=runtime.python,
                 platform=settings.runtime_platform or "",
                 packages=default_packages(settings.runtime_packages, plugins),
             )
             folder = build(spec, self._folder / "runtime", progress=self._say)
-            self._runtimes[runtime.python] = self.controller.call(
-                self.controller.send_runtime(folder)
-            )
-        return self._runtimes[runtime.python]
+            self._runtimes[key] = self.controller.call(self.controller.send_runtime(folder))
+        return self._runtimes[key]

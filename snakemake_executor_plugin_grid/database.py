@@ -52,6 +52,18 @@ CREATE TABLE IF NOT EXISTS stored (
     digest TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stored_digest ON stored (digest);
+CREATE TABLE IF NOT EXISTS tasks (
+    name TEXT PRIMARY KEY,
+    attempts INTEGER NOT NULL,
+    grid_id TEXT,
+    private INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tasks_grid_id ON tasks (grid_id);
+CREATE TABLE IF NOT EXISTS task_jobs (
+    job TEXT PRIMARY KEY,
+    task TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS task_jobs_task ON task_jobs (task);
 CREATE TABLE IF NOT EXISTS bundles (
     fingerprint TEXT PRIMARY KEY,
     digest TEXT NOT NULL,

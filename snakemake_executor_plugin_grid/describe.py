@@ -52,7 +52,7 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
     folder = Path.cwd() / FOLDER
     problems = []
     with lock_folder(folder), contextlib.closing(Database(folder / DATABASE_FILE)) as database:
-        descriptions = _Descriptions(workflow, folder, Catalog(database), say)
+        descriptions = _Descriptions(workflow, folder, database, say)
         jobs = list(descriptions.internals.needed_jobs())
         for number, job in enumerate(jobs, start=1):
             try:
@@ -73,15 +73,17 @@ class _Descriptions:
     """Plans jobs as a run does, but makes nothing of the plans."""
 
     def __init__(
-        self, workflow: Any, folder: Path, catalog: Catalog, say: Callable[[str], None]
+        self, workflow: Any, folder: Path, database: Database, say: Callable[[str], None]
     ) -> None:
         self._settings: ExecutorSettings = workflow.executor_settings
         self._layout = Layout(Path.cwd())
         self._folder = folder
-        self._catalog = catalog
+        self._catalog = catalog = Catalog(database)
         self.internals = Internals(workflow)
         self._backend: Backend
-        self._backend, _, _ = equip(self._settings, self._layout.workdir, folder, catalog, say)
+        self._backend, _, _ = equip(
+            self._settings, self._layout.workdir, folder, database, catalog, say
+        )
         self._planner = Planner(self._settings, self.internals, self._layout, _ship_nothing, say)
         self._planner.begin()
         self._awaited = set(self.internals.awaited())

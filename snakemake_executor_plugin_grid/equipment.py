@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .backends.base import Backend
+from .database import Database
+from .errors import GridError
 from .patience import Patience
 from .settings import ExecutorSettings
 from .staging.catalog import Catalog
-from .stores import Store, open_store
+from .stores import Means, Store, open_store
 
 if TYPE_CHECKING:
     from .backends.dirac.jdl import Options
+    from .backends.panda.task import Options as TaskOptions
 
 _SPOOL = "spool"
+_STORE = "store"
 _HINT = "give --grid-dirac-storage-element, or --grid-store"
 
 
@@ -25,6 +32,7 @@ def equip(
     settings: ExecutorSettings,
     workdir: Path,
     folder: Path,
+    database: Database,
     catalog: Catalog,
     say: Callable[[str], None],
 ) -> tuple[Backend, Store, Patience]:
@@ -34,6 +42,7 @@ def equip(
         settings: Options of the run.
         workdir: Working directory of the workflow.
         folder: Of this package below it.
+        database: Of the workflow.
         catalog: Knows what is on storage elements.
         say: Shows a line to the user.
 
@@ -42,14 +51,17 @@ def equip(
     """
     if settings.backend == "dirac":
         return _dirac(settings, workdir, folder, catalog, say)
+    if settings.backend == "panda":
+        return _panda(settings, workdir, folder, database, catalog, say)
     from .backends.local import LocalBackend
     from .stores.directory import DirectoryStore
 
     backend = LocalBackend(settings, workdir)
     store: Store = DirectoryStore(backend.store_folder)
+    patience = _patience(settings, backend, say)
     if settings.store is not None:
-        store = open_store(settings.store, workdir)
-    return backend, store, _patience(settings, backend, say)
+        store = _store(settings, workdir, folder, catalog, patience)
+    return backend, store, patience
 
 
 def _dirac(
@@ -87,7 +99,82 @@ def _dirac(
     backend.carry(spool, folder / "sandboxes", lambda: remote.deliveries)
     if element:
         return backend, remote, patience
-    return backend, open_store(url, workdir) if url else spool, patience
+    if url:
+        means = Means(folder / _STORE, catalog, patience)
+        return backend, open_store(url, workdir, means), patience
+    return backend, spool, patience
+
+
+def _panda(
+    settings: ExecutorSettings,
+    workdir: Path,
+    folder: Path,
+    database: Database,
+    catalog: Catalog,
+    say: Callable[[str], None],
+) -> tuple[Backend, Store, Patience]:
+    from .backends.panda import PandaBackend
+    from .backends.panda.client import Client
+    from .backends.panda.ledger import Ledger
+    from .backends.panda.routes import Idds, Jedi
+    from .backends.panda.sandboxes import CACHE_LIMIT
+    from .stores.split import SplitStore
+    from .stores.spool import SpoolStore
+
+    spool_folder = folder / _SPOOL
+    shutil.rmtree(spool_folder, ignore_errors=True)  # of an earlier run
+    client = Client(settings.panda_python or Path(sys.executable), folder / "panda.log")
+    backend = PandaBackend(
+        client,
+        (Idds if settings.panda_route == "idds" else Jedi)(client),
+        Ledger(database),
+        _task_options(settings),
+        monitor=settings.panda_monitor or "",
+        proxy_hours=settings.proxy_hours,
+        say=say,
+    )
+    patience = _patience(settings, backend, say)
+    spool = SpoolStore(spool_folder, lambda: CACHE_LIMIT, "")
+    store: Store = spool  # for --grid-describe: a run has to have another
+    if settings.store is not None:
+        store = SplitStore(spool, _store(settings, workdir, folder, catalog, patience))
+    by_server = settings.panda_secrets == "server"
+    backend.carry(spool, folder / "sandboxes", store, by_server=by_server)
+    return backend, store, patience
+
+
+def _task_options(settings: ExecutorSettings) -> TaskOptions:
+    from .backends.panda.credentials import read_credentials
+    from .backends.panda.task import Options as TaskOptions
+
+    # As prun does with a VO such as EIC.production.
+    vo = os.environ.get("PANDA_AUTH_VO") or os.environ.get("OIDC_AUTH_VO") or ""
+    vo = vo.partition(".")[0].partition(":")[0]
+    user = ""
+    with contextlib.suppress(GridError):  # check() says what is wrong with them
+        user = read_credentials(os.environ, time.time()).user
+    return TaskOptions(
+        vo=settings.panda_vo or vo or "atlas",
+        label=settings.panda_label,
+        working_group=settings.panda_working_group or vo,
+        cloud=settings.panda_cloud or "",
+        processing_type=settings.panda_processing_type,
+        sites=_words(settings.site),
+        banned_sites=_words(settings.banned_sites),
+        platform=settings.platform or "",
+        priority=settings.priority,
+        container=settings.panda_container or "",
+        transformation=settings.panda_transformation or "",
+        user=user,
+        extra=settings.panda_task or "",
+    )
+
+
+def _store(
+    settings: ExecutorSettings, workdir: Path, folder: Path, catalog: Catalog, patience: Patience
+) -> Store:
+    means = Means(folder / _STORE, catalog, patience, settings.store_token)
+    return open_store(settings.store or "", workdir, means)
 
 
 def _options(settings: ExecutorSettings) -> Options:

@@ -17,3 +17,7 @@ class TransientError(GridError):
 
 class CredentialsError(GridError):
     """A proxy or token is missing or has expired: the text says what to run."""
+
+
+class MissingError(PermanentError):
+    """What was asked for is not there."""

@@ -44,6 +44,7 @@ class Executor(RemoteExecutor):
 
     def __post_init__(self) -> None:
         """Check the options; everything else waits for the first job."""
+        from .internals import Internals
         from .settings_check import check
 
         # The first job must not wait for a round of the grid's pace that has nothing to ask.
@@ -56,6 +57,7 @@ class Executor(RemoteExecutor):
         self._infos: dict[str, SubmittedJobInfo] = {}
         try:
             check(self.executor_settings, Path.cwd())
+            Internals(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()
         except (WorkflowError, SystemExit):
@@ -132,7 +134,7 @@ class Executor(RemoteExecutor):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue
                 name, command = self._next_name(job), self.format_job_exec(job)
-                plan = run.planner.plan(job, name, command, self.envvars())
+                plan = run.planner.plan(job, name, command, run.environment())
             except Exception as error:  # out of here it would end the whole run
                 self._keep(job, never_ran=True)
                 message = f"rule {job.name}, not submitted: {error}.\n"

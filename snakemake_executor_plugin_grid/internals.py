@@ -22,6 +22,7 @@ from snakemake_interface_executor_plugins.utils import (
     format_cli_arg,
 )
 
+from . import storage_settings
 from .errors import GridError
 
 
@@ -133,19 +134,47 @@ class Internals:
             if not path.is_storage and os.path.lexists(path):
                 yield str(path)
 
+    def send_local_files(self) -> None:
+        """Have jobs with ``local()`` files run on the grid, as their files travel.
+
+        Without a shared file system Snakemake 9.27 runs them on the submit host, whatever the
+        executor can transfer. Those that come after a checkpoint has run do so still.
+        """
+        for job in self._dag.jobs:
+            for path in chain(job.input, job.output):
+                # Not those of the rule: they say that a file is in no storage.
+                path.flags.pop("local", None)
+
     def storage_plugins(self) -> list[str]:
         """Return the packages of the storage plugins that the workflow uses."""
+        return [f"snakemake-storage-plugin-{plugin.name}" for plugin, _ in self._storages()]
+
+    def _storages(self) -> list[tuple[Any, Any]]:
+        """Return the storage plugins that the workflow uses by now, with their settings."""
         from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
-        providers = [self._workflow.storage_settings.default_storage_provider]
-        providers += list(self._workflow.storage_provider_settings or {})
-        registry = StoragePluginRegistry()
-        used = {name for name in providers if name and registry.is_installed(name)}
-        return sorted(registry.get_plugin_package_name(name) for name in used)
+        used = {type(one) for one in self._workflow.storage_registry._storages.values()}
+        settings = self._workflow.storage_provider_settings or {}
+        return [
+            (plugin, settings.get(name))
+            for name, plugin in sorted(StoragePluginRegistry().plugins.items())
+            if plugin.storage_provider in used
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Return what ``envvars`` names, and the settings of storage plugins that may be secrets.
+
+        Raises:
+            GridError: A setting cannot be handed on.
+        """
+        workflow = self._workflow
+        declared = chain(workflow.remote_execution_settings.envvars, workflow.envvars)
+        values = {name: os.environ[name] for name in declared}
+        return values | storage_settings.environment(self._storages())
 
     def unneeded_temp_files(self, job: Any) -> set[str]:
         """Return temporary outputs that no other job needs; the worker may delete them."""
-        return {str(path) for path in self._dag.get_unneeded_temp_files(job)}
+        return set(names(self._dag.get_unneeded_temp_files(job)))
 
     def targets(self, job: Any) -> tuple[list[str], list[str]]:
         """Return how the worker is told which jobs are meant: targets and outputs.
@@ -187,7 +216,8 @@ class Internals:
             # Before an option, as one of several values may come last.
             named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
             args = f"{named} {args}"
-        return _requote(args, "--unneeded-temp-files", unneeded)
+        # The main process waits for those in a storage, which the worker would not store.
+        return _requote(args, "--unneeded-temp-files", unneeded, names(unneeded))
 
     def worker_command(self, command: str) -> str:
         """Leave cache and retries to the submit host, and requote what users name."""
@@ -198,10 +228,20 @@ class Internals:
         command = _requote(command, "--snakefile", *_snakefile(workflow.main_snakefile))
         command = _resources_as_given(command, workflow.resource_settings)
         command = _requote(command, "--config", list(workflow.config_settings.config_args))
-        command = _requote(command, "--configfiles", files)
+        command = self._with_storage(_requote(command, "--configfiles", files))
         # Of a rule's own `retries` the worker would make as many, all with the resources of the
         # first; --retries 0 does not stop that, but this does, for all rules.
         return f"{command} --preemptible-rules --preemptible-retries 0"
+
+    def _with_storage(self, command: str) -> str:
+        """Name the settings of the storage plugins in use, and of them only."""
+        storage, factory = self._workflow.storage_settings, self._workflow.spawned_job_args_factory
+        for piece in filter(None, factory.get_storage_provider_args()):
+            command = command.replace(piece, "", 1)
+        prefixes = [prefix] if (prefix := storage.default_storage_prefix) else []
+        command = _requote(command, "--default-storage-prefix", prefixes)
+        words = [] if storage.retrieve_storage else ["--not-retrieve-storage"]
+        return " ".join([command, *words, *storage_settings.options(self._storages())])
 
     def uses_cache(self, job: Any) -> bool:
         """Return whether the job's outputs go through Snakemake's between-workflow cache."""

@@ -35,6 +35,7 @@ class Landing:
         folder: Path,
         compression: str,
         say: Callable[[str], None],
+        page: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Know where things are.
 
@@ -47,7 +48,9 @@ class Landing:
             folder: Of this package below the working directory.
             compression: Of tarballs.
             say: Shows a line to the user.
+            page: Returns the URL of a job, by its id on the grid; nothing if it has none.
         """
+        self._page = page
         self._backend = backend
         self._store = store
         self._journal = journal
@@ -127,7 +130,10 @@ class Landing:
             self._note(flight.spec.name, Phase.FAILED, reason, report)
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
-        text = messages.failure(flight.spec, flight.grid_id, self._backend, reason, log, rule_logs)
+        page = self._page(flight.grid_id) if flight.grid_id else ""
+        text = messages.failure(
+            flight.spec, flight.grid_id, self._backend, reason, log, rule_logs, page
+        )
         logs = (str(log),) if log is not None else ()
         return Outcome(
             flight.name,

@@ -19,6 +19,11 @@ _ERROR = re.compile(r"Error in (rule|group) .+:")
 _DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _TAIL_BYTES = 16 << 10
 _SHOWN = 10
+# Of Snakemake 9.27: where a plugin is asked for by its name, by a query, by an option of its own.
+_NO_PLUGIN = re.compile(
+    r"The package snakemake-storage-plugin-\S+ is not installed"
+    r"|No storage provider found for query|unrecognized arguments: .*--storage-"
+)
 _MISSING = ("No such file or directory", "FileNotFoundError", "MissingInput")
 
 
@@ -29,6 +34,7 @@ def failure(
     reason: str,
     log: Path | None = None,
     rule_logs: Sequence[str] = (),
+    page: str = "",
 ) -> str:
     """Return the message about a failed job.
 
@@ -39,6 +45,7 @@ def failure(
         reason: Why it failed, in words.
         log: The payload's output on this host.
         rule_logs: Paths of the rule's own logs that came back.
+        page: Where the backend shows the job, a URL or nothing.
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
     lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
@@ -50,6 +57,8 @@ def failure(
         lines.append(f"Its whole output: {log}")
     if rule_logs:
         lines.append(f"Logs of the rule: {', '.join(rule_logs)}")
+    if page:
+        lines.append(f"On the web: {page}")
     return "\n".join(lines) + "\n"
 
 
@@ -71,6 +80,12 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
         return (
             f"; its output mentions {workdir}, which exists on the submit host only: use paths "
             "relative to the working directory"
+        )
+    if _NO_PLUGIN.search(text):
+        return (
+            "; the worker's Snakemake lacks a storage plugin, or has another version of it: ship "
+            "it by --grid-runtime wheels, or install it where --grid-runtime-setup or "
+            "--grid-runtime-image finds Snakemake"
         )
     if any(sign in text for sign in _MISSING):
         return (

@@ -57,7 +57,21 @@ class Patience:
         self._warned = ""
         self._checked = 0.0
         self._stopped = asyncio.Event()
+        self._main = self
         self.loop: asyncio.AbstractEventLoop | None = None
+
+    def beside(
+        self, name: str, check_credentials: Callable[[], Coroutine[Any, Any, str]]
+    ) -> Patience:
+        """Return the patience with another server, for as long, which starts and stops with this.
+
+        Args:
+            name: Of the server, for messages.
+            check_credentials: As of this.
+        """
+        other = Patience(name, self._limit, check_credentials, self._say)
+        other._stopped, other._main = self._stopped, self._main
+        return other
 
     def stop(self) -> None:
         """Wait for nothing any more: the run is ending. To be called in the loop."""
@@ -114,9 +128,10 @@ class Patience:
         limit: float | None = CALL_TIMEOUT,
     ) -> T:
         """Like ``call``, from another thread than the loop's."""
-        if self.loop is None:
+        loop = self._main.loop
+        if loop is None:
             raise RuntimeError("nothing can be called before the controller has started")
-        return asyncio.run_coroutine_threadsafe(self.call(what, make, limit), self.loop).result()
+        return asyncio.run_coroutine_threadsafe(self.call(what, make, limit), loop).result()
 
     def note(self, what: str, error: BaseException) -> None:
         """Say that something does not work now, once for each outage."""

@@ -21,6 +21,7 @@ from .worker.runtime import Runtime
 _OVERRIDES = {
     *("runtime", "runtime_image", "runtime_setup", "undeclared"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
+    *("panda_container", "panda_task"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-BACKENDS = ("local", "dirac")
+BACKENDS = ("local", "dirac", "panda")
 RUNTIMES = ("inherit", "setup", "container", "wheels")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
@@ -15,6 +15,8 @@ UNDECLARED = ("list", "fetch")
 ENGINES = ("apptainer", "singularity")
 DIRAC_MODES = ("server", "local")
 DIRAC_INPUTS = ("data", "fetch")
+PANDA_ROUTES = ("jedi", "idds")
+PANDA_SECRETS = ("store", "server")
 
 
 def _option(default: Any, text: str, **metadata: Any) -> Any:
@@ -32,18 +34,27 @@ class ExecutorSettings(ExecutorSettingsBase):
     backend: str = _option(
         "local",
         f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine as a grid "
-        "worker would; 'dirac' submits them to the DIRAC installation that your client is set up "
-        "for.",
+        "worker would; 'dirac' and 'panda' submit them to the DIRAC or PanDA server that your "
+        "client is set up for.",
         env_var=True,
         metavar="NAME",
     )
     store: str | None = _option(
         None,
-        "URL of the store through which files travel: file:///shared/scratch/me, or with DIRAC "
-        "lfn:/vo/user/u/user/folder. By default the backend brings its own.",
+        "URL of the store through which files travel: file:///shared/scratch/me, "
+        "s3://bucket/prefix, root://host//path, davs://host/path, or with DIRAC "
+        "lfn:/vo/user/u/user/folder. By default the backend brings its own; 'panda' has none.",
         env_var=True,
         type=str,
         metavar="URL",
+    )
+    store_token: Path | None = _option(
+        None,
+        "For davs:// and root://: file with a bearer token, which the workers get as well, without "
+        "it being public (default: as each host finds one, by BEARER_TOKEN and the like).",
+        env_var=True,
+        type=Path,
+        metavar="FILE",
     )
     runtime: str = _option(
         "inherit",
@@ -98,8 +109,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     describe: bool = _option(
         False,
-        "Only show what each job would be submitted as (with 'dirac' its JDL), and end: no server "
-        "is asked, nothing is staged.",
+        "Only show what each job would be submitted as (its JDL, or the parameters of a PanDA "
+        "task), and end: no server is asked, nothing is staged.",
     )
     include: list[str] = _list_option(
         "Globs, relative to the working directory, of files that every job needs though no rule "
@@ -179,8 +190,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     platform: str | None = _option(
         None,
-        "For 'dirac': platform of the worker nodes, as the installation names it. Per rule: "
-        "resource grid_platform.",
+        "For 'dirac' and 'panda': platform (architecture) of the worker nodes, as the server names "
+        "it. Per rule: resource grid_platform.",
         type=str,
         metavar="NAME",
     )
@@ -193,7 +204,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     priority: int | None = _option(
         None,
-        "For 'dirac': priority among your own jobs, 0 to 10. Per rule: resource grid_priority.",
+        "Priority among your own jobs, for 'dirac' 0 to 10, for 'panda' about 1000. Per rule: "
+        "resource grid_priority.",
         type=int,
         metavar="N",
     )
@@ -238,9 +250,88 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     proxy_hours: float = _option(
         1.0,
-        "For 'dirac': hours for which your proxy has to be valid when a run starts; when it is "
-        "less later, you are warned.",
+        "Hours for which your proxy or token has to be valid when a run starts, if it cannot be "
+        "refreshed; when it is less later, you are warned.",
         metavar="HOURS",
+    )
+    panda_python: Path | None = _option(
+        None,
+        "For 'panda': Python that has panda-client (default: this one).",
+        env_var=True,
+        type=Path,
+        metavar="FILE",
+    )
+    panda_vo: str | None = _option(
+        None,
+        "For 'panda': virtual organisation of the tasks (default: PANDA_AUTH_VO without its role, "
+        "or atlas).",
+        env_var=True,
+        type=str,
+        metavar="VO",
+    )
+    panda_working_group: str | None = _option(
+        None,
+        "For 'panda': working group of the tasks (default: PANDA_AUTH_VO without its role).",
+        env_var=True,
+        type=str,
+        metavar="NAME",
+    )
+    panda_cloud: str | None = _option(
+        None,
+        "For 'panda': cloud of the tasks (default: the server takes the working group).",
+        env_var=True,
+        type=str,
+        metavar="NAME",
+    )
+    panda_label: str = _option(
+        "user",
+        "For 'panda': prodSourceLabel of the tasks.",
+        env_var=True,
+        metavar="LABEL",
+    )
+    panda_processing_type: str = _option(
+        "snakemake-grid", "For 'panda': processingType of the tasks.", metavar="NAME"
+    )
+    panda_transformation: str | None = _option(
+        None,
+        "For 'panda': transPath of the tasks, a runGen (default: the server's own).",
+        type=str,
+        metavar="URL",
+    )
+    panda_container: str | None = _option(
+        None,
+        "For 'panda': container_name of the tasks: image in which the pilot runs the jobs. Per "
+        "rule: resource grid_panda_container.",
+        type=str,
+        metavar="IMAGE",
+    )
+    panda_task: str | None = _option(
+        None,
+        "For 'panda': further task parameters, as a JSON object. Per rule: resource "
+        "grid_panda_task.",
+        type=str,
+        metavar="JSON",
+    )
+    panda_route: str = _option(
+        "jedi",
+        f"For 'panda': {' or '.join(PANDA_ROUTES)}: tasks are submitted directly, or as requests "
+        "to iDDS.",
+        env_var=True,
+        metavar="NAME",
+    )
+    panda_secrets: str = _option(
+        "store",
+        "For 'panda': where values of envvars wait for the jobs: 'store' in a private file of "
+        "--grid-store, 'server' among your user secrets on the server (always so for s3://).",
+        metavar="KIND",
+    )
+    panda_monitor: str | None = _option(
+        None,
+        "For 'panda': URL of the web monitor, such as https://bigpanda.cern.ch, for links to "
+        "tasks.",
+        env_var=True,
+        type=str,
+        metavar="URL",
     )
     local_dir: Path | None = _option(
         None,

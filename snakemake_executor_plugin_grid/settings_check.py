@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
@@ -17,16 +18,20 @@ from .settings import (
     DIRAC_MODES,
     ENGINES,
     ISOLATIONS,
+    PANDA_ROUTES,
+    PANDA_SECRETS,
     RUNTIMES,
     UNDECLARED,
     ExecutorSettings,
 )
-from .stores import open_store
+from .stores import check_store
 
-_DIRAC_ONLY = (
-    *("tags", "platform", "job_type", "priority", "jdl"),
-    *("dirac_python", "dirac_storage_element"),
+_DIRAC_ONLY = ("tags", "job_type", "jdl", "dirac_python", "dirac_storage_element")
+_PANDA_ONLY = (
+    *("panda_python", "panda_vo", "panda_working_group", "panda_cloud", "panda_transformation"),
+    *("panda_container", "panda_task", "panda_monitor"),
 )
+_SERVERS_ONLY = ("platform", "priority")
 
 
 def check(settings: ExecutorSettings, workdir: Path) -> None:
@@ -59,6 +64,8 @@ def _choices(settings: ExecutorSettings) -> list[str]:
         "local_isolation": ISOLATIONS,
         "dirac_mode": DIRAC_MODES,
         "dirac_inputs": DIRAC_INPUTS,
+        "panda_route": PANDA_ROUTES,
+        "panda_secrets": PANDA_SECRETS,
     }
     return [
         f"{_flag(name)}: there is no {getattr(settings, name)!r}; choose from {', '.join(values)}."
@@ -106,22 +113,46 @@ def _combinations(settings: ExecutorSettings) -> list[str]:
     if version and not re.fullmatch(r"3\.\d+", version):
         problems.append(f"--grid-runtime-python: has to look like 3.11, not {version!r}.")
     if settings.backend != "local":
-        problems += [
-            f"{_flag(option)}: is for --grid-backend local, but that is {settings.backend!r}."
-            for option in ("local_dir", "local_cores", "local_mem_mb", "local_python")
-            if getattr(settings, option) is not None and settings.backend in BACKENDS
-        ]
-    return problems + _dirac_combinations(settings)
+        local = ("local_dir", "local_cores", "local_mem_mb", "local_python")
+        problems += _misplaced(settings, local, "local")
+    return problems + _dirac_combinations(settings) + _panda_combinations(settings)
+
+
+def _panda_combinations(settings: ExecutorSettings) -> list[str]:
+    problems = []
+    if settings.backend != "panda":
+        problems += _misplaced(settings, _PANDA_ONLY, "panda")
+        if settings.backend == "local":
+            problems += _misplaced(settings, _SERVERS_ONLY, "dirac or panda")
+    elif settings.store is None and not settings.describe:
+        problems.append(
+            "--grid-store: PanDA brings no outputs back without one; give a place that you and "
+            "the worker nodes can reach, such as file:///eos/…, s3://…, root://… or davs://…."
+        )
+    if settings.panda_task:
+        from .backends.panda.task import read_extra
+
+        try:
+            read_extra(settings.panda_task)
+        except PermanentError as error:
+            problems.append(f"{error}.")
+    if settings.store_token is not None and not settings.store_token.is_file():
+        problems.append(f"--grid-store-token {settings.store_token}: there is no such file.")
+    return problems
+
+
+def _misplaced(settings: ExecutorSettings, names: Iterable[str], backend: str) -> list[str]:
+    return [
+        f"{_flag(name)}: is for --grid-backend {backend}, but that is {settings.backend!r}."
+        for name in names
+        if getattr(settings, name) is not None and settings.backend in BACKENDS
+    ]
 
 
 def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
     problems = []
     if settings.backend != "dirac":
-        problems += [
-            f"{_flag(option)}: is for --grid-backend dirac, but that is {settings.backend!r}."
-            for option in _DIRAC_ONLY
-            if getattr(settings, option) is not None and settings.backend in BACKENDS
-        ]
+        problems += _misplaced(settings, _DIRAC_ONLY, "dirac")
     remote = (settings.store or "").startswith("lfn:")
     if remote and settings.backend != "dirac":
         problems.append("--grid-store lfn:…: needs --grid-backend dirac.")
@@ -157,7 +188,7 @@ def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
     problems = []
     if settings.store is not None and not settings.store.startswith("lfn:"):
         try:
-            open_store(settings.store, workdir)
+            check_store(settings.store, workdir)
         except PermanentError as error:
             problems.append(str(error))
     if settings.local_dir is not None and _is_below(settings.local_dir, workdir):
@@ -165,7 +196,7 @@ def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
             f"--grid-local-dir {settings.local_dir}: is below the working directory, which jobs "
             "must not see; choose a folder elsewhere."
         )
-    for name in ("local_python", "dirac_python"):
+    for name in ("local_python", "dirac_python", "panda_python"):
         python = getattr(settings, name)
         if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
             problems.append(f"{_flag(name)} {python}: is no program that can be run.")

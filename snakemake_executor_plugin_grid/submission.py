@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .backends.base import Payload, SubmitError, Submitted
@@ -87,6 +88,8 @@ class Submission:
         plan, spec, parts = flight.plan, flight.spec, self._parts
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
+        if parts.store.secret:  # signed anew: a run may last longer than a signature
+            blobs = tuple(replace(blob, url=parts.store.locate(blob.digest)) for blob in blobs)
         returned = [output.name for output in spec.outputs]
         climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.outgoing.depth)
         limits = parts.store.limits
@@ -105,7 +108,8 @@ class Submission:
             deliver=parts.store.inbox(spec.name),
             deliver_limit=limits.delivered,
             deliver_hint=limits.hint,
-            log_limit=limits.log,
+            log_limit=limits.log if limits.log is not None else parts.backend.log_limit,
+            report_to="" if parts.backend.brings_files else parts.store.reports(spec.name),
         )
         avoid = frozenset(flight.avoid | self._sites.banned)
         return Payload(spec, job.dumps(), blobs, parts.worker, avoid)

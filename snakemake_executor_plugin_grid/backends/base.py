@@ -64,12 +64,14 @@ class Backend(ABC):
         poll_interval: Seconds between status calls that the system takes lightly.
         outage_limit: Seconds for which an outage is waited out, None for as long as the user says.
         submit_seconds: Seconds that submitting one more job may take.
+        brings_files: Whether the system brings report and log back; else they go through the store.
     """
 
     name: str
     poll_interval: float
     outage_limit: float | None = None
     submit_seconds: float = 1.0
+    brings_files: bool = True
 
     @abstractmethod
     async def check(self) -> None:
@@ -140,6 +142,15 @@ class Backend(ABC):
         Args:
             name: Of any of its jobs.
         """
+        return ""
+
+    @property
+    def log_limit(self) -> int | None:
+        """Bytes of the payload's log that the system brings back, None for no limit."""
+        return None
+
+    def page(self, grid_id: str) -> str:
+        """Return the URL under which the system's web pages show a job, if there is one."""
         return ""
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:

@@ -1,31 +1,29 @@
-"""``snakemake-grid clean``: removes what the workflow has put on storage elements."""
+"""``snakemake-grid clean``: removes what the workflow has put into remote stores."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from ..backends.dirac.client import Client
-from ..calls import TRANSFER_TIMEOUT
 from ..database import Database
 from ..errors import GridError
 from ..journal import Journal
 from ..lock import lock_folder
 from ..staging.catalog import Catalog
-from ..stores.lfn import SCHEME, deliveries
-from .dirac import open_client, python_option
+from ..stores.lfn import SCHEME
+from .dirac import python_option
+from .holdings import Found, Holdings, all_holdings, portions
 from .workflow import directory_option, open_database, own_folder
 
-_PER_CALL = 100
-_BACKEND = "dirac"  # the one that uses storage elements
+_SHOWN = 5
 
 
 @click.command(
-    help="Remove what the workflow in this directory has put on storage elements, and nothing "
-    "else. Lists it first, and asks."
+    help="Remove what the workflow in this directory has put on storage elements and into other "
+    "remote stores (s3, davs, root), and nothing else. Lists it first, and asks."
 )
 @directory_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -34,80 +32,50 @@ _BACKEND = "dirac"  # the one that uses storage elements
 )
 @python_option
 def clean(directory: Path, yes: bool, force: bool, dirac_python: Path) -> None:
-    """List, ask, remove."""
+    """List, ask, remove; a store that does not answer does not keep the others from it."""
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
-        noted = [_lfn(url) for url in catalog.locations() if url.startswith(SCHEME)]
-        stores = [url for url in catalog.stores() if url.startswith(SCHEME)]
-        if not noted and not stores:
-            click.echo("This workflow has put nothing on storage elements.")
-            return
-        with open_client(dirac_python, folder) as client:
-            delivered = _delivered(client, stores, database)
-            sizes = _sizes(client, list(dict.fromkeys([*noted, *delivered])))
-            there = {lfn: size for lfn, size in sizes.items() if size is not None}
-            unknown = sorted(sizes.keys() - there.keys())
-            broken = _broken(client, unknown, catalog.elements())
-            catalog.forget_locations(_urls(set(unknown) - broken.keys()))
-            if not there and not broken:
-                click.echo("Nothing of this workflow is on storage elements any more.")
+        with all_holdings(catalog, database, folder, dirac_python) as holdings:
+            if not holdings:
+                click.echo("This workflow has put nothing on storage elements or other stores.")
                 return
-            _list(there, broken)
-            if _may_remove(database, yes=yes, force=force):
-                if broken:
-                    _purge(client, catalog, broken)
-                if there:
-                    _remove(client, catalog, there)
+            problems: list[str] = []
+            found = _find(holdings, catalog, problems)
+            if not any(some.there or some.broken for _, some in found):
+                if not problems:
+                    click.echo("Nothing of this workflow is in remote stores any more.")
+            else:
+                _list([some for _, some in found])
+                if _may_remove(database, yes=yes, force=force):
+                    _remove_all(found, catalog, problems)
+            if problems:
+                raise GridError("\n".join(problems))
 
 
-def _delivered(client: Client, stores: Sequence[str], database: Database) -> list[str]:
-    """Return what jobs have left in their folders: nobody may have fetched it."""
-    rows = database.query("SELECT name FROM jobs WHERE backend=? ORDER BY name", (_BACKEND,))
-    names = [str(name) for (name,) in rows]
-    folders = [f"{deliveries(store)}/{name}" for store in stores for name in names]
-    return [lfn for some in _portions(folders) for lfn in client.call_now("listing", some)]
-
-
-def _sizes(client: Client, lfns: Sequence[str]) -> dict[str, int | None]:
-    """Return the size of each file, None for one that is not there."""
-    found: dict[str, int | None] = {}
-    for some in _portions(lfns):
-        found.update(client.call_now("sizes", some))
+def _find(
+    holdings: Sequence[Holdings], catalog: Catalog, problems: list[str]
+) -> list[tuple[Holdings, Found]]:
+    """Ask all stores; what is gone is forgotten."""
+    found = []
+    for one in holdings:
+        try:
+            some = one.find()
+        except GridError as error:
+            problems.append(str(error))
+        else:
+            catalog.forget_locations(some.gone)
+            found.append((one, some))
     return found
 
 
-def _broken(client: Client, lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
-    """Return what uploads that broke off have left: the file catalog does not know of it."""
-    found: dict[str, str] = {}
-    for some in _portions(lfns):
-        found.update(client.call_now("remnants", some, elements))
-    return found
-
-
-def _purge(client: Client, catalog: Catalog, broken: Mapping[str, str]) -> None:
-    """Remove that.
-
-    Raises:
-        GridError: Some of it is still there.
-    """
-    failed: dict[str, str] = {}
-    for element in sorted(set(broken.values())):
-        for some in _portions([lfn for lfn, where in broken.items() if where == element]):
-            failed.update(client.call_now("purge", some, element))
-    gone = broken.keys() - failed.keys()
-    catalog.forget_locations(_urls(gone))
-    click.echo(f"Removed what {len(gone)} broken upload(s) had left.")
-    if failed:
-        lines = [f"  {lfn}: {reason}" for lfn, reason in sorted(failed.items())]
-        raise GridError("\n".join(["broken uploads could not be removed:", *lines]))
-
-
-def _list(there: Mapping[str, int], broken: Mapping[str, str]) -> None:
-    for lfn in sorted(broken):
-        click.echo(f"{'broken upload':>15}  {lfn} ({broken[lfn]})")
-    for lfn in sorted(there):
-        click.echo(f"{there[lfn]:>15,}  {lfn}")
+def _list(found: Sequence[Found]) -> None:
+    broken = {url: where for some in found for url, where in some.broken.items()}
+    there = {url: size for some in found for url, size in some.there.items()}
+    for url in sorted(broken):
+        click.echo(f"{'broken upload':>15}  {_shown(url)} ({broken[url]})")
+    for url in sorted(there):
+        click.echo(f"{there[url]:>15,}  {_shown(url)}")
     if there:
         click.echo(f"{_files(len(there))}, {sum(there.values()):,} bytes.")
 
@@ -118,11 +86,14 @@ def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
     Raises:
         GridError: Jobs may need the files.
     """
-    left = Journal(database, "", _BACKEND).left()
+    backends = [str(name) for (name,) in database.query("SELECT DISTINCT backend FROM jobs")]
+    left = [job for backend in backends for job in Journal(database, "", backend).left()]
     warning = ""
     if left:
-        shown = ", ".join(f"{job.grid_id or 'without id'} (rule {job.rule})" for job in left[:5])
-        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        shown = ", ".join(
+            f"{job.grid_id or 'without id'} (rule {job.rule})" for job in left[:_SHOWN]
+        )
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         warning = f"{len(left)} job(s), whose end is not known, may need these files: {shown}{more}"
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks:
@@ -138,43 +109,62 @@ def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
     return yes or click.confirm("Remove them?")
 
 
-def _remove(client: Client, catalog: Catalog, there: Mapping[str, int]) -> None:
-    """Remove files; what is gone is forgotten at once, whatever comes after.
+def _remove_all(
+    found: Sequence[tuple[Holdings, Found]], catalog: Catalog, problems: list[str]
+) -> None:
+    """Remove what was found, and say what is still there."""
+    purged, broken = 0, {}
+    failed: dict[str, str] = {}
+    there: dict[str, int] = {}
+    for holdings, some in found:
+        if some.broken:
+            why = _purge(holdings, some.broken)
+            catalog.forget_locations(some.broken.keys() - why.keys())
+            purged += len(some.broken.keys() - why.keys())
+            broken.update(why)
+        failed.update(_remove(holdings, catalog, some.there))
+        there.update(some.there)
+    if purged or broken:
+        click.echo(f"Removed what {purged} broken upload(s) had left.")
+    removed = there.keys() - failed.keys()
+    if there:
+        click.echo(f"Removed {_files(len(removed))}, {sum(there[url] for url in removed):,} bytes.")
+    _complain("broken uploads could not be removed:", broken, problems)
+    _complain(f"{_files(len(failed))} could not be removed; try again later:", failed, problems)
 
-    Raises:
-        GridError: Some are still there.
-    """
+
+def _purge(holdings: Holdings, broken: dict[str, str]) -> dict[str, str]:
+    try:
+        return holdings.purge(broken)
+    except GridError as error:
+        return dict.fromkeys(broken, str(error))
+
+
+def _remove(holdings: Holdings, catalog: Catalog, there: Mapping[str, int]) -> dict[str, str]:
+    """Remove files; what is gone is forgotten at once, whatever comes after."""
     failed: dict[str, str] = {}
     left = sorted(there)
-    for some in _portions(sorted(there)):
+    for some in portions(sorted(there)):
         try:
-            why = client.call_now("remove", some, limit=TRANSFER_TIMEOUT)
+            why = holdings.remove(some)
         except GridError as error:
             # As likely as not the others would fail alike, each after a while.
             failed.update(dict.fromkeys(left, str(error)))
             break
         left = left[len(some) :]
         failed.update(why)
-        catalog.forget_locations(_urls(set(some) - why.keys()))
-    removed = there.keys() - failed.keys()
-    click.echo(f"Removed {_files(len(removed))}, {sum(there[lfn] for lfn in removed):,} bytes.")
-    if failed:
-        lines = [f"  {lfn}: {reason}" for lfn, reason in sorted(failed.items())]
-        raise GridError(
-            "\n".join([f"{_files(len(failed))} could not be removed; try again later:", *lines])
-        )
+        catalog.forget_locations(set(some) - why.keys())
+    holdings.tidy([url for url in there if url not in failed])
+    return failed
 
 
-def _portions(items: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(items), _PER_CALL):
-        yield list(items[start : start + _PER_CALL])
+def _complain(title: str, why: Mapping[str, str], problems: list[str]) -> None:
+    if why:
+        lines = [f"  {_shown(url)}: {reason}" for url, reason in sorted(why.items())]
+        problems.append("\n".join([title, *lines]))
 
 
-def _urls(lfns: set[str]) -> list[str]:
-    return [f"{SCHEME}{lfn}" for lfn in lfns]
-
-
-def _lfn(url: str) -> str:
+def _shown(url: str) -> str:
     return url.removeprefix(SCHEME)
 
 

@@ -28,13 +28,18 @@ def python_option(command: F) -> F:
         type=click.Path(path_type=Path),
         envvar="SNAKEMAKE_GRID_DIRAC_PYTHON",
         show_envvar=True,
-        callback=_checked,
+        callback=checked_python,
         metavar="FILE",
         help="Python that has the DIRAC client (default: this one).",
     )(command)
 
 
-def _checked(_: click.Context, __: click.Parameter, python: Path | None) -> Path:
+def checked_python(_: click.Context, __: click.Parameter, python: Path | None) -> Path:
+    """Return the Python of an option, or this one; also for other clients.
+
+    Raises:
+        click.BadParameter: It cannot be run.
+    """
     if python is None:
         return Path(sys.executable)
     if not (python.is_file() and os.access(python, os.X_OK)):

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import GridError
+from .auth import auth
 from .clean import clean
 
 
@@ -24,11 +25,12 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Look after what runs of 'snakemake --executor grid' have left.",
+    help="Look after what runs of 'snakemake --executor grid' need and have left.",
 )
 @click.version_option(package_name="snakemake-executor-plugin-grid")
 def main() -> None:
     """Choose a command."""
 
 
+main.add_command(auth)
 main.add_command(clean)

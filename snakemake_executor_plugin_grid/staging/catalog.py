@@ -51,9 +51,17 @@ class Catalog:
             "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", [(fingerprint, digest, size)]
         )
 
-    def location(self, digest: str) -> str | None:
-        """Return the URL under which this workflow has stored a blob remotely, or None."""
-        rows = self._database.query("SELECT url FROM stored WHERE digest=?", (digest,))
+    def location(self, digest: str, store: str = "") -> str | None:
+        """Return the URL under which this workflow has stored a blob remotely, or None.
+
+        Args:
+            digest: Of the blob.
+            store: What the URL begins with.
+        """
+        rows = self._database.query(
+            "SELECT url FROM stored WHERE digest=? AND substr(url, 1, ?)=?",
+            (digest, len(store), store),
+        )
         return str(rows[0][0]) if rows else None
 
     def note_locations(self, blobs: Iterable[tuple[str, str]]) -> None:

@@ -2,31 +2,122 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..errors import PermanentError
+from ..patience import Patience
+from ..staging.catalog import Catalog
 from .base import Store
 from .directory import DirectoryStore
+from .transport import Transport
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Means", "Store", "check_store", "open_store", "open_transport"]
+
+_KINDS = "file:///absolute/path, s3://bucket/prefix, davs://host/path or root://host//path"
+_S3 = ("s3",)
+_WEBDAV = ("davs", "dav", "https", "http")
+_XROOTD = ("root", "roots", "xroot")
+REMOTE = (*_S3, *_WEBDAV, *_XROOTD)
+"""Schemes of stores that are no folder, and that serve all backends."""
 
 
-def open_store(url: str, workdir: Path) -> Store:
-    """Return the store at a URL.
+@dataclass(frozen=True)
+class Means:
+    """What a remote store needs of the run.
+
+    Attributes:
+        folder: Local, below that of this package; the store empties it.
+        catalog: Remembers what is where.
+        patience: Of the run.
+        token_file: Bearer token for WebDAV and XRootD; None for the usual places.
+    """
+
+    folder: Path
+    catalog: Catalog
+    patience: Patience
+    token_file: Path | None = None
+
+
+def open_store(url: str, workdir: Path, means: Means) -> Store:
+    """Return the store at a URL; no connection is made yet.
 
     Args:
         url: As given by ``--grid-store``.
         workdir: Working directory of the workflow, which no worker sees.
+        means: For a remote store.
 
     Raises:
         PermanentError: The URL cannot be understood, or cannot serve as a store.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "file":
+    if urlsplit(url).scheme == "file":
+        return DirectoryStore(_folder(url, workdir))
+    from .remote import RemoteStore
+
+    transport = open_transport(url, means.token_file, means.folder.with_name("xrootd.log"))
+    return RemoteStore(transport, means.folder, means.patience, means.catalog)
+
+
+def check_store(url: str, workdir: Path) -> None:
+    """Make sure that a URL names a store; nothing outside is touched.
+
+    Raises:
+        PermanentError: It does not, or a package is missing for it.
+    """
+    if urlsplit(url).scheme == "file":
+        _folder(url, workdir)
+    else:
+        open_transport(url)
+
+
+def open_transport(
+    url: str, token_file: Path | None = None, log: Path = Path(os.devnull)
+) -> Transport:
+    """Return what moves files to and from a remote place; no connection is made yet.
+
+    Args:
+        url: As given by ``--grid-store``.
+        token_file: See `Means`.
+        log: File for what XRootD's library prints.
+
+    Raises:
+        PermanentError: The URL cannot be understood, or a package is missing for it.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        raise PermanentError(f"--grid-store {url}: {error}") from error
+    if parts.scheme not in REMOTE:
+        raise PermanentError(f"--grid-store {url}: no store of this kind; give {_KINDS}.")
+    if not host:
+        raise PermanentError(f"--grid-store {url}: names no host or bucket; give {_KINDS}.")
+    if parts.username is not None or parts.query or parts.fragment:
         raise PermanentError(
-            f"--grid-store {url}: no store of this kind; give file:///absolute/path."
+            f"--grid-store {parts.scheme}://{host}{parts.path}: must hold no user, password, query "
+            "or fragment, as it is shown and noted; give credentials by a token or proxy file."
         )
+    if parts.scheme in _S3:
+        _need(url, "boto3", "s3")
+        from .s3 import S3Transport
+
+        return S3Transport(url)
+    if parts.scheme in _WEBDAV:
+        from .webdav import WebDavTransport
+
+        return WebDavTransport(url, token_file)
+    _need(url, "XRootD", "xrootd")
+    from .xrootd import XRootDTransport
+
+    return XRootDTransport(url, token_file, log)
+
+
+def _folder(url: str, workdir: Path) -> Path:
+    parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise PermanentError(
             f"--grid-store {url}: has to name an absolute path with three slashes, as in "
@@ -38,4 +129,13 @@ def open_store(url: str, workdir: Path) -> Store:
             f"--grid-store {url}: is below the working directory, which jobs must not see; "
             "choose a folder elsewhere."
         )
-    return DirectoryStore(folder)
+    return folder
+
+
+def _need(url: str, package: str, extra: str) -> None:
+    """Make sure that a package is there, without importing it."""
+    if find_spec(package) is None:
+        raise PermanentError(
+            f"--grid-store {url}: needs {package}: pip install "
+            f"'snakemake-executor-plugin-grid[{extra}]'"
+        )

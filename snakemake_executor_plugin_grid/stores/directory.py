@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import GridError, PermanentError
+from ..errors import GridError, PermanentError, TransientError
 from ..worker.tarball import copy_hashed
-from .base import Store
+from .base import Store, checked_digest, checked_name
 
 
 class DirectoryStore(Store):
@@ -75,10 +75,41 @@ class DirectoryStore(Store):
 
     def delivered(self, job: str, digest: str) -> Path:
         """Return the delivered file itself."""
-        path = self._inbox(job) / _checked(digest)
+        path = self._inbox(job) / checked_digest(digest)
         if not path.is_file():
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
+
+    def brought(self, job: str, leaf: str, target: Path) -> bool:
+        """Copy a file from the job's folder."""
+        source = self._inbox(job) / checked_name(leaf)
+        try:
+            shutil.copyfile(source, target)
+        except FileNotFoundError as error:
+            if error.filename == str(source):
+                return False
+            raise
+        except OSError as error:
+            raise TransientError(f"store {self.url}: {error}") from error
+        return True
+
+    def post(self, name: str, path: Path) -> str:
+        """Copy a file, for its owner alone."""
+        target = self._posted(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            part.touch(0o600)
+            shutil.copyfile(path, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target.as_uri()
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Remove the copies."""
+        for name in names:
+            self._posted(name).unlink(missing_ok=True)
 
     def keep(self, job: str, digests: Iterable[str]) -> None:
         """Rename the files."""
@@ -89,15 +120,11 @@ class DirectoryStore(Store):
         """Remove the folder."""
         shutil.rmtree(self._inbox(job), ignore_errors=True)
 
+    def _posted(self, name: str) -> Path:
+        return self.folder / "posted" / checked_name(name)
+
     def _inbox(self, job: str) -> Path:
         return self.folder / "delivered" / job
 
     def _path(self, digest: str) -> Path:
-        return self.folder / _checked(digest)
-
-
-def _checked(digest: str) -> str:
-    """Return a digest that is safe as a file name: those of reports come from outside."""
-    if not (len(digest) == 64 and digest.isalnum()):
-        raise GridError(f"{digest!r} is no SHA-256")
-    return digest
+        return self.folder / checked_digest(digest)

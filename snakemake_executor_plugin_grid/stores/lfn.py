@@ -121,7 +121,7 @@ class LfnStore(Store):
         """Return whether the blob is there: in the spool, or whole in the file catalog."""
         if digest in self._verified or self._spool.has(digest, size):
             return True
-        url = self._catalog.location(digest)
+        url = self._catalog.location(digest, SCHEME)
         if url is None and self._spool.fits(size):
             return False  # it would not be there
         lfn = (url or self._lfn(digest)).removeprefix(SCHEME)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import GridError
-from .base import Limits
+from .base import Limits, Store
 from .directory import DirectoryStore
 
 RESERVE = 1 << 18
@@ -77,6 +77,18 @@ class SpoolStore(DirectoryStore):
     def inbox(self, job: str) -> str:
         """Return the way by which small outputs come back."""
         return "sandbox:"
+
+    def brought(self, job: str, leaf: str, target: Path) -> bool:
+        """Refuse: workers do not reach the folder."""
+        return Store.brought(self, job, leaf, target)
+
+    def post(self, name: str, path: Path) -> str:
+        """Refuse: workers do not reach the folder."""
+        return Store.post(self, name, path)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Refuse: workers do not reach the folder."""
+        Store.withdraw(self, names)
 
     def _too_large(self, what: str, size: int) -> GridError:
         return GridError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from . import remote
 from .description import DELIVERY_FOLDER, Job
 from .report import Report, Returned
 from .tarball import Entry, Member, copy_hashed, file_digest, pack
@@ -17,6 +18,7 @@ SANDBOX_SUFFIX = ".blob"
 """Of what the WMS's output sandbox takes."""
 DATA_SUFFIX = ".data"
 """Of what the WMS uploads to a storage element."""
+_UPLOADS = "uploads"
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Delivery:
         folder: Where they are written.
         suffix: What follows the digest in their names; empty in a store that jobs share.
         limit: Bytes that they may have together, None for no limit.
+        url: Where they are put from the folder, for `worker.remote`; empty if they stay in it.
     """
 
     folder: Path
     suffix: str = ""
     limit: int | None = None
+    url: str = ""
 
     @classmethod
     def of(cls, job: Job, sandbox: Path, success: bool) -> Delivery:
@@ -57,6 +61,8 @@ class Delivery:
             return cls(sandbox, DATA_SUFFIX)
         if scheme in ("sandbox", "lfn"):
             return cls(sandbox, SANDBOX_SUFFIX, job.deliver_limit)
+        if scheme in remote.INBOXES:
+            return cls(sandbox / _UPLOADS, url=job.deliver)
         raise ValueError(f"the worker cannot write to {scheme}:// URLs")
 
     def path(self, digest: str) -> Path:
@@ -74,6 +80,7 @@ class Delivery:
         Raises:
             TarballError: A file changed or vanished meanwhile.
             OSError: Disk full, and the like.
+            TransferError: They could not be put where they should go.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -81,6 +88,7 @@ class Delivery:
                 if is_large(entry, job):
                     self._write_raw(entry, kind, report)
             self._write_tarball(job, [item for item in items if not is_large(item[0], job)], report)
+            self._put(report)
         except Exception:
             self.withdraw(report)
             raise
@@ -88,12 +96,18 @@ class Delivery:
 
     def withdraw(self, report: Report) -> None:
         """Remove what was written; not from a store, where it may be another job's, too."""
-        if self.suffix:
+        if self.suffix or self.url:
             for digest in report.blobs:
                 self.path(digest).unlink(missing_ok=True)
             report.blobs.clear()
             report.returned.clear()
             report.bytes_out = 0
+
+    def _put(self, report: Report) -> None:
+        if self.url:
+            for digest in report.blobs:
+                remote.put(self.path(digest), self.url, digest)
+                self.path(digest).unlink()
 
     def _write_raw(self, entry: Entry, kind: str, report: Report) -> None:
         size, digest = file_digest(Path(entry.path))

@@ -25,8 +25,9 @@ class Blob:
     Attributes:
         digest: SHA-256 in hexadecimal of the stored bytes.
         size: Stored bytes.
-        url: Where to get it: ``file://…``, or ``lfn:/vo/…/<digest>`` for DIRAC's catalog; empty
-            when it lies beside ``job.json`` under its digest. There it is looked for first.
+        url: Where to get it: ``file://…``, ``lfn:/vo/…/<digest>`` for DIRAC's catalog, or what
+            `worker.remote` reads; empty when it lies beside ``job.json`` under its digest. There it
+            is looked for first.
         kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
             into a folder that goes into PYTHONPATH).
         compression: ``none``, ``gzip`` or ``zstd``; of tarballs only.
@@ -80,12 +81,14 @@ class Job:
         large_file: Bytes from which on a file travels alone.
         compression: Of the tarball of small outputs.
         deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
-            one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element.
-            See `worker.delivery`.
+            one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element,
+            or where `worker.remote` puts files. See `worker.delivery`.
         deliver_limit: Bytes that all blobs in the output sandbox may have together, None for no
             limit.
         deliver_hint: What to do when outputs are larger than that, for the message.
         log_limit: Bytes of the payload's output that are kept, None for all.
+        report_to: Where log and report go as well as staying beside ``job.json``, for
+            `worker.remote`; empty where the WMS brings them.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Job:
     deliver_limit: int | None = None
     deliver_hint: str = ""
     log_limit: int | None = None
+    report_to: str = ""
     version: int = VERSION
 
     def dumps(self) -> str:

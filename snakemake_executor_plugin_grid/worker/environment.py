@@ -49,6 +49,10 @@ _SECRETS = ("PASSWORD", "TOKEN", "SECRET")
 _PROXIES = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
 
+STORE_TOKEN = "GRID_STORE_TOKEN"  # noqa: S105 - a name
+"""Among the values of ``envvars:``: the token with which the worker uses the store."""
+
+
 def payload_environment(
     site: Mapping[str, str], declared: Mapping[str, str], scratch: Path, name: str
 ) -> dict[str, str]:

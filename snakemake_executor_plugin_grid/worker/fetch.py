@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+from . import remote
 from .description import Blob
 from .processes import die_with_parent
 from .tarball import file_digest
+from .transfer import TransferError
 
 _GET_FILE = "dirac-dms-get-file"
 _TIME_LIMIT = 3600.0  # seconds; of one file
@@ -40,6 +42,8 @@ def locate(blob: Blob, sandbox: Path) -> Path:
     scheme, _, rest = blob.url.partition(":")
     if scheme == "lfn":
         return _from_dirac(blob, f"LFN:{rest}", beside)
+    if scheme in remote.SCHEMES:
+        return _from_remote(blob, beside)
     if not blob.url or beside.exists():
         path = beside
     elif scheme == "file":
@@ -73,6 +77,24 @@ def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
             f"input missing: {_title(blob)}: {lfn} could not be fetched{again}: {problem}"
         )
     return beside
+
+
+def _from_remote(blob: Blob, beside: Path) -> Path:
+    """A file that was downloaded; what is damaged is fetched once more."""
+    for _ in range(2):
+        if _is_whole(blob, beside):
+            return beside
+        try:
+            remote.get(blob.url, beside, public=True)
+        except TransferError as error:
+            raise InputDamagedError(f"input missing: {_title(blob)}: {error}") from error
+    return beside
+
+
+def forget(blob: Blob, sandbox: Path) -> None:
+    """Remove what was downloaded for an input."""
+    if blob.url.partition(":")[0] in remote.SCHEMES:
+        (sandbox / blob.digest).unlink(missing_ok=True)
 
 
 def _is_whole(blob: Blob, path: Path) -> bool:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Callable
 
-from . import processes, stageout
+from . import processes, remote, stageout
 from . import report as reports
 from .description import (
     ENVIRONMENT_FILE,
@@ -26,7 +26,7 @@ from .description import (
     Output,
     load,
 )
-from .environment import payload_environment
+from .environment import STORE_TOKEN, payload_environment
 from .fetch import InputDamagedError
 from .log import tail, trim
 from .processes import Cancellation, Ended
@@ -42,6 +42,7 @@ from .runtime import (
     wheels_environment,
 )
 from .stagein import stage_in
+from .transfer import TransferError
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]
@@ -111,6 +112,8 @@ def run_job(
             report.write(sandbox / REPORT_FILE)
     if job is None:
         sys.stderr.write(f"The job cannot be read. {report.message}\n")
+    elif job.report_to and not _send_report(job, sandbox):
+        return 1
     return 0 if report.reason == reports.SUCCESS else 1
 
 
@@ -140,6 +143,7 @@ def _run(
     entry: Entry | None,
 ) -> None:
     report.begin("staging in")
+    _take_store_token(sandbox)
     scratch.mkdir()
     tree = Tree(scratch / "tree", job.nesting)
     runtime_folder = scratch / "runtime"
@@ -182,6 +186,16 @@ def _run(
     if report.reason == reports.OUT_OF_DISK:
         _make_room([tree.path(output.name) for output in job.outputs if output not in selected])
     stageout.stage_out(job, sandbox, tree, staged, selected, report)
+
+
+def _take_store_token(sandbox: Path) -> None:
+    """Use a token that came with the job; the payload does not get it."""
+    path = sandbox / ENVIRONMENT_FILE
+    declared = json.loads(path.read_text())
+    token = declared.pop(STORE_TOKEN, "")
+    if token:
+        os.environ["BEARER_TOKEN"] = token
+        path.write_text(json.dumps(declared))
 
 
 def _starter(
@@ -245,6 +259,18 @@ def _met_full_disk(path: Path) -> bool:
     """Return whether the payload's last words speak of it: it may have cleared up since."""
     words = tail(path)
     return any(os.strerror(number).encode() in words for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _send_report(job: Job, sandbox: Path) -> bool:
+    """Put the log, and then the report, where the submit host looks for them."""
+    try:
+        for leaf in (LOG_FILE, REPORT_FILE):
+            if (sandbox / leaf).exists():
+                remote.put(sandbox / leaf, job.report_to, leaf)
+    except (TransferError, OSError) as error:
+        sys.stderr.write(f"The job's report could not be delivered: {error}\n")
+        return False
+    return True
 
 
 def _is_first(sandbox: Path) -> bool:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from .description import Blob, Job
-from .fetch import InputDamagedError, locate
+from .fetch import InputDamagedError, forget, locate
 from .tarball import Member, TarballError, place, unpack
+from .transfer import shown
 from .tree import Tree
 
 
@@ -55,8 +56,10 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 )
                 names.update(member.name for member in unpacked.members)
         except (TarballError, ValueError) as error:
-            origin = f" ({blob.url})" if blob.url else ""
+            origin = f" ({shown(blob.url)})" if blob.url else ""
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
+    for blob in job.blobs:
+        forget(blob, sandbox)
     return names, sum(blob.size for blob in job.blobs)
 
 

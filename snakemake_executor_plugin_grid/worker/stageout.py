@@ -9,8 +9,9 @@ from pathlib import Path
 
 from .delivery import Delivery, is_large
 from .description import Job, Output
-from .report import OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
+from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
 from .tarball import Entry, scan
+from .transfer import TransferError
 from .tree import Tree, below
 from .ustar import BLOCK
 
@@ -64,6 +65,22 @@ def stage_out(
     delivery = Delivery.of(job, sandbox, report.reason == SUCCESS)
     found = _collect(tree, staged, selected, report.left_out)
     everything = [item for items in found.values() for item in items]
+    try:
+        _deliver(job, delivery, found, everything, report)
+    except TransferError as error:
+        if report.reason == SUCCESS:
+            report.fail(OUTPUT_NOT_STORED, f"its outputs could not be stored: {error}")
+        else:
+            report.left_out.append(f"what it made, which could not be stored: {error}")
+
+
+def _deliver(
+    job: Job,
+    delivery: Delivery,
+    found: dict[Output, list[tuple[Entry, str]]],
+    everything: list[tuple[Entry, str]],
+    report: Report,
+) -> None:
     total = sum(entry.size for entry, _ in everything)
     if delivery.limit is None or _least(everything, job) <= delivery.limit:
         delivery.write(job, everything, report)

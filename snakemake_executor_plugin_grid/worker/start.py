@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .description import ENVIRONMENT_FILE, JOB_FILE, Job, load
+from .private import read_private
 from .run import run_job
 
 
@@ -16,7 +17,8 @@ def main(argv: Sequence[str]) -> int:
     ``[FOLDER]``: its ``job.json`` lies in a folder, by default the current one.
     ``--jobs FILE NAME``: it is the one called NAME in a file that holds the jobs of a whole chunk,
     ``{name: {"job": text of job.json, "environment": {…}}}``, and runs in the current folder. The
-    jobs of a parametric DIRAC job share their sandbox and differ by their arguments alone.
+    jobs of a parametric DIRAC job, or of a PanDA task, share their sandbox and differ by their
+    arguments alone. What must not be public of them is elsewhere: see `worker.private`.
 
     Args:
         argv: The arguments, without the program's name.
@@ -45,15 +47,18 @@ def pick(file: Path, name: str, sandbox: Path) -> Job:
 
     Raises:
         ValueError: The file is damaged, or the job is not in it.
+        TransferError: The private part of it cannot be fetched.
         OSError: It cannot be read, or the folder cannot be written.
     """
     try:
         jobs = json.loads(file.read_text())
         if not isinstance(jobs, dict) or name not in jobs:
             raise ValueError(f"{file.name}: there is no job {name} in it")
+        private = read_private(file.parent).get("jobs", {})
+        entry = {"environment": {}, **jobs[name], **private.get(name, {})}
         texts = {
-            JOB_FILE: str(jobs[name]["job"]),
-            ENVIRONMENT_FILE: json.dumps(dict(jobs[name]["environment"])),
+            JOB_FILE: str(entry["job"]),
+            ENVIRONMENT_FILE: json.dumps(dict(entry["environment"])),
         }
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file.name}: damaged: {error}") from error

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import eventually, waiting_for
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, SECOND_SITE
 
-from .faults import Interceptor, Scene, eventually
+from .faults import Interceptor, Scene
 from .fragile import MAX_PARAMETRIC_JOBS, fragile_server, scene
 
 __all__ = ["fragile_server", "scene"]
@@ -33,11 +34,6 @@ AGAIN = "Sending it again"
 
 def ended(scene: Scene, count: int) -> Callable[[], bool]:
     return lambda: scene.statuses()["Done"] == count
-
-
-def waiting_for(file: Path) -> str:
-    """Return a shell command that ends when there is a file."""
-    return f"while ! test -e {file}; do sleep 0.2; done"
 
 
 @contextmanager

@@ -33,7 +33,9 @@ class Bench:
         settings = ExecutorSettings(**values)
         check(settings, self.workdir)
         catalog = Catalog(self.database)
-        return equip(settings, self.workdir, self.folder, catalog, lambda text: None)
+        return equip(
+            settings, self.workdir, self.folder, self.database, catalog, lambda text: None
+        )
 
 
 @pytest.fixture

@@ -127,3 +127,18 @@ def test_the_words_of_the_payload_are_shown_without_those_of_snakemake(log: Path
     text = messages.failure(spec("a-1"), "7", "local", "it broke", log)
     shown = text.partition("Last lines of its output:\n")[2].partition("Its whole output")[0]
     assert shown.split("\n") == ["    Error in f(x) : as R says", "    last words", ""]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Error: The package snakemake-storage-plugin-s3 is not installed.",
+        "No storage provider found for query s3://bucket/in.txt. Either install the required",
+        "__main__.py: error: unrecognized arguments: --latency --storage-s3-retries=3",
+    ],
+)
+def test_a_missing_storage_plugin_is_explained(log: Path, line: str) -> None:
+    log.write_text(f"{line}\n")
+    text = reason(log, reason=reports.PAYLOAD_FAILED)
+    assert "lacks a storage plugin" in text
+    assert "--grid-runtime wheels" in text

@@ -157,7 +157,7 @@ def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
             "--grid-dirac-cpu-power: has to be more than 0, not 0.",
         ),
         ({"backend": "dirac", "priority": -1}, "--grid-priority: has to be 0 or more, not -1."),
-        ({"backend": "dirac", "store": "s3://x"}, "--grid-store s3://x: no store of this kind"),
+        ({"backend": "dirac", "store": "ftp://x"}, "--grid-store ftp://x: no store of this kind"),
         ({"backend": "dirac", "local_cores": 2}, "is for --grid-backend local, but"),
     ],
 )
@@ -199,8 +199,9 @@ def test_options_of_dirac_that_go_together(tmp_path: Path, values: dict[str, Any
 )
 def test_options_of_dirac_are_refused_elsewhere(tmp_path: Path, option: str, value: object) -> None:
     flag = f"--grid-{option.replace('_', '-')}"
+    where = "dirac or panda" if option in ("platform", "priority") else "dirac"
     assert problems(tmp_path, **{option: value}) == (
-        f"{flag}: is for --grid-backend dirac, but that is 'local'."
+        f"{flag}: is for --grid-backend {where}, but that is 'local'."
     )
 
 

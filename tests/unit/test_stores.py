@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.errors import GridError, PermanentError
-from snakemake_executor_plugin_grid.stores import open_store
+from snakemake_executor_plugin_grid.patience import Patience
+from snakemake_executor_plugin_grid.staging.catalog import Catalog
+from snakemake_executor_plugin_grid.stores import Means, check_store, open_store
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 
 DIGEST = hashlib.sha256(b"abc").hexdigest()
@@ -19,6 +23,17 @@ def store(tmp_path: Path) -> DirectoryStore:
     store = DirectoryStore(tmp_path / "deep" / "my store")
     store.check()
     return store
+
+
+@pytest.fixture
+def means(tmp_path: Path) -> Iterator[Means]:
+    async def fine() -> str:
+        return ""
+
+    database = Database(tmp_path / "grid.sqlite")
+    patience = Patience("local", 1.0, fine, print)
+    yield Means(tmp_path / "remote", Catalog(database), patience)
+    database.close()
 
 
 @pytest.fixture
@@ -141,28 +156,30 @@ def test_what_is_no_digest_reaches_no_file(store: DirectoryStore, digest: str) -
         ("file:///shared/my%20files", "/shared/my files"),
     ],
 )
-def test_url_of_a_folder(tmp_path: Path, url: str, folder: str) -> None:
-    store = open_store(url, tmp_path)
+def test_url_of_a_folder(tmp_path: Path, means: Means, url: str, folder: str) -> None:
+    store = open_store(url, tmp_path, means)
     assert isinstance(store, DirectoryStore)
     assert store.folder == Path(folder)
 
 
-def test_own_url_leads_back_to_the_store(store: DirectoryStore, tmp_path: Path) -> None:
-    again = open_store(store.url, tmp_path / "work")
+def test_own_url_leads_back_to_the_store(
+    store: DirectoryStore, tmp_path: Path, means: Means
+) -> None:
+    again = open_store(store.url, tmp_path / "work", means)
     assert isinstance(again, DirectoryStore)
     assert again.folder == store.folder
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/me", "/shared/me", "", "lfn:/vo/user"])
+@pytest.mark.parametrize("url", ["gs://bucket/me", "/shared/me", "", "lfn:/vo/user"])
 def test_url_of_an_unknown_kind(tmp_path: Path, url: str) -> None:
     with pytest.raises(PermanentError, match=f"--grid-store {url}: no store of this kind"):
-        open_store(url, tmp_path)
+        check_store(url, tmp_path)
 
 
 @pytest.mark.parametrize("url", ["file://shared/me", "file:shared/me", "file:", "file://"])
 def test_url_without_an_absolute_path(tmp_path: Path, url: str) -> None:
     with pytest.raises(PermanentError, match="three slashes"):
-        open_store(url, tmp_path)
+        check_store(url, tmp_path)
 
 
 def test_store_below_the_working_directory_is_refused(tmp_path: Path) -> None:
@@ -171,5 +188,5 @@ def test_store_below_the_working_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(work)
     for folder in (work, work / "store", tmp_path / "link" / "store"):
         with pytest.raises(PermanentError, match="below the working directory"):
-            open_store(folder.as_uri(), work)
-    open_store((tmp_path / "work2").as_uri(), work)
+            check_store(folder.as_uri(), work)
+    check_store((tmp_path / "work2").as_uri(), work)

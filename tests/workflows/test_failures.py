@@ -34,7 +34,7 @@ def test_15_logs_come_back_and_outputs_do_not(project: Project) -> None:
     assert not (project.folder / "out" / "x.dir").exists()
     site = project.site
     message = re.search(
-        rf"rule breaks \(n=x\), {site.backend} job (\d+): payload failed: the payload ended with "
+        rf"rule breaks \(n=x\), {site.backend} job (\S+): payload failed: the payload ended with "
         rf"exit code 1 \(host [^,]+, site {site.name}\)\.\nLast lines of its output:\n"
         r"(?: .*\n)*? +last words\n",
         finished.output,
@@ -76,7 +76,7 @@ rule all:
     )
     finished = project.run().failed()
     backend = project.site.backend
-    message = rf"rule all, {backend} job \d+: killed: it was killed by SIGKILL"
+    message = rf"rule all, {backend} job \S+: killed: it was killed by SIGKILL"
     assert re.search(message, finished.output), finished.output
     assert project.read("all.log") == "said\n"
     assert not (project.folder / "half.txt").exists()
@@ -117,7 +117,7 @@ rule b:
     )
     output = project.run("--latency-wait", "1").failed().output
     assert re.search(
-        rf"rule g\S*, {project.site.backend} job \d+: output missing: "
+        rf"rule g\S*, {project.site.backend} job \S+: output missing: "
         "the job ended well but did not make",
         output,
     )

@@ -33,7 +33,10 @@ _IDS_PER_CALL = 1000
 _NAME = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 _BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
-_SITE_REASONS = (reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED)
+_SITE_REASONS = (
+    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
+    reports.OUTPUT_NOT_STORED,
+)
 """Of reports: what another site may do better."""
 _SILENT = ("idem", "Unknown", "")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
@@ -89,6 +92,7 @@ class DiracBackend(Backend):
                 when there is a storage element.
         """
         self._sandboxes = Sandboxes(self.client, spool, folder)
+        self._spool = spool
         self._outputs = outputs
 
     async def check(self) -> None:
@@ -284,6 +288,11 @@ class DiracBackend(Backend):
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether the system or a site has failed, rather than the job."""
         return reason in _SITE_REASONS if reason else status.infrastructure
+
+    @property
+    def log_limit(self) -> int | None:
+        """What fits into an output sandbox beside the report, wherever the outputs go."""
+        return self._spool.limits.log
 
     def whereabouts(self, name: str) -> str:
         """Return the job group of the run."""

@@ -21,11 +21,24 @@ from ...worker.run import run_job
 from .config import CONFIG_FILE, Config
 from .isolation import hide
 
+_IMPORTED: dict[str, str] = {}
+"""Variables that plugins set for their libraries while they were imported.
+
+A payload gets an environment of its own after that.
+"""
+_KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR"}
+
 
 def main(site: Path) -> None:
     """Serve requests from standard input until it ends."""
     config = Config.loads((site / CONFIG_FILE).read_text())
+    environment = dict(os.environ)
+    # The program that started the site has imported the same plugins.
+    for key in environment.keys() - _KEPT:
+        del os.environ[key]
     _import_snakemake()
+    _IMPORTED.update((key, os.environ[key]) for key in os.environ.keys() - _KEPT)
+    os.environ.update(environment)
     gc.collect()
     gc.freeze()
     # The kernel reaps the workers: the site watches them by itself.
@@ -84,6 +97,8 @@ def _snakemake(argv: list[str]) -> int:
     """Run Snakemake in this process, as ``python -m snakemake`` would in a fresh one."""
     from snakemake.cli import main as snakemake_main
 
+    for key, value in _IMPORTED.items():
+        os.environ.setdefault(key, value)
     gc.enable()
     tempfile.tempdir = None
     time.tzset()

@@ -34,9 +34,9 @@ def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseExceptio
     def reply(request: dict[str, Any]) -> None:
         try:
             result = {"id": request["id"], "value": answer(request["call"], request["args"])}
+            line = json.dumps(result, default=str)
         except BaseException as raised:  # SystemExit included: the library may ask for it
-            result = {"id": request["id"], "error": error(raised)}
-        line = json.dumps(result, default=str)
+            line = json.dumps({"id": request["id"], "error": error(raised)}, default=str)
         with lock:
             replies.write(line + "\n")
             replies.flush()

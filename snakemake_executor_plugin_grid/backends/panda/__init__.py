@@ -1,0 +1,5 @@
+"""The PanDA backend."""
+
+from .backend import PandaBackend
+
+__all__ = ["PandaBackend"]

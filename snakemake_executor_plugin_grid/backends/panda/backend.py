@@ -1,0 +1,324 @@
+"""The PanDA backend: jobs of one shape go to a PanDA server as one task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from ...calls import SANDBOX_TIMEOUT
+from ...errors import GridError, PermanentError
+from ...states import JobState, JobStatus
+from ...stores.base import Store
+from ...stores.spool import SpoolStore
+from ...worker import report as reports
+from ...worker.description import LOG_FILE, REPORT_FILE
+from ..base import Backend, Payload, SubmitError, Submitted
+from .client import Client
+from .credentials import Credentials, judge, read_credentials
+from .following import Following, Wanted, job_name
+from .ledger import Ledger
+from .reasons import explain
+from .routes import Route
+from .sandboxes import Sandboxes
+from .submitting import Submitting
+from .task import Options, shape, task, task_name
+
+_CANCEL_PATIENCE = 20.0
+_CANCEL_PAUSE = 1.0
+_REPORT_PAUSES = (0.5, 2.0)
+_DETAILS_LIMIT = 300.0
+_DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
+_SITE_REASONS = (
+    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
+    reports.OUTPUT_NOT_STORED,
+)
+"""Of reports: what another site may do better."""
+_NO_TASK = "snakemake-grid.no.such.task"
+_SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
+_CACHE_LATER = "https://cache-of-the-server"
+
+
+class PandaBackend(Backend):
+    """Submits to the PanDA server that the user's client is set up for.
+
+    The id of a job is that of its task and its own name: ids of PanDA jobs change with each
+    attempt, and their order means nothing (panda-server 1.0.4).
+    """
+
+    name = "panda"
+    poll_interval = 15.0
+    submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    brings_files = False
+
+    def __init__(
+        self,
+        client: Client,
+        route: Route,
+        ledger: Ledger,
+        options: Options,
+        *,
+        monitor: str = "",
+        proxy_hours: float = 1.0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Use a client.
+
+        Args:
+            client: Of the server.
+            route: By which tasks get there.
+            ledger: Remembers which job is in which task.
+            options: For task parameters.
+            monitor: URL of the web monitor; empty where there is none.
+            proxy_hours: For which credentials have to be valid at the start.
+            say: Shows a line to the user.
+        """
+        self.client = client
+        self._route = route
+        self._ledger = ledger
+        self._options = options
+        self._monitor = monitor.rstrip("/")
+        self._margin = proxy_hours * 3600
+        self._following = Following(client, say)
+        self._over: dict[str, str] = {}
+        self._store: Store
+        self._sandboxes: Sandboxes
+        self._submitting: Submitting
+
+    def carry(self, spool: SpoolStore, folder: Path, store: Store, *, by_server: bool) -> None:
+        """Know how files travel.
+
+        Args:
+            spool: Has small blobs.
+            folder: For putting sandboxes together.
+            store: Takes what jobs bring back, and what must stay private.
+            by_server: Whether that is kept by the server, as one of the user's secrets.
+        """
+        self._store = store
+        self._sandboxes = Sandboxes(
+            self.client, self._ledger, spool, store, folder, by_server=by_server
+        )
+        self._submitting = Submitting(
+            self.client, self._route, self._ledger, self._sandboxes, self._options
+        )
+
+    async def check(self) -> None:
+        """Look at the credentials, ask the server for life, and then what needs a valid token."""
+        warning = judge(await self._credentials(), self._margin, time.time())
+        if warning:
+            raise PermanentError(warning)
+        await self.client.call("hello")
+        await self.client.call("tasks_named", _NO_TASK)
+
+    async def check_credentials(self) -> str:
+        """Look at them; a token that can be refreshed is, by the client, when it is time."""
+        credentials = await self._credentials()
+        if credentials.refreshable:
+            await self.client.call("refresh")
+            credentials = await self._credentials()
+        return judge(credentials, self._margin, time.time())
+
+    async def _credentials(self) -> Credentials:
+        return await asyncio.to_thread(read_credentials, os.environ, time.time())
+
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        """Submit one task for all jobs of a shape."""
+        return await self._submitting.submit(payloads)
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        """Ask for the tasks of the jobs: two calls for each task, whatever its size."""
+        by_task = _by_task(ids)
+        tasks = await self._route.tasks(by_task)
+        wanted = {
+            found.number: Wanted(by_task[grid_id], self._ledger.attempts(grid_id))
+            for grid_id, found in tasks.items()
+            if found.number is not None
+        }
+        known = await self._following.states(wanted)
+        statuses: dict[str, JobStatus] = {}
+        for grid_id, found in tasks.items():
+            for name in by_task[grid_id]:
+                job = f"{grid_id}:{name}"
+                if found.number is not None:
+                    status = known.get(found.number, {}).get(name)
+                    if status is not None:
+                        statuses[job] = status
+                elif found.problem:
+                    statuses[job] = JobStatus(JobState.FAILED, found.problem)
+                else:
+                    statuses[job] = JobStatus(JobState.QUEUED, "waits for its task")
+        return statuses
+
+    async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        """Find jobs by the names of their tasks, which were noted before these were submitted."""
+        by_task = self._ledger.tasks_of(names)
+        found = await self._route.find(by_task)
+        for task_of_them, grid_id in found.items():
+            self._ledger.submitted(task_of_them, grid_id)
+        return {
+            name: f"{grid_id}:{name}"
+            for task_of_them, grid_id in found.items()
+            for name in by_task[task_of_them]
+        }
+
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        """Kill tasks all of whose jobs go, and of the others the single jobs."""
+        by_task = _by_task(ids)
+        left = await asyncio.gather(
+            *(self._cancel(grid_id, names) for grid_id, names in by_task.items()),
+            return_exceptions=True,
+        )
+        unconfirmed: set[str] = set()
+        for (grid_id, names), answer in zip(by_task.items(), left, strict=True):
+            unsure = names if isinstance(answer, BaseException) else answer
+            unconfirmed.update(f"{grid_id}:{name}" for name in unsure)
+        await self.discard(set(ids) - unconfirmed)
+        return unconfirmed
+
+    async def _cancel(self, grid_id: str, names: Collection[str]) -> set[str]:
+        """Return the names of those whose end is not confirmed."""
+        name = self._ledger.name(grid_id)
+        others = set(self._ledger.jobs_of(name) if name else ()) - set(names)
+        number = await self._number(grid_id)
+        if others:
+            return await self._cancel_jobs(number, set(names)) if number else set(names)
+        deadline = time.monotonic() + _CANCEL_PATIENCE
+        accepted = False
+        while True:
+            with contextlib.suppress(GridError):
+                if not accepted:  # it may have ended, or not be registered yet
+                    with contextlib.suppress(PermanentError):
+                        await self._route.kill(grid_id)
+                        accepted = True
+                if accepted and number is None:
+                    return set()
+                if number is not None and await self.client.call("status", number) in _DYING:
+                    return set()
+            if time.monotonic() > deadline:
+                return set(names)
+            await asyncio.sleep(_CANCEL_PAUSE)
+
+    async def _cancel_jobs(self, number: int, names: set[str]) -> set[str]:
+        jobs = await self.client.call("jobs", number, limit=_DETAILS_LIMIT)
+        latest: dict[str, int] = {}
+        for job in jobs:
+            name = job_name(job)
+            if name in names:
+                latest[name] = max(latest.get(name, 0), int(job["PandaID"]))
+        accepted = await self.client.call("kill_jobs", list(latest.values())) if latest else []
+        done = {name for name, good in zip(latest, accepted, strict=False) if good}
+        statuses = (await self._following.states({number: Wanted(names)})).get(number, {})
+        ended = {name for name, status in statuses.items() if status.state.ended}
+        return names - done - ended
+
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        """Fetch report and log from the store; without a report, write what the server knows."""
+        name = _name(grid_id)
+        is_there = await self._fetch(name, REPORT_FILE, folder)
+        for pause in _REPORT_PAUSES:
+            if is_there:
+                break
+            await asyncio.sleep(pause)  # stores may show files late
+            is_there = await self._fetch(name, REPORT_FILE, folder)
+        if not await self._fetch(name, LOG_FILE, folder) and not is_there:
+            text = await self._account(grid_id)
+            await asyncio.to_thread((folder / LOG_FILE).write_text, text)
+
+    async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
+        return await asyncio.to_thread(self._store.brought, name, leaf, folder / leaf)
+
+    async def logs(self, grid_id: str) -> str:
+        """Return the server's own account of a job, and where the monitor shows it."""
+        return await self._account(grid_id)
+
+    async def _account(self, grid_id: str) -> str:
+        number = await self._number(grid_id.partition(":")[0])
+        lines = [f"--- PanDA on job {grid_id}"]
+        if number is None:
+            return lines[0] + ": it has no task yet\n"
+        if self._monitor:
+            lines.append(self._page(number))
+        with contextlib.suppress(GridError):
+            details = await self.client.call("details", number)
+            lines.append(f"task {number}: {details['status']} {details['errorDialog'] or ''}")
+        with contextlib.suppress(GridError):
+            jobs = await self.client.call("failed_jobs", number, limit=_DETAILS_LIMIT)
+            for job in jobs:
+                if job_name(job) == _name(grid_id):
+                    site = f"at {job['computingSite']}" if job.get("computingSite") else ""
+                    lines.append(
+                        f"PandaID {job['PandaID']} {site}: {job['jobStatus']}: {explain(job).text}"
+                    )
+        return "\n".join(lines) + "\n"
+
+    async def discard(self, ids: Collection[str]) -> None:
+        """Remove what is private to tasks that have ended; the server keeps the tasks."""
+        for grid_id, names in _by_task(ids).items():
+            self._ledger.ended(names)
+            name = self._ledger.name(grid_id)
+            if name is not None and not self._ledger.jobs_of(name):
+                self._over[grid_id] = name
+        for grid_id, name in list(self._over.items()):
+            with contextlib.suppress(GridError):  # it is tried again when the next have ended
+                await self._sandboxes.forget(name)
+                number = await self._number(grid_id)
+                if number is not None:
+                    self._following.forget(number)
+                self._over.pop(grid_id, None)
+
+    async def _number(self, grid_id: str) -> int | None:
+        """Return the number of a task that has one by now."""
+        found = (await self._route.tasks([grid_id])).get(grid_id)
+        return found.number if found else None
+
+    def blames_site(self, status: JobStatus, reason: str) -> bool:
+        """Return whether the system or a site has failed, rather than the job."""
+        return reason in _SITE_REASONS if reason else status.infrastructure
+
+    def whereabouts(self, name: str) -> str:
+        """Return the task of a job, and where the monitor shows it."""
+        of_it = self._ledger.task_of(name) or ""
+        number = self._ledger.grid_id(of_it) or ""
+        prefix = of_it.rpartition(".")[0]
+        page = f", the first at {self._page(number)}" if self._monitor and number.isdigit() else ""
+        return f"in tasks named {prefix}.*{page}"
+
+    def page(self, grid_id: str) -> str:
+        """Return the URL of a job's task."""
+        number = grid_id.partition(":")[0]
+        return self._page(number) if self._monitor and number.isdigit() else ""
+
+    def _page(self, number: int | str) -> str:
+        return f"{self._monitor}/task/{number}/"
+
+    def describe(self, payload: Payload) -> str:
+        """Return the parameters of a task of one job."""
+        name = payload.spec.name
+        parameters = task(
+            shape(payload.spec, self._options, payload.avoid),
+            task_name(self._options.user, "run", [name]),
+            [name],
+            _SANDBOX_LATER,
+            _CACHE_LATER,
+        )
+        return json.dumps(parameters, indent=2)
+
+    async def close(self) -> None:
+        """End the client."""
+        await asyncio.to_thread(self.client.close)
+
+
+def _by_task(ids: Collection[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for grid_id in ids:
+        submission, _, name = grid_id.partition(":")
+        found.setdefault(submission, []).append(name)
+    return found
+
+
+def _name(grid_id: str) -> str:
+    return grid_id.partition(":")[2]

@@ -1,0 +1,246 @@
+"""Follows tasks: two calls for each in a round, and more only for jobs that have failed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ...errors import CredentialsError, GridError, PermanentError, TransientError
+from ...states import JobStatus
+from ..sandbox import START_SCRIPT
+from .client import Client
+from .reasons import explain
+from .replies import UnknownTaskError, payload_files
+from .states import payload_status, waiting_advice
+
+_AT_A_TIME = 8
+_LIMIT = 60.0
+_DETAILS_LIMIT = 300.0
+"""Seconds for descriptions of failed jobs: the server takes 35 ms for each (panda-server 1.0.4)."""
+_DETAILS_PATIENCE = 600.0
+_ADVICE_PERIOD = 60.0
+_ASK_PERIOD = 60.0
+_WAITING = ("pending", "exhausted", "paused", "throttled", "assigning")
+_BROKEN = ("broken", "failed", "aborted")
+_GOING_ON = ("running", "scouting", "scouted", "prepared", "pending", "throttled")
+_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + r"([A-Za-z0-9_.-]+)")
+
+
+class _Failure(NamedTuple):
+    """What is known of the last failed job of a payload.
+
+    Attributes:
+        number: Its PandaID.
+        attempts: How many of the payload have failed.
+        state: Its state.
+        text: Why, in words.
+        site: Where.
+        infrastructure: Whether the site or the system has failed it.
+    """
+
+    number: int = 0
+    attempts: int = 0
+    state: str = ""
+    text: str = ""
+    site: str = ""
+    infrastructure: bool = False
+
+
+_NOTHING_KNOWN = _Failure()
+
+
+class Wanted(NamedTuple):
+    """What is wanted of a task.
+
+    Attributes:
+        names: Of jobs.
+        attempts: How often the server lets each of them fail.
+    """
+
+    names: Collection[str]
+    attempts: int = 1
+
+
+class Following:
+    """What is known of the tasks of a run."""
+
+    def __init__(self, client: Client, say: Callable[[str], None]) -> None:
+        """Use a client.
+
+        Args:
+            client: Of the server.
+            say: Shows a line to the user.
+        """
+        self._client = client
+        self._say = say
+        self._slots = asyncio.Semaphore(_AT_A_TIME)
+        self._known: dict[int, dict[str, JobStatus]] = {}
+        self._files: dict[int, dict[str, str]] = {}
+        self._failures: dict[int, dict[str, _Failure]] = {}
+        self._asked: dict[int, float] = {}
+        self._advised: dict[int, float] = {}
+        self._in_vain: dict[int, float] = {}
+        self._told: set[str] = set()
+
+    async def states(self, wanted: Mapping[int, Wanted]) -> dict[int, dict[str, JobStatus]]:
+        """Return the states of jobs; tasks that the server does not know are left out.
+
+        Args:
+            wanted: By the ids of tasks.
+
+        Raises:
+            GridError: No task could be asked for.
+        """
+        tasks = list(wanted)
+        answers = await asyncio.gather(
+            *(self._of_task(task, wanted[task]) for task in tasks), return_exceptions=True
+        )
+        found: dict[int, dict[str, JobStatus]] = {}
+        problems: list[BaseException] = []
+        for task, answer in zip(tasks, answers, strict=True):
+            if isinstance(answer, BaseException):
+                problems.append(answer)
+                if not isinstance(answer, PermanentError):
+                    # What was known of it still holds: an outage changes no job.
+                    found[task] = self._known.get(task, {})
+            elif answer is not None:
+                found[task] = self._known[task] = answer
+        expired = [problem for problem in problems if isinstance(problem, CredentialsError)]
+        if problems and (expired or len(problems) == len(tasks)):
+            raise (expired or problems)[0]
+        return found
+
+    def forget(self, task: int) -> None:
+        """Drop what is known of a task."""
+        timed = (self._asked, self._advised, self._in_vain)
+        for known in (self._known, self._files, self._failures, *timed):
+            known.pop(task, None)
+
+    async def _of_task(self, task: int, wanted: Wanted) -> dict[str, JobStatus] | None:
+        async with self._slots:
+            try:
+                # Before its files: those of a task that has ended do not change any more.
+                state = str(await self._client.call("status", task, limit=_LIMIT))
+            except UnknownTaskError:
+                return None  # not registered yet, for some seconds after its submission
+            files = await self._ask_files(task)
+            if files and self._may_have_failed(task, state, files, wanted):
+                await self._learn(task, has_ended=_has_ended(state))
+            self._files[task] = files
+        diagnosis = await self._advise(task, state)
+        failures = self._failures.get(task, {})
+        return {
+            name: _status(state, files.get(name), failures.get(name), wanted.attempts, diagnosis)
+            for name in wanted.names
+        }
+
+    async def _ask_files(self, task: int) -> dict[str, str]:
+        try:
+            datasets = await self._client.call("files", task, limit=_LIMIT)
+        except UnknownTaskError:
+            return {}  # "No data found for the task": it has no files before it is defined
+        return payload_files(datasets)
+
+    def _may_have_failed(
+        self, task: int, state: str, files: Mapping[str, str], wanted: Wanted
+    ) -> bool:
+        """Return whether to ask which jobs have failed.
+
+        The file of a payload that has failed is ``ready`` again: the task of one that has never
+        been seen to run may also just be slow, so it is asked for now and then.
+        """
+        known = self._failures.get(task, {})
+        open_names = [
+            name
+            for name in wanted.names
+            if known.get(name, _NOTHING_KNOWN).attempts < wanted.attempts
+            and files.get(name) != "finished"
+        ]
+        if not open_names:
+            return False
+        if _has_ended(state):
+            return True
+        before = self._files.get(task, {})
+        back = any(
+            files.get(name) == "ready" and before.get(name, "ready") != "ready"
+            for name in open_names
+        )
+        due = time.monotonic() > self._asked.get(task, 0.0) + _ASK_PERIOD
+        waiting = any(files.get(name) == "ready" for name in open_names)
+        return back or (due and waiting and state in _GOING_ON)
+
+    async def _learn(self, task: int, *, has_ended: bool) -> None:
+        """Ask which jobs have failed and why; without an answer that remains unknown.
+
+        Raises:
+            TransientError: Of a task that has ended, whose jobs would be given up without a reason;
+                not for ever.
+        """
+        now = self._asked[task] = time.monotonic()
+        try:
+            jobs = await self._client.call("failed_jobs", task, limit=_DETAILS_LIMIT)
+        except PermanentError:
+            return
+        except TransientError:
+            if has_ended and now < self._in_vain.setdefault(task, now) + _DETAILS_PATIENCE:
+                raise
+            return
+        self._in_vain.pop(task, None)
+        known: dict[str, _Failure] = {}
+        for job in sorted(jobs, key=lambda job: int(job.get("PandaID") or 0)):
+            name = job_name(job)
+            said = explain(job)
+            known[name] = _Failure(
+                number=int(job.get("PandaID") or 0),
+                attempts=known.get(name, _NOTHING_KNOWN).attempts + 1,
+                state=str(job.get("jobStatus") or ""),
+                text=said.text,
+                site=str(job.get("computingSite") or ""),
+                infrastructure=said.infrastructure,
+            )
+        self._failures[task] = known
+
+    async def _advise(self, task: int, state: str) -> str:
+        """Say what a task waits for, or why it is broken: once for each reason."""
+        if state not in _WAITING and state not in _BROKEN:
+            return ""
+        now = time.monotonic()
+        if state in _WAITING and now < self._advised.get(task, -_ADVICE_PERIOD) + _ADVICE_PERIOD:
+            return ""
+        self._advised[task] = now
+        try:
+            details = await self._client.call("details", task, limit=_LIMIT)
+        except GridError:
+            return ""
+        text = waiting_advice(state, task, str(details.get("errorDialog") or ""))
+        if text and state in _WAITING and text not in self._told:
+            self._told.add(text)
+            self._say(text)
+        return text
+
+
+def _status(
+    state: str, file: str | None, failure: _Failure | None, attempts: int, diagnosis: str
+) -> JobStatus:
+    if failure is not None and (failure.attempts >= attempts or _has_ended(state)):
+        status = payload_status(
+            state, file, failure.text, failure.site, failure.infrastructure, failure.state
+        )
+        if status.state.ended:
+            return status
+    return payload_status(state, file, diagnosis)
+
+
+def _has_ended(state: str) -> bool:
+    """Return whether a task of that state runs nothing any more."""
+    return payload_status(state, "ready").state.ended
+
+
+def job_name(job: Mapping[str, Any]) -> str:
+    """Return the name of the job that a description of the server's is of, or nothing."""
+    match = _NAME.search(str(job.get("jobParameters") or ""))
+    return match[1] if match else ""

@@ -1,0 +1,230 @@
+"""What travels with PanDA jobs: a sandbox for each task, other files in the cache, and secrets.
+
+The cache is shared and readable without a token on a plain set-up, so what must stay private goes
+another way: as a file of the store, or as one of the user's secrets, which the server gives to the
+user's jobs (``panda_secrets.json``; names that begin with ``___file___:`` become files, the others
+variables: runGen-00-00-02).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...calls import SANDBOX_TIMEOUT
+from ...stores.base import Store
+from ...stores.spool import SpoolStore
+from ...worker.private import PRIVATE_FILE
+from ..sandbox import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo
+from .client import Client
+from .ledger import Ledger
+
+CACHE_LIMIT = 8 << 20
+"""Bytes of the largest blob that goes through the cache; it takes 10 MB of any name."""
+SANDBOX_LIMIT = 4 << 20
+"""Bytes of small blobs that one sandbox may have: each job of its task downloads all of it."""
+SEPARATE_SIZE = 128 << 10
+"""Bytes from which on a blob goes into the cache by itself."""
+_PREFIX = "sources."
+"""Of names in the cache whose files may have 768 MB rather than 10 (panda-client 2.2.0)."""
+_SECRET = "___file___:snakemake_grid_"  # noqa: S105 - a name
+_SECRET_SIZE = 8 << 10
+_UPLOADS = 4
+
+
+class Packed(NamedTuple):
+    """A sandbox that is in the cache.
+
+    Attributes:
+        name: Of the file.
+        secrets: Whether its jobs need the user's secrets.
+    """
+
+    name: str
+    secrets: bool
+
+
+class Sandboxes:
+    """Puts sandboxes and small blobs into the cache, each once."""
+
+    def __init__(
+        self,
+        client: Client,
+        ledger: Ledger,
+        spool: SpoolStore,
+        store: Store,
+        folder: Path,
+        *,
+        by_server: bool,
+    ) -> None:
+        """Use a client.
+
+        Args:
+            client: Of the server.
+            ledger: Knows which tasks have something private.
+            spool: Has the small blobs.
+            store: Takes what must stay private, if it can.
+            folder: For putting sandboxes together.
+            by_server: Whether the server takes it rather than the store.
+        """
+        self._client = client
+        self._ledger = ledger
+        self._spool = spool
+        self._store = store
+        self._folder = folder
+        self._by_server = by_server
+        self._uploaded: set[str] = set()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._slots = asyncio.Semaphore(_UPLOADS)
+
+    @property
+    def uploaded(self) -> set[str]:
+        """Digests of blobs that are in the cache by themselves."""
+        return self._uploaded
+
+    async def upload(self, task: str, chunk: Sequence[Cargo], worker: Path, cache: str) -> Packed:
+        """Upload what the jobs of a task need.
+
+        Args:
+            task: Its name.
+            chunk: Its jobs.
+            worker: The worker program.
+            cache: URL of the cache's server.
+        """
+        own = sorted({digest for cargo in chunk for digest in cargo.separate})
+        await asyncio.gather(*(self._upload_blob(digest) for digest in own))
+        places = {digest: f"{cache}/cache/{_PREFIX}{digest}" for digest in own}
+        entries = {cargo.name: _placed(cargo.entry, places) for cargo in chunk}
+        pointer = await self._hide(task, entries)
+        folder = self._folder / task
+        try:
+            name = await asyncio.to_thread(self._pack, folder, chunk, entries, pointer, worker)
+            async with self._slots:
+                await self._client.call("upload", str(folder), name, limit=SANDBOX_TIMEOUT)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return Packed(name, "secret" in pointer)
+
+    async def forget(self, task: str) -> None:
+        """Remove what was private to the jobs of a task, all of which have ended."""
+        if self._ledger.hides(task):
+            if self._by_server or self._store.secret:
+                await self._client.call("set_secret", _secret(task), None)
+            await asyncio.to_thread(self._store.withdraw, [_private(task)])
+            self._ledger.hide(task, hidden=False)
+
+    async def _upload_blob(self, digest: str) -> None:
+        async with self._locks.setdefault(digest, asyncio.Lock()), self._slots:
+            if digest not in self._uploaded:
+                name = f"{_PREFIX}{digest}"
+                folder = self._folder / name
+                try:
+                    await asyncio.to_thread(_link, self._spool.path(digest), folder / name)
+                    # The name tells the content, so one that is there already will do.
+                    await self._client.call("upload", str(folder), name, limit=SANDBOX_TIMEOUT)
+                finally:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                self._uploaded.add(digest)
+
+    async def _hide(self, task: str, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Take out of the entries what must not be public; return where the jobs find it."""
+        hidden: dict[str, dict[str, Any]] = {}
+        for name, entry in entries.items():
+            secret = ("job", "environment") if self._store.secret else ("environment",)
+            part = {key: entry.pop(key) for key in secret if entry[key]}
+            if part:
+                hidden[name] = part
+        if not hidden:
+            return {}
+        self._ledger.hide(task)
+        text = json.dumps({"jobs": hidden})
+        by_server = self._by_server or self._store.secret
+        if not by_server or len(text) > _SECRET_SIZE:
+            path = self._folder / _private(task)
+            await asyncio.to_thread(_write_private, path, text)
+            try:
+                url = await asyncio.to_thread(self._store.post, path.name, path)
+            finally:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+            if not by_server:
+                return {"url": url}
+            text = json.dumps({"url": url})
+        value = base64.b64encode(text.encode()).decode()
+        await self._client.call("set_secret", _secret(task), value)
+        return {"secret": _secret(task)}
+
+    def _pack(
+        self,
+        folder: Path,
+        chunk: Sequence[Cargo],
+        entries: dict[str, dict[str, Any]],
+        pointer: dict[str, str],
+        worker: Path,
+    ) -> str:
+        """Write the sandbox; the same for the same jobs, so that it is there but once."""
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = {START_SCRIPT: SCRIPT, JOBS_FILE: json.dumps(entries, sort_keys=True)}
+        if pointer:
+            texts[PRIVATE_FILE] = json.dumps(pointer)
+        part = folder / "part"
+        with (
+            part.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            for name, text in texts.items():
+                _add(archive, name, text.encode())
+            _add(archive, WORKER_FILE, worker.read_bytes())
+            for digest in sorted({digest for cargo in chunk for digest, _ in cargo.packed}):
+                _add(archive, digest, self._spool.path(digest).read_bytes())
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        name = f"{_PREFIX}{digest[:40]}.tar.gz"
+        part.rename(folder / name)
+        return name
+
+
+def _placed(entry: Mapping[str, object], places: Mapping[str, str]) -> dict[str, Any]:
+    """Return the entry of a job that knows where in the cache its blobs are."""
+    job = json.loads(str(entry["job"]))
+    for blob in job["blobs"]:
+        if not blob["url"]:
+            blob["url"] = places.get(blob["digest"], "")
+    return {"job": json.dumps(job), "environment": entry["environment"]}
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o755 if name == START_SCRIPT else 0o644
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(0o600)
+    path.write_text(text)
+
+
+def _private(task: str) -> str:
+    return f"{task}.json"
+
+
+def _secret(task: str) -> str:
+    return _SECRET + task.rpartition(".")[2]

@@ -1,0 +1,136 @@
+"""``snakemake-grid auth``: gets the token that runs need, and says what else there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from ..backends.dirac.replies import RENEW
+from ..backends.panda.credentials import (
+    Credentials,
+    client_environment,
+    judge,
+    moment,
+    preferred_variable,
+    read_credentials,
+    read_token_file,
+    span,
+    uses_tokens,
+)
+from ..errors import CredentialsError, GridError
+from .dirac import checked_python
+
+_PROGRAM = Path(__file__).parents[1] / "backends" / "panda" / "login.py"
+_LONG_ENOUGH = 3600.0  # for a token that cannot be refreshed, as for a run that begins
+_SOON = 300.0
+_END = 5.0  # for panda-client to remove its files after Ctrl-C
+
+
+@click.command(
+    help="Get a token for PanDA: a page of your VO asks you to log in. Nothing is done while the "
+    "one you have is good. For proxies, say which command gets them."
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["dirac", "panda"]),
+    help="For which the credentials are (default: panda if a PANDA_… variable is set).",
+)
+@click.option("--force", is_flag=True, help="Get a new token also while the old one is good.")
+@click.option(
+    "--grid-panda-python",
+    "python",
+    type=click.Path(path_type=Path),
+    envvar="SNAKEMAKE_GRID_PANDA_PYTHON",
+    show_envvar=True,
+    callback=checked_python,
+    metavar="FILE",
+    help="Python that has panda-client (default: this one).",
+)
+def auth(backend: str | None, force: bool, python: Path) -> None:
+    """Find out what there is; get what is missing."""
+    environment = os.environ
+    if backend == "dirac" or (
+        backend is None and not any(name.startswith("PANDA_") for name in environment)
+    ):
+        click.echo(f"For DIRAC, {RENEW}. For PanDA, set PANDA_AUTH and the like first.")
+    elif uses_tokens(environment):
+        _get_token(environment, python, force=force)
+    else:
+        proxy = read_credentials(environment, time.time())
+        click.echo(f"{_in_words(proxy)} For a new one, {proxy.renewal}.")
+
+
+def _get_token(environment: Mapping[str, str], python: Path, *, force: bool) -> None:
+    now = time.time()
+    known: Credentials | None = None
+    try:
+        known = read_credentials(environment, now)
+    except CredentialsError:
+        if preferred_variable(environment, now):
+            raise  # a new token would not count
+    if known and not force and _is_good(known, now):
+        click.echo(f"{_in_words(known)} Nothing to do (--force gets a new one).")
+        return
+    refresh = known is not None and known.refreshable and not force
+    _log_in(environment, python, refresh=refresh)
+    click.echo(f"Done. {_in_words(read_token_file(environment, time.time()))}")
+    variable = preferred_variable(environment, time.time())
+    if variable:
+        click.echo(
+            f"But {variable} is set, and its token goes before the new one until it expires: "
+            f"'unset {variable}' to use the new one."
+        )
+
+
+def _is_good(token: Credentials, now: float) -> bool:
+    if token.expires is not None and token.expires < now + _SOON:
+        return False
+    return not judge(token, _LONG_ENOUGH, now)
+
+
+def _log_in(environment: Mapping[str, str], python: Path, *, refresh: bool) -> None:
+    """Let panda-client talk with the user.
+
+    Raises:
+        GridError: There is no new token: says why.
+    """
+    command = [str(python), str(_PROGRAM), *(["refresh"] if refresh else [])]
+    variables = client_environment(environment, time.time())
+    variables["PYTHONUNBUFFERED"] = "1"  # its question is to be seen also through a pipe
+    try:
+        process = subprocess.Popen(
+            command, env=variables, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        )
+    except OSError as error:
+        raise GridError(f"{python} cannot be run: {error.strerror}.") from error
+    with process:
+        try:
+            _, words = process.communicate()
+        except KeyboardInterrupt as error:  # the terminal has sent it to both
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END)
+            process.kill()
+            raise GridError("interrupted: there is no new token.") from error
+    if process.returncode != 0:
+        lines = words.strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {process.returncode}"
+        advice = ""
+        if "panda-client cannot be imported" in reason:
+            advice = f"; name a Python that has it by --grid-panda-python (now {python})"
+        raise GridError(f"there is no new token: {reason.rstrip('.')}{advice}.")
+
+
+def _in_words(found: Credentials) -> str:
+    owner = f" of {found.user}" if found.user else ""
+    vo = f" in VO {found.vo}" if found.vo else ""
+    until = "says not until when it is valid"
+    if found.expires is not None:
+        until = f"is valid until {moment(found.expires)} ({span(found.expires - time.time())})"
+    again = ", and then refreshed by itself" if found.refreshable else ""
+    return f"The {found.kind}{owner}{vo} ({found.source}) {until}{again}."

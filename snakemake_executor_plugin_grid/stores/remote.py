@@ -1,0 +1,243 @@
+"""A store at a remote place that submit host and workers reach by a protocol of their own.
+
+Blobs lie under ``blobs/``, named by digest; each job delivers into a folder of its own under
+``delivered/``, where those outputs stay that serve other jobs as inputs; small files for workers
+under ``posted/``. All that is put there is noted first, so that it can be removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..patience import Patience
+from ..staging.catalog import Catalog
+from ..worker.tarball import file_digest
+from .base import Store, checked_digest, checked_name
+from .transport import Transport
+
+T = TypeVar("T")
+
+DELIVERED = "delivered"
+"""Folder of a store in which each job has its folder."""
+_BLOBS = "blobs"
+_POSTED = "posted"
+_PROBE = b"probe"
+_THREADS = 8
+
+
+class RemoteStore(Store):
+    """Blobs as files at a remote place."""
+
+    def __init__(
+        self, transport: Transport, folder: Path, patience: Patience, catalog: Catalog
+    ) -> None:
+        """Use a transport.
+
+        Args:
+            transport: Moves the files.
+            folder: Local, for archives and for what was downloaded; it is emptied by ``check``.
+            patience: Of the run; the store's own outages and credentials are waited for beside it.
+            catalog: Remembers what is where.
+        """
+        self.url = transport.url
+        self.secret = transport.secret
+        self.workspace = folder
+        self._transport = transport
+        self._catalog = catalog
+        self._patience = patience.beside(self.url, self._check_credentials)
+        # Of its own: the threads of the loop's pool may all be waiting for this.
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._lock = threading.Lock()
+        self._verified: dict[str, str] = {}
+        self._delivered: dict[str, dict[str, str]] = {}
+
+    def check(self) -> None:
+        """Put a small file there, read it, and remove it.
+
+        Raises:
+            GridError: It does not work.
+        """
+        shutil.rmtree(self.workspace, ignore_errors=True)  # of an earlier run
+        self.workspace.mkdir(parents=True)
+        probe = self.workspace / f"probe-{secrets.token_hex(8)}"
+        back = probe.with_suffix(".back")
+        probe.write_bytes(_PROBE)
+        try:
+            self._transport.check()
+            self._transport.upload(probe, probe.name)
+            self._transport.download(probe.name, back)
+            same = back.read_bytes() == _PROBE
+            self._transport.remove([probe.name])
+            if not same:
+                raise PermanentError("what is read there is not what was written")
+        except CredentialsError:
+            raise
+        except GridError as error:
+            kind = TransientError if isinstance(error, TransientError) else PermanentError
+            raise kind(f"--grid-store {self.url}: it cannot be used: {error}") from error
+        finally:
+            probe.unlink()
+            back.unlink(missing_ok=True)
+        self._catalog.note_store(self.url, "")
+
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there in its whole size; asked once in a run."""
+        if digest in self._verified:
+            return True
+        url = self._catalog.location(digest, f"{self.url}/")
+        name = _blob(digest) if url is None else self._name(url)
+        if self._persist("stored files", lambda: self._transport.size(name)) != size:
+            return False
+        self._verified[digest] = name
+        return True
+
+    def put(self, digest: str, path: Path) -> None:
+        """Upload a file of the workspace."""
+        try:
+            self._upload(_blob(digest), path, digest)
+        finally:
+            path.unlink()
+        self._verified[digest] = _blob(digest)
+
+    def put_file(self, path: Path) -> tuple[int, str]:
+        """Upload a user's file as it is; it is read for its digest before."""
+        size, digest = file_digest(path)
+        if not self.has(digest, size):
+            self._upload(_blob(digest), path, digest)
+            self._verified[digest] = _blob(digest)
+        return size, digest
+
+    def locate(self, digest: str) -> str:
+        """Return the URL by which workers read the blob."""
+        return self._transport.source(self._verified.get(digest, _blob(digest)))
+
+    def inbox(self, job: str) -> str:
+        """Return the URL of a folder."""
+        return self._transport.inbox(_inbox(job))
+
+    def delivered(self, job: str, digest: str) -> Path:
+        """Download what a job delivered, once."""
+        target = self.workspace / "incoming" / job / checked_digest(digest)
+        name = f"{_inbox(job)}/{digest}"
+        self._note_delivered(job, digest, name)
+        if not target.exists():
+            try:
+                self._download(name, target)
+            except MissingError as error:
+                raise MissingError(
+                    f"store {self.url}: the job has not delivered {name}: {error}"
+                ) from error
+        return target
+
+    def brought(self, job: str, leaf: str, target: Path) -> bool:
+        """Download a file that the worker left under a plain name."""
+        name = f"{_inbox(job)}/{checked_name(leaf)}"
+        try:
+            self._download(name, target)
+        except MissingError:
+            return False
+        self._note_delivered(job, leaf, name)
+        return True
+
+    def keep(self, job: str, digests: Iterable[str]) -> None:
+        """Remember where blobs are that serve other jobs."""
+        delivered = self._delivered.get(job, {})
+        kept = {digest: delivered[digest] for digest in digests if digest in delivered}
+        self._catalog.note_locations((digest, self._url(name)) for digest, name in kept.items())
+        with self._lock:
+            self._verified.update(kept)
+            for digest in kept:
+                del delivered[digest]
+
+    def drop(self, job: str) -> None:
+        """Remove what a job delivered and was not kept; what cannot be removed is noted."""
+        shutil.rmtree(self.workspace / "incoming" / job, ignore_errors=True)
+        with self._lock:
+            names = list(self._delivered.pop(job, {}).values())
+        if names:
+            self._discard(names)
+            with contextlib.suppress(GridError):
+                self._transport.tidy(_inbox(job))
+
+    def post(self, name: str, path: Path) -> str:
+        """Upload a file under a name."""
+        place = f"{_POSTED}/{checked_name(name)}"
+        self._upload(place, path, "")
+        return self._transport.source(place)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Remove files that were posted; what cannot be removed stays noted."""
+        self._discard([f"{_POSTED}/{checked_name(name)}" for name in names])
+
+    def _discard(self, names: list[str]) -> None:
+        """Remove files; those that are still there are noted, the others forgotten."""
+        failed = dict.fromkeys(names, "")
+        with contextlib.suppress(GridError):
+            failed = self._transport.remove(names)
+        self._catalog.note_locations(("", self._url(name)) for name in failed)
+        self._catalog.forget_locations(self._url(name) for name in names if name not in failed)
+
+    def _upload(self, name: str, path: Path, digest: str) -> None:
+        size = path.stat().st_size
+        again = False
+
+        def attempt() -> None:
+            nonlocal again
+            first, again = not again, True
+            # Later it may be there already: only the answer was lost.
+            if first or not digest or self._transport.size(name) != size:
+                # Noted before: what is there has to be known, whatever happens next.
+                self._catalog.note_locations([(digest, self._url(name))])
+                self._transport.upload(path, name)
+                if self._transport.size(name) != size:
+                    raise TransientError(f"{self._url(name)} has not arrived whole")
+
+        self._persist("an upload", attempt)
+
+    def _download(self, name: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        try:
+            self._persist("a download", lambda: self._transport.download(name, part))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _persist(self, what: str, call: Callable[[], T]) -> T:
+        """Make a call until it works, or the limit of an outage is over."""
+        return self._patience.call_now(what, lambda: self._in_pool(call), None)
+
+    async def _in_pool(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def _check_credentials(self) -> str:
+        """Ask something that needs them."""
+        await self._in_pool(lambda: self._transport.size("credentials"))
+        return ""
+
+    def _note_delivered(self, job: str, leaf: str, name: str) -> None:
+        with self._lock:
+            self._delivered.setdefault(job, {})[leaf] = name
+
+    def _url(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def _name(self, url: str) -> str:
+        return url.removeprefix(f"{self.url}/")
+
+
+def _blob(digest: str) -> str:
+    return f"{_BLOBS}/{digest[:2]}/{checked_digest(digest)}"
+
+
+def _inbox(job: str) -> str:
+    return f"{DELIVERED}/{checked_name(job)}"

@@ -1,0 +1,157 @@
+"""WebDAV, ``davs://host/path``, as dCache, EOS, XRootD, StoRM, nginx and Apache serve it.
+
+The functions are the worker's, as PUT has to follow redirects to where the disk is, which the
+usual WebDAV clients for Python do not do.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from xml.etree import ElementTree
+
+from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..worker import web
+from ..worker.connection import Access, Body, failure, request
+from ..worker.transfer import (
+    AbsentError,
+    PassingError,
+    RefusedError,
+    TransferError,
+    persistently,
+    shown,
+)
+from .transport import Transport
+
+T = TypeVar("T")
+
+_SCHEMES = {"http": "dav", "https": "davs"}
+_PAUSES = (1.0,)
+_GONE = (404, 410)
+_MULTI = 207
+_PROPERTIES = (
+    b'<?xml version="1.0" encoding="utf-8"?>'
+    b'<propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
+)
+
+
+class WebDavTransport(Transport):
+    """Files below a URL; token or proxy are read anew for each call, as they get renewed."""
+
+    def __init__(self, url: str, token_file: Path | None = None) -> None:
+        """Know the place.
+
+        Args:
+            url: ``davs://…`` or ``https://…``; without TLS ``dav://…`` or ``http://…``, where
+                tokens are sent to this machine alone.
+            token_file: Holds the bearer token; by default it is where the worker looks for it.
+        """
+        scheme, _, rest = url.partition(":")
+        self.url = f"{_SCHEMES.get(scheme, scheme)}:{rest.rstrip('/')}"
+        self._access = Access(credentials=True, token_file=token_file)
+
+    def check(self) -> None:
+        """Make the folder."""
+        self._call(lambda: web.make_folder(self.url, self._access))
+
+    def size(self, name: str) -> int | None:
+        """Return the Content-Length of a HEAD request."""
+        return self._call(lambda: web.size(self._at(name), self._access))
+
+    def upload(self, path: Path, name: str) -> None:
+        """PUT a file."""
+        self._call(lambda: web.upload(path, self._at(name), self._access))
+
+    def download(self, name: str, path: Path) -> None:
+        """GET a file."""
+        path.unlink(missing_ok=True)
+        self._call(lambda: web.download(self._at(name), path, self._access))
+
+    def remove(self, names: Sequence[str]) -> dict[str, str]:
+        """DELETE files, one by one.
+
+        Raises:
+            GridError: The server does not answer, or takes no credentials.
+        """
+        failed = {}
+        for name in names:
+            try:
+                self._delete(self._at(name))
+            except PermanentError as error:
+                failed[name] = str(error)
+        return failed
+
+    def listing(self, folder: str) -> list[str]:
+        """Ask for the properties of what is in a folder (PROPFIND, Depth 1)."""
+        headers = {"Depth": "1", "Content-Type": "application/xml"}
+        url = f"{self._at(folder)}/"
+
+        def ask() -> list[str]:
+            body = Body.of(head=_PROPERTIES)
+            answer = request("PROPFIND", url, self._access, headers=headers, body=body)
+            if answer.status in _GONE:
+                return []
+            if answer.status != _MULTI:
+                raise failure(answer, self._access)
+            return _members(answer.text, urlsplit(answer.url).path, url)
+
+        return self._call(ask)
+
+    def tidy(self, folder: str) -> None:
+        """DELETE a folder that is empty: a server would delete others with what is in them."""
+        if not self.listing(folder):
+            self._delete(f"{self._at(folder)}/")
+
+    def source(self, name: str) -> str:
+        """Return the URL of the file; the worker has credentials of its own."""
+        return self._at(name)
+
+    def inbox(self, folder: str) -> str:
+        """Return the URL of the folder."""
+        return self._at(folder)
+
+    def _delete(self, url: str) -> None:
+        def ask() -> None:
+            answer = request("DELETE", url, self._access)
+            if answer.status not in (200, 202, 204, *_GONE):
+                raise failure(answer, self._access, "removal")
+
+        self._call(ask)
+
+    def _at(self, name: str) -> str:
+        return f"{self.url}/{quote(name)}"
+
+    def _call(self, call: Callable[[], T]) -> T:
+        try:
+            return persistently(call, _PAUSES)
+        except TransferError as error:
+            raise _translated(error) from error
+
+
+def _translated(error: TransferError) -> GridError:
+    kinds: dict[type[TransferError], type[GridError]] = {
+        PassingError: TransientError,
+        RefusedError: CredentialsError,
+        AbsentError: MissingError,
+    }
+    return kinds.get(type(error), PermanentError)(str(error))
+
+
+def _members(text: bytes, path: str, url: str) -> list[str]:
+    """Return the plain names in an answer to PROPFIND (RFC 4918, 9.1), without the folder's own.
+
+    Raises:
+        PassingError: It is no such answer.
+    """
+    try:
+        # What a server sends is bounded in size, and expat bounds the growth of entities.
+        root = ElementTree.fromstring(text)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise PassingError(f"{shown(url)}: the listing is damaged: {error}") from error
+    paths = (urlsplit(href.text or "").path for href in root.iter("{DAV:}href"))
+    found = {unquote(one).rstrip("/") for one in paths}
+    own = unquote(path).rstrip("/")
+    return sorted(posixpath.basename(one) for one in found if posixpath.dirname(one) == own)

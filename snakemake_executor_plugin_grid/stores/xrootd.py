@@ -1,0 +1,236 @@
+"""XRootD, ``root://host//path``, as EOS, dCache and XRootD itself serve it.
+
+By the Python library of XRootD (wheels of 6.2.1 for Python 3.11 to 3.13), not by fsspec-xrootd on
+top of it, which loses the number of an error. The library is C++ with threads of its own, may hang
+and keeps connections, so it runs in a process of its own, which is ended when it hangs.
+
+What its messages mean is told in ``worker/xrootd.py``: they are those of ``xrdcp``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from ..backends.process.client import ProcessClient
+from ..calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
+from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..worker.credentials import bearer_token, has_expired
+from ..worker.transfer import AbsentError, PassingError, RefusedError, TransferError
+from ..worker.xrootd import environment, fail, plain
+from .transport import Transport
+
+_PROGRAM = Path(__file__).with_name("xrootd_program.py")
+_PER_CALL = 50  # files; so that their removal stays within the time of a call
+_NOT_AUTHORIZED = "[3010]"
+_NO_SPACE = ("[3009]", "[3021]")
+
+
+class StatusError(GridError):
+    """What XRootD has answered, in its words."""
+
+
+class Client(ProcessClient):
+    """The library, in this Python."""
+
+    name = "XRootD"
+    option = "Python"
+
+    def __init__(self, log: Path, token_file: Path | None) -> None:
+        """Know where things are.
+
+        Args:
+            log: File to which the library's words are appended.
+            token_file: Holds the bearer token; None for the usual places.
+        """
+        super().__init__(Path(sys.executable), log)
+        self._token_file = token_file
+
+    @property
+    def program(self) -> Path:
+        """The program beside this module."""
+        return _PROGRAM
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's own variables, with limits of time."""
+        variables = environment()
+        if self._token_file is not None:
+            variables.pop("BEARER_TOKEN", None)  # it would come first
+            variables["BEARER_TOKEN_FILE"] = str(self._token_file.absolute())
+        return variables
+
+    def error(self, call: str, answer: Mapping[str, Any]) -> GridError:
+        """Return the error to raise for a failed call."""
+        exception, message = answer["exception"], answer["message"]
+        if not exception:
+            return StatusError(message)
+        if exception in ("ImportError", "ModuleNotFoundError"):
+            return PermanentError(
+                f"root:// needs the XRootD library ({message}): pip install "
+                "'snakemake-executor-plugin-grid[xrootd]'"
+            )
+        return PermanentError(f"the XRootD library failed in {call}: {exception}: {message}")
+
+
+class XRootDTransport(Transport):
+    """Files below a URL, with the credentials that XRootD finds: proxy, token, shared secret."""
+
+    def __init__(
+        self, url: str, token_file: Path | None = None, log: Path = Path(os.devnull)
+    ) -> None:
+        """Know the place; the library's process starts with the first call.
+
+        Args:
+            url: ``root://host[:port]//path``; nothing in it is quoted.
+            token_file: Holds the bearer token; by default it is where XRootD looks for it.
+            log: File for what the library prints.
+
+        Raises:
+            PermanentError: The URL has no absolute path.
+        """
+        scheme, netloc = urlsplit(url)[:2]
+        self._server = f"{scheme}://{netloc}"
+        path = url.removeprefix(self._server).rstrip("/")
+        if not path.startswith("//"):
+            raise PermanentError(
+                f"--grid-store {url}: has to name an absolute path, with two slashes behind the "
+                f"host: {self._server}//{path.lstrip('/') or 'path'}"
+            )
+        self._folder = "/" + path.strip("/")
+        self.url = f"{self._server}/{self._folder}"
+        self._token_file = token_file
+        self._client = Client(log, token_file)
+
+    def check(self) -> None:
+        """Make the folder.
+
+        Raises:
+            GridError: It cannot be made, or is a file.
+        """
+        try:
+            found = self._call("", "stat", self._server, self._folder)
+        except MissingError:
+            self._call("", "make", self._server, self._folder)
+        else:
+            if not found["is_folder"]:
+                raise PermanentError(f"{self.url} is a file; name a folder by --grid-store.")
+
+    def size(self, name: str) -> int | None:
+        """Ask for the size of a file."""
+        try:
+            found = self._call(name, "stat", self._server, self._path(name))
+        except MissingError:
+            return None
+        return None if found["is_folder"] else int(found["size"])
+
+    def upload(self, path: Path, name: str) -> None:
+        """Copy a file there."""
+        path.stat()  # an error of this disk, told as such
+        with plain(path) as local:
+            self._call(name, "put", str(local), self._at(name), limit=TRANSFER_TIMEOUT)
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy a file here."""
+        with plain(path) as local:
+            self._call(name, "get", self._at(name), str(local), limit=TRANSFER_TIMEOUT)
+
+    def remove(self, names: Sequence[str]) -> dict[str, str]:
+        """Remove files, some in each call.
+
+        Raises:
+            GridError: The server does not answer, or takes no credentials.
+        """
+        failed = {}
+        for first in range(0, len(names), _PER_CALL):
+            by_path = {self._path(name): name for name in names[first : first + _PER_CALL]}
+            answer = self._call("", "remove", self._server, list(by_path))
+            for path, message in answer.items():
+                try:
+                    self._fail(message, by_path[path])
+                except MissingError:
+                    continue
+                except (GridError, OSError) as error:
+                    failed[by_path[path]] = str(error)
+        return failed
+
+    def listing(self, folder: str) -> list[str]:
+        """Return the names in a folder."""
+        try:
+            return sorted(self._call(folder, "listing", self._server, self._path(folder)))
+        except MissingError:
+            return []
+
+    def tidy(self, folder: str) -> None:
+        """Remove a folder that is empty."""
+        if not self.listing(folder):
+            try:
+                self._call(folder, "tidy", self._server, self._path(folder))
+            except MissingError:
+                return
+
+    def source(self, name: str) -> str:
+        """Return the URL of the file; the worker has credentials of its own."""
+        return self._at(name)
+
+    def inbox(self, folder: str) -> str:
+        """Return the URL of the folder."""
+        return self._at(folder)
+
+    def _at(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _call(self, name: str, call: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
+        try:
+            return self._client.call_now(call, *args, limit=limit)
+        except StatusError as error:
+            self._fail(str(error), name)
+
+    def _fail(self, message: str, name: str) -> NoReturn:
+        """Raise what a message of XRootD means.
+
+        Raises:
+            GridError: Says what to do.
+            OSError: Of the local disk.
+        """
+        try:
+            fail(message, self._at(name) if name else self.url)
+        except PassingError as error:
+            raise TransientError(str(error)) from error
+        except AbsentError as error:
+            raise MissingError(str(error)) from error
+        except RefusedError as error:
+            self._renew(error)
+        except TransferError as error:
+            if any(number in message for number in _NO_SPACE):
+                raise PermanentError(
+                    f"{error}; make room there, or choose another place by --grid-store"
+                ) from error
+            if _NOT_AUTHORIZED in message:
+                if self._has_expired():
+                    self._renew(error)
+                raise PermanentError(
+                    f"{error}; you may not do this there with this proxy or token: choose "
+                    "another folder by --grid-store, or get other credentials"
+                ) from error
+            raise PermanentError(str(error)) from error
+
+    def _renew(self, error: TransferError) -> NoReturn:
+        """Ask for new credentials; the library, which has read the old ones, starts anew."""
+        self._client.restart()
+        raise CredentialsError(
+            f"{error}: renew the proxy or token that {self._server} takes (X509_USER_PROXY; "
+            "--grid-store-token or BEARER_TOKEN_FILE)"
+        ) from error
+
+    def _has_expired(self) -> bool:
+        try:
+            return has_expired(bearer_token(self._token_file))
+        except TransferError:
+            return True

@@ -1,0 +1,136 @@
+"""XRootD's client library, in a process of its own.
+
+Run by path, so it imports nothing of this package but the loop in ``backends/process/serve.py``.
+An error is ``{"message": …, "exception": …}``, the message being that of XRootD.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+_TIMEOUT = 60  # seconds; of calls that move no file
+
+
+class StatusError(Exception):
+    """XRootD has answered with an error."""
+
+    def __init__(self, status: Any) -> None:
+        super().__init__(str(status.message).strip() or "no message")
+        self.status = status
+
+
+def value_of(reply: tuple[Any, Any]) -> Any:
+    """Return the value of a reply: the one place where replies are checked.
+
+    Raises:
+        StatusError: The reply is an error.
+    """
+    status, value = reply
+    if not status.ok:
+        raise StatusError(status)
+    return value
+
+
+def start() -> dict[str, Any]:
+    """Import the library."""
+    import XRootD.client  # type: ignore[import-not-found,unused-ignore]
+
+    return {"version": XRootD.client.__version__}
+
+
+def stat(server: str, path: str) -> dict[str, Any]:
+    """Return the size of a file or folder, and which of them it is."""
+    from XRootD.client.flags import (  # type: ignore[import-not-found,unused-ignore]
+        StatInfoFlags,
+    )
+
+    info = value_of(_files(server).stat(path, timeout=_TIMEOUT))
+    return {"size": info.size, "is_folder": bool(info.flags & StatInfoFlags.IS_DIR)}
+
+
+def make(server: str, path: str) -> None:
+    """Make a folder, with those above it."""
+    from XRootD.client.flags import MkDirFlags
+
+    value_of(_files(server).mkdir(path, MkDirFlags.MAKEPATH, timeout=_TIMEOUT))
+
+
+def put(path: str, url: str) -> None:
+    """Upload a file.
+
+    No checksum is asked for: of many at a time a server has all but a few wait for 30 s (5.5.3,
+    ``xrootd.chksum max``). Since XRootD 5, blocks have checksums on their way, and the worker
+    checks the whole.
+    """
+    # Files whose upload breaks off are removed by the server, some time later (posc).
+    _copy(path, url, mkdir=True, posc=True)
+
+
+def get(url: str, path: str) -> None:
+    """Download a file."""
+    _copy(url, path)
+
+
+def remove(server: str, paths: Sequence[str]) -> dict[str, str]:
+    """Remove files; return what failed, by path."""
+    failed = {}
+    for path in paths:
+        try:
+            value_of(_files(server).rm(path, timeout=_TIMEOUT))
+        except StatusError as error:
+            if not error.status.errno:
+                raise  # of the connection
+            failed[path] = str(error)
+    return failed
+
+
+def tidy(server: str, path: str) -> None:
+    """Remove a folder, if it is empty."""
+    value_of(_files(server).rmdir(path, timeout=_TIMEOUT))
+
+
+def listing(server: str, path: str) -> list[str]:
+    """Return what is in a folder."""
+    return [entry.name for entry in value_of(_files(server).dirlist(path, timeout=_TIMEOUT))]
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    call.__name__: call for call in (start, stat, make, put, get, remove, tidy, listing)
+}
+
+
+def _files(server: str) -> Any:
+    from XRootD import client
+
+    return client.FileSystem(server)
+
+
+def _copy(source: str, target: str, **options: Any) -> None:
+    from XRootD import client
+
+    process = client.CopyProcess()
+    process.add_job(source, target, force=True, **options)
+    value_of((process.prepare(), None))
+    value_of(process.run())
+
+
+def _answer(name: str, args: Sequence[Any]) -> Any:
+    return CALLS[name](*args)
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    return {
+        "message": str(error) or type(error).__name__,
+        "exception": "" if isinstance(error, StatusError) else type(error).__name__,
+    }
+
+
+if __name__ == "__main__":
+    # Run by path, where the package may not be installed.
+    sys.path[0] = str(Path(__file__).parents[1] / "backends" / "process")
+    from serve import serve  # type: ignore[import-not-found]
+
+    serve(_answer, _error)

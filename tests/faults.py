@@ -1,0 +1,149 @@
+"""Runs that something is done to while they go on, and marks of what really ran.
+
+The payloads leave files in a folder outside of every sandbox, so what counts is what really ran.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import Finished, Project
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not come about within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def waiting_for(file: Path) -> str:
+    """Return a shell command that ends when there is a file."""
+    return f"while ! test -e {file}; do sleep 0.2; done"
+
+
+class Running:
+    """A Snakemake run under way."""
+
+    def __init__(self, project: Project, log: Path, *args: str) -> None:
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                project.command(*args),
+                cwd=project.folder,
+                env=project.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_heed_interrupts,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Wait for something to come about while it runs."""
+
+        def has_come() -> object:
+            found = condition()
+            if not found and self.process.poll() is not None:
+                raise TimeoutError("the run has ended before")
+            return found
+
+        try:
+            eventually(has_come, seconds)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
+    def tells(self, *words: str, seconds: float = 60) -> None:
+        """Wait until it has said something."""
+        for word in words:
+            self.until(lambda word=word: word in self.output, seconds)
+
+    def finish(self, seconds: float = 120) -> Finished:
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end\n{self.output}") from None
+        return Finished(code, self.output)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.kill(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End Snakemake by SIGKILL, without a chance to clean up."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _heed_interrupts() -> None:
+    # What a shell starts in the background ignores them, and hands that on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Scene:
+    """A project, the server that is going to suffer, and what is left of the jobs."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project = project
+        self._folder = folder
+        self._notes = folder / "notes"
+        self._notes.mkdir()
+        self._runs: list[Running] = []
+
+    def note(self, what: str) -> str:
+        """Return a shell command that leaves a mark, one for each time it runs."""
+        return f"mktemp {self._notes}/{what}.XXXXXX >/dev/null"
+
+    def notes(self, what: str = "") -> Counter[str]:
+        """Return how often each mark was left whose name begins so."""
+        found = (path.name.rpartition(".")[0] for path in self._notes.iterdir())
+        return Counter(name for name in found if name.startswith(what))
+
+    def many(self, count: int, wait: str = "true", more: str = "") -> None:
+        """Write a workflow of equal jobs: each leaves ``begun`` and ``ended`` behind.
+
+        Args:
+            count: Number of jobs.
+            wait: A shell command between the two.
+            more: Lines of the rule.
+        """
+        self.project.put(
+            "Snakefile",
+            f"""
+rule all:
+    input: expand("out/{{n}}.txt", n=range({count}))
+rule a:
+    output: "out/{{n}}.txt"
+    {more}
+    shell: "{self.note("begun-{wildcards.n}")}; {wait}; echo {{wildcards.n}} >{{output}}; "
+        "{self.note("ended-{wildcards.n}")}"
+""",
+        )
+
+    def begin(self, *args: str) -> Running:
+        self._runs.append(Running(self.project, self._folder / f"run-{len(self._runs)}.log", *args))
+        return self._runs[-1]
+
+    def outputs_are_there(self, count: int) -> None:
+        """See that the jobs of ``many`` ran once each, and that their outputs have come."""
+        wanted = {f"{mark}-{n}": 1 for n in range(count) for mark in ("begun", "ended")}
+        assert self.notes() == wanted
+        for n in range(count):
+            assert self.project.read(f"out/{n}.txt") == f"{n}\n"
+
+    def end(self) -> None:
+        """End what is still going on, so that the next scene has the server for itself."""
+        for run in self._runs:
+            if run.process.poll() is None:
+                run.kill()

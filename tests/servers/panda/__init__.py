@@ -1,0 +1,1 @@
+"""A protocol-level PanDA server on loopback, for the tests: see README.md."""

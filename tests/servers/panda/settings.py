@@ -1,0 +1,126 @@
+"""What one server is made with, written down in its folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+HOST = "127.0.0.1"
+VO = "testvo"
+SITES = ("SITE_A", "SITE_B")
+
+# Below the range that Linux gives to outgoing connections, so that a stopped server finds its
+# port free when it starts again.
+_LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
+
+
+@dataclass(frozen=True)
+class Delays:
+    """How long things take, in seconds; a real server needs seconds to minutes for each.
+
+    Attributes:
+        registration: From a submission until the task is known to JEDI.
+        step: In each passing state of a task or a job.
+        command: From a command (kill, retry, ...) until it is carried out.
+        kill_grace: From SIGTERM to SIGKILL for a payload.
+        heartbeat: Without a sign of life, until a job is taken for lost.
+        tick: Between two looks at everything.
+    """
+
+    registration: float = 0.3
+    step: float = 0.05
+    command: float = 0.1
+    kill_grace: float = 2.0
+    heartbeat: float = 1.5
+    tick: float = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is set up.
+
+    Attributes:
+        folder: Everything the server writes is below it.
+        worker_path: The folder that is first in the PATH of payloads.
+        port: On loopback.
+        sites: Their names.
+        slots: Cores of each site.
+        scouts: Jobs of a task that run before the others, unless it has ``skipScout``.
+        max_active_tasks: More than these of a user, and a submission answers code 10.
+        isolate: Whether payloads have mounts of their own, where hidden folders are empty.
+        idds: ``module:Class`` of the iDDS relay, made with the server's `World`.
+        delays: Of everything.
+    """
+
+    folder: Path
+    worker_path: Path
+    port: int = 0
+    sites: tuple[str, ...] = SITES
+    slots: int = 4
+    scouts: int = 10
+    max_active_tasks: int | None = None
+    isolate: bool = False
+    idds: str | None = None
+    delays: Delays = field(default_factory=Delays)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def hidden(self) -> Path:
+        """The file that lists the folders which payloads shall not see."""
+        return self.folder / "hidden.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "server.pid"
+
+    def pilot(self, site: str, panda_id: int) -> Path:
+        """Return the folder in which a job runs."""
+        return self.folder / "pilots" / site / str(panda_id)
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _file(self.folder).write_text(json.dumps(asdict(self), default=str, indent=2))
+
+
+def load(folder: Path) -> Settings:
+    """Read the settings of the server in a folder."""
+    values = json.loads(_file(folder.absolute()).read_text())
+    for name in ("folder", "worker_path"):
+        values[name] = Path(values[name])
+    values["sites"] = tuple(values["sites"])
+    values["delays"] = Delays(**values["delays"])
+    return Settings(**values)
+
+
+def exist(folder: Path) -> bool:
+    return _file(folder).is_file()
+
+
+def _file(folder: Path) -> Path:
+    return folder / "settings.json"
+
+
+def free_port() -> int:
+    """Find a free loopback port."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        return port

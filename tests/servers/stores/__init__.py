@@ -1,0 +1,31 @@
+"""Servers of files to test remote stores with, each on a free port of this machine alone."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, seconds: float = 20) -> None:
+    """Return when something listens on a port.
+
+    Raises:
+        TimeoutError: Nothing does.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if time.monotonic() > until:
+                raise TimeoutError(f"nothing listens on port {port}") from error
+            time.sleep(0.05)
+        else:
+            return
