@@ -15,12 +15,13 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-dirac coverage lint types bench clean \
+.PHONY: help example test test-panda test-dirac coverage lint types bench clean \
     dirac-server dirac-server-stop panda-server panda-server-stop
 
 help:
 	@echo "make example            run the example workflow on the local backend"
 	@echo "make test               run the tests"
+	@echo "make test-panda         run those of them that use the PanDA server"
 	@echo "make test-dirac         run those that need a DIRAC server, which is installed first"
 	@echo "make coverage           run the tests and check their coverage"
 	@echo "make lint               check style and formatting"
@@ -40,6 +41,10 @@ example: $(VENV)/.example
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 tests $(ARGS)
+
+# A part of `test`, with more tests at a time: jobs mostly wait there.
+test-panda: $(VENV)/.test
+	$(BIN)/pytest -n 4 tests/panda $(ARGS)
 
 # Jobs on the server mostly wait for each other, so more tests at a time than there are cores. The
 # server drops a connection now and then (tests/servers/dirac/README.md): what fails is tried again.

@@ -100,8 +100,7 @@ def _dirac(
     if element:
         return backend, remote, patience
     if url:
-        means = Means(folder / _STORE, catalog, patience)
-        return backend, open_store(url, workdir, means), patience
+        return backend, _store(settings, workdir, folder, catalog, patience), patience
     return backend, spool, patience
 
 
@@ -138,7 +137,8 @@ def _panda(
     store: Store = spool  # for --grid-describe: a run has to have another
     if settings.store is not None:
         store = SplitStore(spool, _store(settings, workdir, folder, catalog, patience))
-    by_server = settings.panda_secrets == "server"
+    # A token of the store is among them, which its jobs cannot fetch from there without it.
+    by_server = settings.panda_secrets == "server" or settings.store_token is not None
     backend.carry(spool, folder / "sandboxes", store, by_server=by_server)
     return backend, store, patience
 

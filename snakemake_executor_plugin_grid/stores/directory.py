@@ -76,7 +76,12 @@ class DirectoryStore(Store):
     def delivered(self, job: str, digest: str) -> Path:
         """Return the delivered file itself."""
         path = self._inbox(job) / checked_digest(digest)
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError as error:
+            raise TransientError(f"store {self.url}: {error}") from error
+        if not is_there:
+            self._find_folder()
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
 
@@ -86,9 +91,10 @@ class DirectoryStore(Store):
         try:
             shutil.copyfile(source, target)
         except FileNotFoundError as error:
-            if error.filename == str(source):
-                return False
-            raise
+            if error.filename != str(source):
+                raise
+            self._find_folder()
+            return False
         except OSError as error:
             raise TransientError(f"store {self.url}: {error}") from error
         return True
@@ -122,6 +128,17 @@ class DirectoryStore(Store):
 
     def _posted(self, name: str) -> Path:
         return self.folder / "posted" / checked_name(name)
+
+    def _find_folder(self) -> None:
+        """See that the store is there: a file may be missing because its file system is away.
+
+        Raises:
+            TransientError: It is not there.
+        """
+        try:
+            self.folder.stat()
+        except OSError as error:
+            raise TransientError(f"store {self.url}: {error}") from error
 
     def _inbox(self, job: str) -> Path:
         return self.folder / "delivered" / job

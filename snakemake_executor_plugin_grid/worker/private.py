@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def read_private(folder: Path) -> dict[str, Any]:
     if "secret" in where:
         where = _secret(str(where["secret"]), folder)
     if "url" in where:
+        if where.get("token"):
+            os.environ["BEARER_TOKEN"] = str(where["token"])
         target = folder / f".{PRIVATE_FILE}"
         target.touch(0o600)
         try:

@@ -98,7 +98,7 @@ class FakePanda:
         name = options.partition("-a ")[2].split()[0]
         with tarfile.open(fileobj=io.BytesIO(self.cached[name])) as archive:
             files = {member.name: archive.extractfile(member) for member in archive}
-        return {name: file.read() for name, file in files.items() if file is not None}
+            return {name: file.read() for name, file in files.items() if file is not None}
 
     def run(self, task: GridTask, name: str, status: str = "running", **fields: Any) -> int:
         """Make a job of a payload; return its id."""

@@ -149,7 +149,8 @@ def test_the_name_of_a_task_is_that_of_its_jobs(some: set[str], others: set[str]
 def test_the_name_of_a_task_is_no_pattern(user: str) -> None:
     name = task_name(user, "0a1b2c3d", ["a"])
     assert re.fullmatch(r"[^$*+?|()\\^\s/]+", name)
-    assert name.startswith("user.") and ".snakemake.0a1b2c3d." in name
+    assert name.startswith("user.")
+    assert ".snakemake.0a1b2c3d." in name
 
 
 def test_the_parameters_of_a_job_have_a_limit() -> None:

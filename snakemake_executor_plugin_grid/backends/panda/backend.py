@@ -23,7 +23,7 @@ from .credentials import Credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
 from .ledger import Ledger
 from .reasons import explain
-from .routes import Route
+from .routes import Route, Task
 from .sandboxes import Sandboxes
 from .submitting import Submitting
 from .task import Options, shape, task, task_name
@@ -112,7 +112,7 @@ class PandaBackend(Backend):
         if warning:
             raise PermanentError(warning)
         await self.client.call("hello")
-        await self.client.call("tasks_named", _NO_TASK)
+        await self._route.find([_NO_TASK])
 
     async def check_credentials(self) -> str:
         """Look at them; a token that can be refreshed is, by the client, when it is time."""
@@ -132,7 +132,7 @@ class PandaBackend(Backend):
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for the tasks of the jobs: two calls for each task, whatever its size."""
         by_task = _by_task(ids)
-        tasks = await self._route.tasks(by_task)
+        tasks = await self._tasks(by_task)
         wanted = {
             found.number: Wanted(by_task[grid_id], self._ledger.attempts(grid_id))
             for grid_id, found in tasks.items()
@@ -159,6 +159,10 @@ class PandaBackend(Backend):
         found = await self._route.find(by_task)
         for task_of_them, grid_id in found.items():
             self._ledger.submitted(task_of_them, grid_id)
+        for task_of_them in by_task:  # one that is not registered yet has no name, but an id
+            known = self._ledger.grid_id(task_of_them)
+            if known is not None:
+                found.setdefault(task_of_them, known)
         return {
             name: f"{grid_id}:{name}"
             for task_of_them, grid_id in found.items()
@@ -192,7 +196,7 @@ class PandaBackend(Backend):
             with contextlib.suppress(GridError):
                 if not accepted:  # it may have ended, or not be registered yet
                     with contextlib.suppress(PermanentError):
-                        await self._route.kill(grid_id)
+                        await self._route.kill(grid_id, number)
                         accepted = True
                 if accepted and number is None:
                     return set()
@@ -272,8 +276,17 @@ class PandaBackend(Backend):
 
     async def _number(self, grid_id: str) -> int | None:
         """Return the number of a task that has one by now."""
-        found = (await self._route.tasks([grid_id])).get(grid_id)
+        found = (await self._tasks([grid_id])).get(grid_id)
         return found.number if found else None
+
+    async def _tasks(self, grid_ids: Collection[str]) -> dict[str, Task]:
+        tasks = await self._route.tasks(grid_ids)
+        for grid_id, found in list(tasks.items()):
+            name = self._ledger.name(grid_id) if found.problem else None
+            # A request fails without its task where PanDA's answer to iDDS was lost.
+            if name and (known := await self.client.call("tasks_named", name)):
+                tasks[grid_id] = Task(int(known[0]["jediTaskID"]))
+        return tasks
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether the system or a site has failed, rather than the job."""

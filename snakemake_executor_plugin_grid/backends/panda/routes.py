@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -50,8 +51,12 @@ class Route(ABC):
         """Return what has become of submissions, by their ids."""
 
     @abstractmethod
-    async def kill(self, grid_id: str) -> None:
+    async def kill(self, grid_id: str, number: int | None) -> None:
         """Ask for the end of all jobs of a task.
+
+        Args:
+            grid_id: Id of the submission.
+            number: Id of its task, None if it has none yet.
 
         Raises:
             PermanentError: That was refused: it is unknown yet, or has ended.
@@ -81,7 +86,7 @@ class Jedi(Route):
         """Return the ids as numbers."""
         return {grid_id: Task(int(grid_id)) for grid_id in ids}
 
-    async def kill(self, grid_id: str) -> None:
+    async def kill(self, grid_id: str, number: int | None) -> None:
         """Kill the task."""
         await self._client.call("kill_task", int(grid_id))
 
@@ -116,15 +121,19 @@ class Idds(Route):
                 number, state = answer.get("task_id"), str(answer.get("status") or "")
                 problem = ""
                 if number is None and state.casefold() in _ENDED:
-                    problem = f"iDDS request {request} is {state}: {answer.get('errors') or ''}"
-                task = Task(None if number is None else int(number), problem.rstrip(": "))
+                    reason = answer.get("errors") or "it has got no task, and iDDS does not say why"
+                    problem = f"iDDS request {request} is {state}: {reason}"
+                task = Task(None if number is None else int(number), problem)
                 found[f"{_REQUEST}{request}"] = task
                 if number is not None:
                     self._numbers[f"{_REQUEST}{request}"] = task
         return found
 
-    async def kill(self, grid_id: str) -> None:
-        """Abort the request, and with it its task."""
+    async def kill(self, grid_id: str, number: int | None) -> None:
+        """Abort the request, and kill its task: iDDS would do so later, agent by agent."""
         request = grid_id.removeprefix(_REQUEST)
         if not await self._client.call("idds_abort", [request]):
             raise PermanentError(f"iDDS does not abort request {request}")
+        if number is not None:
+            with contextlib.suppress(PermanentError):  # it has ended, or iDDS was quicker
+                await self._client.call("kill_task", number)

@@ -14,15 +14,17 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...calls import SANDBOX_TIMEOUT
 from ...stores.base import Store
 from ...stores.spool import SpoolStore
+from ...worker.environment import STORE_TOKEN
 from ...worker.private import PRIVATE_FILE
 from ..sandbox import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo
 from .client import Client
@@ -39,6 +41,7 @@ _PREFIX = "sources."
 _SECRET = "___file___:snakemake_grid_"  # noqa: S105 - a name
 _SECRET_SIZE = 8 << 10
 _UPLOADS = 4
+_SENT_AGAIN = re.compile(r"-\d+\.(\d+)\Z")
 
 
 class Packed(NamedTuple):
@@ -82,14 +85,14 @@ class Sandboxes:
         self._store = store
         self._folder = folder
         self._by_server = by_server
-        self._uploaded: set[str] = set()
+        self._uploaded: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(_UPLOADS)
 
     @property
-    def uploaded(self) -> set[str]:
+    def uploaded(self) -> Collection[str]:
         """Digests of blobs that are in the cache by themselves."""
-        return self._uploaded
+        return self._uploaded.keys()
 
     async def upload(self, task: str, chunk: Sequence[Cargo], worker: Path, cache: str) -> Packed:
         """Upload what the jobs of a task need.
@@ -101,7 +104,9 @@ class Sandboxes:
             cache: URL of the cache's server.
         """
         own = sorted({digest for cargo in chunk for digest in cargo.separate})
-        await asyncio.gather(*(self._upload_blob(digest) for digest in own))
+        # What the cache has lost meanwhile goes up again with jobs that are sent again.
+        again = max(_faults(cargo.name) for cargo in chunk)
+        await asyncio.gather(*(self._upload_blob(digest, again) for digest in own))
         places = {digest: f"{cache}/cache/{_PREFIX}{digest}" for digest in own}
         entries = {cargo.name: _placed(cargo.entry, places) for cargo in chunk}
         pointer = await self._hide(task, entries)
@@ -122,9 +127,9 @@ class Sandboxes:
             await asyncio.to_thread(self._store.withdraw, [_private(task)])
             self._ledger.hide(task, hidden=False)
 
-    async def _upload_blob(self, digest: str) -> None:
+    async def _upload_blob(self, digest: str, again: int) -> None:
         async with self._locks.setdefault(digest, asyncio.Lock()), self._slots:
-            if digest not in self._uploaded:
+            if self._uploaded.get(digest, -1) < again:
                 name = f"{_PREFIX}{digest}"
                 folder = self._folder / name
                 try:
@@ -133,7 +138,7 @@ class Sandboxes:
                     await self._client.call("upload", str(folder), name, limit=SANDBOX_TIMEOUT)
                 finally:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                self._uploaded.add(digest)
+                self._uploaded[digest] = again
 
     async def _hide(self, task: str, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
         """Take out of the entries what must not be public; return where the jobs find it."""
@@ -157,7 +162,8 @@ class Sandboxes:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
             if not by_server:
                 return {"url": url}
-            text = json.dumps({"url": url})
+            tokens = [part.get("environment", {}).get(STORE_TOKEN) for part in hidden.values()]
+            text = json.dumps({"url": url, "token": tokens[0] or ""})
         value = base64.b64encode(text.encode()).decode()
         await self._client.call("set_secret", _secret(task), value)
         return {"secret": _secret(task)}
@@ -220,6 +226,12 @@ def _write_private(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
     path.write_text(text)
+
+
+def _faults(name: str) -> int:
+    """Return how often a job has been sent again, which its name tells."""
+    match = _SENT_AGAIN.search(name)
+    return int(match[1]) if match else 0
 
 
 def _private(task: str) -> str:

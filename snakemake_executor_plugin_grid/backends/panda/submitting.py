@@ -120,14 +120,15 @@ class Submitting:
     async def _submit_chunk(self, chunk: _Chunk, any_payload: Payload) -> str:
         """Return the id of the task."""
         async with self._slots:
+            cache = str((await self._client.facts())["cache"])
+            packed = await self._sandboxes.upload(chunk.task, chunk.jobs, any_payload.worker, cache)
             if chunk.tried:
                 # Not by submitting it again: of one that is done the server would run all anew.
+                # After the upload, which may last until it is.
                 known = await self._route.find([chunk.task])
                 if known:
                     self._ledger.submitted(chunk.task, known[chunk.task])
                     return known[chunk.task]
-            cache = str((await self._client.facts())["cache"])
-            packed = await self._sandboxes.upload(chunk.task, chunk.jobs, any_payload.worker, cache)
             names = [cargo.name for cargo in chunk.jobs]
             parameters = task(
                 chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets

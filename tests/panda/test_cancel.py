@@ -1,0 +1,98 @@
+"""The backend kills a task all of whose jobs go, and of another the single jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.client import Client
+from snakemake_executor_plugin_grid.backends.panda.ledger import Ledger
+from snakemake_executor_plugin_grid.backends.panda.routes import Jedi
+from snakemake_executor_plugin_grid.backends.panda.task import Options, shape, task
+from snakemake_executor_plugin_grid.backends.sandbox import START_SCRIPT
+from snakemake_executor_plugin_grid.database import Database
+from snakemake_executor_plugin_grid.states import JobState
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.stores.spool import SpoolStore
+from tests.conftest import Site
+from tests.unit.specs import spec
+
+from .conftest import SITE
+from .seen import Seen, until
+
+pytestmark = pytest.mark.panda
+
+NAMES = ["sleep-0a1b2c3d-1", "sleep-0a1b2c3d-2", "sleep-0a1b2c3d-3"]
+
+
+@pytest.fixture
+def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PandaBackend]:
+    for name, value in site.environment.items():
+        monkeypatch.setenv(name, value)
+    database = Database(tmp_path / "grid.sqlite")
+    client = Client(Path(sys.executable), tmp_path / "panda.log")
+    made = PandaBackend(client, Jedi(client), Ledger(database), Options("testvo", sites=(SITE,)))
+    spool = SpoolStore(tmp_path / "spool", lambda: 1 << 20, "")
+    made.carry(spool, tmp_path, DirectoryStore(tmp_path / "store"), by_server=False)
+    yield made
+    client.close()
+    database.close()
+
+
+async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
+    """Submit a task whose jobs sleep; return its id."""
+    script = b"sleep 100\n"
+    sandbox = f"sources.{name}.tar.gz"
+    with tarfile.open(folder / sandbox, "w:gz") as archive:
+        member = tarfile.TarInfo(START_SCRIPT)
+        member.size = len(script)
+        archive.addfile(member, io.BytesIO(script))
+    await backend.client.call("upload", str(folder), sandbox)
+    options = Options("testvo", sites=(SITE,))
+    cache = str((await backend.client.facts())["cache"])
+    parameters = task(shape(spec(NAMES[0]), options), name, NAMES, sandbox, cache)
+    backend._ledger.submitting(name, NAMES, 1)
+    grid_id = await backend._route.submit(parameters)
+    backend._ledger.submitted(name, grid_id)
+    return grid_id
+
+
+def test_single_jobs_and_then_the_rest(backend: PandaBackend, seen: Seen, tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        server = seen.server
+        grid_id = await submit(backend, f"user.alice.{tmp_path.name}", tmp_path)
+        ids = [f"{grid_id}:{name}" for name in NAMES]
+        until(lambda: seen.states() == ["running"] * 3)
+        server.forget_requests()
+
+        assert await backend.cancel(ids[:1]) == set()
+        requests = server.requests()
+        assert (requests.of("job/kill"), requests.of("task/kill")) == (1, 0)
+        until(lambda: seen.states() == ["cancelled", "running", "running"])
+        (gone,) = (job for job in seen.jobs() if job["status"] == "cancelled")
+        assert gone["inputs"] == NAMES[:1]
+
+        found = {}
+        for _ in range(50):
+            found = await backend.states(ids)
+            if found[ids[0]].state.ended:
+                break
+            await asyncio.sleep(0.1)
+        states = [found[each].state for each in ids]
+        assert states == [JobState.CANCELLED, JobState.RUNNING, JobState.RUNNING]
+        assert "somebody killed the job" in found[ids[0]].detail
+
+        assert await backend.cancel(ids) == set()
+        requests = server.requests()
+        assert (requests.of("job/kill"), requests.of("task/kill")) == (1, 1)
+        until(lambda: seen.states() == ["cancelled"] * 3)
+        assert await backend.cancel(ids) == set(), "what has ended is not left over"
+
+    asyncio.run(all_of_it())
