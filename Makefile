@@ -7,7 +7,8 @@ ARGS ?=
 # The DIRAC server of the tests: its environment, and the folder of one that is kept.
 DIRAC_VENV ?= .venv-dirac
 DIR ?= .dirac-server
-# The folder of a PanDA server that is kept.
+# The other executor for PanDA, which the benchmark compares; the folder of a server that is kept.
+PANDA_VENV ?= .venv-panda
 PANDA_DIR ?= .panda-server
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -62,9 +63,10 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy $(ARGS)
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(PANDA_VENV)/.panda
 	@set -e; for script in benchmarks/bench_*.py; do \
-	    echo "== $$script"; GRID_TEST_DIRAC_VENV=$(DIRAC_VENV) $(BIN)/python "$$script" $(ARGS); done
+	    echo "== $$script"; GRID_TEST_DIRAC_VENV=$(DIRAC_VENV) \
+	    GRID_BENCH_PANDA_VENV=$(PANDA_VENV) $(BIN)/python "$$script" $(ARGS); done
 
 # Jobs find the environment of the tests first, so Snakemake is there.
 dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
@@ -86,7 +88,7 @@ panda-server-stop:
 
 clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
     $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
-	rm -rf $(VENV) $(DIRAC_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DIRAC_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -116,4 +118,12 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 
 $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
 	$(PYTHON) -m tests.servers.dirac.install $(DIRAC_VENV)
+	@touch $@
+
+# Of the same versions as the environment of the tests, but for what that executor cannot bear.
+$(PANDA_VENV)/.panda: $(VENV)/.bench
+	$(PYTHON) -m venv $(PANDA_VENV)
+	$(PANDA_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    snakemake-executor-plugin-panda==1.1.0 \
+	    $$($(BIN)/python -m pip freeze | grep -E '^(snakemake|panda-client|snakemake-storage-plugin-fs)==')
 	@touch $@

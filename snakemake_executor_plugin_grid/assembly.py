@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from .staging import sources
 from .staging.catalog import Catalog
 from .staging.outgoing import Outgoing
 from .staging.paths import Layout, OutsideError
+from .staging.secret_files import secret_files
 from .updates import Updates
 from .worker.description import Blob
 from .worker.environment import STORE_TOKEN
@@ -204,6 +206,7 @@ class Run:
             exclude=tuple(settings.exclude),
             file_limit=settings.source_file_limit,
             total_limit=settings.source_limit,
+            secrets=secret_files(os.environ, settings.store_token),
         )
         found = sources.collect(self._layout, origin, rules)
         if warning:

@@ -322,7 +322,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     panda_secrets: str = _option(
         "store",
         "For 'panda': where values of envvars wait for the jobs: 'store' in a private file of "
-        "--grid-store, 'server' among your user secrets on the server (always so for s3://).",
+        "--grid-store, 'server' among your user secrets on the server (always so for s3:// and "
+        "with --grid-store-token).",
         metavar="KIND",
     )
     panda_monitor: str | None = _option(

@@ -31,12 +31,24 @@ _SHOWN = 5
     "--force", is_flag=True, help="Also while jobs, whose end is not known, may need the files."
 )
 @python_option
-def clean(directory: Path, yes: bool, force: bool, dirac_python: Path) -> None:
+@click.option(
+    "--grid-store-token",
+    "store_token",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="SNAKEMAKE_GRID_STORE_TOKEN",
+    show_envvar=True,
+    metavar="FILE",
+    help="File with a bearer token for davs:// and root:// (default: as BEARER_TOKEN and the like "
+    "say).",
+)
+def clean(
+    directory: Path, yes: bool, force: bool, dirac_python: Path, store_token: Path | None
+) -> None:
     """List, ask, remove; a store that does not answer does not keep the others from it."""
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
-        with all_holdings(catalog, database, folder, dirac_python) as holdings:
+        with all_holdings(catalog, database, folder, dirac_python, store_token) as holdings:
             if not holdings:
                 click.echo("This workflow has put nothing on storage elements or other stores.")
                 return

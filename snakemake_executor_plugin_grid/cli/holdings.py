@@ -84,7 +84,11 @@ class Holdings(ABC):
 
 @contextlib.contextmanager
 def all_holdings(
-    catalog: Catalog, database: Database, folder: Path, dirac_python: Path
+    catalog: Catalog,
+    database: Database,
+    folder: Path,
+    dirac_python: Path,
+    store_token: Path | None = None,
 ) -> Iterator[list[Holdings]]:
     """Return what knows the files of a workflow, one for each store.
 
@@ -93,6 +97,7 @@ def all_holdings(
         database: Of the workflow.
         folder: Of this package below the working directory.
         dirac_python: Has DIRAC; it is not started unless needed.
+        store_token: Bearer token for WebDAV and XRootD; None for the usual places.
 
     Raises:
         GridError: A store cannot be opened.
@@ -106,7 +111,9 @@ def all_holdings(
         names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
         found += [
             RemoteHoldings(
-                open_transport(url), [one for one in noted if one.startswith(f"{url}/")], names
+                open_transport(url, store_token),
+                [one for one in noted if one.startswith(f"{url}/")],
+                names,
             )
             for url in sorted(stores)
             if url.partition(":")[0] in REMOTE
@@ -206,7 +213,8 @@ class RemoteHoldings(Holdings):
             for folder, leaves in zip(
                 folders, pool.map(self._transport.listing, folders), strict=True
             ):
-                names.update(f"{folder}/{leaf}" for leaf in leaves)
+                # A server may say anything, but only what is in the folder is removed.
+                names.update(f"{folder}/{leaf}" for leaf in leaves if _is_leaf(leaf))
             ordered = sorted(names)
             for name, size in zip(ordered, pool.map(self._transport.size, ordered), strict=True):
                 url = f"{self.name}/{name}"
@@ -233,6 +241,10 @@ class RemoteHoldings(Holdings):
 
     def _relative(self, url: str) -> str:
         return url.removeprefix(f"{self.name}/")
+
+
+def _is_leaf(name: str) -> bool:
+    return "/" not in name and name not in ("", ".", "..")
 
 
 def portions(items: Sequence[str]) -> Iterator[list[str]]:

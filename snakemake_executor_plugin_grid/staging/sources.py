@@ -65,12 +65,14 @@ class Rules:
         exclude: Globs of files that do not.
         file_limit: Bytes from which on a file is taken for data.
         total_limit: Bytes that the files found beside the workflow may have together.
+        secrets: Real paths of files that hold credentials, which never travel.
     """
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     file_limit: int
     total_limit: int
+    secrets: frozenset[str] = frozenset()
 
 
 def collect(layout: Layout, origin: Origin, rules: Rules) -> Sources:
@@ -126,7 +128,7 @@ class _Collector:
                     raise GridError(f"--grid-include {glob}: {where}: {error.strerror}") from error
                 for entry in entries:
                     if not skipped.intersection(entry.name.split("/")) and not self._is_excluded(
-                        self._shown(entry.path)
+                        entry.path
                     ):
                         self._add(entry)
 
@@ -153,7 +155,7 @@ class _Collector:
         if is_input and path not in self._listed:
             return None
         shown = self._shown(path)
-        if self._is_excluded(shown):
+        if self._is_excluded(path):
             return None
         entry = next(iter(scan(Path(path), name)), None) if os.path.isfile(path) else None  # noqa: PTH113
         if entry is None:
@@ -171,7 +173,10 @@ class _Collector:
     def _add(self, entry: Entry) -> None:
         self._sources.entries.setdefault(entry.name, entry)
 
-    def _is_excluded(self, shown: str) -> bool:
+    def _is_excluded(self, path: str) -> bool:
+        if self._rules.secrets and os.path.realpath(path) in self._rules.secrets:
+            return True
+        shown = self._shown(path)
         return any(fnmatch.fnmatch(shown, glob) for glob in self._rules.exclude)
 
     def _shown(self, path: str) -> str:

@@ -145,13 +145,23 @@ def _members(text: bytes, path: str, url: str) -> list[str]:
 
     Raises:
         PassingError: It is no such answer.
+        TransferError: It is about another folder: a folder must not seem empty, and be removed.
     """
     try:
         # What a server sends is bounded in size, and expat bounds the growth of entities.
         root = ElementTree.fromstring(text)  # noqa: S314
     except ElementTree.ParseError as error:
         raise PassingError(f"{shown(url)}: the listing is damaged: {error}") from error
-    paths = (urlsplit(href.text or "").path for href in root.iter("{DAV:}href"))
-    found = {unquote(one).rstrip("/") for one in paths}
-    own = unquote(path).rstrip("/")
+    found = {_plain(urlsplit(href.text or "").path) for href in root.iter("{DAV:}href")}
+    own = _plain(path)
+    if own not in found:
+        raise TransferError(
+            f"{shown(url)}: the server calls this folder {min(found, default='nothing')!r}; name "
+            "the server itself by --grid-store, not a proxy that changes paths"
+        )
     return sorted(posixpath.basename(one) for one in found if posixpath.dirname(one) == own)
+
+
+def _plain(path: str) -> str:
+    """Return a path as servers answer it that was asked for with ``//`` or ``..``."""
+    return posixpath.normpath(f"/{unquote(path).lstrip('/')}")

@@ -7,6 +7,7 @@ held back until the server has asked for it (RFC 9110, 10.1.1) or for some secon
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Callable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from .credentials import bearer_token, has_expired, proxy_file, tls
 from .transfer import AbsentError, PassingError, RefusedError, TransferError, shown
@@ -32,6 +33,7 @@ _BLOCK = 1 << 20
 _MOST_TEXT = 16 << 20
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _AGENT = "snakemake-executor-plugin-grid"
+_SAFE = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold as it is (RFC 3986, 2.2), and what is quoted
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _ask(
     parts = urlsplit(url)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.putrequest(method, target, skip_accept_encoding=True)
+        connection.putrequest(method, quote(target, safe=_SAFE), skip_accept_encoding=True)
         fixed = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **_authorization(url, access)}
         for name, value in {**fixed, **headers}.items():
             connection.putheader(name, value)
@@ -239,6 +241,8 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
             f"{shown(url)}: the server's certificate is no good: {error.verify_message}; "
             "X509_CERT_DIR names the folder of the CAs"
         ) from error
+    except UnicodeError as error:  # of a host that is no name
+        raise TransferError(f"{shown(url)}: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         raise PassingError(f"{shown(url)}: {str(error) or type(error).__name__}") from error
@@ -257,6 +261,10 @@ def _authorization(url: str, access: Access) -> dict[str, str]:
     token = bearer_token(access.token_file)
     if not token or not (_is_secure(url) or urlsplit(url).hostname in _LOOPBACK):
         return {}
+    if not re.fullmatch(r"[!-~]+", token):  # an error of http.client would show it
+        raise RefusedError(
+            "the bearer token is not one word of ASCII; its file must hold nothing but the token"
+        )
     return {"Authorization": f"Bearer {token}"}
 
 

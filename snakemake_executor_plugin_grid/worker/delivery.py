@@ -51,12 +51,15 @@ class Delivery:
 
         Raises:
             ValueError: The worker cannot write to such a store.
+            OSError: The folder of the store is not there.
         """
         scheme = job.deliver.partition(":")[0]
         if not scheme:
             return cls(sandbox / DELIVERY_FOLDER)
         if scheme == "file":
-            return cls(Path(unquote(urlsplit(job.deliver).path)))
+            folder = Path(unquote(urlsplit(job.deliver).path))
+            remote.find_store(folder)
+            return cls(folder)
         if scheme == "lfn" and success:
             return cls(sandbox, DATA_SUFFIX)
         if scheme in ("sandbox", "lfn"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,10 @@ def read_private(folder: Path) -> dict[str, Any]:
     if "url" in where:
         if where.get("token"):
             os.environ["BEARER_TOKEN"] = str(where["token"])
-        target = folder / f".{PRIVATE_FILE}"
-        target.touch(0o600)
-        try:
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # which only the owner can enter
+            target = Path(own, PRIVATE_FILE)
             remote.get(str(where["url"]), target)
             where = _parse(target.read_text())
-        finally:
-            target.unlink()
     return where
 
 

@@ -90,9 +90,21 @@ def put(path: Path, folder_url: str, name: str) -> None:
         raise TransferError(f"the worker cannot write to {shown(folder_url)}")
 
 
+def find_store(folder: Path) -> None:
+    """See that the store is there which a job's folder (``delivered/<name>``) is in.
+
+    What is mounted on other nodes may not be on this one: a new folder would be seen by nobody.
+
+    Raises:
+        OSError: It is not there.
+    """
+    folder.parent.parent.stat()
+
+
 def _copy(path: Path, folder: Path, name: str) -> None:
     part = folder / f".{name}.part"
     try:
+        find_store(folder)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, part)
         part.replace(folder / name)

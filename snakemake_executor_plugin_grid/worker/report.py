@@ -26,6 +26,9 @@ TIME_LIMIT = "time limit"
 NO_RUNTIME = "no runtime"
 WORKER_FAILED = "worker failed"
 
+NO_REPORT = 74
+"""Exit code (``EX_IOERR``) of a worker whose report is not where the submit host looks for it."""
+
 _LISTED = 100
 
 

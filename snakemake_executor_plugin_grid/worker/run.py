@@ -77,7 +77,8 @@ def run_job(
         read: Reads the job from the folder.
 
     Returns:
-        0 when the job succeeded, 1 otherwise.
+        0 when the job succeeded, `report.NO_REPORT` when it cannot be read or its report not be
+        delivered, 1 otherwise.
     """
     sandbox = sandbox.resolve()
     cancellation = Cancellation()
@@ -112,8 +113,9 @@ def run_job(
             report.write(sandbox / REPORT_FILE)
     if job is None:
         sys.stderr.write(f"The job cannot be read. {report.message}\n")
-    elif job.report_to and not _send_report(job, sandbox):
-        return 1
+        return reports.NO_REPORT
+    if job.report_to and not _send_report(job, sandbox):
+        return reports.NO_REPORT
     return 0 if report.reason == reports.SUCCESS else 1
 
 

@@ -82,13 +82,15 @@ def test_the_folder_is_away_when_outputs_are_put_there(scene: Scene, go: Path) -
     run.until(lambda: scene.notes("begun"))
     away = scene.store.with_name("away")
     scene.store.rename(away)
-    scene.store.touch()  # so that nobody makes a new one
     go.touch()
-    run.until(lambda: scene.statuses()["running"] == 0)
-    scene.store.unlink()
+    run.until(lambda: scene.statuses()["failed"] == 1)
+    assert not scene.store.exists(), "a folder was made that nobody else would see"
     away.rename(scene.store)
     finished = run.finish().succeeded()
-    print(finished.output)
+    assert finished.output.count(AGAIN) == 1
+    assert "not bring its report to the store" in finished.output
+    assert scene.notes() == {"begun-0": 2, "ended-0": 2}
+    assert scene.statuses() == {"failed": 1, "finished": 1}
     assert scene.project.read("out/0.txt") == "0\n"
 
 

@@ -38,7 +38,7 @@ def job(**errors: Any) -> dict[str, Any]:
         ({"pilotErrorCode": 1328}, "SIGSEGV"),
         ({"pilotErrorCode": 1305, "transExitCode": "1"}, "exit code 1 "),
         ({"pilotErrorCode": 1305, "exeErrorCode": 2}, "exit code 2 "),
-        ({"pilotErrorCode": 1103, "transExitCode": 127}, "exit code 127 "),
+        ({"pilotErrorCode": 1103, "transExitCode": 126}, "exit code 126 "),
         ({"pilotErrorCode": 9999, "transExitCode": 3}, "exit code 3 "),
         ({"transExitCode": "1"}, "exit code 1 "),
         ({"transExitCode": 139}, "exit code 139 (SIGSEGV)"),
@@ -57,6 +57,8 @@ def test_what_the_payload_or_a_person_has_done(errors: dict[str, Any], said: str
     ("errors", "said"),
     [
         ({"pilotErrorCode": 1098}, "ran full"),
+        ({"pilotErrorCode": 1305, "transExitCode": 127}, "no Python 3.9"),
+        ({"pilotErrorCode": 1305, "transExitCode": 74}, "its report to the store"),
         ({"pilotErrorCode": 1099}, "input"),
         ({"pilotErrorCode": 1137}, "output"),
         ({"pilotErrorCode": 1201}, "batch system"),

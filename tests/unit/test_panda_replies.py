@@ -94,7 +94,7 @@ PERMANENT = [
     (1, "[SSL] record layer failure (_ssl.c:1018)"),
     (1, "Request URL has an unsupported protocol 'ftp://'."),
     (1, "Request URL is missing an 'http://' or 'https://' protocol."),
-    (-1, "panda-client 1.6.0 cannot be used; install one of 2.2 or later, below 3"),
+    (-1, "panda-client 1.6.0 cannot be used; install one of 2.0.7 or later, below 3"),
     (-1, "PANDA_AUTH=oidc requires PANDA_AUTH_VO or OIDC_AUTH_VO to be set"),
 ]
 UNKNOWN_TASK = [

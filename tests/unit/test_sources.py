@@ -11,6 +11,7 @@ import pytest
 from snakemake_executor_plugin_grid.errors import GridError
 from snakemake_executor_plugin_grid.staging import sources
 from snakemake_executor_plugin_grid.staging.paths import Layout
+from snakemake_executor_plugin_grid.staging.secret_files import secret_files
 from snakemake_executor_plugin_grid.staging.sources import Origin, Rules, Sources
 
 KNOWN = ("declared", "parsed", "folders", "products", "inputs")
@@ -271,3 +272,20 @@ def test_walk_ends_at_a_limit_and_tells_it(home: Home, monkeypatch: pytest.Monke
 def test_walk_below_the_limit_warns_of_nothing(home: Home) -> None:
     home.put("Snakefile")
     assert home.collect().warnings == []
+
+
+def test_files_with_credentials_stay_behind_whoever_names_them(home: Home, tmp_path: Path) -> None:
+    home.put("token", "conf/.token", "data.txt", "proxy")
+    (home.folder / "link").symlink_to("proxy")
+    environment = {
+        "PANDA_CONFIG_ROOT": str(home.folder / "conf"),
+        "X509_USER_PROXY": str(home.folder / "proxy"),
+    }
+    secrets = secret_files(environment, home.folder / "token", None)
+    found = home.names(
+        secrets=secrets,
+        include=("*", "conf/*"),
+        declared=frozenset({"token", "proxy"}),
+        parsed={str(home.folder / "token"): True},
+    )
+    assert found == {"work/data.txt", "work/conf"}

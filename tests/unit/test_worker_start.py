@@ -85,7 +85,7 @@ def test_a_job_that_cannot_be_read_leaves_a_report(
     if text is not None:
         (sandbox / "jobs.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     ended = run(sandbox, "--jobs", "jobs.json", "b-2")
-    assert ended.returncode == 1
+    assert ended.returncode == reports.NO_REPORT
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     report = reports.load(sandbox / "report.json")
@@ -98,7 +98,7 @@ def test_a_job_that_cannot_be_read_leaves_a_report(
 def test_a_damaged_job_without_a_name_leaves_a_message(sandbox: Path) -> None:
     (sandbox / "job.json").write_text("{")
     ended = run(sandbox)
-    assert ended.returncode == 1
+    assert ended.returncode == reports.NO_REPORT
     assert "job.json: damaged" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (sandbox / "report.json").exists()

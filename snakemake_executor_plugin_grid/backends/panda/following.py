@@ -217,8 +217,9 @@ class Following:
         except GridError:
             return ""
         text = waiting_advice(state, task, str(details.get("errorDialog") or ""))
-        if text and state in _WAITING and text not in self._told:
-            self._told.add(text)
+        reason = text.replace(str(task), "")  # several tasks may wait for the same
+        if text and state in _WAITING and reason not in self._told:
+            self._told.add(reason)
             self._say(text)
         return text
 

@@ -61,7 +61,7 @@ def _imported() -> Any:
     if not (hasattr(http, "_send") and hasattr(http, "get_id_token")):
         version = getattr(PandaToolsPkgInfo, "release_version", "of unknown version")
         raise CallError(
-            -1, f"panda-client {version} cannot be used; install one of 2.2 or later, below 3"
+            -1, f"panda-client {version} cannot be used; install one of 2.0.7 or later, below 3"
         )
     send = http._send
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...worker.report import NO_REPORT
+
 
 @dataclass(frozen=True)
 class Explained:
@@ -151,6 +153,8 @@ RUN_GEN: dict[int, Explained] = {
 """By ``exeErrorCode``: 5300 and the exit code of runGen."""
 
 EXIT: dict[int, Explained] = {
+    NO_REPORT: _site("the worker could not read its job, or not bring its report to the store"),
+    127: _site("there is no Python 3.9 or later on the worker node"),
     137: Explained(
         f"the payload was killed (SIGKILL), mostly because it used too much memory: {_MORE_MEMORY}"
     ),
