@@ -52,6 +52,7 @@ class Patience:
         self._check = check_credentials
         self._say = say
         self._outages: set[str] = set()
+        self._refused: set[str] = set()
         self._since = 0.0
         self._expired = False
         self._warned = ""
@@ -136,6 +137,7 @@ class Patience:
     def note(self, what: str, error: BaseException) -> None:
         """Say that something does not work now, once for each outage."""
         if isinstance(error, CredentialsError):
+            self._refused.add(what)
             self._note_expiry(error)
         elif what not in self._outages:
             # When the run is ending, its own end of the connection is what fails.
@@ -149,6 +151,9 @@ class Patience:
 
     def over(self, what: str) -> None:
         """Say that it works again, if it did not."""
+        if what in self._refused:
+            self._refused.remove(what)
+            self._note_renewal()
         if what in self._outages:
             self._outages.remove(what)
             if not self._outages:
@@ -168,7 +173,8 @@ class Patience:
         except (GridError, *PASSING):
             return  # there is nothing to say of them
         else:
-            self._note_renewal()
+            if not self._refused:  # a server may refuse what looks good from here
+                self._note_renewal()
             if warning and not self._warned:
                 self._say(warning)
             self._warned = warning

@@ -102,20 +102,25 @@ class DirectoryStore(Store):
     def post(self, name: str, path: Path) -> str:
         """Copy a file, for its owner alone."""
         target = self._posted(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{secrets.token_hex(8)}.part")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             part.touch(0o600)
             shutil.copyfile(path, part)
             part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise TransientError(f"store {self.url}: {error}") from error
         return target.as_uri()
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove the copies."""
-        for name in names:
-            self._posted(name).unlink(missing_ok=True)
+        try:
+            for name in names:
+                self._posted(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise TransientError(f"store {self.url}: {error}") from error
 
     def keep(self, job: str, digests: Iterable[str]) -> None:
         """Rename the files."""

@@ -95,7 +95,10 @@ class RemoteStore(Store):
             return True
         url = self._catalog.location(digest, f"{self.url}/")
         name = _blob(digest) if url is None else self._name(url)
-        if self._persist("stored files", lambda: self._transport.size(name)) != size:
+        there = self._persist("stored files", lambda: self._transport.size(name))
+        if there is None and url is not None:
+            self._catalog.forget_locations([url])  # or it would be asked for again and again
+        if there != size:
             return False
         self._verified[digest] = name
         return True
@@ -109,10 +112,20 @@ class RemoteStore(Store):
         self._verified[digest] = _blob(digest)
 
     def put_file(self, path: Path) -> tuple[int, str]:
-        """Upload a user's file as it is; it is read for its digest before."""
+        """Upload a user's file as it is; it is read for its digest before.
+
+        Raises:
+            GridError: It cannot be done, or the file changed meanwhile.
+        """
+        before = path.stat().st_mtime_ns
         size, digest = file_digest(path)
         if not self.has(digest, size):
             self._upload(_blob(digest), path, digest)
+            if path.stat().st_mtime_ns != before:  # what is there may not be what its name says
+                self._discard([_blob(digest)])
+                raise PermanentError(
+                    f"{path} changed while it was being stored; run again when nothing writes to it"
+                )
             self._verified[digest] = _blob(digest)
         return size, digest
 

@@ -131,8 +131,12 @@ def request(
         target = answer.headers.get("Location", "")
         if answer.status not in _REDIRECTS or not target:
             return answer
-        url = urljoin(_http(url), target)
-        if urlsplit(url).scheme not in ("http", "https"):
+        try:
+            url = urljoin(_http(url), target)
+            scheme = _origin(url)[0]
+        except ValueError as error:
+            raise TransferError(f"{shown(url)}: redirected to what is no URL: {error}") from error
+        if scheme not in ("http", "https"):
             raise TransferError(f"{shown(url)}: redirected there, which is no HTTP")
     raise TransferError(f"{shown(url)}: redirected too often")
 
@@ -157,8 +161,8 @@ def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> Tran
             return RefusedError(f"{where}{status}: the bearer token has expired; renew it")
         if not token and proxy_file() is None:
             return RefusedError(
-                f"{where}{status}: there is neither a bearer token (BEARER_TOKEN_FILE) nor a "
-                "proxy (X509_USER_PROXY)"
+                f"{where}{status}: there is neither a bearer token (--grid-store-token, "
+                "BEARER_TOKEN_FILE) nor a proxy (X509_USER_PROXY)"
             )
         if answer.status == 401:
             return RefusedError(f"{where}{status}: the server does not take the credentials")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .description import Blob, Job
 from .fetch import InputDamagedError, forget, locate
+from .remote import SCHEMES, scheme_of
 from .tarball import Member, TarballError, place, unpack
 from .transfer import shown
 from .tree import Tree
@@ -57,6 +58,8 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 names.update(member.name for member in unpacked.members)
         except (TarballError, ValueError) as error:
             origin = f" ({shown(blob.url)})" if blob.url else ""
+            if scheme_of(blob.url) in SCHEMES:
+                origin += "; 'snakemake-grid clean' removes it, and the next run stores it again"
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
     for blob in job.blobs:
         forget(blob, sandbox)

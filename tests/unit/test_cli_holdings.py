@@ -22,7 +22,7 @@ def transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderTranspor
     for name in OTHERS | MINE:
         (transport.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (transport.folder / name).write_bytes(b"12345")
-    monkeypatch.setattr(holdings, "open_transport", lambda url: {URL: transport}[url])
+    monkeypatch.setattr(holdings, "open_transport", lambda url, _: {URL: transport}[url])
     monkeypatch.setattr(holdings, "REMOTE", ("test", "dead"))
     return transport
 
@@ -77,7 +77,7 @@ def test_a_store_that_does_not_answer_keeps_no_other_from_it(
 
     both = {URL: transport, "dead://host": Dead(tmp_path / "dead")}
     both["dead://host"].url = "dead://host"
-    monkeypatch.setattr(holdings, "open_transport", both.__getitem__)
+    monkeypatch.setattr(holdings, "open_transport", lambda url, _: both[url])
     workflow.catalog.note_store("dead://host", "")
     workflow.catalog.note_locations([("ff", "dead://host/blobs/ff")])
     result = workflow.clean("--yes")
@@ -85,3 +85,47 @@ def test_a_store_that_does_not_answer_keeps_no_other_from_it(
     assert "Error: dead://host: no such bucket" in result.output
     assert transport.files() == OTHERS
     assert workflow.catalog.locations() == ["dead://host/blobs/ff"]
+
+
+@pytest.mark.parametrize("leaf", ["..", ".", "", "../other-9-1/ee55"])
+def test_what_a_listing_says_leads_to_no_other_folder(
+    workflow: Workflow, transport: FolderTransport, monkeypatch: pytest.MonkeyPatch, leaf: str
+) -> None:
+    asked: list[str] = []
+    listing, size = transport.listing, transport.size
+
+    def ask(name: str) -> int | None:
+        asked.append(name)
+        return size(name)
+
+    monkeypatch.setattr(transport, "listing", lambda folder: [*listing(folder), leaf])
+    monkeypatch.setattr(transport, "size", ask)
+    result = workflow.clean("--yes")
+    assert result.exit_code == 0, result.output
+    assert transport.files() == OTHERS
+    assert {*asked} == {*MINE, "blobs/gone/gone"}
+
+
+@pytest.mark.parametrize("by", ["option", "variable", "nothing"])
+def test_the_token_for_the_store(
+    workflow: Workflow, transport: FolderTransport, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    given: list[Path | None] = []
+
+    def open_transport(_: str, token_file: Path | None) -> FolderTransport:
+        given.append(token_file)
+        return transport
+
+    monkeypatch.setattr(holdings, "open_transport", open_transport)
+    monkeypatch.delenv("SNAKEMAKE_GRID_STORE_TOKEN", raising=False)
+    token = workflow.directory / "token"
+    arguments = ["--grid-store-token", str(token)] if by == "option" else []
+    if by == "variable":  # that of the executor's option
+        monkeypatch.setenv("SNAKEMAKE_GRID_STORE_TOKEN", str(token))
+    if by != "nothing":
+        missing = workflow.clean(*arguments)
+        assert missing.exit_code == 2
+        assert "does not exist" in missing.output
+        token.write_text("word")
+    assert workflow.clean(*arguments).exit_code == 0
+    assert given == [None if by == "nothing" else token]

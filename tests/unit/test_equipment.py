@@ -33,9 +33,7 @@ class Bench:
         settings = ExecutorSettings(**values)
         check(settings, self.workdir)
         catalog = Catalog(self.database)
-        return equip(
-            settings, self.workdir, self.folder, self.database, catalog, lambda text: None
-        )
+        return equip(settings, self.workdir, self.folder, self.database, catalog, lambda text: None)
 
 
 @pytest.fixture

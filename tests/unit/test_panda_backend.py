@@ -68,6 +68,20 @@ def test_of_a_task_that_goes_on_single_jobs_are_killed(bench: Bench) -> None:
     assert task.status == "toabort"
 
 
+def test_of_a_job_that_has_failed_the_server_is_not_asked_for_all_jobs(bench: Bench) -> None:
+    ids = bench.submitted(2)
+    bench.panda.run(bench.panda.tasks[0], name(0), "failed")
+    assert bench.call(bench.backend.cancel(ids[:1])) == set()
+    assert bench.panda.counts["jobs"] == bench.panda.counts["kill_jobs"] == 0
+
+
+def test_a_job_that_has_another_attempt_has_not_ended(bench: Bench) -> None:
+    ids = bench.submitted(2, overrides={"panda_task": '{"maxAttempt": 2}'})
+    bench.panda.run(bench.panda.tasks[0], name(0), "failed")
+    bench.panda.kill_jobs = lambda ids: [False for _ in ids]  # type: ignore[method-assign]
+    assert bench.call(bench.backend.cancel(ids[:1])) == set(ids[:1])
+
+
 def test_jobs_that_were_taken_in_count_no_more_in_a_later_run_too(bench: Bench) -> None:
     ids = bench.submitted(3)
     bench.call(bench.backend.discard(ids[:2]))

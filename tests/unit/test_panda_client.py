@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.panda import program
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.replies import UnknownTaskError
 from snakemake_executor_plugin_grid.errors import (
@@ -107,6 +110,23 @@ def test_a_file_is_uploaded_by_its_name_alone(
 def test_a_secret_comes_and_goes(client: Client) -> None:
     client.call_now("set_secret", "___file___:x", "eA==")
     client.call_now("set_secret", "___file___:x", None)
+
+
+def test_a_secret_that_another_run_has_undone_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets: dict[str, str] = {}
+    undone = [True, True, False]
+
+    def data(name: str, *args: Any) -> str:
+        if name == "set_user_secret" and not undone.pop(0):
+            secrets[args[0]] = args[1]
+        return json.dumps(secrets)
+
+    monkeypatch.setattr(program, "_data", data)
+    program.set_secret("x", "y")
+    assert (secrets, undone) == ({"x": "y"}, [])
+    undone += [True] * 100
+    with pytest.raises(program.CallError, match="has lost a secret"):
+        program.set_secret("x", "z")
 
 
 @pytest.mark.parametrize("kind", ["status", "garbage", "closed"])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -132,6 +132,63 @@ def test_an_outage_changes_no_job(bench: Bench, call: str) -> None:
     with pytest.raises(TransientError):
         bench.round()
     assert set((bench.states()).values()) == {"DONE"}
+
+
+def test_what_was_known_of_all_jobs_outlives_a_question_for_one(bench: Bench) -> None:
+    task = bench.task("a", "b")
+    task.files = dict.fromkeys("ab", "running")
+    bench.task("c")
+    bench.round()
+    asyncio.run(bench.following.states({task.number: Wanted(["a"])}))
+    bench.panda.errors["status"] = [DOWN]
+    assert bench.states() == {"a": "RUNNING", "b": "RUNNING", "c": "QUEUED"}
+
+
+def test_a_task_that_alone_is_not_answered_for_is_told_of_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bench.task("a"), bench.task("b")
+    status = bench.panda.status
+
+    def broken(number: int) -> str:
+        if number == first.number:
+            raise TransientError("HTTP 500")
+        return status(number)
+
+    monkeypatch.setattr(bench.panda, "status", broken)
+    bench.round()
+    assert bench.said == []
+    monkeypatch.setattr(module, "_SILENCE", 0.0)
+    bench.round()
+    bench.round()
+    (said,) = bench.said
+    assert f"task {first.number}" in said
+    assert "HTTP 500" in said
+    assert str(second.number) not in said
+
+
+def test_tasks_that_a_round_has_no_time_for_come_first_in_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        task = bench.task(f"j{number}")
+        task.files = dict.fromkeys(task.files, "running")
+    call = bench.panda.call
+
+    async def slow(*args: Any, **more: Any) -> Any:
+        await asyncio.sleep(0.02)
+        return await call(*args, **more)
+
+    monkeypatch.setattr(bench.panda, "call", slow)
+    monkeypatch.setattr(module, "_ROUND", 0.15)  # a quarter of what all of them take
+    assert 0 < len(bench.states()) < 40
+    for _ in range(20):
+        bench.states()
+    assert set(bench.states().values()) == {"RUNNING"}
+    assert len(bench.states()) == 40
+    monkeypatch.setattr(module, "_ROUND", 0.001)
+    with pytest.raises(TransientError, match="for all tasks"):
+        bench.round()
 
 
 def test_what_one_task_is_refused_for_leaves_the_others(bench: Bench) -> None:

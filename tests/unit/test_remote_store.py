@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -175,6 +176,38 @@ def test_a_place_that_gives_back_something_else(
     monkeypatch.setattr(bench.transport, "download", lambda name, path: path.write_bytes(b"page"))
     with pytest.raises(PermanentError, match="is not what was written"):
         bench.again()
+
+
+def test_a_file_that_changes_meanwhile_is_not_kept_under_its_old_digest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = bench.file(b"content")
+    upload = bench.transport.upload
+
+    def change(source: Path, name: str) -> None:
+        path.write_bytes(b"CONTENT")
+        os.utime(path, ns=(1, 1))
+        upload(source, name)
+
+    monkeypatch.setattr(bench.transport, "upload", change)
+    with pytest.raises(PermanentError, match="input changed while it was being stored"):
+        bench.store.put_file(path)
+    assert bench.transport.files() == set()
+    assert bench.catalog.locations() == []
+    assert not bench.store.has(digest, 7)
+
+
+def test_what_others_have_removed_is_uploaded_but_once(bench: Bench) -> None:
+    path, digest = bench.file()
+    bench.deliver("make-1-1", b"content")
+    bench.store.delivered("make-1-1", digest)
+    bench.store.keep("make-1-1", [digest])
+    shutil.rmtree(bench.transport.folder / "delivered")
+    for uploads in ([f"upload {name_of(digest)}"], []):
+        bench.store = bench.again()
+        bench.store.put_file(path)
+        assert bench.uploads() == uploads
+    assert bench.catalog.locations() == [f"{URL}/{name_of(digest)}"]
 
 
 def test_a_file_goes_up_once(bench: Bench) -> None:

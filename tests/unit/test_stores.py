@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from snakemake_executor_plugin_grid.database import Database
-from snakemake_executor_plugin_grid.errors import GridError, PermanentError
+from snakemake_executor_plugin_grid.errors import GridError, PermanentError, TransientError
 from snakemake_executor_plugin_grid.patience import Patience
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
 from snakemake_executor_plugin_grid.stores import Means, check_store, open_store
@@ -64,6 +64,14 @@ def test_check_of_a_folder_that_cannot_be_made(tmp_path: Path, file: Path) -> No
     for folder in (file, file / "below"):
         with pytest.raises(PermanentError, match=r"abc\.txt.*: cannot be written .*--grid-store"):
             DirectoryStore(folder).check()
+
+
+def test_what_cannot_be_posted_or_withdrawn_may_be_later(store: DirectoryStore, file: Path) -> None:
+    (store.folder / "posted").write_text("in the way")
+    with pytest.raises(TransientError, match="my%20store"):
+        store.post("chunk-1", file)
+    with pytest.raises(TransientError, match="my%20store"):
+        store.withdraw(["chunk-1"])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -24,6 +24,7 @@ from snakemake_executor_plugin_grid.stores.s3 import S3Transport
 from snakemake_executor_plugin_grid.stores.transport import Transport
 from snakemake_executor_plugin_grid.worker import remote, transfer
 from tests.servers.stores.fixtures import s3, webdav
+from tests.servers.stores.flaky import flaky
 from tests.servers.stores.s3 import S3Server
 from tests.servers.stores.webdav import TOKEN, WebDavServer
 
@@ -136,6 +137,31 @@ def test_listing_and_removing(transport: Transport, make: Make) -> None:
     for folder in ("one/deep", "one", "two", "none"):
         transport.tidy(folder)
     assert transport.listing("") == [] or "one" not in transport.listing("one")
+
+
+@pytest.mark.parametrize("folder", ["//me", "/a/../me", "/my own/größe", "/50%25"])
+def test_folders_that_servers_call_by_another_name(
+    dav: WebDavServer, make: Make, folder: str
+) -> None:
+    transport = open_transport(f"{dav.url}{folder}")
+    transport.check()
+    transport.upload(make(1), "sub/one")
+    assert transport.listing("sub") == ["one"]
+    transport.tidy("sub")
+    assert transport.size("sub/one") == 1
+
+
+def test_a_folder_is_not_taken_for_empty_where_paths_are_changed() -> None:
+    listing = (
+        b'<multistatus xmlns="DAV:"><response><href>/behind/sub/</href></response>'
+        b"<response><href>/behind/sub/one</href></response></multistatus>"
+    )
+    with (
+        flaky(lambda handler: handler.answer(207, listing)) as server,
+        pytest.raises(PermanentError, match=r"calls this folder '/behind/sub'; name the server"),
+    ):
+        open_transport(f"{server.url}/before").tidy("sub")
+    assert [method for method, _, _ in server.seen] == ["PROPFIND"]
 
 
 def test_a_server_that_is_down(transport: Transport, request: pytest.FixtureRequest) -> None:
@@ -279,6 +305,16 @@ def test_tokens_that_are_no_good(
     transport.upload(make(1), "one")
 
 
+@pytest.mark.parametrize("text", ["hush\nhush", "hush hush", "hüsh"])
+def test_a_token_that_is_none_is_not_shown(dav: WebDavServer, tmp_path: Path, text: str) -> None:
+    token = tmp_path / "token"
+    token.write_text(text)
+    with pytest.raises(CredentialsError, match="must hold nothing but the token") as caught:
+        open_transport(f"{dav.url}/me", token).check()
+    assert "sh" not in str(caught.value)
+    assert dav.requests() == []
+
+
 def test_a_token_file_that_is_named(dav: WebDavServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEARER_TOKEN", "wrong")
     token = dav.folder / "token"
@@ -324,6 +360,7 @@ def test_a_token_is_shown_to_no_other_host(dav: WebDavServer, make: Make) -> Non
         ("s3:///prefix", "names no host or bucket"),
         ("davs://", "names no host or bucket"),
         ("davs://host:x/path", "Port could not be cast"),
+        ("davs://host..name/path", "label empty or too long"),
         ("davs://me:word@host/path", "must hold no user"),
         ("https://host/path?token=word", "must hold no user"),
         ("ftp://host/path", "no store of this kind; give file:"),
@@ -331,7 +368,7 @@ def test_a_token_is_shown_to_no_other_host(dav: WebDavServer, make: Make) -> Non
 )
 def test_urls_that_are_no_good(url: str, said: str) -> None:
     with pytest.raises(PermanentError, match=said) as caught:
-        open_transport(url)
+        open_transport(url).check()
     assert "word" not in str(caught.value) or "password" in str(caught.value)
     assert "me:word" not in str(caught.value)
 

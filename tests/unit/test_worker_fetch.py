@@ -144,6 +144,25 @@ def test_what_comes_damaged_is_told_with_its_name(node: Node, tmp_path: Path) ->
     assert len(node.calls.read_text().splitlines()) == 1
 
 
+def test_what_lies_damaged_in_a_store_can_be_stored_again(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.data.write_bytes(b"damaged")
+    calls: list[str] = []
+
+    def get(url: str, path: Path, *, public: bool) -> None:
+        calls.append(url)
+        path.write_bytes(node.data.read_bytes())
+
+    blob = replace(BLOB, url=f"https://host/{DIGEST}?signature")
+    job = Job("n", "c", (), (blob,), (), Runtime("inherit"))
+    monkeypatch.setattr(fetch.remote, "get", get)
+    with pytest.raises(InputDamagedError, match="'snakemake-grid clean' removes it") as caught:
+        stage_in(job, node.sandbox, Tree(tmp_path / "tree", ()), tmp_path / "runtime")
+    assert calls == [blob.url] * 2
+    assert "signature" not in str(caught.value)
+
+
 def test_a_store_that_the_worker_does_not_know(node: Node) -> None:
     with pytest.raises(InputDamagedError, match="cannot read s3:// URLs"):
         node.locate(replace(BLOB, url="s3://bucket/x"))

@@ -63,12 +63,13 @@ def test_a_file_that_rungen_made_of_the_secret_will_do(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("by_secret", [False, True])
-def test_it_is_fetched_into_a_file_that_only_the_user_reads(
+def test_it_is_fetched_to_where_only_the_user_can_read_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, by_secret: bool
 ) -> None:
     def get(url: str, target: Path) -> None:
         assert url == "https://store.test/private.json"
-        assert target.stat().st_mode & 0o077 == 0
+        assert target.parent.stat().st_mode & 0o077 == 0
+        assert target.parent.parent == folder
         target.write_text(json.dumps(JOBS))
 
     monkeypatch.setattr(remote, "get", get)
@@ -83,11 +84,13 @@ def test_it_is_fetched_into_a_file_that_only_the_user_reads(
     assert set(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("begun", [False, True])
 def test_what_cannot_be_fetched_leaves_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     def get(url: str, target: Path) -> None:
-        target.write_text("half")
+        if begun:
+            target.write_text("half")
         raise OSError("closed")
 
     monkeypatch.setattr(remote, "get", get)

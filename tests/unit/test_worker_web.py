@@ -169,6 +169,22 @@ def test_a_redirect_takes_no_token_to_another_host(source: Path) -> None:
     assert taken == [len(CONTENT)], "the body was sent to the door, too"
 
 
+@pytest.mark.parametrize("target_url", ["http://host:port/x?once=1", "http://[half/x?once=1"])
+def test_a_redirect_to_what_is_no_url(target: Path, target_url: str) -> None:
+    with (
+        flaky(status(302, Location=target_url)) as server,
+        pytest.raises(TransferError, match="redirected to what is no URL") as caught,
+    ):
+        web.get(f"{server.url}/x", target)
+    assert "once" not in str(caught.value)
+
+
+def test_what_a_redirect_leaves_unquoted_is_quoted(target: Path) -> None:
+    with flaky(status(302, Location="/a b%20c?once=d e"), whole) as server:
+        web.get(f"{server.url}/x", target)
+    assert server.seen[1][1] == "/a%20b%20c?once=d%20e"
+
+
 def test_redirects_in_a_circle_and_to_elsewhere(target: Path) -> None:
     with (
         flaky(status(302, Location="/x")) as server,

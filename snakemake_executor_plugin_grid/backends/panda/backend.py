@@ -84,7 +84,6 @@ class PandaBackend(Backend):
         self._monitor = monitor.rstrip("/")
         self._margin = proxy_hours * 3600
         self._following = Following(client, say)
-        self._over: dict[str, str] = {}
         self._store: Store
         self._sandboxes: Sandboxes
         self._submitting: Submitting
@@ -156,13 +155,13 @@ class PandaBackend(Backend):
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
         """Find jobs by the names of their tasks, which were noted before these were submitted."""
         by_task = self._ledger.tasks_of(names)
-        found = await self._route.find(by_task)
-        for task_of_them, grid_id in found.items():
+        ids = {task_of_them: self._ledger.grid_id(task_of_them) for task_of_them in by_task}
+        found = {task_of_them: grid_id for task_of_them, grid_id in ids.items() if grid_id}
+        # The server takes one call for each, and does not find one that is not registered yet.
+        asked = await self._route.find([name for name in by_task if name not in found])
+        for task_of_them, grid_id in asked.items():
             self._ledger.submitted(task_of_them, grid_id)
-        for task_of_them in by_task:  # one that is not registered yet has no name, but an id
-            known = self._ledger.grid_id(task_of_them)
-            if known is not None:
-                found.setdefault(task_of_them, known)
+        found |= asked
         return {
             name: f"{grid_id}:{name}"
             for task_of_them, grid_id in found.items()
@@ -189,7 +188,7 @@ class PandaBackend(Backend):
         others = set(self._ledger.jobs_of(name) if name else ()) - set(names)
         number = await self._number(grid_id)
         if others:
-            return await self._cancel_jobs(number, set(names)) if number else set(names)
+            return await self._cancel_jobs(grid_id, number, set(names)) if number else set(names)
         deadline = time.monotonic() + _CANCEL_PATIENCE
         accepted = False
         while True:
@@ -206,7 +205,20 @@ class PandaBackend(Backend):
                 return set(names)
             await asyncio.sleep(_CANCEL_PAUSE)
 
-    async def _cancel_jobs(self, number: int, names: set[str]) -> set[str]:
+    async def _cancel_jobs(self, grid_id: str, number: int, names: set[str]) -> set[str]:
+        # First, as the descriptions of all jobs take the server long.
+        left = await self._not_ended(grid_id, number, names)
+        if left:
+            left -= await self._kill_jobs(number, left)
+        return await self._not_ended(grid_id, number, left) if left else left
+
+    async def _not_ended(self, grid_id: str, number: int, names: set[str]) -> set[str]:
+        wanted = Wanted(names, self._ledger.attempts(grid_id))
+        statuses = (await self._following.states({number: wanted})).get(number, {})
+        return names - {name for name, status in statuses.items() if status.state.ended}
+
+    async def _kill_jobs(self, number: int, names: set[str]) -> set[str]:
+        """Return the names of those for which that was accepted."""
         jobs = await self.client.call("jobs", number, limit=_DETAILS_LIMIT)
         latest: dict[str, int] = {}
         for job in jobs:
@@ -214,10 +226,7 @@ class PandaBackend(Backend):
             if name in names:
                 latest[name] = max(latest.get(name, 0), int(job["PandaID"]))
         accepted = await self.client.call("kill_jobs", list(latest.values())) if latest else []
-        done = {name for name, good in zip(latest, accepted, strict=False) if good}
-        statuses = (await self._following.states({number: Wanted(names)})).get(number, {})
-        ended = {name for name, status in statuses.items() if status.state.ended}
-        return names - done - ended
+        return {name for name, good in zip(latest, accepted, strict=False) if good}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without a report, write what the server knows."""
@@ -265,14 +274,13 @@ class PandaBackend(Backend):
             self._ledger.ended(names)
             name = self._ledger.name(grid_id)
             if name is not None and not self._ledger.jobs_of(name):
-                self._over[grid_id] = name
-        for grid_id, name in list(self._over.items()):
-            with contextlib.suppress(GridError):  # it is tried again when the next have ended
+                with contextlib.suppress(GridError):
+                    number = await self._number(grid_id)
+                    if number is not None:
+                        self._following.forget(number)
+        for name in self._ledger.over():
+            with contextlib.suppress(GridError):  # tried again when the next have ended
                 await self._sandboxes.forget(name)
-                number = await self._number(grid_id)
-                if number is not None:
-                    self._following.forget(number)
-                self._over.pop(grid_id, None)
 
     async def _number(self, grid_id: str) -> int | None:
         """Return the number of a task that has one by now."""

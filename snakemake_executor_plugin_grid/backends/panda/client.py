@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import GridError
+from ...errors import CredentialsError, GridError, PermanentError
 from ..process.client import ProcessClient
-from .credentials import client_environment
+from .credentials import client_environment, read_credentials
 from .replies import error_of
 
 _PROGRAM = Path(__file__).with_name("program.py")
@@ -33,4 +33,12 @@ class Client(ProcessClient):
 
     def error(self, call: str, answer: Mapping[str, Any]) -> GridError:
         """Return the error to raise for a failed call."""
-        return error_of(call, **answer)
+        error = error_of(call, **answer)
+        if isinstance(error, CredentialsError):
+            try:
+                read_credentials(os.environ, time.time())
+            except CredentialsError as seen_from_here:  # names the file or variable
+                return seen_from_here
+            except PermanentError:
+                pass
+        return error

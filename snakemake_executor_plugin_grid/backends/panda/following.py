@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ...calls import in_words
 from ...errors import CredentialsError, GridError, PermanentError, TransientError
 from ...states import JobStatus
 from ..sandbox import START_SCRIPT
@@ -17,13 +18,17 @@ from .reasons import explain
 from .replies import UnknownTaskError, payload_files
 from .states import payload_status, waiting_advice
 
+_T = TypeVar("_T")
 _AT_A_TIME = 8
 _LIMIT = 60.0
+_ROUND = 90.0
+"""Seconds for all tasks of a round: the whole call has ``CALL_TIMEOUT``."""
 _DETAILS_LIMIT = 300.0
 """Seconds for descriptions of failed jobs: the server takes 35 ms for each (panda-server 1.0.4)."""
 _DETAILS_PATIENCE = 600.0
 _ADVICE_PERIOD = 60.0
 _ASK_PERIOD = 60.0
+_SILENCE = 600.0
 _WAITING = ("pending", "exhausted", "paused", "throttled", "assigning")
 _BROKEN = ("broken", "failed", "aborted")
 _GOING_ON = ("running", "scouting", "scouted", "prepared", "pending", "throttled")
@@ -81,6 +86,7 @@ class Following:
         self._known: dict[int, dict[str, JobStatus]] = {}
         self._files: dict[int, dict[str, str]] = {}
         self._failures: dict[int, dict[str, _Failure]] = {}
+        self._answered: dict[int, float] = {}
         self._asked: dict[int, float] = {}
         self._advised: dict[int, float] = {}
         self._in_vain: dict[int, float] = {}
@@ -95,9 +101,12 @@ class Following:
         Raises:
             GridError: No task could be asked for.
         """
-        tasks = list(wanted)
+        # What the last round had no time for comes first.
+        tasks = sorted(wanted, key=lambda task: self._answered.get(task, 0.0))
+        until = asyncio.get_running_loop().time() + _ROUND
         answers = await asyncio.gather(
-            *(self._of_task(task, wanted[task]) for task in tasks), return_exceptions=True
+            *(self._until(until, self._of_task(task, wanted[task])) for task in tasks),
+            return_exceptions=True,
         )
         found: dict[int, dict[str, JobStatus]] = {}
         problems: list[BaseException] = []
@@ -107,18 +116,41 @@ class Following:
                 if not isinstance(answer, PermanentError):
                     # What was known of it still holds: an outage changes no job.
                     found[task] = self._known.get(task, {})
-            elif answer is not None:
-                found[task] = self._known[task] = answer
+                    self._tell_of_silence(task, answer)
+                continue
+            self._answered[task] = time.monotonic()
+            if answer is not None:
+                found[task] = answer
+                self._known.setdefault(task, {}).update(answer)
         expired = [problem for problem in problems if isinstance(problem, CredentialsError)]
         if problems and (expired or len(problems) == len(tasks)):
             raise (expired or problems)[0]
         return found
 
+    def _tell_of_silence(self, task: int, error: BaseException) -> None:
+        """Say once of a task that it is not answered for, while others may be."""
+        silent = time.monotonic() - self._answered.setdefault(task, time.monotonic())
+        text = f"PanDA task {task}"
+        if silent > _SILENCE and text not in self._told:
+            self._told.add(text)
+            self._say(
+                f"{text}: not answered for since {silent / 60:.0f} min ({in_words(error)}); its "
+                f"jobs are waited for. If it is beyond help, pbook -c 'kill({task})' ends it, or "
+                "Ctrl-C this run."
+            )
+
     def forget(self, task: int) -> None:
         """Drop what is known of a task."""
-        timed = (self._asked, self._advised, self._in_vain)
+        timed = (self._answered, self._asked, self._advised, self._in_vain)
         for known in (self._known, self._files, self._failures, *timed):
             known.pop(task, None)
+
+    async def _until(self, end: float, asking: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            async with asyncio.timeout_at(end):
+                return await asking
+        except TimeoutError:
+            raise TransientError(f"PanDA has not answered for all tasks in {_ROUND:g} s") from None
 
     async def _of_task(self, task: int, wanted: Wanted) -> dict[str, JobStatus] | None:
         async with self._slots:

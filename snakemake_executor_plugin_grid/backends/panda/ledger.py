@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ...database import Database
 
@@ -38,7 +38,7 @@ class Ledger:
         """
         self._database.change("UPDATE tasks SET grid_id=? WHERE name=?", [(grid_id, task)])
 
-    def ended(self, jobs: Collection[str]) -> None:
+    def ended(self, jobs: Iterable[str]) -> None:
         """Drop jobs of which nothing more is wanted."""
         self._database.change("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
 
@@ -50,6 +50,14 @@ class Ledger:
         """Return whether something private is kept for them."""
         rows = self._database.query("SELECT private FROM tasks WHERE name=?", (task,))
         return bool(rows and rows[0][0])
+
+    def over(self) -> list[str]:
+        """Return the names of tasks that hide something, though none of their jobs is wanted."""
+        rows = self._database.query(
+            "SELECT name FROM tasks WHERE private=1 "
+            "AND NOT EXISTS (SELECT 1 FROM task_jobs WHERE task=tasks.name)"
+        )
+        return [str(name) for (name,) in rows]
 
     def task_of(self, job: str) -> str | None:
         """Return the name of the task that a job was submitted in, or None."""

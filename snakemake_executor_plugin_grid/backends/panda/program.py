@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 _TASKS_BY_NAME = 10
 _CACHE = "upload_cache_file"
 _last = threading.local()
+_SECRET_TRIES = 5
+_secrets_lock = threading.Lock()
 _cache_lock = threading.Lock()  # putFile changes globals of its module
 
 
@@ -237,8 +239,18 @@ def upload(folder: str, name: str) -> str:
 
 
 def set_secret(key: str, value: str | None) -> None:
-    """Give the server a secret, which jobs that ask for secrets get; None removes it."""
-    _data("set_user_secret", key, value)
+    """Give the server a secret, which jobs that ask for secrets get; None removes it.
+
+    For that the server reads all secrets of the user and writes all, without a lock (panda-server
+    1.0.4, ``set_user_secret``): of two changes at a time one may undo the other. So there is one at
+    a time here, and for the sake of other runs of the user the outcome is looked at.
+    """
+    with _secrets_lock:
+        for _ in range(_SECRET_TRIES):
+            _data("set_user_secret", key, value)
+            if json.loads(_data("get_user_secrets") or "{}").get(key) == value:
+                return
+    raise CallError(1, "the server has lost a secret: something else changes them all the time")
 
 
 def idds_submit(parameters: dict[str, Any], name: str) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import GridError, PermanentError
@@ -120,28 +121,29 @@ class Submitting:
     async def _submit_chunk(self, chunk: _Chunk, any_payload: Payload) -> str:
         """Return the id of the task."""
         async with self._slots:
-            cache = str((await self._client.facts())["cache"])
-            packed = await self._sandboxes.upload(chunk.task, chunk.jobs, any_payload.worker, cache)
-            if chunk.tried:
-                # Not by submitting it again: of one that is done the server would run all anew.
-                # After the upload, which may last until it is.
-                known = await self._route.find([chunk.task])
-                if known:
-                    self._ledger.submitted(chunk.task, known[chunk.task])
-                    return known[chunk.task]
-            names = [cargo.name for cargo in chunk.jobs]
-            parameters = task(
-                chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets
-            )
             try:
-                grid_id = await self._route.submit(parameters)
+                grid_id = await self._hand_over(chunk, any_payload.worker)
             except PermanentError:
-                self._ledger.ended(names)
+                self._ledger.ended(cargo.name for cargo in chunk.jobs)
                 with contextlib.suppress(GridError):  # it only is of no use any more
                     await self._sandboxes.forget(chunk.task)
                 raise
             self._ledger.submitted(chunk.task, grid_id)
             return grid_id
+
+    async def _hand_over(self, chunk: _Chunk, worker: Path) -> str:
+        cache = str((await self._client.facts())["cache"])
+        packed = await self._sandboxes.upload(chunk.task, chunk.jobs, worker, cache)
+        if chunk.tried:
+            # Not by submitting it again: of one that is done the server would run all anew.
+            # After the upload, which may last until it is.
+            known = await self._route.find([chunk.task])
+            if known:
+                return known[chunk.task]
+        names = [cargo.name for cargo in chunk.jobs]
+        return await self._route.submit(
+            task(chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets)
+        )
 
 
 def run_of(name: str) -> str:
