@@ -278,7 +278,7 @@ class Controller:
 
     async def _conclude(self, flight: Flight, outcome: Outcome) -> None:
         """Report what became of a job, or send it again if the infrastructure has failed it."""
-        parts, site = self._parts, flight.status.site
+        parts, site = self._parts, flight.status.site or outcome.site
         blamed = not outcome.success and parts.backend.blames_site(flight.status, outcome.reason)
         if blamed or flight.status.infrastructure:
             # DIRAC may have put it back into its queue, also after its outputs have come.

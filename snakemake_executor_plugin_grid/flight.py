@@ -79,6 +79,7 @@ class Outcome:
         logs: Files with its output, if it failed.
         grid_id: Its id on the grid, None if it never got one.
         reason: Of its report; empty if there is none.
+        site: Of its report; empty if there is none, or it does not know.
     """
 
     name: str
@@ -87,3 +88,4 @@ class Outcome:
     logs: tuple[str, ...] = ()
     grid_id: str | None = None
     reason: str = ""
+    site: str = ""

@@ -142,6 +142,7 @@ class Landing:
             logs=logs,
             grid_id=flight.grid_id,
             reason=report.reason if report is not None else "",
+            site=report.site if report is not None else "",
         )
 
     def _judge(self, flight: Flight, report: Report, log: Path | None) -> Outcome:
@@ -175,7 +176,7 @@ class Landing:
                 f"{flight.status.state.value} ({flight.status.detail or 'no reason given'}), but "
                 "its report and its outputs are good: it has succeeded."
             )
-        return Outcome(flight.name, success=True, grid_id=flight.grid_id)
+        return Outcome(flight.name, success=True, grid_id=flight.grid_id, site=report.site)
 
     def _note(self, name: str, phase: Phase, detail: str, report: Report | None) -> None:
         text = None

@@ -101,6 +101,11 @@ def _numbers(settings: ExecutorSettings) -> list[str]:
 def _combinations(settings: ExecutorSettings) -> list[str]:
     problems = []
     needed = {"setup": "runtime_setup", "container": "runtime_image"}
+    sites, banned = _words(settings.site), _words(settings.banned_sites)
+    if sites and sites <= banned:
+        problems.append(
+            f"--grid-site {settings.site}: --grid-banned-sites names the same; take one away."
+        )
     name = needed.get(settings.runtime)
     if name and not getattr(settings, name):
         problems.append(f"--grid-runtime {settings.runtime}: needs {_flag(name)} as well.")
@@ -205,6 +210,10 @@ def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
 
 def _is_below(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def _words(text: str | None) -> set[str]:
+    return set((text or "").replace(",", " ").split())
 
 
 def _flag(name: str) -> str:

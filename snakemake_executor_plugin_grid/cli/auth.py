@@ -55,10 +55,13 @@ _END = 5.0  # for panda-client to remove its files after Ctrl-C
 def auth(backend: str | None, force: bool, python: Path) -> None:
     """Find out what there is; get what is missing."""
     environment = os.environ
-    if backend == "dirac" or (
-        backend is None and not any(name.startswith("PANDA_") for name in environment)
-    ):
-        click.echo(f"For DIRAC, {RENEW}. For PanDA, set PANDA_AUTH and the like first.")
+    if backend == "dirac":
+        click.echo(f"For DIRAC, {RENEW}.")
+    elif backend is None and not any(name.startswith("PANDA_") for name in environment):
+        raise GridError(
+            "for PanDA, source the set-up of your installation first, or set PANDA_AUTH, "
+            f"PANDA_AUTH_VO and PANDA_URL_SSL; for DIRAC, {RENEW}."
+        )
     elif uses_tokens(environment):
         _get_token(environment, python, force=force)
     else:

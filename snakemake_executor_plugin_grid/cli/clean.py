@@ -50,7 +50,10 @@ def clean(
         catalog = Catalog(database)
         with all_holdings(catalog, database, folder, dirac_python, store_token) as holdings:
             if not holdings:
-                click.echo("This workflow has put nothing on storage elements or other stores.")
+                click.echo(
+                    "This workflow has put nothing on storage elements or into other remote "
+                    "stores. A store at file://… is a folder: remove it yourself."
+                )
                 return
             problems: list[str] = []
             found = _find(holdings, catalog, problems)

@@ -78,7 +78,7 @@ class FakePanda:
         return value
 
     async def facts(self) -> dict[str, Any]:
-        return {"cache": CACHE}
+        return {"cache": CACHE, "server": f"{CACHE}/server/panda"}
 
     def close(self) -> None:
         self.closed = True

@@ -347,15 +347,18 @@ def test_a_damaged_variable_comes_first(panda_user: User, server: OidcServer) ->
 # Other credentials
 
 
-@pytest.mark.parametrize(
-    ("variables", "options"),
-    [({}, ()), ({"PANDA_AUTH": "oidc", "PANDA_AUTH_VO": VO}, ("--backend", "dirac"))],
-)
-def test_users_of_dirac(user: User, variables: dict[str, str], options: tuple[str, ...]) -> None:
-    user.variables.update(variables)
-    result = user.runs(*options)
+def test_users_of_dirac(user: User) -> None:
+    user.variables.update({"PANDA_AUTH": "oidc", "PANDA_AUTH_VO": VO})
+    result = user.runs("--backend", "dirac")
     assert result.exit_code == 0
     assert "For DIRAC, get a proxy by `dirac-proxy-init -g GROUP`" in result.output
+
+
+def test_a_shell_that_knows_of_no_server(user: User) -> None:
+    result = user.runs()
+    assert result.exit_code == 1
+    assert "for PanDA, source the set-up of your installation first" in result.output
+    assert "for DIRAC, get a proxy by `dirac-proxy-init -g GROUP`" in result.output
 
 
 def test_users_of_panda_with_proxies(user: User) -> None:

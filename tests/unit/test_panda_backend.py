@@ -149,12 +149,28 @@ def test_nothing_private_is_left_of_cancelled_jobs(bench: Bench) -> None:
 
 def test_what_a_job_is_sent_again_as_is_another_job(bench: Bench) -> None:
     (first,) = bench.submitted(1, environment=SECRET)
-    again = bench.payload(0, environment=SECRET, avoid="SITE_A")
+    again = bench.payload(0, environment=SECRET)
     object.__setattr__(again.spec, "name", f"{name(0)}.1")
     (second,) = bench.submit(again)
     assert second == Submitted(f"2:{name(0)}.1")
     bench.call(bench.backend.discard([first]))
     assert list(bench.store.posted) == [f"{bench.panda.tasks[1].name}.json"]
+
+
+def test_a_site_is_avoided_only_if_another_is_known(bench: Bench, tmp_path: Path) -> None:
+    def site(number: int, avoid: str, **fields: Any) -> object:
+        bench.submit(bench.payload(number, avoid=avoid, **fields))
+        return bench.panda.tasks[-1].parameters.get("site")
+
+    (grid_id,) = bench.submitted(1)
+    assert site(1, "SITE_A") is None
+    report = json.dumps({"returned": [], "name": name(0), "site": "SITE_A"})
+    bench.store.brought_files = {(name(0), REPORT_FILE): report.encode()}
+    bench.call(bench.backend.retrieve(grid_id, tmp_path))
+    assert site(2, "SITE_A") is None
+    assert site(3, "SITE_B") == "^(?!(SITE_B)$)"
+    assert site(4, "SITE_B", overrides={"banned_sites": "SITE_A"}) == "^(?!(SITE_A)$)"
+    assert site(5, "SITE_A", overrides={"site": "SITE_A,SITE_B"}) == "SITE_B"
 
 
 # Reports and logs

@@ -43,6 +43,7 @@ def test_jobs_of_one_shape_are_one_task(bench: Bench) -> None:
 
 def test_jobs_of_other_shapes_or_runs_are_other_tasks(bench: Bench) -> None:
     large = Resources(memory_mb=4000)
+    bench.backend._sites.add("SITE_B")
     payloads = [
         bench.payload(0),
         bench.payload(1, resources=large),

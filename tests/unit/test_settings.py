@@ -157,6 +157,10 @@ def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
             "--grid-dirac-cpu-power: has to be more than 0, not 0.",
         ),
         ({"backend": "dirac", "priority": -1}, "--grid-priority: has to be 0 or more, not -1."),
+        (
+            {"backend": "panda", "site": "A,B", "banned_sites": "B C A", "store": "file:///x"},
+            "--grid-site A,B: --grid-banned-sites names the same; take one away.",
+        ),
         ({"backend": "dirac", "store": "ftp://x"}, "--grid-store ftp://x: no store of this kind"),
         ({"backend": "dirac", "local_cores": 2}, "is for --grid-backend local, but"),
     ],

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...calls import SANDBOX_TIMEOUT
@@ -26,7 +27,7 @@ from .reasons import explain
 from .routes import Route, Task
 from .sandboxes import Sandboxes
 from .submitting import Submitting
-from .task import Options, shape, task, task_name
+from .task import Options, shape, task, task_name, words
 
 _CANCEL_PATIENCE = 20.0
 _CANCEL_PAUSE = 1.0
@@ -84,6 +85,7 @@ class PandaBackend(Backend):
         self._monitor = monitor.rstrip("/")
         self._margin = proxy_hours * 3600
         self._following = Following(client, say)
+        self._sites: set[str] = set()
         self._store: Store
         self._sandboxes: Sandboxes
         self._submitting: Submitting
@@ -110,7 +112,11 @@ class PandaBackend(Backend):
         warning = judge(await self._credentials(), self._margin, time.time())
         if warning:
             raise PermanentError(warning)
-        await self.client.call("hello")
+        server = (await self.client.facts())["server"]
+        try:
+            await self.client.call("hello")
+        except GridError as error:
+            raise type(error)(f"{server} (PANDA_URL_SSL): {error}") from error
         await self._route.find([_NO_TASK])
 
     async def check_credentials(self) -> str:
@@ -126,7 +132,20 @@ class PandaBackend(Backend):
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
         """Submit one task for all jobs of a shape."""
-        return await self._submitting.submit(payloads)
+        return await self._submitting.submit(
+            [replace(payload, avoid=self._avoidable(payload)) for payload in payloads]
+        )
+
+    def _avoidable(self, payload: Payload) -> frozenset[str]:
+        """Return the sites to avoid, none if no other site is known to run jobs.
+
+        A user cannot ask PanDA for its sites, and a job that may run nowhere waits for ever.
+        """
+        own = payload.spec.overrides
+        if own.get("site", self._options.sites):  # of these one is always left
+            return payload.avoid
+        banned = words(own["banned_sites"]) if "banned_sites" in own else self._options.banned_sites
+        return payload.avoid if self._sites - payload.avoid - set(banned) else frozenset()
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for the tasks of the jobs: two calls for each task, whatever its size."""
@@ -237,6 +256,8 @@ class PandaBackend(Backend):
                 break
             await asyncio.sleep(pause)  # stores may show files late
             is_there = await self._fetch(name, REPORT_FILE, folder)
+        if is_there:
+            self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
         if not await self._fetch(name, LOG_FILE, folder) and not is_there:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
@@ -339,6 +360,13 @@ def _by_task(ids: Collection[str]) -> dict[str, list[str]]:
         submission, _, name = grid_id.partition(":")
         found.setdefault(submission, []).append(name)
     return found
+
+
+def _sites_of(report: Path) -> set[str]:
+    try:
+        return {reports.load(report).site} - {""}
+    except (OSError, ValueError):
+        return set()  # whoever takes the report in says what is wrong with it
 
 
 def _name(grid_id: str) -> str:

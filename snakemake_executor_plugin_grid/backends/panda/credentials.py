@@ -271,6 +271,8 @@ def _read_proxy(environment: Mapping[str, str], now: float) -> Credentials:
         renewal = "name the file with your certificate and its key by X509_USER_PROXY"
     else:
         renewal = f"run 'voms-proxy-init -voms {vo or 'VO'}', or set PANDA_AUTH=oidc to use tokens"
+    if not any(name.startswith("PANDA_") for name in environment):
+        renewal += "; no PANDA_… variable is set: has the set-up of your installation been sourced?"
     text = _read_file(Path(path), f"proxy for PanDA in {source}", renewal)
     try:
         certificates = read_certificates(text)

@@ -132,14 +132,16 @@ class Submitting:
             return grid_id
 
     async def _hand_over(self, chunk: _Chunk, worker: Path) -> str:
+        # One that may be there is looked for, not submitted again: of one that is done the server
+        # would run all anew. Also after the upload, which may last until it is.
+        known = await self._route.find([chunk.task]) if chunk.tried else {}
+        if known:
+            return known[chunk.task]
         cache = str((await self._client.facts())["cache"])
         packed = await self._sandboxes.upload(chunk.task, chunk.jobs, worker, cache)
-        if chunk.tried:
-            # Not by submitting it again: of one that is done the server would run all anew.
-            # After the upload, which may last until it is.
-            known = await self._route.find([chunk.task])
-            if known:
-                return known[chunk.task]
+        known = await self._route.find([chunk.task]) if chunk.tried else {}
+        if known:
+            return known[chunk.task]
         names = [cargo.name for cargo in chunk.jobs]
         return await self._route.submit(
             task(chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets)

@@ -193,8 +193,8 @@ def _sites(spec: JobSpec, options: Options, avoid: frozenset[str]) -> dict[str, 
         PermanentError: There is no site left, or there are too many for the second.
     """
     own = spec.overrides
-    sites = _words(own["site"]) if "site" in own else options.sites
-    banned = _words(own["banned_sites"]) if "banned_sites" in own else options.banned_sites
+    sites = words(own["site"]) if "site" in own else options.sites
+    banned = words(own["banned_sites"]) if "banned_sites" in own else options.banned_sites
     if sites:
         left = [site for site in sites if site not in banned]
         if not left:
@@ -295,5 +295,6 @@ def read_extra(text: str) -> dict[str, Any]:
     return found
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the names in a text, divided by commas or blanks."""
     return tuple(text.replace(",", " ").split())
