@@ -10,10 +10,11 @@ from tests.conftest import MakeProject, Project, Site
 from tests.servers.dirac.fixture import dirac_server
 from tests.servers.dirac.server import UNSET, DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, PARKED_SITE
+from tests.servers.stores.fixtures import s3, webdav
 
 from .hiding import hidden
 
-__all__ = ["dirac_server"]
+__all__ = ["dirac_server", "s3", "webdav"]
 
 
 def dirac_site(server: DiracServer, user: str = "ciuser") -> Site:
