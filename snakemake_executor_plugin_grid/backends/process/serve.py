@@ -9,6 +9,7 @@ A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id":
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseExceptio
     """
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the log has to tell what was before a crash
     lock = threading.Lock()
 
     def reply(request: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from cryptography import x509
@@ -143,7 +144,12 @@ class WebDavServer:
     def requests(self) -> list[str]:
         """Return what was asked so far: port, method, path, status."""
         log = self.folder / "access.log"
-        return log.read_text().splitlines() if log.exists() else []
+        before, text = "", None
+        while text != before:  # Apache writes a line after it has answered
+            before = log.read_text() if log.exists() else ""
+            time.sleep(0.3)
+            text = log.read_text() if log.exists() else ""
+        return text.splitlines()
 
     def files(self) -> dict[str, int]:
         """Return all files, and how large they are."""
