@@ -43,9 +43,10 @@ example: $(VENV)/.example
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 tests $(ARGS)
 
-# A part of `test`, with more tests at a time: jobs mostly wait there.
+# A part of `test`, with more tests at a time: jobs mostly wait there. On a busy machine a time limit
+# may be too short: what fails is tried again, and said.
 test-panda: $(VENV)/.test
-	$(BIN)/pytest -n 4 tests/panda $(ARGS)
+	$(BIN)/pytest -n 4 --reruns 1 tests/panda $(ARGS)
 
 # Jobs on the server mostly wait for each other, so more tests at a time than there are cores. The
 # server drops a connection now and then (tests/servers/dirac/README.md): what fails is tried again.

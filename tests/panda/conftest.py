@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import MakeProject, Project, Site
 from tests.servers.panda.client import Client
 from tests.servers.panda.fixture import panda_server
+from tests.servers.panda.model import FINAL_JOB
 from tests.servers.panda.server import UNSET, PandaServer
 
-from .seen import Seen
+from .seen import Seen, until
 
 __all__ = ["panda_server"]
 
@@ -46,6 +48,23 @@ def site(
     panda_server.start()
     panda_server.clear_faults()
     panda_server.write_token()
+    _end_all(panda_server, tmp_path / "cleaner")
+
+
+def _end_all(server: PandaServer, folder: Path) -> None:
+    """Kill what a test has left: its jobs would keep slots from those of the next."""
+
+    def left() -> list[dict[str, Any]]:
+        return [job for job in server.jobs() if job["status"] not in FINAL_JOB]
+
+    if left():
+        folder.mkdir()
+        client = Client(server.environment(), folder)
+        for number in {job["task"] for job in left()}:
+            client("killTask", number)
+        client("killJobs", [job["number"] for job in left()])
+        client.close()
+        until(lambda: not left(), seconds=60)
 
 
 @pytest.fixture
