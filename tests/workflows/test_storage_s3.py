@@ -5,12 +5,13 @@ moto stands in for it. It takes every signature: that the right key was used is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from tests.conftest import Project
 
@@ -91,7 +92,8 @@ rule last:
     ]
     logs = [path.read_text() for path in (project.folder / ".snakemake/grid/logs").iterdir()]
     assert len(logs) == 2
-    assert all(re.search(r"--storage-s3-retries=3", log) for log in logs)
+    if Version(version("snakemake")) >= Version("9.27"):  # 9.17 does not show the command
+        assert all("--storage-s3-retries=3" in log for log in logs)
     assert _SECRET not in run.output
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if _SECRET.encode() in path.read_bytes()] == []
