@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from tests.conftest import Project
 
@@ -159,6 +161,8 @@ rule again:
     assert (depot / "sum.txt").read_text() == "A\nB\nMARK-OF-THE-DEPOT\n"
     assert (depot / "grouped.txt").read_text() == "MARK-OF-THE-DEPOT\n"
     left = {str(path.relative_to(depot)) for path in depot.rglob("*.*") if path.is_file()}
+    if Version(version("snakemake")) < Version("9.27"):  # 9.17 leaves temporary files in a storage
+        left -= {"one.txt", "unneeded.txt", "copies/a.txt", "copies/b.txt"}
     assert left == {
         *("in.txt", "sum.txt", "grouped.txt", "again.txt", "again.log"),
         *("parts/list.txt", "parts/a.txt", "parts/b.txt"),
