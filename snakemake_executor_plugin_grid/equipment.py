@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .backends.base import Backend
 from .database import Database
 from .errors import GridError
+from .jobspec import words
 from .patience import Patience
 from .settings import ExecutorSettings
 from .staging.catalog import Catalog
@@ -159,8 +160,8 @@ def _task_options(settings: ExecutorSettings) -> TaskOptions:
         working_group=settings.panda_working_group or vo,
         cloud=settings.panda_cloud or "",
         processing_type=settings.panda_processing_type,
-        sites=_words(settings.site),
-        banned_sites=_words(settings.banned_sites),
+        sites=words(settings.site),
+        banned_sites=words(settings.banned_sites),
         platform=settings.platform or "",
         priority=settings.priority,
         container=settings.panda_container or "",
@@ -183,9 +184,9 @@ def _options(settings: ExecutorSettings) -> Options:
 
     url = settings.store or ""
     return Options(
-        sites=_words(settings.site),
-        banned_sites=_words(settings.banned_sites),
-        tags=_words(settings.tags),
+        sites=words(settings.site),
+        banned_sites=words(settings.banned_sites),
+        tags=words(settings.tags),
         platform=settings.platform or "",
         job_type=settings.job_type or "",
         priority=settings.priority,
@@ -201,7 +202,3 @@ def _patience(settings: ExecutorSettings, backend: Backend, say: Callable[[str],
     if backend.outage_limit is not None:
         limit = min(limit, backend.outage_limit)
     return Patience(backend.name, limit, backend.check_credentials, say)
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple((text or "").replace(",", " ").split())

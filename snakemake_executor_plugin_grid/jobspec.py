@@ -116,3 +116,8 @@ def safe_name(rule: str, run: str, number: int) -> str:
     """Return a unique job name of letters, digits, ``-``, ``_`` and ``.``, 64 at most."""
     kept = "".join(char if char.isalnum() and char.isascii() else "_" for char in rule)
     return f"{kept[:40]}-{run}-{number}"
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """Return the names in an option or resource, divided by commas or blanks."""
+    return tuple((text or "").replace(",", " ").split())

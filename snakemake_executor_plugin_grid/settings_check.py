@@ -11,6 +11,7 @@ from pathlib import Path
 from snakemake_interface_common.exceptions import WorkflowError
 
 from .errors import PermanentError
+from .jobspec import words
 from .settings import (
     BACKENDS,
     COMPRESSIONS,
@@ -101,8 +102,8 @@ def _numbers(settings: ExecutorSettings) -> list[str]:
 def _combinations(settings: ExecutorSettings) -> list[str]:
     problems = []
     needed = {"setup": "runtime_setup", "container": "runtime_image"}
-    sites, banned = _words(settings.site), _words(settings.banned_sites)
-    if sites and sites <= banned:
+    sites, banned = words(settings.site), words(settings.banned_sites)
+    if sites and set(banned).issuperset(sites):
         problems.append(
             f"--grid-site {settings.site}: --grid-banned-sites names the same; take one away."
         )
@@ -210,10 +211,6 @@ def _folders(settings: ExecutorSettings, workdir: Path) -> list[str]:
 
 def _is_below(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
-
-
-def _words(text: str | None) -> set[str]:
-    return set((text or "").replace(",", " ").split())
 
 
 def _flag(name: str) -> str:

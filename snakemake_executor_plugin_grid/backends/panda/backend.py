@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...calls import SANDBOX_TIMEOUT
 from ...errors import GridError, PermanentError
+from ...jobspec import words
 from ...states import JobState, JobStatus
 from ...stores.base import Store
 from ...stores.spool import SpoolStore
@@ -27,7 +28,7 @@ from .reasons import explain
 from .routes import Route, Task
 from .sandboxes import Sandboxes
 from .submitting import Submitting
-from .task import Options, shape, task, task_name, words
+from .task import Options, shape, task, task_name
 
 _CANCEL_PATIENCE = 20.0
 _CANCEL_PAUSE = 1.0

@@ -94,6 +94,11 @@ class Sandboxes:
         """Digests of blobs that are in the cache by themselves."""
         return self._uploaded.keys()
 
+    @property
+    def _on_server(self) -> bool:
+        """Whether what is private goes by way of the server: signed URLs do, whatever was said."""
+        return self._by_server or self._store.secret
+
     async def upload(self, task: str, chunk: Sequence[Cargo], worker: Path, cache: str) -> Packed:
         """Upload what the jobs of a task need.
 
@@ -122,7 +127,7 @@ class Sandboxes:
     async def forget(self, task: str) -> None:
         """Remove what was private to the jobs of a task, all of which have ended."""
         if self._ledger.hides(task):
-            if self._by_server or self._store.secret:
+            if self._on_server:
                 await self._client.call("set_secret", _secret(task), None)
             await asyncio.to_thread(self._store.withdraw, [_private(task)])
             self._ledger.hide(task, hidden=False)
@@ -152,15 +157,14 @@ class Sandboxes:
             return {}
         self._ledger.hide(task)
         text = json.dumps({"jobs": hidden})
-        by_server = self._by_server or self._store.secret
-        if not by_server or len(text) > _SECRET_SIZE:
+        if not self._on_server or len(text) > _SECRET_SIZE:
             path = self._folder / _private(task)
             await asyncio.to_thread(_write_private, path, text)
             try:
                 url = await asyncio.to_thread(self._store.post, path.name, path)
             finally:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
-            if not by_server:
+            if not self._on_server:
                 return {"url": url}
             tokens = [part.get("environment", {}).get(STORE_TOKEN) for part in hidden.values()]
             text = json.dumps({"url": url, "token": tokens[0] or ""})

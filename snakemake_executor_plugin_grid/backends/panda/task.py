@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...errors import PermanentError
-from ...jobspec import JobSpec
+from ...jobspec import JobSpec, words
 from ..sandbox import START_SCRIPT
 
 PFN_LIMIT = 4000
@@ -293,8 +293,3 @@ def read_extra(text: str) -> dict[str, Any]:
     if type(most) is not int or most < 1:
         raise PermanentError(f"{what}: maxAttempt has to be 1 or more, not {most!r}")
     return found
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Return the names in a text, divided by commas or blanks."""
-    return tuple(text.replace(",", " ").split())
