@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ..errors import GridError
 from ..jobspec import JobSpec
+from ..progress import size_of, transfer
 from ..worker.report import Report, Returned
-from ..worker.tarball import TarballError, place, unpack
+from ..worker.tarball import Member, TarballError, place, unpack
 from ..worker.tree import Tree, ancestry, below
 from .paths import WORK, Layout, climb
 
@@ -79,6 +80,7 @@ def take_in(
         if item.member.name not in kept
     ]
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
+    shutil.rmtree(folder / "tree", ignore_errors=True)  # of a try that the disk had no room for
     tree = Tree(folder / "tree", layout.nesting(depth))
     extra: list[str] = []
     try:
@@ -98,7 +100,7 @@ def take_in(
             extra += (name for name in unpacked.extra if name not in kept)
         for item in returned:
             if item.raw:
-                place(fetch(item.blob), tree.path(item.member.name), item.member)
+                _place(fetch(item.blob), tree.path(item.member.name), item.member)
     except TarballError as error:
         raise OutputDamagedError(f"output damaged: {error}") from error
     moved = _tops(spec, returned)
@@ -112,6 +114,12 @@ def take_in(
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
     return Taken(tuple(moved), tuple(extra), tuple(kept), tuple(digests))
+
+
+def _place(source: Path, target: Path, member: Member) -> None:
+    with transfer(member.name.partition("/")[2], member.size, up=False) as moving:
+        moving.watch(size_of(target))
+        place(source, target, member)
 
 
 def _check_target(source: Path, target: Path) -> None:

@@ -54,7 +54,7 @@ def open_store(url: str, workdir: Path, means: Means) -> Store:
         PermanentError: The URL cannot be understood, or cannot serve as a store.
     """
     if urlsplit(url).scheme == "file":
-        return DirectoryStore(_folder(url, workdir))
+        return DirectoryStore(_folder(url, workdir), means.catalog)
     from .remote import RemoteStore
 
     transport = open_transport(url, means.token_file, means.folder.with_name("xrootd.log"))

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import GridError, PermanentError, TransientError
+from ..progress import size_of, transfer
+from ..staging.catalog import Catalog
 from ..worker.tarball import copy_hashed
 from .base import Store, checked_digest, checked_name
 
@@ -19,12 +21,14 @@ class DirectoryStore(Store):
     A file appears under its name when it is complete, so that whoever sees it can read it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalog: Catalog | None = None) -> None:
         """Use a folder; it is made by ``check``.
 
         Args:
             folder: Absolute path.
+            catalog: Remembers that it was used: then it is not made anew when it is not there.
         """
+        self._catalog = catalog
         self.folder = folder
         self.workspace = folder
         self.url = folder.as_uri()
@@ -36,6 +40,12 @@ class DirectoryStore(Store):
             GridError: It cannot be written.
         """
         probe = self.folder / f".{secrets.token_hex(8)}.part"
+        catalog = self._catalog
+        if catalog is not None and self.url in catalog.stores() and not self.folder.is_dir():
+            raise PermanentError(
+                f"store {self.url}: was used before, and is not there; is its file system mounted? "
+                "If it was removed on purpose, make an empty folder."
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"probe")
@@ -45,6 +55,8 @@ class DirectoryStore(Store):
                 f"store {self.url}: cannot be written ({error.strerror}); choose another folder "
                 "by --grid-store."
             ) from error
+        if catalog is not None:
+            catalog.note_store(self.url, "")
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether the blob is there; it appears when it is whole."""
@@ -58,7 +70,9 @@ class DirectoryStore(Store):
         """Copy a file, read once, and name the copy by what was read."""
         part = self.folder / f".{secrets.token_hex(8)}.part"
         try:
-            size, digest = copy_hashed(path, part)
+            with transfer(path.name, path.stat().st_size, up=True, store=self.url) as moving:
+                moving.watch(size_of(part))
+                size, digest = copy_hashed(path, part)
             part.replace(self._path(digest))
         finally:
             with contextlib.suppress(OSError):
@@ -82,6 +96,8 @@ class DirectoryStore(Store):
             raise TransientError(f"store {self.url}: {error}") from error
         if not is_there:
             self._find_folder()
+            if self._path(digest).exists():  # kept by a run that died before it had noted that
+                return self._path(digest)
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
 
@@ -125,7 +141,9 @@ class DirectoryStore(Store):
     def keep(self, job: str, digests: Iterable[str]) -> None:
         """Rename the files."""
         for digest in digests:
-            self.delivered(job, digest).replace(self._path(digest))
+            delivered = self.delivered(job, digest)
+            if delivered != self._path(digest):
+                delivered.replace(self._path(digest))
 
     def drop(self, job: str) -> None:
         """Remove the folder."""

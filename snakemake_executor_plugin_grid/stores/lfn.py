@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..calls import TRANSFER_TIMEOUT
 from ..errors import CredentialsError, GridError, PermanentError
 from ..patience import Patience
+from ..progress import size_of, transfer
 from ..staging.catalog import Catalog
 from ..worker.delivery import DATA_SUFFIX
 from ..worker.tarball import file_digest
@@ -166,8 +167,13 @@ class LfnStore(Store):
             self._delivered.setdefault(job, {})[digest] = lfn
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.parent / lfn.rpartition("/")[2]  # as DIRAC names it
             try:
-                path = self._client.call_now("get", lfn, str(target.parent), limit=TRANSFER_TIMEOUT)
+                with transfer(f"outputs of {job}", 0, up=False, store=self._element) as moving:
+                    moving.watch(size_of(part))
+                    path = self._client.call_now(
+                        "get", lfn, str(target.parent), limit=TRANSFER_TIMEOUT
+                    )
             except PermanentError as error:
                 raise PermanentError(
                     f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
@@ -208,11 +214,13 @@ class LfnStore(Store):
             if found != size:
                 # Noted before: what is there has to be known, whatever happens next.
                 self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
+                moving.restart()
                 await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)
                 if (await call("sizes", [lfn]))[lfn] != size:
                     raise PermanentError(f"{lfn} has not arrived whole on {self._element}")
 
-        self._patience.call_now(_STORAGE, attempt, None)
+        with transfer(path.name, size, up=True, store=self._element) as moving:
+            self._patience.call_now(_STORAGE, attempt, None)
         self._verified[digest] = lfn
 
     def _call(self, name: str, *args: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
 from ..patience import Patience
+from ..progress import NOTHING, Transfer, transfer
 from ..staging.catalog import Catalog
 from ..worker.tarball import file_digest
 from .base import Store, checked_digest, checked_name
@@ -106,7 +107,7 @@ class RemoteStore(Store):
     def put(self, digest: str, path: Path) -> None:
         """Upload a file of the workspace."""
         try:
-            self._upload(_blob(digest), path, digest)
+            self._send(path, digest)
         finally:
             path.unlink()
         self._verified[digest] = _blob(digest)
@@ -120,7 +121,7 @@ class RemoteStore(Store):
         before = path.stat().st_mtime_ns
         size, digest = file_digest(path)
         if not self.has(digest, size):
-            self._upload(_blob(digest), path, digest)
+            self._send(path, digest)
             if path.stat().st_mtime_ns != before:  # what is there may not be what its name says
                 self._discard([_blob(digest)])
                 raise PermanentError(
@@ -144,7 +145,8 @@ class RemoteStore(Store):
         self._note_delivered(job, digest, name)
         if not target.exists():
             try:
-                self._download(name, target)
+                with transfer(f"outputs of {job}", 0, up=False, store=self.url) as moving:
+                    self._download(name, target, moving)
             except MissingError as error:
                 raise MissingError(
                     f"store {self.url}: the job has not delivered {name}: {error}"
@@ -199,7 +201,11 @@ class RemoteStore(Store):
         self._catalog.note_locations(("", self._url(name)) for name in failed)
         self._catalog.forget_locations(self._url(name) for name in names if name not in failed)
 
-    def _upload(self, name: str, path: Path, digest: str) -> None:
+    def _send(self, path: Path, digest: str) -> None:
+        with transfer(path.name, path.stat().st_size, up=True, store=self.url) as moving:
+            self._upload(_blob(digest), path, digest, moving)
+
+    def _upload(self, name: str, path: Path, digest: str, moving: Transfer = NOTHING) -> None:
         size = path.stat().st_size
         again = False
 
@@ -210,17 +216,24 @@ class RemoteStore(Store):
             if first or not digest or self._transport.size(name) != size:
                 # Noted before: what is there has to be known, whatever happens next.
                 self._catalog.note_locations([(digest, self._url(name))])
-                self._transport.upload(path, name)
+                moving.restart()
+                self._transport.upload(path, name, moving)
                 if self._transport.size(name) != size:
                     raise TransientError(f"{self._url(name)} has not arrived whole")
 
         self._persist("an upload", attempt)
 
-    def _download(self, name: str, target: Path) -> None:
+    def _download(self, name: str, target: Path, moving: Transfer = NOTHING) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
+
+        def attempt() -> None:
+            moving.restart()
+            self._transport.download(name, part, moving)
+
         try:
-            self._persist("a download", lambda: self._transport.download(name, part))
+            self._persist("a download", attempt)
+            moving.reach(part.stat().st_size)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

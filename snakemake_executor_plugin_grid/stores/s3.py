@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..progress import NOTHING, Transfer
 from .transport import Transport
 
 T = TypeVar("T")
@@ -75,14 +76,16 @@ class S3Transport(Transport):
             return None
         return int(answer["ContentLength"])
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """Upload a file, a large one in parts, several at a time."""
-        self._call(lambda s3: s3.upload_file(str(path), self._bucket, self._key(name)))
+        key, count = self._key(name), transfer.advance
+        self._call(lambda s3: s3.upload_file(str(path), self._bucket, key, Callback=count))
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         """Download an object, a large one in parts."""
+        key, count = self._key(name), transfer.advance
         try:
-            self._call(lambda s3: s3.download_file(self._bucket, self._key(name), str(path)))
+            self._call(lambda s3: s3.download_file(self._bucket, key, str(path), Callback=count))
         except MissingError as error:
             raise MissingError(f"{self.url}/{name} is not there") from error
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..progress import NOTHING, Transfer
+
 
 class Transport(ABC):
     """Access to the files at a URL, by their names relative to it, with ``/`` between folders.
@@ -36,12 +38,23 @@ class Transport(ABC):
         """Return how many bytes a file has, None if it is not there."""
 
     @abstractmethod
-    def upload(self, path: Path, name: str) -> None:
-        """Copy a local file there, with the folders above it; one that is there is replaced."""
+    def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
+        """Copy a local file there, with the folders above it; one that is there is replaced.
+
+        Args:
+            path: The file.
+            name: Of the file there.
+            transfer: Is told of bytes that are on their way.
+        """
 
     @abstractmethod
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         """Copy a file to a local path; after an error, part of it may be there.
+
+        Args:
+            name: Of the file there.
+            path: Where to.
+            transfer: Is told of bytes that have come.
 
         Raises:
             MissingError: There is no such file.

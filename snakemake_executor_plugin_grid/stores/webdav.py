@@ -6,14 +6,16 @@ usual WebDAV clients for Python do not do.
 
 from __future__ import annotations
 
+import io
 import posixpath
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PosixPath
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..progress import NOTHING, Transfer, size_of
 from ..worker import web
 from ..worker.connection import Access, Body, failure, request
 from ..worker.transfer import (
@@ -61,13 +63,16 @@ class WebDavTransport(Transport):
         """Return the Content-Length of a HEAD request."""
         return self._call(lambda: web.size(self._at(name), self._access))
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """PUT a file."""
-        self._call(lambda: web.upload(path, self._at(name), self._access))
+        counted = _CountedPath(path)
+        counted.transfer = transfer
+        self._call(lambda: web.upload(counted, self._at(name), self._access))
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         """GET a file."""
         path.unlink(missing_ok=True)
+        transfer.watch(size_of(path))
         self._call(lambda: web.download(self._at(name), path, self._access))
 
     def remove(self, names: Sequence[str]) -> dict[str, str]:
@@ -129,6 +134,26 @@ class WebDavTransport(Transport):
             return persistently(call, _PAUSES)
         except TransferError as error:
             raise _translated(error) from error
+
+
+class _CountedPath(PosixPath):
+    """A file of which is told how much has been read: the worker's functions know no `Transfer`."""
+
+    transfer: Transfer
+
+    def open(self, *_: Any, **__: Any) -> Any:
+        """Open it for reading; it may be read again, where a folder had to be made."""
+        return _CountedFile(self, self.transfer)
+
+
+class _CountedFile(io.FileIO):
+    def __init__(self, path: Path, transfer: Transfer) -> None:
+        super().__init__(path)
+        self._transfer = transfer
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._transfer.reach(self.tell())  # what was read before has been sent by now
+        return super().read(-1 if size is None else size) or b""
 
 
 def _translated(error: TransferError) -> GridError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from ..backends.process.client import ProcessClient
 from ..calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
 from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..progress import NOTHING, Transfer, size_of
 from ..worker.credentials import bearer_token, has_expired
 from ..worker.transfer import AbsentError, PassingError, RefusedError, TransferError
 from ..worker.xrootd import environment, fail, plain
@@ -127,15 +128,17 @@ class XRootDTransport(Transport):
             return None
         return None if found["is_folder"] else int(found["size"])
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """Copy a file there."""
         path.stat()  # an error of this disk, told as such
         with plain(path) as local:
-            self._call(name, "put", str(local), self._at(name), limit=TRANSFER_TIMEOUT)
+            args = (str(local), self._at(name))
+            self._call(name, "put", *args, limit=TRANSFER_TIMEOUT, told=transfer.reach)
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         """Copy a file here."""
         with plain(path) as local:
+            transfer.watch(size_of(local))
             self._call(name, "get", self._at(name), str(local), limit=TRANSFER_TIMEOUT)
 
     def remove(self, names: Sequence[str]) -> dict[str, str]:
@@ -186,9 +189,16 @@ class XRootDTransport(Transport):
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"
 
-    def _call(self, name: str, call: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
+    def _call(
+        self,
+        name: str,
+        call: str,
+        *args: Any,
+        limit: float = CALL_TIMEOUT,
+        told: Callable[[int], None] = NOTHING.reach,
+    ) -> Any:
         try:
-            return self._client.call_now(call, *args, limit=limit)
+            return self._client.move_now(told, call, *args, limit=limit)
         except StatusError as error:
             self._fail(str(error), name)
 

@@ -7,11 +7,13 @@ An error is ``{"message": …, "exception": …}``, the message being that of XR
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 _TIMEOUT = 60  # seconds; of calls that move no file
+_NEWS = 0.2  # seconds between what is told of a copy
 
 
 class StatusError(Exception):
@@ -58,6 +60,31 @@ def make(server: str, path: str) -> None:
     value_of(_files(server).mkdir(path, MkDirFlags.MAKEPATH, timeout=_TIMEOUT))
 
 
+class _Progress:
+    """Passes on how far a copy has come; called in a thread of the library."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._last = 0.0
+
+    def begin(self, *_: Any) -> None:
+        """Do nothing."""
+
+    def end(self, *_: Any) -> None:
+        """Do nothing."""
+
+    def update(self, _job: int, processed: int, _total: int) -> None:
+        """Tell, a few times a second."""
+        now = time.monotonic()
+        if now - self._last >= _NEWS:
+            self._last = now
+            self._tell(processed)
+
+    def should_cancel(self, _job: int) -> bool:
+        """Never: a call that lasts too long is ended with this process."""
+        return False
+
+
 def put(path: str, url: str) -> None:
     """Upload a file.
 
@@ -65,8 +92,10 @@ def put(path: str, url: str) -> None:
     ``xrootd.chksum max``). Since XRootD 5, blocks have checksums on their way, and the worker
     checks the whole.
     """
+    from serve import teller  # type: ignore[import-not-found]
+
     # Files whose upload breaks off are removed by the server, some time later (posc).
-    _copy(path, url, mkdir=True, posc=True)
+    _copy(path, url, _Progress(teller()), mkdir=True, posc=True)
 
 
 def get(url: str, path: str) -> None:
@@ -108,13 +137,13 @@ def _files(server: str) -> Any:
     return client.FileSystem(server)
 
 
-def _copy(source: str, target: str, **options: Any) -> None:
+def _copy(source: str, target: str, progress: _Progress | None = None, **options: Any) -> None:
     from XRootD import client
 
     process = client.CopyProcess()
     process.add_job(source, target, force=True, **options)
     value_of((process.prepare(), None))
-    value_of(process.run())
+    value_of(process.run(progress))
 
 
 def _answer(name: str, args: Sequence[Any]) -> Any:
@@ -131,6 +160,6 @@ def _error(error: BaseException) -> dict[str, Any]:
 if __name__ == "__main__":
     # Run by path, where the package may not be installed.
     sys.path[0] = str(Path(__file__).parents[1] / "backends" / "process")
-    from serve import serve  # type: ignore[import-not-found]
+    from serve import serve
 
     serve(_answer, _error)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid import progress
 from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources
 from snakemake_executor_plugin_grid.staging import incoming
 from snakemake_executor_plugin_grid.staging.incoming import OutputDamagedError, Taken, take_in
@@ -23,6 +24,7 @@ from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.tarball import TarballError
+from tests.unit.test_progress import Heard
 
 ENDED = 1_700_000_000.0
 
@@ -287,6 +289,14 @@ def test_a_name_that_is_not_plain_is_refused_in_the_report(host: Host, name: str
     with pytest.raises((TarballError, ValueError)):
         host.take_in(said(name, b"x", blob=sha256(b"x"), raw=True))
     assert host.picture() == before
+
+
+def test_a_large_file_is_announced(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_current", heard)
+    host.take_in(said(A, b"genuine", blob=host.store(b"genuine"), raw=True))
+    assert heard.announced == [(A.partition("/")[2], 7, False, "")]
+    assert len(heard.moving) == 1
 
 
 def test_a_large_file_with_other_contents_is_refused(host: Host) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from snakemake_executor_plugin_grid import patience as pauses
+from snakemake_executor_plugin_grid import progress
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.errors import GridError, PermanentError, TransientError
@@ -17,6 +18,7 @@ from snakemake_executor_plugin_grid.staging.catalog import Catalog
 from snakemake_executor_plugin_grid.stores.lfn import LfnStore
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from tests.unit.fake_dirac import FakeDirac
+from tests.unit.test_progress import Heard
 
 FOLDER = "/vo/user/m/me/runs"
 DOWN = TransientError("Connection refused")
@@ -62,6 +64,13 @@ class Bench:
         digest = hashlib.sha256(content).hexdigest()
         self.dirac.files[f"{FOLDER}/delivered/{job}/{digest}.data"] = content
         return digest
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_current", heard)
+    return heard
 
 
 @pytest.fixture
@@ -251,3 +260,12 @@ def test_without_a_url_the_folder_is_in_the_users_own(bench: Bench) -> None:
 def test_the_limits_are_those_of_the_sandbox(bench: Bench) -> None:
     assert bench.store.limits.hint == "hint"
     assert (bench.store.limits.delivered or 0) + (bench.store.limits.log or 0) <= 1000
+
+
+def test_transfers_to_and_from_the_storage_element_are_announced(
+    bench: Bench, heard: Heard
+) -> None:
+    path, _ = bench.file(2000)
+    bench.store.put_file(path)
+    bench.store.delivered("j-1", bench.deliver("j-1", b"output"))
+    assert heard.announced == [("input", 2000, True, "SE-1"), ("outputs of j-1", 0, False, "SE-1")]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid import progress
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.errors import GridError
 from snakemake_executor_plugin_grid.jobspec import JobSpec
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
-from snakemake_executor_plugin_grid.staging.outgoing import Outgoing
+from snakemake_executor_plugin_grid.staging.outgoing import Outgoing, _growth
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.sources import Sources
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
@@ -22,6 +23,7 @@ from snakemake_executor_plugin_grid.worker.tarball import scan
 from snakemake_executor_plugin_grid.worker.tree import Tree
 
 from .specs import spec
+from .test_progress import Heard
 
 LARGE = 1000
 
@@ -113,6 +115,45 @@ def test_inputs_arrive_under_their_names(host: Submission) -> None:
         "up1/shared/d.txt": "d",
         "work/large": "l" * LARGE,
     }
+
+
+def test_what_goes_up_is_announced_by_its_names(
+    host: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_current", heard)
+    host.put("Snakefile", "rule a: pass")
+    host.put("config.yaml", "a: 1")
+    host.put("a.txt", "a")
+    host.put("b.txt", "bb")
+    host.put("c.txt", "ccc")
+    path = host.put("data/large", "l" * LARGE)
+    outgoing, url = host.outgoing(), host.store.url
+    outgoing.send_sources(host.sources("Snakefile", "config.yaml"))
+    outgoing.send_folder(host.home)
+    prepared(outgoing, spec("j", ["a.txt", "b.txt", "data"]))
+    prepared(outgoing, spec("k", ["a.txt", "b.txt", "c.txt", "data"]))
+    assert sorted(heard.announced) == sorted(
+        [
+            ("2 source files", 16, True, url),
+            ("6 files of Snakemake", 1022, True, url),
+            ("2 small files", 3, True, url),
+            ("data/large", LARGE, True, url),
+            (path.name, LARGE, True, url),  # by the store, as a part of that
+            ("c.txt", 3, True, url),
+        ]
+    )
+
+
+def test_an_archive_is_measured_while_it_is_written(tmp_path: Path) -> None:
+    archive = tmp_path / ".abc.part"
+    measure = _growth(archive)
+    assert measure() == 0
+    part = tmp_path / "..abc.part.012.part"
+    part.write_bytes(bytes(10))
+    assert measure() == 10
+    part.write_bytes(bytes(20))
+    assert measure() == 20
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

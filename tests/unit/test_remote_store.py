@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid import patience as pauses
+from snakemake_executor_plugin_grid import progress
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.errors import (
     CredentialsError,
@@ -19,11 +20,13 @@ from snakemake_executor_plugin_grid.errors import (
     TransientError,
 )
 from snakemake_executor_plugin_grid.patience import Patience
+from snakemake_executor_plugin_grid.progress import NOTHING, Transfer
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
 from snakemake_executor_plugin_grid.stores import DirectoryStore
 from snakemake_executor_plugin_grid.stores.remote import RemoteStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.stores.transport import Transport
+from tests.unit.test_progress import Heard
 
 URL = "test://host/me"
 DOWN = TransientError("Connection refused")
@@ -52,20 +55,22 @@ class FolderTransport(Transport):
         path = self.folder / name
         return path.stat().st_size if path.exists() else None
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         self.calls.append(f"upload {name}")
+        transfer.advance(path.stat().st_size)
         self._fail("upload", self.errors)
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, self.folder / name)
         self._fail("upload", self.lost)
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         self.calls.append(f"download {name}")
         path.write_bytes(b"part")
         self._fail("download", self.errors)
         if not (self.folder / name).exists():
             raise MissingError(f"{name} is not there")
         shutil.copyfile(self.folder / name, path)
+        transfer.advance(path.stat().st_size)
 
     def remove(self, names: Sequence[str]) -> dict[str, str]:
         self.calls.append("remove")
@@ -184,10 +189,10 @@ def test_a_file_that_changes_meanwhile_is_not_kept_under_its_old_digest(
     path, digest = bench.file(b"content")
     upload = bench.transport.upload
 
-    def change(source: Path, name: str) -> None:
+    def change(source: Path, name: str, transfer: Transfer) -> None:
         path.write_bytes(b"CONTENT")
         os.utime(path, ns=(1, 1))
-        upload(source, name)
+        upload(source, name, transfer)
 
     monkeypatch.setattr(bench.transport, "upload", change)
     with pytest.raises(PermanentError, match="input changed while it was being stored"):
@@ -195,6 +200,21 @@ def test_a_file_that_changes_meanwhile_is_not_kept_under_its_old_digest(
     assert bench.transport.files() == set()
     assert bench.catalog.locations() == []
     assert not bench.store.has(digest, 7)
+
+
+def test_transfers_of_blobs_are_counted_each_try_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_current", heard)
+    path, _ = bench.file(b"content")
+    bench.transport.errors["upload"] = [DOWN]
+    bench.transport.errors["download"] = [DOWN]
+    bench.store.put_file(path)
+    bench.store.post("private", path)
+    bench.store.delivered("j-1", bench.deliver("j-1", b"output"))
+    assert heard.announced == [("input", 7, True, URL), ("outputs of j-1", 0, False, URL)]
+    assert [moving.moved() for moving in heard.moving] == [7, 6]
 
 
 def test_what_others_have_removed_is_uploaded_but_once(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from snakemake_executor_plugin_grid.errors import (
     PermanentError,
     TransientError,
 )
+from snakemake_executor_plugin_grid.progress import Moving
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.stores.s3 import S3Transport
 from snakemake_executor_plugin_grid.stores.transport import Transport
@@ -31,6 +32,10 @@ from tests.servers.stores.webdav import TOKEN, WebDavServer
 __all__ = ["s3", "webdav"]
 
 LARGE = 3 << 20
+
+
+def counted() -> Moving:
+    return Moving("data/big", 0, time.monotonic, up=True, store="")
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +195,26 @@ def test_a_full_local_disk_is_no_matter_of_the_server(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def test_it_is_told_how_far_a_transfer_is(
+    transport: Transport, make: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path, back = make(20 << 20), tmp_path / "back"
+    up, down = counted(), counted()
+    transport.upload(path, "a folder/big", up)
+    transport.download("a folder/big", back, down)
+    assert up.moved() == down.moved() == 20 << 20
+
+
+def test_no_bytes_are_counted_twice_when_they_are_sent_again(
+    dav: WebDavServer, make: Callable[[int], Path]
+) -> None:
+    up = counted()
+    with flaky(lambda h: h.answer(503), lambda h: h.ask_for_body() and h.answer(201)) as server:
+        server.script.append(lambda handler: handler.answer(200, Content_Length=str(LARGE)))
+        open_transport(server.url).upload(make(LARGE), "big", up)
+    assert up.moved() == LARGE
+
+
 def test_no_secret_is_in_the_urls_of_the_store(transport: Transport) -> None:
     assert "?" not in transport.url
     if transport.secret:
@@ -235,7 +260,7 @@ def test_what_the_errors_of_s3_mean(
     from botocore.exceptions import ClientError
 
     class Client:
-        def upload_file(self, *_: Any) -> None:
+        def upload_file(self, *_: Any, **__: Any) -> None:
             answer = {
                 "Error": {"Code": code, "Message": "so it is"},
                 "ResponseMetadata": {"HTTPStatusCode": status},

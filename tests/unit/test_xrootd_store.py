@@ -22,6 +22,7 @@ from snakemake_executor_plugin_grid.errors import (
     PermanentError,
     TransientError,
 )
+from snakemake_executor_plugin_grid.progress import Moving
 from snakemake_executor_plugin_grid.stores import xrootd
 from snakemake_executor_plugin_grid.stores.xrootd import XRootDTransport
 from tests.servers.stores import free_port
@@ -70,6 +71,21 @@ def _file(path: Path, content: bytes = b"content") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def test_it_is_told_how_far_a_transfer_is(
+    transport: XRootDTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, told, size = _file(tmp_path / "source", bytes(64 << 20)), list[int](), 64 << 20
+    up = Moving("data/big", size, time.monotonic, up=True, store="")
+    down = Moving("data/big", size, time.monotonic, up=False, store="")
+    monkeypatch.setattr(up, "reach", told.append)
+    transport.upload(source, "big", up)
+    assert told
+    assert told == sorted(told)
+    assert 0 < told[0] <= size
+    transport.download("big", tmp_path / "back", down)
+    assert down.moved() == size
 
 
 def test_goes_there_and_back(transport: XRootDTransport, tmp_path: Path) -> None:

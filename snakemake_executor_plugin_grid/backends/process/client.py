@@ -16,14 +16,24 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ...calls import CALL_TIMEOUT
 from ...errors import GridError, PermanentError, TransientError
 from .serve import THREADS
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A call that has not been answered."""
+
+    process: subprocess.Popen[str]
+    future: Future[Any]
+    told: Callable[[int], None] | None
 
 
 class ProcessClient(ABC):
@@ -50,7 +60,7 @@ class ProcessClient(ABC):
         self._starting = threading.Lock()
         self._writing = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
-        self._waiting: dict[int, tuple[subprocess.Popen[str], Future[Any]]] = {}
+        self._waiting: dict[int, _Waiting] = {}
         # Of its own: transfers must not take all the threads that state calls need.
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=self.name)
         self._numbers = itertools.count(1)
@@ -90,6 +100,18 @@ class ProcessClient(ABC):
         """Make a call and wait for the answer; errors as of ``call``."""
         self._start()
         return self._exchange(name, args, limit)
+
+    def move_now(self, told: Callable[[int], None], name: str, *args: Any, limit: float) -> Any:
+        """Make a call whose program tells how far it has come; errors as of ``call``.
+
+        Args:
+            told: Called, in another thread, with the bytes that have been moved.
+            name: Of the call.
+            args: Of the call.
+            limit: Seconds.
+        """
+        self._start()
+        return self._exchange(name, args, limit, told)
 
     async def facts(self) -> Mapping[str, Any]:
         """Return what the program knows from its start on."""
@@ -164,13 +186,19 @@ class ProcessClient(ABC):
                 f"see {self.option}"
             ) from error
 
-    def _exchange(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:
+    def _exchange(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        timeout: float,
+        told: Callable[[int], None] | None = None,
+    ) -> Any:
         number, future = next(self._numbers), Future[Any]()
         with self._lock:
             process = self._process
             if process is None:
                 raise TransientError(f"the {self.name} client has ended")
-            self._waiting[number] = process, future
+            self._waiting[number] = _Waiting(process, future, told)
         try:
             self._write(process, {"id": number, "call": name, "args": args}, timeout)
             answer = future.result(timeout)
@@ -218,15 +246,19 @@ class ProcessClient(ABC):
             except (ValueError, TypeError, KeyError):
                 continue  # what a wrapper around Python prints, or sitecustomize
             with self._lock:
-                _, future = self._waiting.get(number, (None, None))
-            if future is not None:
-                future.set_result(answer)
+                waiting = self._waiting.get(number)
+            if waiting is None:
+                continue
+            if "moved" not in answer:
+                waiting.future.set_result(answer)
+            elif waiting.told is not None:
+                waiting.told(int(answer["moved"]))
         process.wait()
         with self._lock:
-            waiting = list(self._waiting.values())
-        for asked, future in waiting:
-            if asked is process and not future.done():
-                future.set_exception(
+            left = list(self._waiting.values())
+        for waiting in left:
+            if waiting.process is process and not waiting.future.done():
+                waiting.future.set_exception(
                     TransientError(
                         f"the {self.name} client ended with {process.returncode}; its log: "
                         f"{self._log}"

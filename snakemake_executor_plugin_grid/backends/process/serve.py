@@ -4,7 +4,7 @@ Runs in the Python that has the client library, so it imports nothing of this pa
 library prints goes to stderr, which is the project's log.
 
 A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id": …, "value": …}`` or
-``{"id": …, "error": {…}}``.
+``{"id": …, "error": {…}}``; before it may come lines ``{"id": …, "moved": bytes}``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ from typing import Any
 
 THREADS = 64
 
+_asked = threading.local()
+
+
+def teller() -> Callable[[int], None]:
+    """Return what tells the other side, from any thread, how many bytes the present call has moved.
+
+    To be called in the thread of the call.
+    """
+    tell: Callable[[int], None] = _asked.tell
+    return tell
+
 
 def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseException], Any]) -> None:
     """Serve until the other side closes the pipe.
@@ -34,15 +45,20 @@ def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseExceptio
         sys.stdout.reconfigure(line_buffering=True)  # the log has to tell what was before a crash
     lock = threading.Lock()
 
+    def send(line: str) -> None:
+        with lock:
+            replies.write(line + "\n")
+            replies.flush()
+
     def reply(request: dict[str, Any]) -> None:
         try:
+            number = request["id"]
+            _asked.tell = lambda moved: send(json.dumps({"id": number, "moved": moved}))
             result = {"id": request["id"], "value": answer(request["call"], request["args"])}
             line = json.dumps(result, default=str)
         except BaseException as raised:  # SystemExit included: the library may ask for it
             line = json.dumps({"id": request["id"], "error": error(raised)}, default=str)
-        with lock:
-            replies.write(line + "\n")
-            replies.flush()
+        send(line)
 
     pool = ThreadPoolExecutor(THREADS)
     for line in sys.stdin:
