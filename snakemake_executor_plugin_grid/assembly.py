@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -9,16 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .controller import Controller, Parts
+from . import progress
+from .controller import Controller
 from .database import DATABASE_FILE, FOLDER, Database
 from .equipment import equip
 from .errors import GridError
-from .internals import Internals, is_flagged, is_local_file
+from .identity import Identities
+from .internals import Internals, Scheduling, is_flagged, is_local_file, marked_incomplete, names
 from .journal import Journal
 from .landing import Landing
 from .lock import lock_folder
+from .parts import Parts
 from .planning import Planner
 from .settings import ExecutorSettings
+from .settings_json import to_json
 from .staging import sources
 from .staging.catalog import Catalog
 from .staging.outgoing import Outgoing
@@ -38,9 +44,11 @@ class Run:
 
     Attributes:
         internals: Snakemake's workflow.
+        scheduling: Snakemake's scheduler.
         backend: Runs the jobs.
         controller: Carries them through.
         planner: Turns Snakemake's jobs into plans.
+        left_open: How many jobs are on the grid at the end of the run.
     """
 
     def __init__(
@@ -49,6 +57,8 @@ class Run:
         parsed: Mapping[str, bool],
         run_id: str,
         say: Callable[[str], None],
+        announce: Callable[[str, str, float], None],
+        logger: Any,
     ) -> None:
         """Put the parts together; nothing is started yet.
 
@@ -57,12 +67,15 @@ class Run:
             parsed: What parsing read.
             run_id: Unique id of the run.
             say: Shows a line to the user.
+            announce: Hears that outputs of a job are about to be moved into place, see ``Landing``.
+            logger: Snakemake's, which shares the terminal with progress bars.
 
         Raises:
             GridError: The working directory cannot be written, or a store cannot be opened.
         """
         settings: ExecutorSettings = workflow.executor_settings
         self._settings = settings
+        self._workflow = workflow
         self._parsed = parsed
         self._say = say
         self._keep_incomplete = bool(workflow.execution_settings.keep_incomplete)
@@ -72,13 +85,15 @@ class Run:
         folder = layout.workdir / FOLDER
         self._folder = folder
         self._lock = lock_folder(folder)
+        self.left_open = 0
         self.internals = Internals(workflow)
+        self.scheduling = Scheduling(workflow)
         self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
         self.backend, store, patience = equip(
             settings, layout.workdir, folder, self._database, catalog, say
         )
-        journal = Journal(self._database, run_id, self.backend.name)
+        self._journal = journal = Journal(self._database, run_id, self.backend.name)
         pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         self._updates = Updates(folder / "aside", journal)
         try:
@@ -86,20 +101,23 @@ class Run:
             shutil.rmtree(folder / "incoming", ignore_errors=True)
         except OSError as error:
             raise GridError(f"{folder}: {error.strerror}") from error
+        self._progress = progress.show(say, logger)
+        self._outgoing = Outgoing(
+            layout,
+            store,
+            catalog,
+            pool,
+            large_file=settings.large_file,
+            compression=settings.compression,
+        )
+        self._store_url = store.url
         self.controller = Controller(
             Parts(
                 backend=self.backend,
                 store=store,
                 journal=journal,
                 layout=layout,
-                outgoing=Outgoing(
-                    layout,
-                    store,
-                    catalog,
-                    pool,
-                    large_file=settings.large_file,
-                    compression=settings.compression,
-                ),
+                outgoing=self._outgoing,
                 landing=Landing(
                     self.backend.name,
                     store,
@@ -110,6 +128,7 @@ class Run:
                     settings.compression,
                     say,
                     self.backend.page,
+                    announce,
                 ),
                 pool=pool,
                 worker=folder / "worker.pyz",
@@ -123,7 +142,10 @@ class Run:
                 say=say,
             )
         )
-        self.planner = Planner(settings, self.internals, layout, self._ship_runtime, say)
+        identities = Identities(workflow, layout.workdir, (store.url, settings.compression))
+        self.planner = Planner(
+            settings, self.internals, layout, self._ship_runtime, say, identities
+        )
 
     def prepare(self) -> None:
         """Check the backend, and store what every job needs; the first time only.
@@ -134,7 +156,10 @@ class Run:
         if self._sent:
             return
         self._updates.recover()
+        self._journal.begin_run(self._store_url, to_json(self._settings))
         self.controller.call(self.controller.check())
+        needed = self._members(self.internals.awaited())
+        self.controller.call(self.controller.settle(needed, self._marked))
         found = self._collect_sources()
         for warning in found.warnings:
             self._say(warning)
@@ -181,13 +206,35 @@ class Run:
         """Put them back."""
         self._updates.restore(self._outputs(job))
 
-    def close(self, give_up: Callable[[], bool]) -> None:
+    def _marked(self, outputs: Iterable[str]) -> bool:
+        """Return whether Snakemake takes any of these outputs for incomplete."""
+        paths = (
+            os.path.relpath(self._layout.local(name), self._layout.workdir) for name in outputs
+        )
+        return bool(marked_incomplete(self._workflow, paths))
+
+    def attempt(self, job: Any) -> int:
+        """Return at which attempt a job is that an earlier run has left; 1 if none has."""
+        outputs = self._members(
+            path for member in self.internals.members(job) for path in names(member.output)
+        )
+        wildcards = {} if job.is_group() else job.wildcards_dict
+        text = json.dumps({key: str(value) for key, value in wildcards.items()})
+        return self.controller.attempt(sorted(outputs), job.name, text)
+
+    def close(self, end: str, give_up: Callable[[], bool]) -> None:
         """Close everything.
 
         Args:
+            end: How the run has ended, for ``Journal.end_run``.
             give_up: Whether the user does not want to wait any longer.
         """
         self.controller.close(give_up)
+        self._progress.close()
+        traffic = self._outgoing.traffic
+        with contextlib.suppress(GridError):  # a full disk: it is for people only
+            self.left_open = self._journal.open_jobs()
+            self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
         self._database.close()
         self._lock.close()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from .errors import PermanentError
+from .errors import DiskFullError, GridError, PermanentError
 
 T = TypeVar("T")
 
@@ -17,6 +18,8 @@ SANDBOX_TIMEOUT = 900.0
 """Seconds that the transfer of a sandbox may take: 10 MB over a slow line, several at a time."""
 TRANSFER_TIMEOUT = 4 * 3600.0
 """Seconds that the transfer of a file may take."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_AWAY = (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
 async def once(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIMEOUT) -> T:
@@ -42,8 +45,21 @@ async def spared(coroutine: Coroutine[Any, Any, T]) -> T:
         raise PermanentError(f"its client has exited with {error.code!r}") from error
 
 
+def is_of_disk(error: BaseException) -> bool:
+    """Return whether a disk of the submit host is full, or cannot be written now.
+
+    A client in a process of its own tells its errors in words.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (*_FULL, *_AWAY)
+    if isinstance(error, GridError):
+        words = str(error)
+        return isinstance(error, DiskFullError) or any(os.strerror(n) in words for n in _FULL)
+    return False
+
+
 def in_words(error: BaseException) -> str:
     """Return what an error says, never nothing."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _FULL:
         return f"the disk of the submit host is full ({error.filename or 'no space left'})"
     return str(error) or type(error).__name__

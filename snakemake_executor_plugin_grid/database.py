@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import GridError
+from .errors import DiskFullError, GridError
 
 FOLDER = Path(".snakemake") / "grid"
 """Of this package, below the working directory."""
 DATABASE_FILE = "grid.sqlite"
-_SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     name TEXT PRIMARY KEY,
@@ -28,9 +28,36 @@ CREATE TABLE IF NOT EXISTS jobs (
     phase TEXT NOT NULL,
     detail TEXT NOT NULL DEFAULT '',
     changed REAL NOT NULL,
-    report TEXT
+    report TEXT,
+    origin TEXT NOT NULL DEFAULT '',
+    place TEXT NOT NULL DEFAULT '',
+    kept INTEGER NOT NULL DEFAULT 0,
+    identity TEXT NOT NULL DEFAULT '',
+    outputs TEXT NOT NULL DEFAULT '[]',
+    asked TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL DEFAULT '',
+    site TEXT NOT NULL DEFAULT '',
+    began REAL,
+    sent REAL,
+    taken REAL,
+    running REAL,
+    ended REAL,
+    landed REAL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
+CREATE TABLE IF NOT EXISTS runs (
+    name TEXT PRIMARY KEY,
+    backend TEXT NOT NULL,
+    store TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    end TEXT NOT NULL DEFAULT '',
+    stored_bytes INTEGER NOT NULL DEFAULT 0,
+    spared_bytes INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS aside (
     path TEXT PRIMARY KEY,
     copy TEXT NOT NULL
@@ -70,13 +97,26 @@ CREATE TABLE IF NOT EXISTS bundles (
     size INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+_ADDED = {
+    "origin": "TEXT NOT NULL DEFAULT ''",
+    "place": "TEXT NOT NULL DEFAULT ''",
+    "kept": "INTEGER NOT NULL DEFAULT 0",
+    "identity": "TEXT NOT NULL DEFAULT ''",
+    "outputs": "TEXT NOT NULL DEFAULT '[]'",
+    "asked": "TEXT NOT NULL DEFAULT '{}'",
+    "state": "TEXT NOT NULL DEFAULT ''",
+    "site": "TEXT NOT NULL DEFAULT ''",
+    **dict.fromkeys(("began", "sent", "taken", "running", "ended", "landed"), "REAL"),
+}
+"""Columns of ``jobs`` that version 1 did not have."""
+_OF_DISK = ("SQLITE_FULL", "SQLITE_IOERR")
 
 
 class Database:
     """One connection, shared by the threads of the process.
 
-    In write-ahead mode a commit costs no disk synchronisation, and the file is intact after
-    kill -9; a power cut may lose the last commits (SQLite documentation, ``synchronous=NORMAL``).
+    A commit is on the disk before anything outside is done that it announces: also a power cut
+    loses nothing (SQLite documentation, ``synchronous=FULL`` in write-ahead mode).
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,15 +131,21 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version > _SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 raise GridError(
                     f"{path}: written by a newer version of the grid executor; update it, or "
                     "remove the file when no grid job of this workflow is running."
                 )
             self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            # Also after a kill between two of these, each of which is on the disk at once.
+            rows = self._connection.execute("SELECT name FROM pragma_table_info('jobs')")
+            there = {name for (name,) in rows}
+            for name, kind in _ADDED.items():
+                if name not in there:
+                    self._connection.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
+            self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._connection.commit()
         except (sqlite3.OperationalError, OSError) as error:
             raise GridError(f"{path}: cannot be opened: {error}") from error
@@ -115,7 +161,10 @@ class Database:
             with self._lock, self._connection:
                 yield self._connection
         except sqlite3.Error as error:
-            raise GridError(f"{self.path}: {error}") from error
+            # A full quota comes as an I/O error of the log.
+            name = getattr(error, "sqlite_errorname", "")
+            kind = DiskFullError if name.startswith(_OF_DISK) else GridError
+            raise kind(f"{self.path}: {error}") from error
 
     def change(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement for each row, in one transaction."""

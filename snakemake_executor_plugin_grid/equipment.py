@@ -15,6 +15,7 @@ from .backends.base import Backend
 from .database import Database
 from .errors import GridError
 from .jobspec import words
+from .journal import last_place
 from .patience import Patience
 from .settings import ExecutorSettings
 from .staging.catalog import Catalog
@@ -36,6 +37,8 @@ def equip(
     database: Database,
     catalog: Catalog,
     say: Callable[[str], None],
+    *,
+    guest: bool = False,
 ) -> tuple[Backend, Store, Patience]:
     """Make backend and store; nothing outside is touched yet.
 
@@ -46,10 +49,13 @@ def equip(
         database: Of the workflow.
         catalog: Knows what is on storage elements.
         say: Shows a line to the user.
+        guest: Whether a run may be going on beside: nothing that it needs is removed.
 
     Raises:
         GridError: They cannot be made: says why.
     """
+    if not guest:
+        shutil.rmtree(folder / _SPOOL, ignore_errors=True)  # of an earlier run
     if settings.backend == "dirac":
         return _dirac(settings, workdir, folder, catalog, say)
     if settings.backend == "panda":
@@ -57,7 +63,8 @@ def equip(
     from .backends.local import LocalBackend
     from .stores.directory import DirectoryStore
 
-    backend = LocalBackend(settings, workdir)
+    place = last_place(database, LocalBackend.name)
+    backend = LocalBackend(settings, workdir, guest=guest, place=place)
     store: Store = DirectoryStore(backend.store_folder)
     patience = _patience(settings, backend, say)
     if settings.store is not None:
@@ -79,7 +86,6 @@ def _dirac(
     from .stores.spool import SpoolStore
 
     spool_folder = folder / _SPOOL
-    shutil.rmtree(spool_folder, ignore_errors=True)  # of an earlier run
     python = settings.dirac_python or Path(sys.executable)
     if settings.dirac_mode == "local":
         from .backends.dirac.localmode import LocalModeBackend
@@ -122,7 +128,6 @@ def _panda(
     from .stores.spool import SpoolStore
 
     spool_folder = folder / _SPOOL
-    shutil.rmtree(spool_folder, ignore_errors=True)  # of an earlier run
     client = Client(settings.panda_python or Path(sys.executable), folder / "panda.log")
     backend = PandaBackend(
         client,

@@ -21,3 +21,11 @@ class CredentialsError(GridError):
 
 class MissingError(PermanentError):
     """What was asked for is not there."""
+
+
+class DiskFullError(GridError):
+    """There is no room on a disk of the submit host: passes when somebody makes some."""
+
+
+class EndingError(GridError):
+    """The run ends before this was done: it is left to the next run, and nothing has failed."""

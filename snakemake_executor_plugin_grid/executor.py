@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +22,7 @@ from .interrupts import Interrupts
 
 if TYPE_CHECKING:
     from .assembly import Run
+    from .departure import Departure
     from .flight import Outcome
 
 common_settings = CommonSettings(
@@ -34,13 +37,18 @@ common_settings = CommonSettings(
 
 _CANCEL_TIMEOUT = 60.0
 _LEAST_PAUSE = 0.05
-_IDLE_PAUSE = 0.5
+_TICK = 0.2
+_SHOWN = 5
 _LAST_ROUND = 1.0
 _PAUSE_PER_ROUND = 20
 
 
 class Executor(RemoteExecutor):
     """Submits jobs to the grid and follows them."""
+
+    # Snakemake's thread asks for the states of no job before __post_init__.
+    _run: Run | None = None
+    _departure: Departure | None = None
 
     def __post_init__(self) -> None:
         """Check the options; everything else waits for the first job."""
@@ -52,9 +60,14 @@ class Executor(RemoteExecutor):
         self._parsed = parsing.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
-        self._run: Run | None = None
         self._give_up: Callable[[], bool] = _never
         self._infos: dict[str, SubmittedJobInfo] = {}
+        self._names: dict[Any, str] = {}
+        self._unnoted: set[Any] = set()
+        self._back = 0
+        self._submitting = False
+        self._polling: Future[list[Outcome]] | None = None
+        self._closed = False
         try:
             check(self.executor_settings, Path.cwd())
             Internals(self.workflow).send_local_files()
@@ -110,8 +123,18 @@ class Executor(RemoteExecutor):
         """Everything behind the executor, put together when it is first needed."""
         if self._run is None:
             from .assembly import Run
+            from .departure import Departure
 
-            self._run = Run(self.workflow, self._parsed, self._run_id, self._say)
+            self._run = Run(
+                self.workflow,
+                self._parsed,
+                self._run_id,
+                self._say,
+                self._mark_incomplete,
+                self.logger,
+            )
+            self._departure = Departure(self.executor_settings, self._run)
+            self._departure.heed_signals()
         return self._run
 
     def run_job(self, job: Any) -> None:
@@ -120,16 +143,29 @@ class Executor(RemoteExecutor):
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Hand all ready jobs to the controller, which stages and submits them in one go."""
+        from .internals import Scheduling
+
+        self._submitting = True
         try:
             run = self.run
             run.prepare()
+            self._submit(run, jobs)
         except GridError as error:
-            raise WorkflowError(str(error)) from None  # else it shows a line of this file
+            # What is raised from here is shown with a line of this file.
+            if self._departure is not None:
+                self._departure.interrupted(crashed=True)
+            Scheduling(self.workflow).interrupt(WorkflowError(str(error)))
+        finally:
+            self._submitting = False
+
+    def _submit(self, run: Run, jobs: list[Any]) -> None:
         run.planner.begin()
         plans = []
         for job in jobs:
             self.run_job_pre(job)
             try:
+                # One that an earlier run has left goes on where it was.
+                job.attempt = max(job.attempt, run.attempt(job))
                 if run.internals.uses_cache(job) and run.internals.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue
@@ -141,11 +177,23 @@ class Executor(RemoteExecutor):
                 self._report_error(SubmittedJobInfo(job), message, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
-            self._infos[plan.spec.name] = info
+            self._infos[plan.spec.name], self._names[job] = info, plan.spec.name
             plans.append(plan)
-            self.report_job_submission(info)
+            # Registered later: outputs that are here stay complete until others take their place.
+            self.report_job_submission(info, register_job=False)
         if plans:
             run.controller.submit(plans)
+
+    def _mark_incomplete(self, name: str, grid_id: str, seconds: float) -> None:
+        """Have Snakemake know that outputs are being replaced, should this be the last it hears."""
+        from .internals import mark_incomplete
+
+        info = self._infos.get(name)
+        if info is not None:
+            try:
+                mark_incomplete(info.job, grid_id, seconds)
+            except OSError as error:
+                self._say(f"{info.job.name}: its outputs could not be marked: {error}")
 
     def _next_name(self, job: Any) -> str:
         from .jobspec import safe_name
@@ -161,17 +209,21 @@ class Executor(RemoteExecutor):
         """Report the jobs that have come to their end; yield the others."""
         # Snakemake may ask without any pause, and would keep a processor busy.
         await asyncio.sleep(_LEAST_PAUSE)
-        if not active_jobs or self._run is None:
+        if not active_jobs or self._run is None or self._departure is None:
+            if self._departure is not None:
+                self._departure.look(quiet=False)
             for info in active_jobs:
                 yield info
             return
         outcomes: dict[str, Outcome] = {}
         began = time.monotonic()
+        controller = self._run.controller
         try:
-            future = asyncio.run_coroutine_threadsafe(
-                self._run.controller.poll(), self._run.controller.loop
-            )
-            outcomes = {outcome.name: outcome for outcome in await asyncio.wrap_future(future)}
+            self._polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
+            found = await asyncio.wrap_future(self._polling)
+            outcomes = {outcome.name: outcome for outcome in found}
+        except asyncio.CancelledError:
+            pass  # the run is ending
         except Exception as error:
             self._say(f"The states of jobs could not be asked for: {error}")
         self._set_pace(time.monotonic() - began)
@@ -179,8 +231,8 @@ class Executor(RemoteExecutor):
             if name in self._infos:
                 await self._report(self._infos.pop(name), outcome)
         left = [info for info in active_jobs if info.aux is None]
-        if not left:  # at its end Snakemake waits for this pause
-            self.next_seconds_between_status_checks = _IDLE_PAUSE
+        if left:
+            self._departure.look(quiet=not (self._submitting or self._unnoted))
         for info in left:
             yield info
 
@@ -195,6 +247,8 @@ class Executor(RemoteExecutor):
     async def _report(self, info: SubmittedJobInfo, outcome: Outcome) -> None:
         info.aux = {"ended": True}
         info.external_jobid = outcome.grid_id
+        self._unnoted.add(info.job)
+        self._back += 1
         run = self._run
         if outcome.success and run is not None and run.internals.uses_cache(info.job):
             try:
@@ -219,45 +273,88 @@ class Executor(RemoteExecutor):
         except (GridError, OSError) as error:
             self._say(f"{job.name}: its old outputs could not be kept: {error}")
 
+    def handle_job_success(self, job: Any) -> None:
+        """Let go of what the job made: Snakemake has noted that it is here."""
+        super().handle_job_success(job)
+        self._unnoted.discard(job)
+        name = self._names.pop(job, None)
+        if name is not None and self._run is not None:
+            self._run.controller.acknowledge([name])
+
     def handle_job_error(self, job: Any) -> None:
         """Put back what was there before the job: Snakemake has deleted it."""
         super().handle_job_error(job)
+        self._unnoted.discard(job)
+        self._names.pop(job, None)
         if self._run is not None:
             try:
                 self._run.restore_outputs(job)
             except (GridError, OSError) as error:
                 self._say(f"{job.name}: its old outputs could not be put back: {error}")
 
+    async def sleep(self) -> None:
+        """Pause between rounds; at its end a run must not have to wait for that."""
+        until = time.monotonic() + self.next_seconds_between_status_checks
+        while self.wait and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - Snakemake's
+            await asyncio.sleep(min(_TICK, left))
+
     # The end
 
     def cancel(self) -> None:
-        """Cancel all jobs, also those that Snakemake does not list while it polls."""
+        """End early: cancel all jobs, or leave them."""
         with Interrupts() as interrupts:
             self._give_up = interrupts.impatient
-            self._cancel_all(self._give_up)
+            if self._departure is not None:
+                # Snakemake also calls this when it meets an error, such as a full disk.
+                self._departure.interrupted(crashed=isinstance(sys.exception(), Exception))
             self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel all jobs, whatever the list says."""
-        self._cancel_all(_never)
+        """Do nothing: all is done by ``cancel``, also for jobs that the list leaves out."""
 
     def shutdown(self) -> None:
-        """Stop following; jobs that are left are cancelled."""
+        """Stop following; jobs that are left over are cancelled, or stay for the next run."""
+        departure = self._departure
+        early = departure is not None and departure.ending
+        if early and self._polling is not None:
+            self._polling.cancel()
         super().shutdown()  # type: ignore[no-untyped-call]
-        if self._run is not None:
-            self._cancel_all(self._give_up)
-            self._run.close(self._give_up)
+        if self._run is not None and departure is not None and not self._closed:
+            self._closed = True
+            if departure.leaves:
+                self._leave(self._run)
+            else:
+                self._cancel_all(self._run)
+                self._run.close("cancelled" if early else "finished", self._give_up)
         parsing.record()  # a program may run another workflow
+        if departure is not None and departure.exit_code is not None:
+            raise SystemExit(departure.exit_code)
 
-    def _cancel_all(self, give_up: Callable[[], bool]) -> None:
-        if self._run is None or not self._run.controller.active:
+    def _leave(self, run: Run) -> None:
+        """Leave the jobs to the next run, and say how to go on with them."""
+        run.controller.leave(self._give_up)
+        run.close("left", self._give_up)
+        left = run.controller.on_the_grid
+        count = max(len(left), run.left_open)
+        if not count and not self._back:
             return
-        left = self._run.controller.cancel(_CANCEL_TIMEOUT, give_up)
+        shown = f": {', '.join(left[:_SHOWN])}" if left else ""
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        self._say(
+            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}{more}."
+            " To go on, run the same command again in this directory; `snakemake-grid status` "
+            "shows them, `snakemake-grid cancel` ends them."
+        )
+
+    def _cancel_all(self, run: Run) -> None:
+        if not run.controller.active:
+            return
+        left = run.controller.cancel(_CANCEL_TIMEOUT, self._give_up)
         if left:
             self.logger.error(
                 "Not confirmed to be cancelled: "
                 + ", ".join(left)
-                + ". The next run in this directory cancels them; or look for them yourself."
+                + ". The next run in this directory cancels them, or `snakemake-grid cancel`."
             )
 
     def _say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 
 from .jobspec import JobSpec
@@ -19,12 +20,14 @@ class Plan:
         runtime: How Snakemake gets to its worker.
         runtime_blob: Blob of a shipped runtime, if there is one.
         fetch_undeclared: Whether new files that no rule names come back.
+        identity: Tells what the job does, and with what.
     """
 
     spec: JobSpec
     runtime: Runtime
     runtime_blob: Blob | None = None
     fetch_undeclared: bool = False
+    identity: str = ""
 
 
 @dataclass(eq=False)
@@ -35,37 +38,52 @@ class Flight:
         plan: The job and what is decided about it.
         spec: The job under the name by which it was submitted last.
         faults: How often the infrastructure has failed it.
+        charged: How many of these count against its budget.
+        began: When its inputs began to be stored, in seconds since the epoch.
         avoid: Sites that did.
         grid_id: Its id on the grid, None until it is submitted.
         status: What the backend said last.
         ended: Whether the backend said that it has ended.
+        seen: Whether the backend has been asked for it since it was submitted.
         named: When the backend named it last, on the monotonic clock.
+        origin: Name under which it was submitted first, perhaps by an earlier run.
     """
 
     plan: Plan
     spec: JobSpec
     faults: int = 0
+    charged: int = 0
+    began: float = field(default_factory=time.time)
     avoid: set[str] = field(default_factory=set)
     grid_id: str | None = None
     status: JobStatus = UNKNOWN
     ended: bool = False
+    seen: bool = False
     named: float = 0.0
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        """Know the name that all submissions of the job begin with."""
+        self.origin = self.origin or self.name
 
     @property
     def name(self) -> str:
-        """The name it was first submitted under, by which this side knows it."""
+        """The name by which this run knows it."""
         return self.plan.spec.name
 
-    def submit_again(self, site: str) -> None:
+    def submit_again(self, site: str, *, costs: bool = True) -> None:
         """Take a new name after a fault of the infrastructure, so that both can be told apart.
 
         Args:
             site: To be avoided, empty when not known.
+            costs: Whether the fault counts against the job's budget.
         """
         self.faults += 1
+        self.charged += costs
+        self.began = time.time()
         self.avoid.update({site} - {""})
-        self.spec = replace(self.plan.spec, name=f"{self.name}.{self.faults}")
-        self.grid_id, self.status, self.ended = None, UNKNOWN, False
+        self.spec = replace(self.plan.spec, name=f"{self.origin}.{self.faults}")
+        self.grid_id, self.status, self.ended, self.seen = None, UNKNOWN, False, False
 
 
 @dataclass(frozen=True)

@@ -9,28 +9,30 @@ from types import FrameType
 from typing import Any
 
 _ECHO = 2.0
+_HEEDED = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While entered, Ctrl-C is noted rather than raised."""
+    """While entered, Ctrl-C and SIGTERM are noted rather than raised."""
 
     def __init__(self) -> None:
         """Note nothing yet."""
         self._since = 0.0
         self._impatient = False
-        self._former: Any = None
+        self._former: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         """Begin to note."""
         self._since = time.monotonic()
         with contextlib.suppress(ValueError):  # not in the main thread
-            self._former = signal.signal(signal.SIGINT, self._note)
+            for number in _HEEDED:
+                self._former[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let Ctrl-C do again what it did."""
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
+        for number, former in self._former.items():
+            signal.signal(number, former)
 
     def impatient(self) -> bool:
         """Return whether the user has pressed Ctrl-C again and meant it.

@@ -11,6 +11,7 @@ from .errors import GridError
 from .flight import Flight, Outcome
 from .jobspec import JobSpec
 from .journal import Journal, Phase
+from .progress import transfer
 from .staging.catalog import Catalog
 from .staging.incoming import Taken, take_in
 from .staging.paths import Layout
@@ -36,6 +37,7 @@ class Landing:
         compression: str,
         say: Callable[[str], None],
         page: Callable[[str], str] = lambda _: "",
+        announce: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         """Know where things are.
 
@@ -49,8 +51,11 @@ class Landing:
             compression: Of tarballs.
             say: Shows a line to the user.
             page: Returns the URL of a job, by its id on the grid; nothing if it has none.
+            announce: Hears that outputs of a job are about to be moved into place: the name that
+                this run knows it by, its id on the grid, and the seconds that it ran.
         """
         self._page = page
+        self._announce = announce
         self._backend = backend
         self._store = store
         self._journal = journal
@@ -70,11 +75,14 @@ class Landing:
             report = reports.load(folder / REPORT_FILE)
         except (FileNotFoundError, ValueError):
             return  # land() says so
-        for digest in report.blobs:
-            self._fetch(flight.spec.name, folder, digest)
+        files = {item.blob: item.member.name for item in report.returned if item.raw}
+        for digest, size in report.blobs.items():
+            name = files.get(digest, "").partition("/")[2]
+            with transfer(name or f"outputs of {flight.spec.title}", size, up=False):
+                self._fetch(flight.spec.name, folder, digest)
 
     def land(self, flight: Flight, folder: Path) -> Outcome:
-        """Read the report and take in what it lists.
+        """Read the report and take in what it lists; may be repeated after any error.
 
         Args:
             flight: The job.
@@ -93,6 +101,11 @@ class Landing:
             return self.failure(flight, f"its report is damaged: {error}", log)
         if report.name != flight.spec.name:
             return self.failure(flight, f"its report is that of job {report.name}", log)
+        # Also some outputs of a failed job, which --keep-incomplete wants.
+        if any(item.kind == "output" for item in report.returned):
+            times = report.times
+            ran = times.get("staging out", 0.0) - times.get("running", 0.0)
+            self._announce(flight.name, flight.grid_id or "", max(0.0, ran))
         taken = take_in(
             flight.spec,
             report,
@@ -124,10 +137,23 @@ class Landing:
         log: Path | None = None,
         rule_logs: Sequence[str] = (),
         report: Report | None = None,
+        *,
+        final: bool = True,
     ) -> Outcome:
-        """Note that a job has failed, and say so in words."""
+        """Note that a job has failed, and say so in words.
+
+        Args:
+            flight: The job.
+            reason: Why.
+            log: File with its output.
+            rule_logs: Files that its rule calls logs.
+            report: The job's own.
+            final: Whether it has failed itself, rather than this side: then the next run takes it
+                in once more.
+        """
         try:
-            self._note(flight.spec.name, Phase.FAILED, reason, report)
+            if final:
+                self._note(flight.spec.name, Phase.FAILED, reason, report)
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
         page = self._page(flight.grid_id) if flight.grid_id else ""
@@ -169,7 +195,7 @@ class Landing:
                 # Snakemake waits for it, to delete it.
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-        self._note(spec.name, Phase.SUCCEEDED, report.reason, report)
+        self._note(spec.name, Phase.LANDED, report.reason, report)
         if flight.status.state is not JobState.DONE:
             self._say(
                 f"{spec.title}: {self._backend} calls job {flight.grid_id} "
@@ -186,11 +212,11 @@ class Landing:
 
     def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
         source = folder / LOG_FILE
-        if not source.exists():
-            return None
         target = self._folder / "logs" / f"{spec.name}.log"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return source.replace(target)
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        return target if target.exists() else None  # the latter when this is done once more
 
     def _fetch(self, name: str, folder: Path, digest: str) -> Path:
         """Return a blob that lies beside the report, or was delivered to the store."""

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .calls import CALL_TIMEOUT, in_words, once
-from .errors import CredentialsError, GridError, PermanentError, TransientError
+from .calls import CALL_TIMEOUT, in_words, is_of_disk, once
+from .errors import CredentialsError, EndingError, GridError, PermanentError, TransientError
+from .room import Room, hours
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ _PAUSES_AT_START = (1.0, 3.0)
 _LONGEST_PAUSE = 60.0
 _CREDENTIALS_PAUSE = 10.0
 _CREDENTIALS_PERIOD = 60.0
-_REFUSALS = 3
+REFUSALS = 3
 """How often in a row a server may refuse credentials that look good from here."""
 
 
@@ -51,14 +52,17 @@ class Patience:
         self._limit = limit
         self._check = check_credentials
         self._say = say
-        self._outages: set[str] = set()
+        self._outages: dict[str, float] = {}
         self._refused: set[str] = set()
-        self._since = 0.0
         self._expired = False
         self._warned = ""
         self._checked = 0.0
+        self._pauses: dict[str, tuple[float, float]] = {}
+        self._room = Room(limit, say)
+        self._exhausted = ""
         self._stopped = asyncio.Event()
         self._main = self
+        self._beside: list[Patience] = []
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def beside(
@@ -72,11 +76,28 @@ class Patience:
         """
         other = Patience(name, self._limit, check_credentials, self._say)
         other._stopped, other._main = self._stopped, self._main
+        self._beside.append(other)
         return other
 
     def stop(self) -> None:
         """Wait for nothing any more: the run is ending. To be called in the loop."""
         self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is ending."""
+        return self._stopped.is_set()
+
+    @property
+    def exhausted(self) -> str:
+        """Why the run has to end, when the limit of an outage is over; else empty."""
+        return self._main._exhausted or self._main._room.exhausted
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it waits: for this server, one beside it, credentials, or room on the disk."""
+        own = bool(self._outages) or self._expired or self._room.wanting
+        return own or any(other.troubled for other in self._beside)
 
     async def call(
         self,
@@ -92,35 +113,72 @@ class Patience:
             limit: Seconds that one try may take, None for no limit.
 
         Raises:
-            GridError: The error of the last try, when the limit is over or the run is ending;
-                other errors at once.
+            EndingError: The limit is over, or the run is ending.
+            GridError: Other errors, at once.
         """
-        until = pause = 0.0
+        room, token = self._main._room, object()
+        good = False
+        try:
+            result = await self._persist(what, make, limit, token)
+            good = True
+            return result
+        finally:
+            room.over(token, good=good)
+
+    async def _persist(
+        self,
+        what: str,
+        make: Callable[[], Coroutine[Any, Any, T]],
+        limit: float | None,
+        token: object,
+    ) -> T:
         refusals = 0
+        since = time.monotonic()
         while True:
             try:
                 result = await once(make(), limit)
             except CredentialsError as error:
                 refusals += 1
-                if refusals > _REFUSALS:
+                if refusals > REFUSALS:
                     raise PermanentError(f"{error} The credentials look good from here.") from error
                 await self.renewed(error)
-                until = 0.0  # what was waited for was no outage
+                since = time.monotonic()  # what was waited for was no outage
+            except EndingError:
+                raise  # of a call within this one
             except PASSING as error:
                 refusals = 0
-                self.note(what, error)
-                until = until or time.monotonic() + self._limit
-                pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
-                if time.monotonic() + pause > until:
+                await self._pause(what, error, since)
+            except (GridError, OSError) as error:
+                self.over(what)  # that is an answer, too
+                if not is_of_disk(error):
                     raise
-                await self._sleep(pause)
-                if self._stopped.is_set():
-                    raise
+                await self._main._room.wait(token, error, self.pause)
+                since = time.monotonic()
             else:
                 self.over(what)
                 # Not before: a server may refuse what looks good from here.
                 self._note_renewal()
                 return result
+
+    async def _pause(self, what: str, error: BaseException, since: float) -> None:
+        """Sleep until the next try of a call that began at some time."""
+        self.note(what, error)
+        pause = self._pauses[what][0]
+        if time.monotonic() + pause > since + self._limit:
+            self._exhaust(what, error)
+        if self.exhausted:
+            raise EndingError(self.exhausted) from error
+        await self.pause(pause)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep for about that long.
+
+        Raises:
+            EndingError: The run is ending.
+        """
+        await self._sleep(seconds)
+        if self._stopped.is_set():
+            raise EndingError("the run is ending")
 
     def call_now(
         self,
@@ -139,25 +197,49 @@ class Patience:
         if isinstance(error, CredentialsError):
             self._refused.add(what)
             self._note_expiry(error)
-        elif what not in self._outages:
-            # When the run is ending, its own end of the connection is what fails.
-            if not self._outages and not self._stopped.is_set():
-                self._since = time.monotonic()
-                self._say(
-                    f"{self._name} does not answer, asked for {what} ({in_words(error)}); no job "
-                    "is touched, asking again."
-                )
-            self._outages.add(what)
+            return
+        pause, until = self._pauses.get(what, (0.0, 0.0))
+        if time.monotonic() >= until:  # once for all that ask for it at this moment
+            pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
+            self._pauses[what] = (pause, time.monotonic() + pause)
+        # When the run is ending, its own end of the connection is what fails.
+        if not self._outages and not self._stopped.is_set():
+            self._say(
+                f"{self._name} does not answer, asked for {what} ({in_words(error)}); no job "
+                "is touched, asking again."
+            )
+        self._outages.setdefault(what, time.monotonic())
+
+    def due(self, what: str) -> bool:
+        """Return whether it is time to ask again for something that is asked for now and then.
+
+        In an outage the pauses between grow; it ends the run when the limit is over.
+        """
+        if what not in self._outages:
+            return True
+        if time.monotonic() > self._outages[what] + self._limit:
+            self._exhaust(what, None)
+        return time.monotonic() >= self._pauses[what][1]
+
+    def _exhaust(self, what: str, error: BaseException | None) -> None:
+        if not self._main._exhausted:
+            words = f" ({in_words(error)})" if error is not None else ""
+            self._main._exhausted = (
+                f"{self._name} has not answered for {hours(self._limit)}, asked for {what}{words}"
+                ": that is the limit (--grid-outage-limit)"
+            )
 
     def over(self, what: str) -> None:
         """Say that it works again, if it did not."""
         if what in self._refused:
             self._refused.remove(what)
             self._note_renewal()
+        self._pauses.pop(what, None)
         if what in self._outages:
-            self._outages.remove(what)
+            began = min(self._outages.values())
+            del self._outages[what]
             if not self._outages:
-                seconds = time.monotonic() - self._since
+                seconds = time.monotonic() - began
                 self._say(f"{self._name} answers again after {seconds:.0f} s.")
 
     async def watch_credentials(self) -> None:
@@ -183,9 +265,7 @@ class Patience:
         """Wait until the credentials are good again, for as long as it takes."""
         self._note_expiry(error)
         while True:
-            await self._sleep(_CREDENTIALS_PAUSE)
-            if self._stopped.is_set():
-                raise error
+            await self.pause(_CREDENTIALS_PAUSE)
             with contextlib.suppress(CredentialsError, *PASSING):
                 await once(self._check())
                 return

@@ -11,6 +11,7 @@ from typing import Any
 
 from .errors import GridError
 from .flight import Plan
+from .identity import Identities
 from .internals import Internals, is_flagged, names, staying
 from .jobspec import JobSpec, read_overrides, read_resources
 from .settings import RUNTIMES, UNDECLARED, ExecutorSettings
@@ -35,6 +36,7 @@ class Planner:
         layout: Layout,
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
+        identities: Identities | None = None,
     ) -> None:
         """Know the run.
 
@@ -44,7 +46,9 @@ class Planner:
             layout: Of the submit host.
             ship: Stores a runtime of kind ``wheels``.
             say: Shows a line to the user.
+            identities: Tell whether jobs are still the same; not needed to describe them.
         """
+        self._identities = identities
         self._settings = settings
         self._internals = internals
         self._layout = layout
@@ -56,6 +60,8 @@ class Planner:
     def begin(self) -> None:
         """Look at what has changed in the DAG, once for all jobs of a round."""
         internals = self._internals
+        if self._identities is not None:
+            self._identities.begin()
         self._checkpoints = (
             list(internals.checkpoint_outputs()) if internals.has_checkpoints else []
         )
@@ -81,7 +87,8 @@ class Planner:
             raise _no_such("grid_undeclared", undeclared, UNDECLARED)
         runtime = self._runtime(spec.overrides)
         blob = self._ship(runtime) if runtime.kind == "wheels" else None
-        return Plan(spec, runtime, blob, undeclared == "fetch")
+        identity = self._identities.of(job, spec) if self._identities is not None else ""
+        return Plan(spec, runtime, blob, undeclared == "fetch", identity)
 
     def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
         internals = self._internals

@@ -13,6 +13,7 @@ COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
 UNDECLARED = ("list", "fetch")
 ENGINES = ("apptainer", "singularity")
+INTERRUPTS = ("cancel", "keep")
 DIRAC_MODES = ("server", "local")
 DIRAC_INPUTS = ("data", "fetch")
 PANDA_ROUTES = ("jedi", "idds")
@@ -157,8 +158,21 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     outage_limit: float = _option(
         24.0,
-        "Hours for which a server that does not answer is waited for.",
+        "Hours for which a server or a store that does not answer, or room on a full disk, is "
+        "waited for. Then the run ends and leaves its jobs to the next one.",
         metavar="HOURS",
+    )
+    on_interrupt: str = _option(
+        "cancel",
+        "What Ctrl-C does: 'cancel' cancels all jobs; 'keep' leaves them, and the same command "
+        "goes on with them later. With 'keep', SIGTERM does the same.",
+        env_var=True,
+        metavar="KIND",
+    )
+    detach: bool = _option(
+        False,
+        "Take in what has ended, submit what is ready, and end with exit code 0: for cron or "
+        "systemd, which call the same command again.",
     )
     infrastructure_retries: int = _option(
         3,

@@ -18,6 +18,7 @@ from .settings import (
     DIRAC_INPUTS,
     DIRAC_MODES,
     ENGINES,
+    INTERRUPTS,
     ISOLATIONS,
     PANDA_ROUTES,
     PANDA_SECRETS,
@@ -63,6 +64,7 @@ def _choices(settings: ExecutorSettings) -> list[str]:
         "compression": COMPRESSIONS,
         "undeclared": UNDECLARED,
         "local_isolation": ISOLATIONS,
+        "on_interrupt": INTERRUPTS,
         "dirac_mode": DIRAC_MODES,
         "dirac_inputs": DIRAC_INPUTS,
         "panda_route": PANDA_ROUTES,
@@ -169,6 +171,15 @@ def _dirac_combinations(settings: ExecutorSettings) -> list[str]:
             f"--grid-dirac-storage-element: files would go through --grid-store {settings.store} "
             "instead; take one away."
         )
+    if settings.dirac_mode == "local":
+        problems += [
+            f"{option}: jobs of --grid-dirac-mode local end with the run, and cannot be left."
+            for option, given in (
+                ("--grid-detach", settings.detach),
+                ("--grid-on-interrupt keep", settings.on_interrupt == "keep"),
+            )
+            if given
+        ]
     if settings.dirac_mode == "local" and settings.dirac_storage_element:
         problems.append(
             "--grid-dirac-mode local: uses no storage element; take "

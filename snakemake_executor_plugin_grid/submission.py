@@ -9,23 +9,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .adoption import Adoption
 from .backends.base import Payload, SubmitError, Submitted
+from .breaker import Breaker
 from .calls import CALL_TIMEOUT, in_words, once
-from .errors import CredentialsError, GridError
+from .errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from .flight import Flight
-from .patience import PASSING, Patience
+from .journal import Entry, Phase
+from .patience import PASSING, REFUSALS
+from .retrieval import in_pool
 from .sites import Sites
 from .staging.paths import depth
 from .worker.description import Blob, Job
 
 if TYPE_CHECKING:
-    from .controller import Parts
+    from .parts import Parts
 
 _SUBMISSION = "submission"
+_LOOK_AGAIN = 5.0
 
 
 class UnansweredError(GridError):
     """Whether the backend has the jobs is not known: the next run looks for them by name."""
+
+
+Answer = Submitted | SubmitError | UnansweredError | EndingError
+Prepared = dict[str, tuple[Blob, ...] | GridError]
 
 
 class Submission:
@@ -35,8 +44,9 @@ class Submission:
         self,
         parts: Parts,
         flights: Mapping[str, Flight],
-        patience: Patience,
+        adoption: Adoption,
         sites: Sites,
+        breaker: Breaker,
         fail: Callable[[Flight, str], None],
     ) -> None:
         """Use the parts of a controller.
@@ -44,35 +54,54 @@ class Submission:
         Args:
             parts: The parts.
             flights: All jobs of the controller by name; cancelled ones vanish from it.
-            patience: Waits for the backend.
+            adoption: Knows what is on the grid already.
             sites: Knows which sites to avoid.
+            breaker: Knows when to submit nothing.
             fail: Ends a job for a reason.
         """
         self._parts = parts
         self._flights = flights
-        self._patience = patience
+        self._patience = parts.patience
+        self._adoption = adoption
         self._sites = sites
+        self._breaker = breaker
         self._fail = fail
         self.staging = asyncio.Lock()
+        self._gate = asyncio.Lock()
         self._told = False
 
     async def launch(self, flights: list[Flight]) -> None:
         """Stage in and submit; every job that fails on the way gets an outcome."""
         try:
-            payloads = await self._prepare(flights)
-            if payloads:
-                await self._hand_over(payloads)
+            waiting = await self._adoption.adopt(flights)
+            while waiting:
+                batch = await self._allowed(waiting)
+                waiting = waiting[len(batch) :]
+                payloads = await self._prepare(batch)
+                if payloads:
+                    await self._hand_over(payloads)
+        except EndingError:
+            pass  # the next run submits them
         except (Exception, SystemExit) as error:
             for flight in flights:
                 if flight.name in self._flights and flight.grid_id is None:
                     self._fail(flight, f"it could not be submitted: {in_words(error)}")
 
+    async def _allowed(self, waiting: list[Flight]) -> list[Flight]:
+        """Return the first of some jobs, as many as may be submitted now; waits until any may."""
+        breaker = self._breaker
+        async with self._gate:
+            while (count := breaker.allowance()) == 0:
+                await self._patience.pause(min(breaker.next_change() or _LOOK_AGAIN, _LOOK_AGAIN))
+            batch = waiting[:count]
+            breaker.submitting(flight.name for flight in batch)
+            return batch
+
     async def _prepare(self, flights: list[Flight]) -> list[tuple[Flight, Payload]]:
+        for flight in flights:
+            flight.began = time.time()
         async with self.staging:
-            # Not in the pool, which it waits for.
-            prepared = await asyncio.to_thread(
-                self._parts.outgoing.prepare, [flight.spec for flight in flights]
-            )
+            prepared = await self._patience.call("staging", lambda: self._stage_in(flights), None)
         payloads = []
         for flight in flights:
             if flight.name not in self._flights:
@@ -83,6 +112,16 @@ class Submission:
             else:
                 payloads.append((flight, self._payload(flight, blobs)))
         return payloads
+
+    async def _stage_in(self, flights: list[Flight]) -> Prepared:
+        # Not in the pool, which it waits for.
+        prepared = await asyncio.to_thread(
+            self._parts.outgoing.prepare, [flight.spec for flight in flights]
+        )
+        for blobs in prepared.values():
+            if isinstance(blobs, DiskFullError | EndingError):
+                raise blobs  # all once more, when there is room: what is stored stays there
+        return prepared
 
     def _payload(self, flight: Flight, blobs: tuple[Blob, ...]) -> Payload:
         plan, spec, parts = flight.plan, flight.spec, self._parts
@@ -116,7 +155,14 @@ class Submission:
 
     async def _hand_over(self, prepared: list[tuple[Flight, Payload]]) -> None:
         parts = self._parts
-        parts.journal.submitting([payload.spec for _, payload in prepared])
+        prepared = [(flight, job) for flight, job in prepared if flight.name in self._flights]
+        entries = [
+            Entry(payload.spec, flight.plan.identity, flight.origin, flight.began)
+            for flight, payload in prepared
+        ]
+        await self._patience.call(
+            "the journal", lambda: in_pool(parts, parts.journal.submitting, entries)
+        )
         answers = await self._submit([payload for _, payload in prepared])
         with contextlib.suppress(GridError):  # the next run would look for them by name
             parts.journal.submitted(
@@ -127,27 +173,39 @@ class Submission:
                 }
             )
         self._tell(answers)
-        orphans = []
+        orphans: dict[str, str] = {}
         for flight, payload in prepared:
             answer = answers[payload.spec.name]
             cancelled = flight.name not in self._flights
             if isinstance(answer, Submitted):
                 if cancelled:
-                    orphans.append(answer.grid_id)
+                    orphans[answer.grid_id] = payload.spec.name
                 else:
                     flight.grid_id, flight.named = answer.grid_id, time.monotonic()
             elif isinstance(answer, SubmitError):
                 if not cancelled:
                     self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
-            elif not cancelled:
+            elif isinstance(answer, UnansweredError) and not cancelled:
                 self._fail(flight, f"it could not be submitted: {answer}")
-                parts.journal.reopen(payload.spec.name)
-        if orphans:  # cancelled while they were being submitted
-            left = set(orphans)
-            with contextlib.suppress(GridError, *PASSING):
-                left = await once(parts.backend.cancel(orphans))
-            if left:
-                parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
+                with contextlib.suppress(GridError):
+                    parts.journal.reopen(payload.spec.name)
+        if orphans:
+            await self._cancel(orphans)
+
+    async def _cancel(self, jobs: Mapping[str, str]) -> None:
+        """Cancel jobs that were to be cancelled while they were being submitted.
+
+        Args:
+            jobs: Their names by their ids.
+        """
+        parts, left = self._parts, set(jobs)
+        with contextlib.suppress(GridError, *PASSING):
+            parts.journal.cancelling(jobs.values())
+            left = await once(parts.backend.cancel(list(jobs)))
+            for grid_id in jobs.keys() - left:
+                parts.journal.ended(jobs[grid_id], Phase.CANCELLED)
+        if left:
+            parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 
     def _tell(self, answers: Mapping[str, object]) -> None:
         """Say once where the jobs of this run can be looked at."""
@@ -157,16 +215,15 @@ class Submission:
             self._told = True
             self._parts.say(f"{self._parts.backend.name}: the jobs of this run are {where}.")
 
-    async def _submit(
-        self, payloads: Sequence[Payload]
-    ) -> dict[str, Submitted | SubmitError | UnansweredError]:
+    async def _submit(self, payloads: Sequence[Payload]) -> dict[str, Answer]:
         """Submit until each job is taken or refused; none is sent again that was taken."""
         backend, patience = self._parts.backend, self._patience
         waiting = list(payloads)
-        answers: dict[str, Submitted | SubmitError | UnansweredError] = {}
+        answers: dict[str, Answer] = {}
+        refusals = 0
 
         async def attempt() -> None:
-            nonlocal waiting
+            nonlocal waiting, refusals
             while waiting:
                 limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
                 # First, as a pause for want of credentials is better made before.
@@ -176,6 +233,9 @@ class Submission:
                 except Exception as error:
                     if isinstance(error, PASSING):  # now, as it is over when this works again
                         patience.note(_SUBMISSION, error)
+                    refusals += isinstance(error, CredentialsError)
+                    if refusals > REFUSALS:
+                        raise PermanentError(f"{error} The credentials look good.") from error
                     names = [payload.spec.name for payload in waiting]
                     answers.update(await self._look_for(names, error))
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
@@ -188,7 +248,7 @@ class Submission:
 
         try:
             await patience.call(_SUBMISSION, attempt, None)
-        except UnansweredError as error:
+        except (UnansweredError, EndingError) as error:
             answers.update({payload.spec.name: error for payload in waiting})
         except Exception as error:
             silent = "no answer: " if isinstance(error, PASSING) else ""
@@ -204,6 +264,8 @@ class Submission:
             found = await self._patience.call(
                 "jobs by name", lambda: self._parts.backend.adopt(names)
             )
+        except EndingError:
+            raise
         except Exception:
             raise UnansweredError(in_words(error)) from error
         return {name: Submitted(grid_id) for name, grid_id in found.items()}

@@ -64,6 +64,7 @@ class Backend(ABC):
         poll_interval: Seconds between status calls that the system takes lightly.
         outage_limit: Seconds for which an outage is waited out, None for as long as the user says.
         submit_seconds: Seconds that submitting one more job may take.
+        settle_seconds: For how long a job may not be found yet whose submission was not answered.
         brings_files: Whether the system brings report and log back; else they go through the store.
     """
 
@@ -71,6 +72,7 @@ class Backend(ABC):
     poll_interval: float
     outage_limit: float | None = None
     submit_seconds: float = 1.0
+    settle_seconds: float = 0.0
     brings_files: bool = True
 
     @abstractmethod
@@ -142,6 +144,15 @@ class Backend(ABC):
         Args:
             name: Of any of its jobs.
         """
+        return ""
+
+    async def forget(self, names: Collection[str]) -> None:
+        """Hear that nothing is wanted of jobs, by their names, that ``find`` did not find."""
+        return
+
+    @property
+    def place(self) -> str:
+        """Which server this is; known after ``check``, empty if that makes no difference."""
         return ""
 
     @property

@@ -118,7 +118,7 @@ def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
         return False
     if warning and not force:
         raise GridError(
-            f"{warning}; nothing is removed. The next run cancels them; to remove the files all "
+            f"{warning}; nothing is removed. The next run takes them over; to remove the files all "
             "the same, add --force."
         )
     return yes or click.confirm("Remove them?")

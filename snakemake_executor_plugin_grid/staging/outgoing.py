@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import GridError
+from ..errors import DiskFullError, EndingError, GridError
 from ..jobspec import JobSpec
+from ..progress import Measure, transfer
 from ..stores import Store
 from ..worker.description import Blob
 from ..worker.tarball import Entry, TarballError, pack, scan
@@ -46,10 +47,12 @@ class Traffic:
 
     Attributes:
         stored_bytes: Bytes that went into the store.
-        reused: Blobs that were there already.
+        spared_bytes: Bytes of blobs that were there already.
+        reused: How many blobs these were.
     """
 
     stored_bytes: int = 0
+    spared_bytes: int = 0
     reused: int = 0
 
 
@@ -118,14 +121,14 @@ class Outgoing:
         small = [e for e in sources.entries.values() if not self._is_large(e)]
         large = [e for e in sources.entries.values() if self._is_large(e)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
-        blobs = [self._tar_blob(self._pack(small), None)] if small else []
+        blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
         self._source_blobs = blobs + [future.result() for future in futures]
         self._sources = sources.entries
         self._depth = depth(self._sources)
 
     def send_folder(self, folder: Path) -> Blob:
         """Store a folder as one tarball, for the worker's PYTHONPATH."""
-        bundle = self._pack(list(scan(folder, WORK)))
+        bundle = self._pack(list(scan(folder, WORK)), "files of Snakemake")
         return replace(self._tar_blob(bundle, None), kind="runtime")
 
     def prepare(self, specs: Sequence[JobSpec]) -> dict[str, tuple[Blob, ...] | GridError]:
@@ -158,7 +161,7 @@ class Outgoing:
     def _attempt(self, work: Callable[[S], T], subject: S) -> T | GridError:
         """Return what a function returns, or the error that the jobs concerned have to be told."""
         if self._stopped.is_set():
-            return GridError("the run was cancelled")
+            return EndingError("the run is ending")
         try:
             return work(subject)
         except GridError as error:
@@ -274,22 +277,27 @@ class Outgoing:
             wanted=None if names is None else tuple(sorted(names)),
         )
 
-    def _pack(self, entries: list[Entry]) -> Bundle:
+    def _pack(self, entries: list[Entry], kind: str = "small files") -> Bundle:
+        files = [entry for entry in entries if entry.kind != "dir"]
+        what = _shown(files[0]) if len(files) == 1 else f"{len(files):,} {kind}"
         names = frozenset(entry.name for entry in entries)
         try:
             fingerprint = self._fingerprint(entries)
             known = self._catalog.bundle(fingerprint)
             if known is not None and self._store.has(*known):
-                self._count(0)
+                self._count(0, spared=known[1])
                 return Bundle(*known, names)
             archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
-            packed = pack(entries, archive, compression=self._compression)
-            if self._store.has(packed.digest, packed.size):
-                archive.unlink()
-                self._count(0)
-            else:
-                self._store.put(packed.digest, archive)
-                self._count(packed.size)
+            size = sum(entry.size for entry in entries)
+            with transfer(what, size, up=True, store=self._store.url) as moving:
+                moving.watch(_growth(archive))
+                packed = pack(entries, archive, compression=self._compression)
+                if self._store.has(packed.digest, packed.size):
+                    archive.unlink()
+                    self._count(0, spared=packed.size)
+                else:
+                    self._store.put(packed.digest, archive)
+                    self._count(packed.size)
         except TarballError as error:
             raise GridError(str(error)) from error
         except OSError as error:
@@ -303,9 +311,10 @@ class Outgoing:
             before = path.stat()
             size, digest = before.st_size, self._catalog.digest(entry.path, before)
             if digest is not None and self._store.has(digest, size):
-                self._count(0)
+                self._count(0, spared=size)
             else:
-                size, digest = self._store.put_file(path)
+                with transfer(_shown(entry), size, up=True, store=self._store.url):
+                    size, digest = self._store.put_file(path)
                 self._count(size)
                 after = path.stat()
                 if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, size):
@@ -336,14 +345,31 @@ class Outgoing:
     def _is_large(self, entry: Entry) -> bool:
         return entry.kind == "file" and entry.size >= self._large_file
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, spared: int = 0) -> None:
         with self._lock:
             self.traffic.stored_bytes += size
+            self.traffic.spared_bytes += spared
             self.traffic.reused += size == 0
 
 
 def _key(entry: Entry) -> Key:
     return (entry.name, entry.size, entry.mtime_ns, entry.mode)
+
+
+def _shown(entry: Entry) -> str:
+    return entry.name.partition("/")[2]
+
+
+def _growth(archive: Path) -> Measure:
+    """Return what measures an archive, which has another name until it is whole."""
+    found: list[Path] = []
+
+    def measure() -> int:
+        if not found:
+            found.extend(archive.parent.glob(f".{archive.name}.*"))
+        return found[0].stat().st_size if found else 0
+
+    return measure
 
 
 def _unwrap(value: T | GridError) -> T:
@@ -354,5 +380,5 @@ def _unwrap(value: T | GridError) -> T:
 
 def _explain(error: OSError, workspace: Path) -> GridError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return GridError(f"no space left where inputs are stored, {workspace}")
+        return DiskFullError(f"no space left where inputs are stored, {workspace}")
     return GridError(f"{error.filename or 'input'}: {error.strerror}")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from snakemake_executor_plugin_grid.backends.base import (
     Backend,
@@ -14,21 +15,27 @@ from snakemake_executor_plugin_grid.backends.base import (
     SubmitError,
     Submitted,
 )
-from snakemake_executor_plugin_grid.controller import Controller, Parts
+from snakemake_executor_plugin_grid.controller import Controller
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.flight import Outcome, Plan
-from snakemake_executor_plugin_grid.journal import Journal
+from snakemake_executor_plugin_grid.journal import Entry, Journal, Phase
 from snakemake_executor_plugin_grid.landing import Landing
+from snakemake_executor_plugin_grid.parts import Parts
 from snakemake_executor_plugin_grid.patience import Patience
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
 from snakemake_executor_plugin_grid.staging.outgoing import Outgoing
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.tidings import Tidings
 from snakemake_executor_plugin_grid.worker import report as reports
+from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.specs import spec
+
+IDENTITY = "the same"
+"""Of jobs whose test does not care."""
 
 
 class Fickle(Backend):
@@ -46,11 +53,15 @@ class Fickle(Backend):
         self.credentials: Callable[[], None] = lambda: None
         self.finds: Callable[[], None] = lambda: None
         self.checks: Callable[[], None] = lambda: None
+        self.fetches: Callable[[], None] = lambda: None
+        self.asks: Callable[[], None] = lambda: None
+        self.asked = 0
         self.statuses: dict[str, JobStatus] = {}
         self.good: set[str] = set()
         self.cancelled: list[str] = []
         self.unconfirmed: set[str] = set()
         self.discarded: list[Collection[str]] = []
+        self.forgotten: list[str] = []
 
     async def check(self) -> None:
         self.checks()
@@ -70,6 +81,8 @@ class Fickle(Backend):
         return ""
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        self.asked += 1
+        self.asks()
         return self.statuses
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
@@ -81,6 +94,7 @@ class Fickle(Backend):
         return self.unconfirmed
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
+        self.fetches()
         (folder / "payload.log").write_text("it said this\n")
         (name,) = [name for name, known in self.jobs.items() if known == grid_id]
         if grid_id in self.good:
@@ -91,6 +105,9 @@ class Fickle(Backend):
 
     async def discard(self, ids: Collection[str]) -> None:
         self.discarded.append(ids)
+
+    async def forget(self, names: Collection[str]) -> None:
+        self.forgotten += names
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         return not reason and status.infrastructure
@@ -108,9 +125,10 @@ class Bench:
     ) -> None:
         self.said: list[str] = []
         self.backend = Fickle()
+        self.tidings: list[str] = []
         layout = Layout(folder / "work")
         layout.workdir.mkdir()
-        store = DirectoryStore(folder / "store")
+        self.store = store = DirectoryStore(folder / "store")
         store.check()
         self.database = Database(folder / "grid.sqlite")
         self.journal = Journal(self.database, "run", "fickle")
@@ -143,9 +161,64 @@ class Bench:
                 say=self.said.append,
             )
         )
+        # They are told of every job, and would hide what a test looks for.
+        self.controller._tidings = Tidings(self.tidings.append)
 
-    def submit(self, *names: str) -> None:
-        self.controller.submit([Plan(spec(name), Runtime("inherit")) for name in names])
+    def submit(self, *names: str, identity: str = IDENTITY, **fields: Any) -> None:
+        """Hand over jobs; ``fields`` are those of their specs."""
+        self.controller.submit(
+            [Plan(spec(name, **fields), Runtime("inherit"), identity=identity) for name in names]
+        )
+
+    def earlier(
+        self,
+        name: str,
+        *,
+        grid_id: str = "",
+        state: JobState | None = JobState.QUEUED,
+        phase: Phase = Phase.SUBMITTED,
+        identity: str = IDENTITY,
+        origin: str = "",
+        **fields: Any,
+    ) -> None:
+        """Have a job that an earlier run has left.
+
+        Args:
+            name: Its name.
+            grid_id: Its id on the grid.
+            state: Of it there; None if the backend has no such job.
+            phase: How far it had come.
+            identity: Of it.
+            origin: Name under which it was submitted first.
+            fields: Of its spec.
+        """
+        journal = Journal(self.database, "earlier", "fickle")
+        journal.submitting([Entry(spec(name, **fields), identity, origin or name, 1.0)])
+        grid_id = grid_id or f"id-{name}"
+        if phase is not Phase.SUBMITTING:
+            journal.submitted({name: grid_id})
+        if phase is Phase.CANCELLING:
+            journal.cancelling([name])
+        elif phase is not Phase.SUBMITTING and phase is not Phase.SUBMITTED:
+            journal.ended(name, phase)
+        if state is not None:
+            self.backend.jobs[name] = grid_id
+            self.backend.statuses[grid_id] = JobStatus(state)
+            if state is JobState.DONE:
+                self.backend.good.add(grid_id)
+
+    def look(self) -> None:
+        """Begin as a run does: find what earlier ones have left."""
+        self.controller.call(self.controller.check(), 20)
+
+    def settle(self, *needed: str, unnoted: bool = False) -> None:
+        """Say which outputs are needed, and whether Snakemake misses notes of the others."""
+        self.controller.call(self.controller.settle(needed, lambda _: unnoted), 20)
+
+    def left(self) -> dict[str, str]:
+        """Return what the next run would find, with the phase of each."""
+        later = Journal(self.database, "later", "fickle")
+        return {job.name: job.phase.value for job in later.left()}
 
     def outcomes(self, count: int) -> list[Outcome]:
         """Poll until so many jobs have come to their end."""
@@ -187,8 +260,24 @@ class Bench:
             self.backend.good.add(grid_id)
             self.backend.statuses[grid_id] = JobStatus(JobState.DONE, "", site)
 
+    def acknowledge(self, *names: str) -> None:
+        """Say that Snakemake has noted successes, and wait until that has had its effect."""
+        self.controller.acknowledge(names)
+        self.wait_for(lambda: not self.controller._retrieval._landed.keys() & set(names))
+        self.wait_for(lambda: not self.controller._tasks)
+
+    def discarded(self) -> list[str]:
+        """Return the ids of which the backend has been told that nothing more is wanted."""
+        self.polls(0.05)
+        return sorted(grid_id for ids in self.backend.discarded for grid_id in ids)
+
     def phases(self) -> dict[str, str]:
         return dict(self.database.query("SELECT name, phase FROM jobs"))
+
+
+def outputs(*names: str) -> tuple[Output, ...]:
+    """Return outputs that a rule names, as paths."""
+    return tuple(Output(f"work/{name}", required=False) for name in names)
 
 
 class Times:

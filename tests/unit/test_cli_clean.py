@@ -12,7 +12,7 @@ from snakemake_executor_plugin_grid.cli import clean as module
 from snakemake_executor_plugin_grid.cli import dirac, main
 from snakemake_executor_plugin_grid.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.errors import CredentialsError, TransientError
-from snakemake_executor_plugin_grid.journal import Journal, Phase
+from snakemake_executor_plugin_grid.journal import Entry, Journal, Phase
 from snakemake_executor_plugin_grid.lock import lock_folder
 from snakemake_executor_plugin_grid.staging.catalog import Catalog
 
@@ -80,7 +80,7 @@ class Workflow:
         self.journal = Journal(self.database, "run", "dirac")
 
     def submit(self, name: str, grid_id: str, *, open_: bool = False) -> None:
-        self.journal.submitting([spec(name, rule="make")])
+        self.journal.submitting([Entry(spec(name, rule="make"), "identity", name, 1.0)])
         self.journal.submitted({name: grid_id})
         if not open_:
             self.journal.ended(name, Phase.FAILED)

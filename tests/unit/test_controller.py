@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from snakemake_executor_plugin_grid import controller as module
+from snakemake_executor_plugin_grid import room
 from snakemake_executor_plugin_grid.errors import (
+    DiskFullError,
+    EndingError,
     GridError,
+    PermanentError,
     TransientError,
 )
-from snakemake_executor_plugin_grid.journal import Journal
+from snakemake_executor_plugin_grid.journal import Journal, Phase
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
-from tests.unit.fickle import Bench
-from tests.unit.specs import spec
+from tests.unit.fickle import Bench, Times
+
+PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
+SHORT = pytest.mark.parametrize("bench", [{"outage_limit": 0.2}], indirect=True)
 
 
 def _down() -> None:
@@ -66,8 +74,20 @@ def test_a_lost_answer_neither_loses_a_job_nor_runs_it_twice(bench: Bench) -> No
     assert sorted(outcome.name for outcome in bench.outcomes(2)) == ["j-1", "j-2"]
 
 
-def test_a_job_that_may_have_been_submitted_is_looked_for_by_the_next_run(bench: Bench) -> None:
+@SHORT
+def test_a_job_that_may_have_been_submitted_is_left_to_the_next_run(bench: Bench) -> None:
     bench.backend.answer = bench.backend.finds = _down
+    bench.submit("j-1")
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert "fickle has not answered for 0 s" in bench.controller.exhausted
+    assert "the server is down" in bench.controller.exhausted
+    assert bench.polls(0.1) == []
+    assert bench.left() == {"j-1": "submitting"}
+
+
+def test_a_job_that_may_have_been_submitted_is_looked_for_by_the_next_run(bench: Bench) -> None:
+    bench.backend.answer = _down
+    bench.backend.finds = Times(PermanentError("no such call"), 1000)
     bench.submit("j-1")
     (outcome,) = bench.outcomes(1)
     assert "could not be submitted: the server is down" in outcome.message
@@ -86,47 +106,248 @@ def test_a_client_library_that_exits_is_an_error_like_any_other(bench: Bench) ->
     assert "exited with 255" in outcome.message
 
 
+@PATIENT
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(bench: Bench) -> None:
     bench.submit("j-1")
-    bench.polls(0.1)
-    states = bench.backend.states
-
-    async def down(ids: Collection[str]) -> Mapping[str, JobStatus]:
-        raise TransientError("the server is down")
-
-    bench.backend.states = down  # type: ignore[method-assign]
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.asks = Times(TransientError("the server is down"), 5)
     assert bench.polls(0.2) == []
-    bench.backend.states = states  # type: ignore[method-assign]
-    bench.polls(0.1)
+    bench.wait_for(lambda: len(bench.said) > 1)
     assert [text.partition(" ")[2][:15] for text in bench.said] == [
         "does not answer",
         "answers again a",
     ]
+    assert bench.phases() == {"j-1": "submitted"}
+
+
+@PATIENT
+def test_a_server_that_is_down_is_asked_more_and_more_seldom(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.asks = _down
+    before = bench.backend.asked
+    bench.polls(0.3)
+    # After pauses of 0.01, 0.02, 0.04, 0.08 and 0.16 s.
+    assert 2 <= bench.backend.asked - before <= 6
+
+
+@SHORT
+def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    assert not bench.controller.troubled
+    bench.backend.asks = _down
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert "asked for the states of jobs" in bench.controller.exhausted
+    assert bench.controller.troubled
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert bench.left() == {"j-1": "submitted"}
+    assert bench.backend.cancelled == []
+    assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
+
+
+@pytest.mark.parametrize("bench", [{"outage_limit": 60.0, "lost_limit": 0.2}], indirect=True)
+def test_time_in_which_the_server_is_down_loses_no_job(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.statuses = {"id-0": JobStatus(JobState.RUNNING)}
+    bench.polls(0.05)
+    bench.backend.asks = _down
+    assert bench.polls(0.5) == []
+    bench.backend.statuses = {}
+    bench.backend.asks = lambda: None
+    assert bench.polls(0.1) == []
+    assert bench.phases() == {"j-1": "submitted"}
+
+
+@pytest.mark.parametrize("what", ["submitting", "submitted"])
+@PATIENT
+def test_a_full_disk_keeps_no_job_from_being_submitted_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(room, "_PAUSE", 0.01)
+    journal = bench.controller._parts.journal
+    write, full = getattr(journal, what), Times(DiskFullError("grid.sqlite: disk is full"), 3)
+
+    def writes(argument: object) -> None:
+        full()
+        write(argument)
+
+    monkeypatch.setattr(journal, what, writes)
+    bench.submit("j-1", "j-2")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
+    assert bench.backend.runs == {"j-1": 1, "j-2": 1}
+    assert sorted(bench.left()) == ["j-1", "j-2"]
+    if what == "submitting":
+        assert [text.split()[0] for text in bench.said] == ["Waiting", "There"]
 
 
 def test_what_was_not_confirmed_when_cancelling_is_listed(bench: Bench) -> None:
     bench.submit("j-1", "j-2")
-    bench.polls(0.2)
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
     unconfirmed = bench.backend.jobs["j-2"]
     bench.backend.unconfirmed = {unconfirmed}
     left = bench.controller.cancel(10, lambda: False)
     assert len(left) == 1
     assert left[0].startswith(unconfirmed)
     assert sorted(bench.backend.cancelled) == ["id-0", "id-1"]
-    assert bench.phases() == {"j-1": "cancelled", "j-2": "submitted"}
+    assert bench.left() == {"j-2": "cancelling"}  # the next run tries it again
+    assert bench.phases() == {"j-1": "cancelled", "j-2": "cancelling"}
     assert "1 job(s) cancelled." in bench.said
     assert not bench.controller.active
 
 
-def test_jobs_of_a_run_that_died_are_cancelled(bench: Bench) -> None:
-    earlier = Journal(bench.database, "earlier", "fickle")
-    earlier.submitting([spec("e-1"), spec("e-2")])
-    earlier.submitted({"e-1": "id-7"})
-    bench.backend.jobs = {"e-1": "id-7"}
-    bench.controller.call(bench.controller.check())
-    assert bench.backend.cancelled == ["id-7"]
+def test_what_is_to_be_cancelled_is_noted_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    noted: list[dict[str, str]] = []
+
+    async def cancel(ids: Collection[str]) -> set[str]:
+        noted.append(bench.phases())
+        raise TransientError("the server is down")
+
+    monkeypatch.setattr(bench.backend, "cancel", cancel)
+    assert bench.controller.cancel(10, lambda: False) == ["id-0 (rule sort (sample=a))"]
+    assert noted == [{"j-1": "cancelling"}]
+    assert bench.left() == {"j-1": "cancelling"}
+    assert any("Cancelling failed: the server is down" in text for text in bench.said)
+
+
+def test_a_slow_cancel_is_given_up_when_the_user_wants_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+
+    async def cancel(ids: Collection[str]) -> set[str]:
+        await asyncio.sleep(20)
+        return set()
+
+    monkeypatch.setattr(bench.backend, "cancel", cancel)
+    began = time.monotonic()
+    pressed = began + 0.2
+    left = bench.controller.cancel(10, lambda: time.monotonic() > pressed)
+    assert left == ["id-0 (rule sort (sample=a))"]
+    assert time.monotonic() - began < 3
+    assert bench.left() == {"j-1": "cancelling"}
+
+
+def test_jobs_are_left_at_once_when_all_are_on_the_grid(bench: Bench) -> None:
+    bench.submit("j-1", "j-2")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert time.monotonic() - began < 2
+    assert bench.backend.cancelled == []
+    assert bench.left() == {"j-1": "submitted", "j-2": "submitted"}
+    assert len(bench.controller.on_the_grid) == 2
+
+
+def test_what_has_ended_is_told_no_more_once_jobs_are_left(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    bench.controller.leave(lambda: False)
+    bench.succeed("j-1")
+    assert bench.polls(0.1) == []
+
+
+def test_a_submission_that_is_under_way_is_waited_for(bench: Bench) -> None:
+    go = threading.Event()
+
+    def answer() -> None:
+        go.wait(10)
+
+    bench.backend.answer = answer
+    bench.submit("j-1")
+    threading.Timer(0.3, go.set).start()
+    bench.controller.leave(lambda: False)
+    assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
+    assert bench.left() == {"j-1": "submitted"}
+
+
+@pytest.mark.parametrize("why", ["the user", "the time"])
+def test_a_submission_that_is_slow_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SUBMISSIONS", 0.2 if why == "the time" else 30.0)
+    ready, go = threading.Event(), threading.Event()
+
+    def answer() -> None:
+        ready.set()
+        go.wait(10)
+
+    bench.backend.answer = answer
+    bench.submit("j-1")
+    assert ready.wait(10)
+    began = time.monotonic()
+    bench.controller.leave(lambda: why == "the user")
+    assert time.monotonic() - began < 2
+    assert bench.left() == {"j-1": "submitting"}
+    go.set()
+
+
+@PATIENT
+def test_a_submission_to_a_server_that_is_down_is_not_waited_for(bench: Bench) -> None:
+    bench.backend.answer = bench.backend.finds = _down
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.controller.troubled)
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert time.monotonic() - began < 3
+    assert bench.left() == {"j-1": "submitting"}
+    assert bench.controller.exhausted == ""
+
+
+def test_the_run_is_at_rest_when_all_jobs_are_on_the_grid_and_have_been_asked_for(
+    bench: Bench,
+) -> None:
+    controller = bench.controller
+    assert controller.at_rest
+    bench.submit("j-1")
+    assert not controller.at_rest
+    bench.wait_for(lambda: bool(controller.on_the_grid))
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.polls(0.05)
+    assert controller.at_rest
+    go = threading.Event()
+
+    def fetches() -> None:
+        go.wait(10)
+
+    bench.backend.fetches = fetches
+    bench.succeed("j-1")
+    time.sleep(0.1)
+    polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
+    time.sleep(0.1)
+    assert not controller.at_rest
+    go.set()
+    outcomes = polling.result(10)
+    assert bool(outcomes) or not controller.at_rest  # nobody knows yet what it has brought
+    if not outcomes:
+        bench.outcomes(1)
+    assert controller.at_rest
+
+
+def test_jobs_of_a_run_that_died_before_this_version_are_cancelled(bench: Bench) -> None:
+    bench.earlier("e-1", identity="")
+    bench.earlier("e-2", identity="", phase=Phase.SUBMITTING, state=None)
+    bench.look()
+    assert bench.backend.cancelled == ["id-e-1"]
     assert bench.phases() == {"e-1": "cancelled", "e-2": "cancelled"}
-    assert any("an earlier run left behind" in text for text in bench.said)
+    assert any("Cancelling 1 job(s) of an earlier run" in text for text in bench.said)
+
+
+def test_who_waits_for_a_call_is_let_go_when_the_run_is_abandoned(bench: Bench) -> None:
+    threading.Timer(0.1, bench.controller.abandon).start()
+    began = time.monotonic()
+    with pytest.raises(EndingError):
+        bench.controller.call(asyncio.sleep(1))
+    assert time.monotonic() - began < 0.9
 
 
 def test_closing_lets_calls_end_that_an_interrupt_has_left(

@@ -29,11 +29,18 @@ class Bench:
         self.shared = folder / "shared"
         self.database = Database(self.folder / "grid.sqlite")
 
-    def equip(self, **values: Any) -> tuple[Backend, Store, Patience]:
+    def equip(self, *, guest: bool = False, **values: Any) -> tuple[Backend, Store, Patience]:
         settings = ExecutorSettings(**values)
         check(settings, self.workdir)
-        catalog = Catalog(self.database)
-        return equip(settings, self.workdir, self.folder, self.database, catalog, lambda text: None)
+        return equip(
+            settings,
+            self.workdir,
+            self.folder,
+            self.database,
+            Catalog(self.database),
+            lambda text: None,
+            guest=guest,
+        )
 
 
 @pytest.fixture
@@ -76,11 +83,15 @@ def test_the_store_that_goes_with_dirac(
     assert not (bench.folder / "dirac.log").exists()  # nothing has been started
 
 
-def test_what_an_earlier_run_left_to_be_sent_is_removed(bench: Bench) -> None:
+@pytest.mark.parametrize("backend", ["local", "dirac", "panda"])
+def test_what_an_earlier_run_left_to_be_sent_is_removed(bench: Bench, backend: str) -> None:
     left = bench.folder / "spool" / "blob"
     left.parent.mkdir(parents=True)
     left.touch()
-    bench.equip(backend="dirac")
+    store = "file:///shared/me" if backend == "panda" else None
+    bench.equip(guest=True, backend=backend, store=store)
+    assert left.exists()  # a run may be about to send it
+    bench.equip(backend=backend, store=store)
     assert not left.exists()
 
 

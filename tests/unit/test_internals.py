@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,14 +19,26 @@ from typing import Any
 
 import pytest
 from snakemake.api import SnakemakeApi
+from snakemake.executors.local import Executor as LocalExecutor
+from snakemake.logging import logger
 from snakemake.resources import Resources
+from snakemake.scheduling.greedy import SchedulerSettings as GreedySettings
 from snakemake.settings import types as options
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from snakemake_executor_plugin_grid import settings
+from snakemake_executor_plugin_grid import departure, settings
 from snakemake_executor_plugin_grid.errors import GridError
 from snakemake_executor_plugin_grid.executor import Executor
-from snakemake_executor_plugin_grid.internals import Internals, is_flagged, is_local_file, names
+from snakemake_executor_plugin_grid.internals import (
+    Internals,
+    Scheduling,
+    doing,
+    is_flagged,
+    is_local_file,
+    mark_incomplete,
+    names,
+)
 
 SNAKEFILE = """
 include: "rules/more.smk"
@@ -400,3 +413,254 @@ def test_cache_is_asked_for_by_rule(build: Build) -> None:
     assert not made.internals.uses_cache(made.job("b"))
     without = build(rules)
     assert not without.internals.uses_cache(without.job("a"))
+
+
+CODE = """
+rule all:
+    input: "shell.txt", "run.txt", "script.txt", "wrapped.txt"
+
+rule shell:
+    input: "in.csv"
+    output: "{name}.txt"
+    wildcard_constraints: name="shell"
+    params: limit=3, words=["x", "y"], made=lambda wildcards: wildcards.name
+    threads: 1
+    shell: "show {input} {output} {params.limit} {params.made} {wildcards.name}"
+
+rule run:
+    output: "run.txt"
+    run:
+        with open(output[0], "w") as out:
+            print(7, file=out)
+
+rule script:
+    output: "script.txt"
+    script: "scripts/show.py"
+
+rule wrapped:
+    output: "wrapped.txt"
+    wrapper: "v1.0/tool"
+"""
+
+
+def test_what_a_job_does_is_told_by_its_rule(build: Build) -> None:
+    made = build(CODE, config=options.ConfigSettings(config={"cut": 5}))
+    text = json.dumps(doing(made.workflow, made.job("shell", name="shell")))
+    for fact in (
+        *('"shell"', '{"name": "shell"}', "show {input} {output} {params.limit}"),
+        *("show in.csv shell.txt 3 shell shell", '"3"', "['x', 'y']"),
+    ):
+        assert fact in text
+    assert "cut" not in text
+    text = json.dumps(doing(made.workflow, made.job("run")))
+    assert "print(7, file=out)" in text
+    assert '{"cut": 5}' in text
+    assert "v1.0/tool" in json.dumps(doing(made.workflow, made.job("wrapped")))
+
+
+def test_what_a_job_does_is_told_by_its_script(build: Build, tmp_path: Path) -> None:
+    shown = set()
+    for text in ("print(1)", "print(2)"):
+        made = build(CODE)
+        (tmp_path / "scripts" / "show.py").write_text(text)
+        shown.add(json.dumps(doing(made.workflow, made.job("script"))))
+    assert len(shown) == 2
+
+
+def test_what_a_job_does_is_told_by_its_container(build: Build) -> None:
+    method = {options.DeploymentMethod.APPTAINER}
+    shown = []
+    for image in ("docker://a", "docker://b"):
+        made = build(f"rule a:\n    output: 'a'\n    container: '{image}'\n    shell: 'true'\n")
+        for methods in (set(), method):
+            made.workflow.deployment_settings = options.DeploymentSettings(
+                deployment_method=methods
+            )
+            shown.append(json.dumps(doing(made.workflow, made.job("a"))))
+    assert shown[0] == shown[2]
+    assert len(set(shown)) == 3
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_outputs_are_marked_as_incomplete_with_the_job_that_makes_them(
+    build: Build, tmp_path: Path, group: bool
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    made = build("rule a:\n    output: 'a', 'b'\n    shell: 'true'\n")
+    job = made.job("a")
+    persistence = made.workflow.persistence
+    assert not made.workflow.async_run(persistence.incomplete(job))
+    before = time.time()
+    given: Any = job
+    if group:
+        given = SimpleNamespace(jobs=[job], is_group=lambda: True, register=job.register)
+    mark_incomplete(given, "17", 3600.0)
+    assert made.workflow.async_run(persistence.incomplete(job))
+    assert persistence.external_jobids(job) == ["17"]
+    (folder,) = [path for path in tmp_path.rglob("incomplete") if path.is_dir()]
+    times = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
+    assert len(times) == 2
+    # Snakemake takes the age of a mark for how long the job ran.
+    assert all(abs(mark - before + 3600) < 60 for mark in times)
+
+
+Hook = Callable[[Any, Scheduling, Any], None]
+
+
+def execute(
+    snakefile: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    running: Hook = lambda *_: None,
+    success: Hook = lambda *_: None,
+) -> Scheduling:
+    """Run a workflow here with an executor that calls hooks; its jobs count as those of a grid.
+
+    Args:
+        snakefile: The workflow.
+        monkeypatch: Undoes it.
+        running: Is called with workflow, scheduling and jobs when they are handed over.
+        success: Is called with workflow, scheduling and a job that has succeeded.
+    """
+    Path("Snakefile").write_text(snakefile)
+    found: list[Scheduling] = []
+
+    run_jobs, handle_job_success = LocalExecutor.run_jobs, LocalExecutor.handle_job_success
+
+    def hooked_run_jobs(executor: Any, jobs: list[Any]) -> None:
+        found.append(Scheduling(executor.workflow))
+        running(executor.workflow, found[-1], jobs)
+        run_jobs(executor, jobs)
+
+    def hooked_success(executor: Any, job: Any) -> None:
+        handle_job_success(executor, job)
+        success(executor.workflow, Scheduling(executor.workflow), job)
+
+    monkeypatch.setattr(LocalExecutor, "run_jobs", hooked_run_jobs)
+    monkeypatch.setattr(LocalExecutor, "handle_job_success", hooked_success)
+    monkeypatch.setattr("snakemake.workflow.Workflow.is_local", lambda *_: False)
+    quiet = options.OutputSettings(quiet={options.Quietness.ALL}, enable_file_logging=False)
+    with SnakemakeApi(quiet) as api:
+        workflow_api = api.workflow(
+            resource_settings=options.ResourceSettings(cores=2), snakefile=Path("Snakefile")
+        )
+        dag_api = workflow_api.dag(options.DAGSettings())
+        with contextlib.suppress(WorkflowError):
+            dag_api.execute_workflow(
+                executor="local",
+                execution_settings=options.ExecutionSettings(latency_wait=1),
+                scheduler_settings=GreedySettings(),
+                greedy_scheduler_settings=GreedySettings(),
+                scheduling_settings=options.SchedulingSettings(scheduler="greedy"),
+            )
+    return found[-1]
+
+
+TWO = """
+rule second:
+    input: "one"
+    output: "two"
+    shell: "touch {output}"
+
+rule first:
+    output: "one"
+    shell: "touch {output}"
+"""
+
+
+@pytest.mark.usefixtures("build")
+def test_a_success_is_handed_on_after_snakemake_has_noted_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, bool, list[Any]]] = []
+
+    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
+        persistence = workflow.persistence
+        persistence._clear_cache()
+        noted = persistence.metadata(job.output[0]) is not None
+        keys = [persistence._get_key(path) for path in job.output]
+        seen.append((job.name, noted, list(persistence._filter_incomplete_keys(keys))))
+
+    execute(TWO, monkeypatch, success=success)
+    assert seen == [("first", True, []), ("second", True, [])]
+
+
+@pytest.mark.usefixtures("build")
+def test_the_scheduler_is_busy_while_an_end_is_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy: list[tuple[str, bool]] = []
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        assert set(jobs) <= set(workflow.scheduler.running)
+        busy.append(("running", scheduling.busy))
+        monkeypatch.setattr(type(jobs[0]), "is_local", True)
+        busy.append(("here", scheduling.busy))
+        monkeypatch.setattr(type(jobs[0]), "is_local", False)
+
+    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
+        busy.append(("success", scheduling.busy))
+
+    scheduling = execute(TWO, monkeypatch, running=running, success=success)
+    assert busy == [("running", False), ("here", True), ("success", True)] * 2
+    assert not scheduling.busy
+    assert not scheduling.has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_a_failure_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = TWO.replace('output: "one"\n    shell: "touch', 'output: "one"\n    shell: "false')
+    assert failing != TWO
+    assert execute(failing, monkeypatch).has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_a_run_is_interrupted_from_another_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[str] = []
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        begun.extend(job.name for job in jobs)
+        error = WorkflowError("it is enough")
+        thread = threading.Thread(target=scheduling.interrupt, args=(error,))
+        thread.start()
+        thread.join()
+
+    scheduling = execute(TWO, monkeypatch, running=running)
+    assert begun == ["first"]
+    assert not scheduling.has_failed
+    assert "it is enough" in caplog.text
+    assert "Shutting down, this might take some time" in caplog.text
+    assert "Exiting because a job execution failed" in caplog.text
+
+
+@pytest.mark.usefixtures("build")
+@pytest.mark.parametrize("how", ["interrupt", "keyboard"])
+def test_what_is_not_true_of_a_run_that_leaves_its_jobs_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    monkeypatch.setattr(logger, "filters", [])  # for the rest of the process it is to be, else
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        scheduling.unsay([*departure._UNTRUE, *departure._NOT_FAILED])
+        if how == "keyboard":
+            raise KeyboardInterrupt
+        scheduling.interrupt(WorkflowError(departure._DETACHED))
+
+    execute(TWO, monkeypatch, running=running)
+    logger.info("what else is said")
+    said = [record.getMessage() for record in caplog.records]
+    assert "what else is said" in said
+    for text in (*departure._UNTRUE, *departure._NOT_FAILED):
+        assert not [message for message in said if text in message]
+
+
+@pytest.mark.usefixtures("build")
+def test_a_run_that_is_interrupted_by_the_keyboard_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        raise KeyboardInterrupt
+
+    execute(TWO, monkeypatch, running=running)
+    assert "Terminating processes on user request" in caplog.text

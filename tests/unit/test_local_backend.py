@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources
 from snakemake_executor_plugin_grid.settings import ExecutorSettings
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.description import Job
+from snakemake_executor_plugin_grid.worker.description import DELIVERY_FOLDER, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker_archive import write_worker
 
@@ -51,7 +52,8 @@ class Bench:
 
     def name(self, short: str) -> str:
         """Return a job's name that is unique among all benches: processes are killed by it."""
-        return f"{short}-{self.top.name}"
+        # The last part of the folder is not: pytest shortens it, and others may test as well.
+        return f"{short}-{hashlib.sha256(os.fsencode(self.top)).hexdigest()[:12]}"
 
     def payload(self, short: str, command: str, **resources: Any) -> Payload:
         name = self.name(short)
@@ -379,6 +381,7 @@ def test_jobs_outlive_their_controller_and_are_found_by_the_next(make_bench: Mak
         (bench.notes / "go").touch()
         await bench.ended(ids)
         assert (await bench.report(ids[0])).reason == reports.SUCCESS
+        await bench.backend.discard(ids)
         await bench.backend.close()
         assert not bench.backend.folder.exists()
 
@@ -386,6 +389,76 @@ def test_jobs_outlive_their_controller_and_are_found_by_the_next(make_bench: Mak
     bench = make_bench()
     asyncio.run(second(ids))
     assert bench.seen() == ["ran"]
+
+
+def test_what_jobs_made_outlives_the_site_until_it_is_discarded(make_bench: MakeBench) -> None:
+    bench = make_bench()
+
+    async def first() -> list[str]:
+        ids = await bench.submit(bench.payload("a-1", "echo ran >> seen"))
+        await bench.ended(ids)
+        await bench.backend.close()
+        await eventually(lambda: not bench.site_pids())
+        assert bench.backend.folder.exists()
+        return ids
+
+    async def second(ids: list[str]) -> None:
+        await bench.backend.check()
+        assert await bench.backend.find([bench.name("a-1")]) == {bench.name("a-1"): ids[0]}
+        (status,) = await bench.ended(ids)
+        assert status.state is JobState.DONE
+        for number in range(2):  # a run may die after it has fetched them
+            folder = bench.top / f"result-{number}"
+            folder.mkdir()
+            await bench.backend.retrieve(ids[0], folder)
+            assert reports.load(folder / "report.json").reason == reports.SUCCESS
+        await bench.backend.discard(ids)
+        await bench.backend.close()
+        await eventually(lambda: not bench.backend.folder.exists())
+
+    ids = asyncio.run(first())
+    bench = make_bench()
+    asyncio.run(second(ids))
+    assert bench.seen() == ["ran"]
+
+
+def test_what_was_delivered_beside_the_report_can_be_fetched_twice(make_bench: MakeBench) -> None:
+    bench = make_bench()
+
+    async def main() -> None:
+        ids = await bench.submit(bench.payload("a-1", "true"))
+        await bench.ended(ids)
+        delivered = bench.sandbox("a-1") / DELIVERY_FOLDER
+        delivered.mkdir(exist_ok=True)
+        (delivered / "blob").write_text("made")
+        for number in range(2):
+            folder = bench.top / f"result-{number}"
+            folder.mkdir()
+            await bench.backend.retrieve(ids[0], folder)
+            assert (folder / DELIVERY_FOLDER / "blob").read_text() == "made"
+        await bench.backend.discard(ids)
+        await bench.backend.close()
+
+    asyncio.run(main())
+
+
+def test_a_guest_does_not_end_the_site(make_bench: MakeBench) -> None:
+    bench = make_bench()
+
+    async def main() -> None:
+        ids = await bench.submit(bench.payload("a-1", "true"))
+        await bench.ended(ids)
+        guest = LocalBackend(bench.settings, bench.workdir, guest=True)
+        assert (await guest.states(ids))[ids[0]].state is JobState.DONE
+        (pid,) = bench.site_pids()
+        await guest.close()
+        await asyncio.sleep(0.3)
+        assert bench.site_pids() == [pid]
+        await bench.backend.discard(ids)
+        await bench.backend.close()
+        await eventually(lambda: not bench.site_pids())
+
+    asyncio.run(main())
 
 
 def test_a_site_with_other_options_gives_way(make_bench: MakeBench) -> None:

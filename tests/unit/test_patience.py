@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_grid import patience as module
+from snakemake_executor_plugin_grid import room
 from snakemake_executor_plugin_grid.errors import (
     CredentialsError,
+    DiskFullError,
+    EndingError,
     GridError,
     PermanentError,
     TransientError,
@@ -26,6 +32,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.04)
     monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 0.01)
     monkeypatch.setattr(module, "_CREDENTIALS_PERIOD", 0.0)
+    monkeypatch.setattr(room, "_PAUSE", 0.01)
 
 
 class Server:
@@ -63,8 +70,9 @@ def run() -> Run:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were asked for; none is made."""
+    """The pauses that were asked for; none is made, but the clock goes forward."""
     asked: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(asked)))
 
     async def wait_for(waiting: Any, seconds: float | None) -> Any:
         if seconds is None or seconds > 100:  # the time limit of a call
@@ -93,20 +101,55 @@ def test_other_errors_come_at_once(run: Run) -> None:
     assert run.said == []
 
 
-def test_an_outage_is_given_up_by_time_not_by_count() -> None:
+def test_an_outage_ends_the_run_by_time_not_by_count() -> None:
     run, server = Run(limit=0.3), Server(*[DOWN] * 1000)
     began = time.monotonic()
-    with pytest.raises(TransientError, match="connection refused"):
+    with pytest.raises(EndingError) as caught:
         asyncio.run(run.patience.call("states", server.call))
     assert 0.2 < time.monotonic() - began < 2
     assert 5 < server.tries < 60
+    assert run.patience.exhausted == str(caught.value)
+    assert run.patience.exhausted == (
+        "dirac has not answered for 0 s, asked for states (connection refused): that is the limit "
+        "(--grid-outage-limit)"
+    )
 
 
 def test_no_limit_of_time_means_one_try() -> None:
     run, server = Run(limit=0.0), Server(DOWN)
-    with pytest.raises(TransientError):
+    with pytest.raises(EndingError):
         asyncio.run(run.patience.call("states", server.call))
     assert server.tries == 1
+
+
+def test_once_the_run_has_to_end_nothing_waits_any_longer() -> None:
+    run = Run(limit=0.05)
+    results, other = Server(*[DOWN] * 1000), Server(DOWN)
+
+    async def calls() -> None:
+        with pytest.raises(EndingError):
+            await run.patience.call("results", results.call)
+        reason = run.patience.exhausted
+        with pytest.raises(EndingError):
+            await run.patience.call("submission", other.call)
+        assert other.tries == 1
+        assert run.patience.exhausted == reason
+
+    asyncio.run(calls())
+
+
+def test_a_server_beside_ends_the_run_as_well(run: Run) -> None:
+    run.patience._limit = 0.05
+    beside = run.patience.beside("s3", Server().call)
+
+    async def calls() -> None:
+        with pytest.raises(EndingError):
+            await beside.call("blobs", Server(*[DOWN] * 1000).call)
+        with pytest.raises(EndingError):
+            await run.patience.call("states", Server(DOWN).call)
+
+    asyncio.run(calls())
+    assert run.patience.exhausted.startswith("s3 has not answered for 0 s, asked for blobs")
 
 
 def test_the_time_counts_from_the_first_failure_of_a_call() -> None:
@@ -135,12 +178,14 @@ def test_a_call_that_takes_too_long_is_a_failed_try(run: Run) -> None:
 
 def test_pauses_grow_up_to_a_bound_and_are_never_the_same(run: Run, pauses: list[float]) -> None:
     asyncio.run(run.patience.call("states", Server(*[DOWN] * 60).call))
-    for pause, base in zip(pauses[:4], (0.01, 0.02, 0.04, 0.04), strict=True):
-        assert 0.5 * base <= pause <= 1.5 * base
-    longest = pauses[2:]
-    assert max(longest) <= 0.06
-    assert max(longest) > 0.045
+    assert 0.005 <= pauses[0] <= 0.015
+    assert all(pause <= 0.03 for pause in pauses[:2])
+    # None grows while another call may have made it grow: at the latest at every third try.
+    longest = pauses[9:]
+    assert min(longest) >= 0.02
     assert min(longest) < 0.035
+    assert max(longest) > 0.045
+    assert max(longest) <= 0.06
 
 
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(run: Run) -> None:
@@ -263,9 +308,10 @@ def test_the_end_of_the_run_ends_the_waiting(
         await run.patience.call("submission", server.call)
 
     began = time.monotonic()
-    with pytest.raises(type(error)):
+    with pytest.raises(EndingError, match="the run is ending"):
         asyncio.run(stopped())
     assert time.monotonic() - began < 5
+    assert run.patience.exhausted == ""
     assert server.tries == 1  # what a run wanted before its end is not begun after it
 
 
@@ -289,3 +335,140 @@ def test_a_server_that_refuses_good_credentials_is_not_asked_for_ever(run: Run) 
     with pytest.raises(PermanentError, match="look good from here"):
         asyncio.run(run.patience.call("states", server.call))
     assert server.tries == 4
+
+
+def test_what_is_asked_for_now_and_then_is_asked_for_more_seldom_in_an_outage(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.08)
+    patience = run.patience
+    tries: list[float] = []
+    assert patience.due("states")
+    while len(tries) < 7:
+        if patience.due("states"):
+            tries.append(time.monotonic())
+            patience.note("states", DOWN)
+        time.sleep(0.001)
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert pauses[0] >= 0.01
+    assert pauses[1] >= 0.02
+    assert pauses[2] >= 0.04
+    assert min(pauses[3:]) >= 0.08
+    assert patience.due("results")  # of which nothing is known
+    patience.over("states")
+    assert patience.due("states")
+    assert len(run.said) == 2
+    assert patience.exhausted == ""
+
+
+def test_an_outage_of_what_is_asked_for_now_and_then_ends_the_run() -> None:
+    run = Run(limit=0.1)
+    run.patience.note("states", DOWN)
+    assert run.patience.exhausted == ""
+    time.sleep(0.15)
+    run.patience.due("states")
+    assert run.patience.exhausted.startswith("dirac has not answered for 0 s, asked for states:")
+
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device", "/w/out.root"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    DiskFullError("grid.sqlite: database or disk is full"),
+    GridError("the client says: [Errno 28] No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_disk_is_waited_out_and_said_once(run: Run, error: Exception) -> None:
+    servers = [Server(*[error] * 4) for _ in range(3)]
+
+    async def calls() -> None:
+        await asyncio.gather(*(run.patience.call(str(n), s.call) for n, s in enumerate(servers)))
+
+    asyncio.run(calls())
+    assert [server.tries for server in servers] == [5, 5, 5]
+    assert [text.partition(":")[0] for text in run.said][:1] == ["Waiting for the disk"]
+    assert run.said[1] == "There is room on the disk again after 0 s; going on."
+    assert not run.patience.troubled
+
+
+def test_a_full_disk_is_trouble_but_no_outage() -> None:
+    run = Run(limit=60.0)
+
+    async def calls() -> None:
+        call = asyncio.create_task(run.patience.call("outputs", Server(*[FULL[0]] * 9).call))
+        await asyncio.sleep(0.02)
+        assert run.patience.troubled
+        assert run.patience.due("states")
+        await call
+        assert not run.patience.troubled
+
+    asyncio.run(calls())
+    assert "the disk of the submit host is full (/w/out.root)" in run.said[0]
+    assert not any("does not answer" in text for text in run.said)
+
+
+def test_no_room_for_too_long_ends_the_run() -> None:
+    run, server = Run(limit=0.1), Server(*[FULL[0]] * 1000)
+    with pytest.raises(EndingError):
+        asyncio.run(run.patience.call("outputs", server.call))
+    assert run.patience.exhausted.startswith(
+        "the disk could not be written for 0 s, which is the limit"
+    )
+    assert server.tries > 3
+
+
+def test_room_that_a_server_beside_waits_for_is_that_of_all(run: Run) -> None:
+    beside = run.patience.beside("s3", Server().call)
+
+    async def calls() -> None:
+        call = asyncio.create_task(beside.call("blobs", Server(*[FULL[0]] * 9).call))
+        await asyncio.sleep(0.02)
+        assert run.patience.troubled
+        await call
+
+    asyncio.run(calls())
+    assert [text.split()[0] for text in run.said] == ["Waiting", "There"]
+
+
+def test_the_end_of_the_run_ends_the_waiting_for_room(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_PAUSE", 20.0)
+
+    async def stopped() -> None:
+        asyncio.get_running_loop().call_later(0.05, run.patience.stop)
+        await run.patience.call("outputs", Server(*[FULL[0]] * 3).call)
+
+    began = time.monotonic()
+    with pytest.raises(EndingError, match="the run is ending"):
+        asyncio.run(stopped())
+    assert time.monotonic() - began < 5
+
+
+def test_the_end_of_a_run_is_no_reason_to_try_again(run: Run) -> None:
+    server = Server(EndingError("the run is ending"))
+    with pytest.raises(EndingError):
+        asyncio.run(run.patience.call("staging", server.call))
+    assert server.tries == 1
+    assert run.said == []
+
+
+def test_trouble_is_that_of_this_server_of_those_beside_and_of_credentials(run: Run) -> None:
+    patience = run.patience
+    beside = patience.beside("s3", Server().call)
+    for one in (patience, beside):
+        assert not patience.troubled
+        one.note("states", DOWN)
+        assert patience.troubled
+        one.over("states")
+    patience.note("states", EXPIRED)
+    assert patience.troubled
+    patience.over("states")
+    assert not patience.troubled
+
+
+def test_limits_are_told_in_the_unit_of_their_size() -> None:
+    assert room.hours(60.0) == "60 s"
+    assert room.hours(24 * 3600.0) == "24 h"
+    assert room.hours(1800.0) == "0.5 h"

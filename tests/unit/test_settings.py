@@ -44,6 +44,7 @@ def test_defaults_are_valid(tmp_path: Path) -> None:
         ("compression", "xz"),
         ("undeclared", "drop"),
         ("local_isolation", "yes"),
+        ("on_interrupt", "leave"),
         ("dirac_mode", "remote"),
         ("dirac_inputs", "stream"),
     ],
@@ -163,6 +164,14 @@ def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
         ),
         ({"backend": "dirac", "store": "ftp://x"}, "--grid-store ftp://x: no store of this kind"),
         ({"backend": "dirac", "local_cores": 2}, "is for --grid-backend local, but"),
+        (
+            {"backend": "dirac", "dirac_mode": "local", "detach": True},
+            "--grid-detach: jobs of --grid-dirac-mode local end with the run, and cannot be left.",
+        ),
+        (
+            {"backend": "dirac", "dirac_mode": "local", "on_interrupt": "keep"},
+            "--grid-on-interrupt keep: jobs of --grid-dirac-mode local end with the run",
+        ),
     ],
 )
 def test_options_of_dirac_that_do_not_go_together(
@@ -288,6 +297,16 @@ def test_options_arrive_with_their_types() -> None:
     )
 
 
+def test_jobs_can_be_left_on_every_grid(tmp_path: Path) -> None:
+    for backend in ("local", "dirac", "panda"):
+        store = "file:///shared/me" if backend == "panda" else None
+        settings = ExecutorSettings(backend=backend, store=store, detach=True, on_interrupt="keep")
+        check(settings, tmp_path)
+    given = parse("--grid-detach", "--grid-on-interrupt", "keep")
+    assert (given.detach, given.on_interrupt) == (True, "keep")
+    assert (parse().detach, parse().on_interrupt) == (False, "cancel")
+
+
 def test_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--grid-large-file", "8MB")
@@ -310,6 +329,7 @@ def test_home_and_variables_in_a_folder_are_expanded(monkeypatch: pytest.MonkeyP
         ("runtime_image", "/i.sif"),
         ("local_dir", "/scratch"),
         ("local_isolation", "off"),
+        ("on_interrupt", "keep"),
     ],
 )
 def test_variable_of_the_environment_sets_an_option(

@@ -82,7 +82,7 @@ def test_a_submission_that_is_refused_as_a_whole_fails_only_jobs_not_taken(bench
 
 
 @pytest.mark.parametrize("bench", [{"outage_limit": 0.3}], indirect=True)
-def test_what_is_known_of_some_jobs_is_kept_when_others_are_in_doubt(bench: Bench) -> None:
+def test_what_is_known_of_some_jobs_is_kept_when_the_run_has_to_end(bench: Bench) -> None:
     backend = bench.backend
     backend.takes = lambda name: name == "j-1"
     backend.answer = Times(DOWN, 1000)
@@ -95,9 +95,33 @@ def test_what_is_known_of_some_jobs_is_kept_when_others_are_in_doubt(bench: Benc
 
     backend.finds = finds
     bench.submit("j-1", "j-2")
-    (outcome,) = bench.outcomes(1)
-    assert outcome.name == "j-2"
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
     assert bench.phases() == {"j-1": "submitted", "j-2": "submitting"}
+    bench.succeed("j-1")
+    (outcome,) = bench.outcomes(1)
+    assert (outcome.name, outcome.success) == ("j-1", True)
+    assert bench.left() == {"j-1": "landed", "j-2": "submitting"}
+
+
+def test_what_is_known_of_some_jobs_is_kept_when_others_are_in_doubt(bench: Bench) -> None:
+    backend = bench.backend
+    backend.takes = lambda name: name == "j-1"
+    backend.answer = Times(DOWN, 1000)
+    found = []
+
+    def finds() -> None:
+        found.append(1)
+        if len(found) > 1:
+            raise PermanentError("no such call")
+
+    backend.finds = finds
+    bench.controller._patience._limit = 60.0
+    bench.submit("j-1", "j-2")
+    (outcome,) = bench.outcomes(1)
+    assert (outcome.name, outcome.success) == ("j-2", False)
+    assert "could not be submitted: the server is down" in outcome.message
+    assert bench.left() == {"j-1": "submitted", "j-2": "submitting"}
     bench.succeed("j-1")
     assert bench.outcomes(1)[0].success
 
@@ -135,6 +159,8 @@ def test_a_job_that_succeeds_after_a_fault_is_a_success_under_its_first_name(ben
     bench.succeed("j-1.1", site="B")
     (outcome,) = bench.outcomes(1)
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", True, "id-1")
+    assert bench.phases() == {"j-1": "failed", "j-1.1": "landed"}
+    bench.acknowledge("j-1")
     assert bench.phases() == {"j-1": "failed", "j-1.1": "succeeded"}
     assert not bench.controller.active
 
@@ -207,7 +233,7 @@ def test_cancelling_while_the_run_waits_ends_soon_and_sends_nothing_more(
     bench.controller.close()
     assert time.monotonic() - began < 5
     assert len(backend.payloads) == sent
-    assert bench.phases() == {"j-1": "submitting"}  # the next run looks for it
+    assert bench.phases() == {"j-1": "cancelling"}  # the next run looks for it, and cancels it
 
 
 def test_a_job_that_comes_to_be_submitted_after_cancelling_is_cancelled(bench: Bench) -> None:

@@ -77,6 +77,7 @@ class DiracBackend(Backend):
         self._fetch_inputs = fetch_inputs
         self._margin = proxy_hours * 3600
         self._max_parametric = 0
+        self._place = ""
         self._sandboxes: Sandboxes | None = None
         self._settling = Settling()
         self._sites: dict[str, str] = {}
@@ -99,6 +100,7 @@ class DiracBackend(Backend):
         """Look at the options, start the client, and look at the proxy."""
         check_options(self._options)
         await self._limits()
+        self._place = str((await self.client.facts()).get("server", ""))
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
         if warning:
@@ -288,6 +290,11 @@ class DiracBackend(Backend):
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether the system or a site has failed, rather than the job."""
         return reason in _SITE_REASONS if reason else status.infrastructure
+
+    @property
+    def place(self) -> str:
+        """Address of the configuration that the installation's servers share."""
+        return self._place
 
     @property
     def log_limit(self) -> int | None:

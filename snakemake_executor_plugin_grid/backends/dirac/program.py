@@ -62,6 +62,7 @@ def start() -> dict[str, Any]:
 
     return {
         "version": DIRAC.version,
+        "server": gConfig.getValue("/DIRAC/Configuration/MasterServer", ""),
         "max_parametric": gConfig.getValue(f"{_WMS}/Services/JobManager/MaxParametricJobs", 20),
         "sandbox_limit": _MEBIBYTE
         * gConfig.getValue(f"{_WMS}/Services/SandboxStore/MaxSandboxSizeMiB", 10),

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,22 +57,36 @@ class LocalBackend(Backend):
     name = "local"
     poll_interval = 0.1
 
-    def __init__(self, settings: ExecutorSettings, workdir: Path) -> None:
+    def __init__(
+        self, settings: ExecutorSettings, workdir: Path, *, guest: bool = False, place: str = ""
+    ) -> None:
         """Choose the folder; nothing is started yet.
 
         Args:
             settings: Options of the run.
             workdir: Working directory of the workflow.
+            guest: Whether a run may need the site: it is not ended.
+            place: Of a site that has jobs of this workflow: chosen if it is on this host.
         """
         self._settings = settings
+        self._guest = guest
         self._workdir = workdir
         self.folder = site_folder(settings.local_dir, workdir)
+        host, _, known = place.partition(":")
+        # By TMPDIR it would be another one for cron.
+        if settings.local_dir is None and host == socket.gethostname() and Path(known).is_dir():
+            self.folder = Path(known)
         self._version = 0
         self._statuses: dict[str, JobStatus] = {}
         self._names: dict[str, str] = {}
         self._starting = asyncio.Lock()
         self._worker_written = False
         self._config: Config | None = None
+
+    @property
+    def place(self) -> str:
+        """Host and folder of the site."""
+        return f"{socket.gethostname()}:{self.folder}"
 
     @property
     def store_folder(self) -> Path:
@@ -161,24 +176,25 @@ class LocalBackend(Backend):
         return "".join(texts)
 
     async def discard(self, ids: Collection[str]) -> None:
-        """Remove the sandboxes."""
-        await self._call("discard", ids=[int(grid_id) for grid_id in ids])
-        for grid_id in ids:
+        """Remove the sandboxes, and have the site forget the jobs."""
+        for grid_id in ids:  # first, as these are found by the jobs that the site knows
             self._statuses.pop(grid_id, None)
             name = self._names.pop(grid_id, None)
             if name is not None:
                 sandbox = self.folder / names.JOBS_FOLDER / name
                 await asyncio.to_thread(shutil.rmtree, sandbox, ignore_errors=True)
+        await self._call("discard", ids=[int(grid_id) for grid_id in ids])
 
     def describe(self, payload: Payload) -> str:
         """Return the request as JSON text."""
         return json.dumps(_request(payload), indent=2)
 
     async def close(self) -> None:
-        """Let the site end when it has nothing to do, and remove its folder then."""
+        """Let the site end when it has nothing to do, and remove its folder if it has no job."""
+        if self._guest:
+            return
         with contextlib.suppress(TransientError):
-            stopped = await self._call("stop", start=False)
-            if stopped in (True, None):
+            if await self._call("stop", start=False) in (None, "empty"):
                 await asyncio.to_thread(self._remove_folder)
 
     async def _call(
@@ -339,6 +355,10 @@ class LocalBackend(Backend):
         return self.folder / names.JOBS_FOLDER / self._names[grid_id]
 
     def _remove_folder(self) -> None:
+        """Remove it, unless it has results that somebody may still want."""
+        with contextlib.suppress(FileNotFoundError):
+            if any((self.folder / names.JOBS_FOLDER).iterdir()):
+                return
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -374,7 +394,7 @@ def _copy_results(sandbox: Path, folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(sandbox / WORKER_LOG, folder / LOG_FILE)
     if (sandbox / DELIVERY_FOLDER).is_dir():
-        (sandbox / DELIVERY_FOLDER).rename(folder / DELIVERY_FOLDER)
+        shutil.copytree(sandbox / DELIVERY_FOLDER, folder / DELIVERY_FOLDER)
 
 
 def _release(address: str) -> None:

@@ -127,6 +127,10 @@ class JobTable:
         """Return whether any job is queued or running."""
         return bool(self._active)
 
+    def empty(self) -> bool:
+        """Return whether there is no job at all."""
+        return not self._jobs
+
     def find(self, wanted: Iterable[str]) -> dict[str, int]:
         """Return ids by name."""
         return {name: self._numbers[name] for name in wanted if name in self._numbers}

@@ -116,9 +116,11 @@ class Site:
                 self.table.remove(request["ids"])
                 return True
             case "stop":
-                if not self.table.busy():
-                    self._stop.set()
-                return not self.table.busy()
+                if self.table.busy():
+                    return "busy"
+                self._stop.set()
+                # Of jobs that have ended somebody may still want the results.
+                return "empty" if self.table.empty() else "stopped"
             case call:
                 return {"error": f"no such call: {call}"}
 

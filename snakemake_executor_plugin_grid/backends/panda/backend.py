@@ -55,6 +55,7 @@ class PandaBackend(Backend):
     name = "panda"
     poll_interval = 15.0
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    settle_seconds = 180.0  # until JEDI has registered a task (panda-server 1.0.4)
     brings_files = False
 
     def __init__(
@@ -80,6 +81,7 @@ class PandaBackend(Backend):
             say: Shows a line to the user.
         """
         self.client = client
+        self._place = ""
         self._route = route
         self._ledger = ledger
         self._options = options
@@ -113,7 +115,7 @@ class PandaBackend(Backend):
         warning = judge(await self._credentials(), self._margin, time.time())
         if warning:
             raise PermanentError(warning)
-        server = (await self.client.facts())["server"]
+        server = self._place = str((await self.client.facts())["server"])
         try:
             await self.client.call("hello")
         except GridError as error:
@@ -300,6 +302,9 @@ class PandaBackend(Backend):
                     number = await self._number(grid_id)
                     if number is not None:
                         self._following.forget(number)
+        await self._forget_private()
+
+    async def _forget_private(self) -> None:
         for name in self._ledger.over():
             with contextlib.suppress(GridError):  # tried again when the next have ended
                 await self._sandboxes.forget(name)
@@ -317,6 +322,16 @@ class PandaBackend(Backend):
             if name and (known := await self.client.call("tasks_named", name)):
                 tasks[grid_id] = Task(int(known[0]["jediTaskID"]))
         return tasks
+
+    async def forget(self, names: Collection[str]) -> None:
+        """Remove what is private to tasks that were never submitted."""
+        self._ledger.ended(names)
+        await self._forget_private()
+
+    @property
+    def place(self) -> str:
+        """URL of the server."""
+        return self._place
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether the system or a site has failed, rather than the job."""

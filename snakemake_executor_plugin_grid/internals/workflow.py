@@ -1,7 +1,4 @@
-"""All that this package uses of Snakemake beyond its interface packages.
-
-Seen in Snakemake 9.27.1. ``tests/unit/test_internals.py`` breaks when one of these changes.
-"""
+"""Snakemake's workflow and DAG, as far as they are needed, and the command that runs a job."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ from snakemake_interface_executor_plugins.utils import (
     format_cli_arg,
 )
 
-from . import storage_settings
-from .errors import GridError
+from .. import storage_settings
+from ..errors import GridError
 
 
 class Internals:
@@ -80,14 +77,7 @@ class Internals:
 
     def scripts(self) -> frozenset[str]:
         """Return the absolute paths of local scripts and notebooks that rules name."""
-        found = set()
-        for rule in self._workflow.rules:
-            script = rule.script or rule.notebook
-            if isinstance(script, str):
-                path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
-                if os.path.isfile(path):  # noqa: PTH113 - else it is a URL
-                    found.add(path)
-        return frozenset(found)
+        return frozenset(filter(None, map(local_script, self._workflow.rules)))
 
     def source_folders(self) -> tuple[Path, ...]:
         """Return the local folders of the included Snakefiles."""
@@ -282,6 +272,15 @@ class Internals:
 
         # Snakemake runs coroutines in threads that have no event loop.
         await asyncio.to_thread(self._workflow.async_run, store())
+
+
+def local_script(rule: Any) -> str:
+    """Return the absolute path of a rule's script or notebook; nothing if it has none here."""
+    script = rule.script or rule.notebook
+    if not isinstance(script, str):
+        return ""
+    path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
+    return path if os.path.isfile(path) else ""  # noqa: PTH113 - else it is a URL
 
 
 def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:

@@ -1,0 +1,78 @@
+"""Waits for a disk of the submit host that is full, or cannot be written for another reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from .calls import in_words
+from .errors import EndingError
+
+_PAUSE = 5.0
+
+
+class Room:
+    """Says once that there is no room, and once that there is some again.
+
+    Attributes:
+        exhausted: Why the run has to end, when it has lasted too long; else empty.
+    """
+
+    def __init__(self, limit: float, say: Callable[[str], None]) -> None:
+        """Begin with room.
+
+        Args:
+            limit: Seconds for which it is waited for.
+            say: Shows a line to the user.
+        """
+        self._limit = limit
+        self._say = say
+        self._waiting: set[object] = set()
+        self._since = 0.0
+        self.exhausted = ""
+
+    @property
+    def wanting(self) -> bool:
+        """Whether anything waits for room."""
+        return bool(self._waiting)
+
+    async def wait(
+        self, call: object, error: BaseException, pause: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Wait a little for somebody to make room.
+
+        Args:
+            call: That it has failed; the same object each time.
+            error: How.
+            pause: Sleeps for some seconds.
+
+        Raises:
+            EndingError: The limit is over, or the run is ending.
+        """
+        if not self._waiting:
+            self._since = time.monotonic()
+            self._say(
+                f"Waiting for the disk: {in_words(error)}. The run goes on by itself when there is "
+                "room; jobs that are on the grid are not touched."
+            )
+        self._waiting.add(call)
+        if time.monotonic() > self._since + self._limit:
+            self.exhausted = (
+                f"the disk could not be written for {hours(self._limit)}, which is the limit "
+                f"(--grid-outage-limit): {in_words(error)}"
+            )
+            raise EndingError(self.exhausted) from error
+        await pause(_PAUSE)
+
+    def over(self, call: object, *, good: bool) -> None:
+        """Note that a call has ended, and whether it has worked."""
+        if call in self._waiting:
+            self._waiting.remove(call)
+            if good and not self._waiting:
+                seconds = time.monotonic() - self._since
+                self._say(f"There is room on the disk again after {seconds:.0f} s; going on.")
+
+
+def hours(seconds: float) -> str:
+    """Return a time for people to read."""
+    return f"{seconds / 3600:.2g} h" if seconds >= 360 else f"{seconds:.0f} s"

@@ -1,0 +1,273 @@
+"""How what jobs made comes back, and when the grid may let go of it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Coroutine, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_plugin_grid import room
+from snakemake_executor_plugin_grid.errors import DiskFullError, PermanentError, TransientError
+from snakemake_executor_plugin_grid.flight import Flight, Plan
+from snakemake_executor_plugin_grid.journal import Entry
+from snakemake_executor_plugin_grid.states import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.unit.fickle import IDENTITY, Bench, Times
+from tests.unit.specs import spec
+
+PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
+DOWN = TransientError("the server is down")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_PAUSE", 0.01)
+
+
+class Death:
+    """Lets a coroutine pause some times, and then never go on.
+
+    Attributes:
+        came: Whether it came after all to its end before.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], pauses: int) -> None:
+        self._coroutine = coroutine
+        self._pauses = pauses
+        self.came = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        error: BaseException | None = None
+        for _ in range(self._pauses + 1):
+            try:
+                if error is None:
+                    waited = self._coroutine.send(None)
+                else:
+                    waited = self._coroutine.throw(error)
+            except StopIteration:
+                self.came = True
+                return
+            error = None
+            try:
+                yield waited
+            except BaseException as raised:
+                error = raised
+        self._coroutine.close()
+
+
+def ended_flight(bench: Bench, name: str) -> Flight:
+    """Return a job that has ended well on the grid, and is not yet taken in."""
+    plan = Plan(spec(name), Runtime("inherit"), identity=IDENTITY)
+    journal = bench.controller._parts.journal
+    journal.submitting([Entry(plan.spec, IDENTITY, name, 1.0)])
+    journal.submitted({name: f"id-{name}"})
+    bench.backend.jobs[name] = f"id-{name}"
+    bench.backend.good.add(f"id-{name}")
+    status = JobStatus(JobState.DONE)
+    flight = Flight(plan, plan.spec, grid_id=f"id-{name}", status=status, ended=True)
+    bench.controller._flights[name] = flight
+    return flight
+
+
+def test_a_run_that_dies_while_it_takes_in_a_job_leaves_it_open(bench: Bench) -> None:
+    retrieval = bench.controller._retrieval
+    phases = set()
+    for pauses in range(30):
+        name = f"j-{pauses}"
+        death = Death(retrieval._take(ended_flight(bench, name)), pauses)
+
+        async def die(death: Death = death) -> None:
+            await death
+
+        bench.controller.call(die(), 20)
+        # Also what went on beside has to come to its end before anything can be said.
+        bench.controller.call(retrieval._in_pool(lambda: None), 20)
+        bench.controller.call(bench.controller.poll(), 20)
+        phase = bench.left()[name]
+        phases.add(phase)
+        assert phase in ("submitted", "landed")
+        assert bench.backend.discarded == []
+        if death.came:
+            break
+    assert death.came
+    assert pauses > 3  # one for each step at least
+    assert phases == {"submitted", "landed"}
+    # The next run takes in what this one has not.
+    again = ended_flight(bench, "again")
+    bench.controller.call(retrieval.take(again), 20)
+    assert bench.left()["again"] == "landed"
+
+
+def test_what_a_job_made_is_kept_until_snakemake_has_noted_its_success(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[str] = []
+    monkeypatch.setattr(bench.store, "drop", dropped.append)
+    bench.submit("j-1", "j-2")
+    bench.succeed("j-1", "j-2")
+    assert all(outcome.success for outcome in bench.outcomes(2))
+    assert bench.phases() == {"j-1": "landed", "j-2": "landed"}
+    assert bench.discarded() == []
+    assert dropped == []
+    bench.acknowledge("j-1")
+    assert bench.phases() == {"j-1": "succeeded", "j-2": "landed"}
+    assert bench.discarded() == [bench.backend.jobs["j-1"]]
+    assert dropped == ["j-1"]
+
+
+def test_what_is_acknowledged_twice_is_let_go_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[str] = []
+    monkeypatch.setattr(bench.store, "drop", dropped.append)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.outcomes(1)
+    for _ in range(3):
+        bench.acknowledge("j-1", "unknown")
+    assert dropped == ["j-1"]
+    assert bench.discarded() == ["id-0"]
+
+
+def test_what_is_acknowledged_together_is_let_go_in_one_call(bench: Bench) -> None:
+    names = [f"j-{number}" for number in range(5)]
+    bench.submit(*names)
+    bench.succeed(*names)
+    bench.outcomes(5)
+    bench.controller.acknowledge(names)
+    bench.wait_for(lambda: bool(bench.backend.discarded))
+    assert [len(ids) for ids in bench.backend.discarded] == [5]
+
+
+def test_what_is_acknowledged_last_is_let_go_at_the_end_of_the_run(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.outcomes(1)
+    bench.controller.acknowledge(["j-1"])
+    bench.controller.close()
+    assert [list(ids) for ids in bench.backend.discarded] == [["id-0"]]
+    assert bench.left() == {}
+
+
+def test_an_acknowledgement_that_cannot_be_noted_leaves_all_to_the_next_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(names: object) -> None:
+        raise DiskFullError("grid.sqlite: database or disk is full")
+
+    monkeypatch.setattr(bench.controller._parts.journal, "noted", noted)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.outcomes(1)
+    bench.acknowledge("j-1")
+    assert bench.left() == {"j-1": "landed"}
+    assert bench.discarded() == []
+
+
+def test_a_job_that_failed_is_let_go_at_once(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: "j-1" in bench.backend.jobs)
+    bench.backend.statuses = {"id-0": JobStatus(JobState.FAILED, "exit code 1")}
+    assert not bench.outcomes(1)[0].success
+    assert bench.discarded() == ["id-0"]
+    assert bench.left() == {}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), DiskFullError("x: disk is full"), DOWN]
+)
+@pytest.mark.parametrize("step", ["fetch", "land"])
+@PATIENT
+def test_each_step_is_done_again_until_it_works(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    landing = bench.controller._parts.landing
+    work, fails = getattr(landing, step), Times(error, 3)
+
+    def works(flight: Flight, folder: Path) -> object:
+        fails()
+        return work(flight, folder)
+
+    monkeypatch.setattr(landing, step, works)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    assert bench.outcomes(1)[0].success
+    assert fails.left == 0
+    assert len(bench.said) == 2
+    assert bench.phases() == {"j-1": "landed"}
+
+
+def test_results_that_are_not_there_fail_the_job(bench: Bench) -> None:
+    bench.backend.fetches = Times(PermanentError("there is no output sandbox"), 1000)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    (outcome,) = bench.outcomes(1)
+    assert not outcome.success
+    assert "its results could not be taken in: there is no output sandbox" in outcome.message
+
+
+def test_a_fault_of_this_side_fails_the_job_and_keeps_its_results(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = Times(PermissionError(errno.EACCES, "Permission denied", "out.txt"), 1000)
+    monkeypatch.setattr(bench.controller._parts.landing, "land", lambda *_: denied())
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    (outcome,) = bench.outcomes(1)
+    assert not outcome.success
+    assert "Permission denied" in outcome.message
+    assert bench.left() == {"j-1": "submitted"}  # the next run tries it
+    assert bench.discarded() == []
+
+
+@PATIENT
+def test_what_is_not_taken_in_when_the_run_ends_is_left_to_the_next(bench: Bench) -> None:
+    bench.backend.fetches = Times(DOWN, 1000)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.wait_for(lambda: bench.controller._retrieval.under_way == 1)
+    bench.wait_for(lambda: bool(bench.said))
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert bench.controller._retrieval.under_way == 0
+    assert bench.left() == {"j-1": "submitted"}
+    assert bench.backend.discarded == []
+
+
+@pytest.mark.parametrize("bench", [{"outage_limit": 0.1}], indirect=True)
+def test_a_store_that_is_down_beyond_the_limit_fails_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.controller._parts.landing, "fetch", lambda *_: Times(DOWN)())
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert bench.polls(0.1) == []
+    assert bench.left() == {"j-1": "submitted"}
+
+
+def test_nothing_is_left_of_what_came_in(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.outcomes(1)
+    incoming = bench.controller._parts.folder / "incoming"
+    bench.wait_for(lambda: not list(incoming.iterdir()))
+
+
+def test_a_server_that_cannot_let_go_of_results_does_no_harm(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def discard(ids: object) -> None:
+        raise DOWN
+
+    monkeypatch.setattr(bench.backend, "discard", discard)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.outcomes(1)
+    bench.acknowledge("j-1")
+    bench.polls(0.05)
+    assert bench.phases() == {"j-1": "succeeded"}
+    assert bench.said == []
