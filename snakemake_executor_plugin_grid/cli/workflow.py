@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from ..database import DATABASE_FILE, FOLDER, Database
+from ..history import History
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,3 +61,34 @@ def open_database(folder: Path) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def open_history(folder: Path) -> Iterator[History]:
+    """Open the journal in the folder for reading, also beside a run, and close it in the end.
+
+    Raises:
+        GridError: It cannot be read.
+    """
+    history = History(folder)
+    try:
+        yield history
+    finally:
+        history.close()
+
+
+def run_is_on(folder: Path) -> bool | None:
+    """Return whether a run, or a command that changes something, has the folder; None if unsure.
+
+    The lock is tried for a moment, in the way that keeps no other command from trying it as well.
+    """
+    try:
+        with (folder / "lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # not readable, or a file system without locks
+        return None
+    return False

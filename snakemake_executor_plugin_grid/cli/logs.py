@@ -1,0 +1,143 @@
+"""``snakemake-grid logs``: the output of jobs, from this host or from the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..calls import SANDBOX_TIMEOUT
+from ..errors import GridError
+from ..history import JobRecord, RunRecord
+from .overview import log_path
+from .selection import in_words, latest, select, standing
+from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell
+from .workflow import directory_option, open_history, own_folder
+
+_JOBS = 5
+
+
+@click.command(
+    short_help="Print the output of jobs.",
+    help="Print the output of jobs: of a RULE, perhaps with wildcards as in 'logs align sample=a', "
+    "or of the job with an ID, on the grid or its unique name. Where none has come back to this "
+    "host, the server is asked. The job that was submitted last comes first.",
+)
+@click.argument("words", nargs=-1, required=True, metavar="RULE|ID...")
+@directory_option
+@click.option("--server", is_flag=True, help="Ask the server also where an output has come back.")
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only its last N lines.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help=f"All jobs rather than the last {_JOBS}, and of each all submissions.",
+)
+@python_options
+def logs(
+    words: tuple[str, ...],
+    directory: Path,
+    server: bool,
+    tail: int | None,
+    everything: bool,
+    dirac_python: Path | None,
+    panda_python: Path | None,
+) -> None:
+    """Choose the jobs, find the outputs, print them."""
+    folder = own_folder(directory)
+    with open_history(folder) as history:
+        runs, chosen = history.runs(), select(history.jobs(), words)
+    chosen = list(reversed(chosen if everything else latest(chosen)))
+    shown = chosen if everything else chosen[:_JOBS]
+    pythons = Pythons(dirac_python, panda_python)
+    missing = [job for job in shown if server or not log_path(folder, job).is_file()]
+    answers = asyncio.run(_ask_all(folder, runs, missing, pythons)) if missing else {}
+    found = 0
+    for job in shown:
+        answer = answers.get(job.name)
+        where = "of the server" if answer else str(log_path(folder, job))
+        if answer and answer.problem:
+            where = f"none, {answer.problem}"
+        click.echo(_header(job, where))
+        if answer is None:
+            for line in _lines(log_path(folder, job), tail):
+                click.echo(line)
+        elif answer.problem:
+            continue
+        else:
+            lines = answer.text.splitlines()
+            click.echo("\n".join(lines[-tail:] if tail else lines))
+        found += 1
+    if len(shown) < len(chosen):
+        click.echo(f"==> and {len(chosen) - len(shown)} more jobs (--all shows them)")
+    if not found:
+        raise click.exceptions.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a server has said of a job's output, or why it has not."""
+
+    text: str = ""
+    problem: str = ""
+
+
+async def _ask_all(
+    folder: Path,
+    runs: Sequence[RunRecord],
+    jobs: Sequence[JobRecord],
+    pythons: Pythons,
+) -> dict[str, _Answer]:
+    """Return the answers of the servers, by name of the job."""
+    answers: dict[str, _Answer] = {}
+    for backend, some in by_backend(jobs).items():
+        try:
+            answers |= await _ask_one(folder, last_run(runs, backend), some, pythons)
+        except GridError as error:
+            for job in some:
+                answers.setdefault(job.name, _Answer(problem=str(error)))
+    return answers
+
+
+async def _ask_one(
+    folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Pythons
+) -> dict[str, _Answer]:
+    answers: dict[str, _Answer] = {}
+    async with backend_of(folder, run, tell, pythons=pythons) as backend:
+        found = await ask(backend.find([job.name for job in jobs]))
+        for job in jobs:
+            # Of a job that has ended, a backend may know the id, and no more the name.
+            grid_id = found.get(job.name) or job.grid_id
+            if grid_id is None:
+                answers[job.name] = _Answer(problem=job.detail or "it was never submitted")
+                continue
+            try:
+                text = await ask(backend.logs(grid_id), SANDBOX_TIMEOUT)
+            except GridError as error:
+                answers[job.name] = _Answer(problem=str(error))
+            else:
+                answers[job.name] = _Answer(text, "" if text else "there is no output yet")
+    return answers
+
+
+def _header(job: JobRecord, where: str) -> str:
+    number = f"{job.backend} job {job.grid_id}" if job.grid_id else job.name
+    stands = standing(job)
+    done = stands.over and job.running and job.ended
+    took = f" after {in_words(job.ended - job.running)}" if done else ""  # type: ignore[operator]
+    return f"==> {job.title}, {number}, attempt {job.attempt}, {stands.value}{took}: {where}"
+
+
+def _lines(path: Path, tail: int | None) -> Iterator[str]:
+    """Yield the lines of a file, or its last ones; it may be larger than the memory."""
+    try:
+        with contextlib.closing(path.open(errors="replace")) as stream:
+            lines = (line.rstrip("\n") for line in stream)
+            yield from deque(lines, tail) if tail else lines
+    except OSError as error:
+        raise GridError(f"{path}: cannot be read: {error.strerror}") from error

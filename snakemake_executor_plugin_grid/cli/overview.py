@@ -1,0 +1,276 @@
+"""How a workflow stands: its run, its jobs, and what each of them waits for."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..history import JobRecord, RunRecord
+from ..journal import Phase
+from ..states import UNKNOWN, JobStatus
+from .selection import Standing, in_words, latest, since, standing
+from .workflow import run_is_on
+
+_ENDS = {
+    "finished": "finished",
+    "cancelled": "ended, and cancelled its jobs,",
+    "left": "left its jobs on the grid",
+}
+_ATTENTION = (
+    *(Standing.HELD, Standing.UNKNOWN, Standing.CANCELLING, Standing.WAITING),
+    *(Standing.LANDED, Standing.ENDED, Standing.RUNNING, Standing.QUEUED),
+)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """How a workflow stands at a moment.
+
+    Attributes:
+        folder: Of this package below the working directory.
+        now: The moment, in seconds since the epoch.
+        going_on: Whether a run, or a command that changes something, is at work; None if unsure.
+        runs: All runs, the oldest first.
+        jobs: The last submission of each job, the oldest first.
+        locks: How many files of Snakemake's own lock there are.
+        servers: By backend, what kept its server from being asked: nothing when it was.
+    """
+
+    folder: Path
+    now: float
+    going_on: bool | None
+    runs: Sequence[RunRecord]
+    jobs: Sequence[JobRecord]
+    locks: int
+    servers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def open(self) -> list[JobRecord]:
+        """The jobs about which something has to be done yet, what needs attention first."""
+        found = [job for job in self.jobs if not standing(job).over]
+        return sorted(found, key=lambda job: _ATTENTION.index(standing(job)))
+
+    @property
+    def failures(self) -> list[JobRecord]:
+        """The jobs that failed when they were sent last, the latest failure first."""
+        failed = [job for job in self.jobs if job.phase is Phase.FAILED]
+        return sorted(failed, key=lambda job: job.landed or 0.0, reverse=True)
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether Snakemake's own lock is there though no run is; None if unsure."""
+        if not self.locks:
+            return False
+        return None if self.going_on is None else not self.going_on
+
+    def log(self, job: JobRecord) -> Path | None:
+        """Return the file with a job's output, if it is on this host."""
+        path = log_path(self.folder, job)
+        return path if path.is_file() else None
+
+
+def log_path(folder: Path, job: JobRecord) -> Path:
+    """Return where a run keeps the output of a job."""
+    return folder / "logs" / f"{job.name}.log"
+
+
+def overview(
+    folder: Path, runs: Sequence[RunRecord], jobs: Sequence[JobRecord], now: float
+) -> Overview:
+    """Look at the journal and the locks."""
+    try:
+        locks = sum(1 for _ in (folder.parent / "locks").iterdir())
+    except OSError:
+        locks = 0
+    return Overview(folder, now, run_is_on(folder), runs, latest(jobs), locks)
+
+
+def is_asked(job: JobRecord) -> bool:
+    """Return whether the server can be asked for the state of a job."""
+    return bool(job.grid_id) and job.phase in (Phase.SUBMITTED, Phase.CANCELLING)
+
+
+def with_statuses(seen: Overview, backend: str, statuses: Mapping[str, JobStatus]) -> Overview:
+    """Return the same, with what a server says of the jobs that it was asked for."""
+
+    def said(job: JobRecord) -> JobRecord:
+        if job.backend != backend or not is_asked(job):
+            return job
+        status = statuses.get(job.grid_id or "", UNKNOWN)
+        detail = status.detail or job.detail
+        return replace(job, state=status.state.value, site=status.site or job.site, detail=detail)
+
+    return replace(seen, jobs=[said(job) for job in seen.jobs])
+
+
+def counts(
+    jobs: Iterable[JobRecord], by: Callable[[JobRecord], str]
+) -> dict[str, Counter[Standing]]:
+    """Return how many jobs stand where, by a word such as their rule; sorted by that."""
+    found: dict[str, Counter[Standing]] = {}
+    for job in jobs:
+        found.setdefault(by(job), Counter())[standing(job)] += 1
+    return dict(sorted(found.items()))
+
+
+def oldest(seen: Overview, which: Standing) -> float | None:
+    """Return for how many seconds the job has stood there that has done so longest."""
+    times = [begun for job in seen.jobs if standing(job) is which and (begun := since(job))]
+    return seen.now - min(times) if times else None
+
+
+def waits_for(seen: Overview, job: JobRecord) -> str:
+    """Return what an open job waits for."""
+    begun = since(job)
+    for_long = f" since {in_words(seen.now - begun)}" if begun else ""
+    match standing(job):
+        case Standing.QUEUED:
+            return f"queued{for_long}"
+        case Standing.RUNNING:
+            return f"running{for_long}"
+        case Standing.HELD:
+            why = f" ({job.detail})" if job.detail else ""
+            return f"held: somebody has to look at it{why}"
+        case Standing.UNKNOWN:
+            return f"unknown: {job.backend} does not name it now"
+    ended = f"ended as {job.state}{for_long}"
+    here, later = {
+        Standing.WAITING: ("being submitted", "submission not answered: the next run looks for it"),
+        Standing.ENDED: (f"{ended}; being taken in", f"{ended}; the next run takes it in"),
+        Standing.CANCELLING: (
+            "being cancelled",
+            "was to be cancelled, not confirmed: the next run tries it again",
+        ),
+        Standing.LANDED: (
+            "outputs in place; Snakemake is being told",
+            "outputs in place; the next run tells Snakemake",
+        ),
+    }[standing(job)]
+    return here if seen.going_on else later
+
+
+def run_in_words(seen: Overview) -> list[str]:
+    """Return lines about the run, and what can be done now."""
+    lines = [_run(seen)]
+    left = len(seen.open)
+    if left and not seen.going_on:
+        lines.append(
+            f"{left} job{'s are' if left > 1 else ' is'} left open: the same snakemake command as "
+            "before goes on with them, 'snakemake-grid cancel' ends them."
+        )
+        if any(is_asked(job) and job.backend not in seen.servers for job in seen.open):
+            lines.append("Their states are those that the last run has seen; --server asks anew.")
+    if seen.stale is not False:
+        lines.append(_lock(seen))
+    for backend, problem in seen.servers.items():
+        if problem:
+            lines.append(f"{backend} was not asked, this is what was known before: {problem}")
+    return lines
+
+
+def _run(seen: Overview) -> str:
+    last = seen.runs[-1] if seen.runs else None
+    if seen.going_on and (last is None or last.ended is not None):
+        return "A run is beginning or ending here, or another command is at work."
+    if last is None:
+        return "No run has noted its beginning here."
+    process = f"process {last.pid} on host {last.host}"
+    began = in_words(seen.now - last.started)
+    if seen.going_on:
+        return f"A run is going on since {began}: backend {last.backend}, {process}."
+    first = "No run is going on."
+    if seen.going_on is None:
+        first = f"Whether a run is going on cannot be told: {seen.folder / 'lock'} cannot be tried."
+    if last.ended is not None:
+        how = _ENDS.get(last.end, "ended")
+        ago = in_words(seen.now - last.ended)
+        return f"{first} The last one (backend {last.backend}) {how} {ago} ago, {process}."
+    words = f"{first} The last one (backend {last.backend}, {process}) began {began} ago and"
+    if seen.going_on is None or _is_elsewhere(last):
+        return f"{words} has not noted its end: see on {last.host} whether it is still at work."
+    return f"{words} was killed, or the host went down: nothing is lost by that."
+
+
+def _lock(seen: Overview) -> str:
+    there = f"Snakemake's own lock is there ({seen.folder.parent / 'locks'})"
+    last = seen.runs[-1] if seen.runs else None
+    if last is not None and (_is_elsewhere(last) or seen.stale is None):
+        condition = f"See on host {last.host} first whether the last run is still at work; if not,"
+    else:
+        condition = "If no other Snakemake is at work in this directory,"
+    return (
+        f"{there}, and keeps the next run from starting. {condition} 'snakemake --unlock' is safe."
+    )
+
+
+def _is_elsewhere(run: RunRecord) -> bool:
+    return run.host != socket.gethostname()
+
+
+def to_json(seen: Overview) -> dict[str, Any]:
+    """Return the document of ``status --json``; times are seconds since the epoch.
+
+    Its keys: ``time``; ``directory``; ``going_on`` (null if that cannot be told); ``run`` (the last
+    one: ``name``, ``backend``, ``store``, ``host``, ``pid``, ``started``, ``ended``, ``end``; null
+    if there was none); ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in
+    each state); ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that
+    the oldest ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and
+    ``failures``, the latest first; ``servers`` (with ``--server``: by backend, why it was not
+    asked, null if it was). The states are those of ``Standing``.
+    """
+    last = seen.runs[-1] if seen.runs else None
+    run_keys = ("name", "backend", "store", "host", "pid", "started", "ended", "end")
+    return {
+        "time": seen.now,
+        "directory": str(seen.folder.parents[1]),
+        "going_on": seen.going_on,
+        "run": {key: getattr(last, key) for key in run_keys} if last else None,
+        "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
+        "states": _counted(Counter(map(standing, seen.jobs))),
+        "rules": {key: _counted(some) for key, some in counts(seen.jobs, _rule).items()},
+        "sites": {key: _counted(some) for key, some in counts(seen.jobs, _site).items()},
+        "oldest": {
+            which.value: oldest(seen, which) for which in (Standing.QUEUED, Standing.RUNNING)
+        },
+        "jobs": [
+            {**job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
+        ],
+        "failures": [job_to_json(seen, job) for job in seen.failures],
+        "servers": {backend: problem or None for backend, problem in seen.servers.items()},
+    }
+
+
+def job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
+    """Return a job as part of that document."""
+    log = seen.log(job)
+    return {
+        "rule": job.rule,
+        "wildcards": job.wildcards,
+        "name": job.name,
+        "jobid": job.jobid,
+        "attempt": job.attempt,
+        "backend": job.backend,
+        "grid_id": job.grid_id,
+        "state": standing(job).value,
+        "since": since(job),
+        "submitted": job.sent,
+        "site": job.site,
+        "reason": job.detail,
+        "log": str(log) if log else None,
+    }
+
+
+def _counted(some: Mapping[Standing, int]) -> dict[str, int]:
+    return {which.value: some[which] for which in Standing if some.get(which)}
+
+
+def _rule(job: JobRecord) -> str:
+    return job.rule
+
+
+def _site(job: JobRecord) -> str:
+    return job.site
