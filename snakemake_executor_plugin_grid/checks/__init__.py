@@ -1,0 +1,1 @@
+"""What ``snakemake-grid check`` tries: each thing that a run needs, one function for each."""

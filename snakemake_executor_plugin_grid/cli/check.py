@@ -1,0 +1,168 @@
+"""``snakemake-grid check``: tries each thing that a run needs, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from .workflow import directory_option
+
+if TYPE_CHECKING:
+    from ..checks.findings import Finding, Findings
+    from ..checks.options import Chosen
+
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "untried": "–"}  # noqa: RUF001 - a dash
+_PLAIN = {"ok": "ok", "warning": "warn", "failed": "FAIL", "untried": "-"}
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "untried": "dim"}
+_WIDTH = len("Snakemake's lock")
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    help="Try each thing that a run needs, and say of each what is wrong and what to do: options, "
+    "the directory, client, configuration, credentials, server, store, and with --submit a job. "
+    "All --grid-… options of Snakemake are taken as they are, with or without 'grid-', such as "
+    "--backend dirac; 'snakemake --help' lists them. What is not given comes from a profile, or "
+    "else from the last run here. The exit code is 0 if nothing has failed.",
+)
+@directory_option
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    envvar="SNAKEMAKE_PROFILE",
+    metavar="NAME",
+    help="Profile of Snakemake with the options: a name, a folder or a file.",
+)
+@click.option("--submit", is_flag=True, help="Run a job as well, and remove what it leaves.")
+@click.option(
+    "--timeout",
+    "minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="After which that job is cancelled.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--grid-…]...")
+@click.pass_context
+def check(
+    context: click.Context,
+    directory: Path,
+    profiles: tuple[str, ...],
+    submit: bool,
+    minutes: float,
+    as_json: bool,
+    options: tuple[str, ...],
+) -> None:
+    """Choose the options, make the checks, show what they find."""
+    # They import much, which other commands need not wait for.
+    from ..checks.findings import Findings
+    from ..checks.options import OptionError, choose
+    from ..checks.trial import try_all
+
+    workdir = directory.resolve()
+    try:
+        chosen = choose(options, profiles, workdir)
+    except OptionError as error:
+        raise click.UsageError(f"{error}.") from error
+    screen = _Screen(silent=as_json)
+    findings = Findings(screen.begin, screen.show)
+    try:
+        try_all(findings, chosen.settings, workdir, screen.note, submit=submit, minutes=minutes)
+    except asyncio.CancelledError as error:
+        raise click.Abort from error
+    finally:
+        screen.end()
+    if as_json:
+        click.echo(json.dumps(_document(findings, chosen, workdir), indent=2))
+    else:
+        click.echo(chosen.line)
+    if findings.failed:
+        context.exit(1)
+
+
+def _document(findings: Findings, chosen: Chosen, workdir: Path) -> dict[str, Any]:
+    from ..settings_json import to_json
+
+    return {
+        "ok": not findings.failed,
+        "directory": str(workdir),
+        "backend": chosen.settings.backend,
+        "options": to_json(chosen.settings),
+        "sources": {source: list(names) for source, names in chosen.sources.items()},
+        "checks": [
+            {
+                "name": finding.name,
+                "result": finding.result.value,
+                "text": finding.text,
+                "seconds": finding.seconds,
+                **({"facts": finding.facts} if finding.facts else {}),
+            }
+            for finding in findings.all
+        ],
+    }
+
+
+class _Screen:
+    """Shows findings as they come: with colours and a spinner on a terminal, else as lines."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._console = Console(highlight=False)
+        self._errors = Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+        self._name = ""
+
+    def begin(self, name: str) -> None:
+        self._name = name
+        if self._console.is_terminal and not self._silent:
+            self._status = self._console.status(Text(name))
+            self._status.start()
+
+    def note(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(Text(f"{self._name}: {text}"))
+        else:  # in a log, too, the id of a job is worth a line
+            click.echo(f"{self._name}: {text}", err=True)
+
+    def show(self, finding: Finding) -> None:
+        self.end()
+        if self._silent:
+            return
+        result = finding.result.value
+        if self._console.is_terminal:
+            row = Table.grid(padding=(0, 1))
+            row.add_column()
+            row.add_column(width=_WIDTH)
+            row.add_column(overflow="fold")
+            mark = Text(_mark(result), style=_STYLES[result])
+            row.add_row(mark, Text(finding.name), Text(finding.text))
+            self._console.print(row)
+        else:
+            text = finding.text.replace("\n", f"\n{'':{_WIDTH + 3}}")
+            click.echo(f"{_mark(result)} {finding.name:<{_WIDTH}} {text}")
+
+    def end(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _mark(result: str) -> str:
+    """Return a sign, or a word where the terminal cannot show it."""
+    try:
+        _MARKS[result].encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN[result]
+    return _MARKS[result]

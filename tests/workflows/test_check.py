@@ -1,0 +1,191 @@
+"""``snakemake-grid check`` as a user calls it, with a job on the local backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Finished, Project, processes_below
+from tests.servers.stores.fixtures import s3
+from tests.servers.stores.s3 import S3Server
+
+__all__ = ["s3"]
+
+pytestmark = pytest.mark.workflow
+
+COMMAND = [
+    *(sys.executable, "-c"),
+    "from snakemake_executor_plugin_grid.cli.check import check; check(prog_name='check')",
+]
+SLOW = ("--grid-runtime", "setup", "--grid-runtime-setup", "sleep 300")
+
+
+def grid_options(project: Project) -> list[str]:
+    """Return the site's options without those of Snakemake itself."""
+    options = list(project.site.options)
+    if "--seconds-between-status-checks" in options:
+        at = options.index("--seconds-between-status-checks")
+        del options[at : at + 2]
+    return options
+
+
+def start(project: Project, *args: str) -> subprocess.Popen[str]:
+    temporary = project.folder.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [*COMMAND, *grid_options(project), *args],
+        cwd=project.folder,
+        env={**project.env(), "TMPDIR": str(temporary)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_heed_interrupts,
+    )
+
+
+def _heed_interrupts() -> None:
+    # What a shell starts in the background ignores them, and hands that on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def check(project: Project, *args: str) -> Finished:
+    with start(project, *args) as process:
+        output, _ = process.communicate(timeout=200)
+    assert "Traceback" not in output, output
+    return Finished(process.returncode, output)
+
+
+def left(project: Project) -> list[str]:
+    """Return what is in the temporary folder, where the checks work."""
+    return [path.name for path in (project.folder.parent / "tmp").iterdir()]
+
+
+def document(output: str) -> Mapping[str, object]:
+    found = json.loads(output[output.index("\n{") if not output.startswith("{") else 0 :])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_job_goes_there_and_comes_back(project: Project, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    options = ("--grid-store", f"file://{store}", "--grid-include", "no-such-file-here")
+    done = check(project, "--submit", *options).succeeded()
+    line = next(line for line in done.output.splitlines() if line.startswith("✓ job"))
+    assert f"ran at {project.site.name} on " in line
+    assert f"Snakemake {_snakemake()}" in line
+    assert "staged in" in line
+    assert "came back" in line
+    assert "Options: local-isolation, local-dir, store, include from the command" in done.output
+    assert list(project.folder.iterdir()) == []
+    assert left(project) == []
+    assert not store.exists()
+    assert list(project.site.folder.iterdir()) == []
+
+
+def _snakemake() -> str:
+    from importlib.metadata import version
+
+    return version("snakemake")
+
+
+def test_the_same_for_scripts(project: Project) -> None:
+    done = check(project, "--submit", "--json").succeeded()
+    found = document(done.output)
+    assert found["ok"] is True
+    checks = found["checks"]
+    assert isinstance(checks, list)
+    job = checks[-1]
+    assert job["name"] == "job"
+    assert job["facts"]["snakemake"] == _snakemake()
+    assert job["facts"]["seconds"].keys() >= {"submitted", "waited", "ran", "came back"}
+
+
+def test_beside_a_run_nothing_of_it_is_touched(project: Project, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    project.put(
+        "Snakefile",
+        f"""
+rule all:
+    output: "out.txt"
+    shell: "until test -e {go}; do sleep 0.1; done; echo done > {{output}}"
+""",
+    )
+    process = project.start()
+    try:
+        eventually(lambda: bool(processes_below(go)))
+        done = check(project, "--submit").succeeded()
+        assert "a run, or a command that changes something, is going on here" in done.output
+        assert "held by the run that is going on" in done.output
+    finally:
+        go.touch()
+        output, _ = process.communicate(timeout=100)
+    Finished(process.returncode, output).succeeded()
+    assert project.read("out.txt") == "done\n"
+
+
+def test_a_worker_without_snakemake(project: Project) -> None:
+    setup = ("--grid-runtime", "setup", "--grid-runtime-setup", "echo no such software; false")
+    done = check(project, "--submit", *setup)
+    assert done.code == 1
+    text = done.output[done.output.index("✗ job") :]
+    assert "local job 1 has failed at local" in text
+    log = next(Path(word) for word in text.split() if word.endswith("/snakemake.log"))
+    assert "Error in rule hello" in log.read_text()
+
+
+def test_a_job_that_takes_too_long_is_cancelled(project: Project) -> None:
+    done = check(project, "--submit", "--timeout", "0.1", *SLOW)
+    assert done.code == 1
+    assert "has not ended within 0.1 min" in done.output
+    assert "running at local" in done.output
+    assert processes_below(project.site.folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_cancels_the_job(project: Project, number: int) -> None:
+    process = start(project, "--submit", *SLOW)
+    try:
+        eventually(lambda: bool(_sandboxes(project)))
+        time.sleep(1)
+        os.kill(process.pid, number)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "Traceback" not in output, output
+    assert "Aborted!" in output
+    assert processes_below(project.site.folder) == []
+    assert left(project) == []
+
+
+def _sandboxes(project: Project) -> list[Path]:
+    return list(project.site.folder.glob("*/jobs/*/job.json"))
+
+
+def eventually(condition: object, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not (callable(condition) and condition()):
+        assert time.monotonic() < until, "it has not come to that"
+        time.sleep(0.1)
+
+
+def test_nothing_stays_in_a_bucket(project: Project, s3: S3Server) -> None:
+    project.environment.update(s3.environment)
+    done = check(project, "--submit", "--store", "s3://bucket/me").succeeded()
+    assert "✓ store            s3://bucket/me: a small file written" in done.output
+    assert "✓ job" in done.output
+    assert list(s3.keys("bucket")) == []
+    missing = check(project, "--store", "s3://nosuchbucket/me")
+    assert missing.code == 1
+    assert "NoSuchBucket" in missing.output
