@@ -8,7 +8,13 @@ import click
 
 from ..errors import GridError
 from .auth import auth
+from .cancel import cancel
+from .check import check
 from .clean import clean
+from .describe import describe
+from .logs import logs
+from .report import report
+from .status import status
 
 
 class Commands(click.Group):
@@ -33,4 +39,10 @@ def main() -> None:
 
 
 main.add_command(auth)
+main.add_command(cancel)
+main.add_command(check)
 main.add_command(clean)
+main.add_command(describe)
+main.add_command(logs)
+main.add_command(report)
+main.add_command(status)

@@ -1,0 +1,109 @@
+"""The timeline as data: a bar for each part of each job, in rows that can be ordered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timezone
+from typing import Any
+
+from ..journal import Phase
+from .failures import UNKNOWN_SITE, reason_of
+from .intervals import Kind, Span, Timeline
+from .words import LINE, duration, label, paragraph
+
+COLOURS = {
+    Kind.STORING: "#8a63b0",
+    Kind.SUBMITTING: "#c3a6dd",
+    Kind.WAITING: "#b4bcc6",
+    Kind.FETCHING: "#e8930c",
+    Kind.RUNNING: "#2f7ec0",
+    Kind.DELIVERING: "#d8bd2b",
+    Kind.CLOSING: "#7d8794",
+    Kind.LANDING: "#3c9d66",
+}
+PALETTE = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#55b5dd"),
+    *("#aa3377", "#ee8866", "#33a98f", "#8f7ddb", "#a5a45c"),
+)
+OTHERS = "#8b949e"
+"""Colour of what the palette has none for."""
+_NAMED_ROWS = 45  # more titles than that would not fit
+
+
+def clock_ms(time: float, zone: timezone) -> int:
+    """Return a time as Plotly wants it: milliseconds, as if the zone were UTC."""
+    return round((time + zone.utcoffset(None).total_seconds()) * 1000)
+
+
+def groups(names: Sequence[str]) -> dict[str, str]:
+    """Return the colour of each name; the most frequent get one of their own."""
+    ordered = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
+    return {
+        name: PALETTE[number] if number < len(PALETTE) else OTHERS
+        for number, (name, _) in enumerate(ordered)
+    }
+
+
+def rule_of(span: Span) -> str:
+    """Return the rule of a submission."""
+    return span.job.rule
+
+
+def site_of(span: Span) -> str:
+    """Return the site of a submission, or that it is not known."""
+    return span.site or UNKNOWN_SITE
+
+
+def rows_by(
+    times: Timeline, key: Callable[[Span], str] | None
+) -> tuple[list[int], list[dict[str, Any]]]:
+    """Return the place of each row, and labels: the rows they are for and their text.
+
+    Args:
+        times: All jobs.
+        key: Groups rows by their last submission, in the order in which groups began; None leaves
+            rows in the order of time.
+    """
+    rows = times.rows
+    if key is None:
+        titles = [row[0].job.title for row in rows] if len(rows) <= _NAMED_ROWS else []
+        labels = [
+            {"first": number, "last": number, "text": label(title)}
+            for number, title in enumerate(titles)
+        ]
+        return list(range(len(rows))), labels
+    names = [key(row[-1]) for row in rows]
+    first = {name: row for row, name in reversed(list(enumerate(names)))}
+    order = sorted(range(len(rows)), key=lambda row: (first[names[row]], row))
+    places = [0] * len(rows)
+    labels = []
+    for place, row in enumerate(order):
+        places[row] = place
+        if labels and names[row] == names[order[place - 1]]:
+            labels[-1]["last"] = place
+        else:
+            labels.append({"first": place, "last": place, "text": label(names[row])})
+    return places, labels
+
+
+def hover_text(span: Span) -> str:
+    """Return what is shown where the pointer is."""
+    job = span.job
+    where = " · ".join(label(text) for text in (span.site, span.measured.host) if text)
+    attempt = f" · attempt {job.attempt}" if job.attempt > 1 else ""
+    lines = [
+        f"<b>{label(job.title, 90)}</b>",
+        f"{label(job.backend)} {label(job.grid_id or 'without id', 90)} · "
+        f"{job.phase.value}{attempt}",
+        where,
+    ]
+    parts = [
+        f"{kind.value}: {duration(seconds)}" for kind in Kind if (seconds := span.seconds(kind))
+    ]
+    lines += [" · ".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
+    if job.phase is Phase.FAILED:
+        lines.append(f"<b>{label(reason_of(span), 80)}</b>")
+    if job.detail and job.phase in (Phase.FAILED, Phase.CANCELLED):
+        lines.append(paragraph(job.detail))
+    return LINE.join(line for line in lines if line)

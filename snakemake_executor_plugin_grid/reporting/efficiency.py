@@ -1,0 +1,152 @@
+"""What the jobs of each rule used of what they asked for."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..journal import Phase
+from .intervals import Span
+from .measured import number
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one job used, and what it asked for; None when not known or not asked for.
+
+    Attributes:
+        succeeded: Whether it did.
+        reason: Of its report.
+        processors: Asked for.
+        run_s: Seconds that its payload ran.
+        cpu_s: Processor time of its payload, in seconds.
+        memory_mb: Largest resident size of any single process, in MB.
+        asked_memory_mb: In MB.
+        asked_runtime_s: In seconds.
+    """
+
+    succeeded: bool
+    reason: str
+    processors: int
+    run_s: float | None
+    cpu_s: float | None
+    memory_mb: float | None
+    asked_memory_mb: float | None
+    asked_runtime_s: float | None
+
+    @property
+    def busy(self) -> float | None:
+        """Processors that were busy on average."""
+        if self.cpu_s is None or not self.run_s:
+            return None
+        return self.cpu_s / self.run_s
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How numbers are spread.
+
+    Attributes:
+        number: How many there are.
+        lowest: Of them.
+        lower: Quartile.
+        median: Of them.
+        upper: Quartile.
+        highest: Of them.
+    """
+
+    number: int
+    lowest: float
+    lower: float
+    median: float
+    upper: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of the jobs of a rule.
+
+    Attributes:
+        asked: The least and the most that a job asked for, None when none did.
+        used: What jobs used, in the same unit; None when none tells.
+        share: Used over asked, None when either is missing.
+    """
+
+    asked: tuple[float, float] | None
+    used: Spread | None
+    share: Spread | None
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """The jobs of one rule that came back with a report.
+
+    Attributes:
+        rule: Its name.
+        jobs: How many there are.
+        processors: Asked by ``threads``, and busy on average.
+        memory_mb: Asked by ``mem_mb``, and the largest process of each job, in MB.
+        runtime_s: Asked by ``runtime``, and for how long payloads ran, in seconds.
+        uses: Each job.
+    """
+
+    rule: str
+    jobs: int
+    processors: Resource
+    memory_mb: Resource
+    runtime_s: Resource
+    uses: tuple[Use, ...]
+
+
+def efficiency(spans: Iterable[Span]) -> list[Efficiency]:
+    """Return what the jobs of each rule used, in the order in which rules began."""
+    rules: dict[str, list[Use]] = defaultdict(list)
+    for span in spans:
+        if span.measured.run_seconds is not None:
+            rules[span.job.rule].append(_use(span))
+    return [
+        Efficiency(
+            rule,
+            len(uses),
+            _resource([(use.busy, float(use.processors)) for use in uses]),
+            _resource([(use.memory_mb, use.asked_memory_mb) for use in uses]),
+            _resource([(use.run_s, use.asked_runtime_s) for use in uses]),
+            tuple(uses),
+        )
+        for rule, uses in rules.items()
+    ]
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Return how values are spread, None when there are none."""
+    if not values:
+        return None
+    lower = median = upper = values[0]
+    if len(values) > 1:
+        lower, median, upper = statistics.quantiles(values, method="inclusive")
+    return Spread(len(values), min(values), lower, median, upper, max(values))
+
+
+def _use(span: Span) -> Use:
+    asked, report = span.job.asked, span.measured
+    processors = number(asked.get("processors"))
+    return Use(
+        span.job.phase in (Phase.SUCCEEDED, Phase.LANDED),
+        report.reason,
+        int(processors) if processors and processors >= 1 else 1,
+        report.run_seconds,
+        report.cpu_seconds,
+        report.peak_memory_mb or None,  # 0: could not be measured
+        number(asked.get("memory_mb")) or None,
+        number(asked.get("runtime_s")) or None,
+    )
+
+
+def _resource(pairs: Sequence[tuple[float | None, float | None]]) -> Resource:
+    asked = [asked for _, asked in pairs if asked]
+    used = [used for used, _ in pairs if used is not None]
+    shares = [used / asked for used, asked in pairs if used is not None and asked]
+    return Resource((min(asked), max(asked)) if asked else None, spread(used), spread(shares))

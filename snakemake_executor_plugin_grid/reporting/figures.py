@@ -1,0 +1,314 @@
+"""The plots. Imports Plotly, which is optional: import this module where it is needed.
+
+Colours of text and lines are set in the page, which may be light or dark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timezone
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from ..history import RunRecord
+from ..journal import Phase
+from .chart import (
+    COLOURS,
+    OTHERS,
+    PALETTE,
+    clock_ms,
+    groups,
+    hover_text,
+    rows_by,
+    rule_of,
+    site_of,
+)
+from .efficiency import Efficiency
+from .failures import counted
+from .intervals import Kind
+from .summary import SiteUse, Summary
+from .words import label
+
+GOOD, BAD, NEITHER = "#3c9d66", "#d5484f", "#b4bcc6"
+_MARGIN = {"l": 48, "r": 12, "t": 34, "b": 40}
+_LEGEND = {
+    "orientation": "h",
+    "traceorder": "normal",
+    **{"xref": "container", "x": 0, "xanchor": "left"},
+    **{"yref": "container", "y": 1, "yanchor": "top"},
+}
+_SITES = len(PALETTE)
+_WAITING_FILL, _RUNNING_FILL = "rgba(140,150,165,0.30)", "rgba(47,126,192,0.35)"
+
+
+def figures(summary: Summary, zone: timezone) -> dict[str, Any]:
+    """Return what the page draws, fit for JSON.
+
+    Args:
+        summary: The numbers.
+        zone: Of the times on the axes.
+    """
+    drawn = {}
+    if any(span.segments for span in summary.timeline.spans):
+        drawn["timeline"] = _timeline(summary, zone)
+        drawn["concurrency"] = _concurrency(summary, zone)
+    if summary.failures:
+        drawn["reasons"] = _reasons(summary)
+    if summary.sites:
+        drawn["sites"] = _sites(summary.sites)
+    if any(rule.processors.share for rule in summary.efficiency):
+        drawn["efficiency"] = _efficiency(summary.efficiency)
+    found = {name: figure.to_plotly_json() for name, figure in drawn.items()}
+    return {"figures": found, "timeline": _choices(summary)}
+
+
+def _figure(height: float, **layout: Any) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="none", height=height, margin=_MARGIN, legend=_LEGEND, hovermode="closest"
+    )
+    figure.update_layout(**layout)
+    return figure
+
+
+def _timeline(summary: Summary, zone: timezone) -> go.Figure:
+    rows = summary.timeline.rows
+    figure = _figure(
+        height=min(760, 120 + 16 * len(rows)),
+        barmode="overlay",
+        bargap=0.15 if len(rows) < 200 else 0,
+    )
+    placed = [(row, span) for row, spans in enumerate(rows) for span in spans]
+    numbered = [(number, row, span) for number, (row, span) in enumerate(placed)]
+    for kind in Kind:
+        bars = [
+            (number, row, part)
+            for number, row, span in numbered
+            for part in span.segments
+            if part.kind is kind
+        ]
+        if not bars:
+            continue
+        figure.add_bar(
+            orientation="h",
+            name=kind.value,
+            base=[clock_ms(part.begin, zone) for _, _, part in bars],
+            x=[round((part.end - part.begin) * 1000) for _, _, part in bars],
+            y=[row for _, row, _ in bars],
+            customdata=[number for number, _, _ in bars],
+            marker={"color": COLOURS[kind], "line": {"width": 0}},
+            hoverinfo="text",
+            meta="run" if kind is Kind.RUNNING else "part",
+        )
+    for phase, symbol in ((Phase.FAILED, "x"), (Phase.CANCELLED, "line-ns-open")):
+        ends = [
+            (number, row, span.end)
+            for number, row, span in numbered
+            if span.job.phase is phase and span.end is not None
+        ]
+        if ends:
+            figure.add_scatter(
+                mode="markers",
+                name=phase.value,
+                x=[clock_ms(end, zone) for _, _, end in ends],
+                y=[row for _, row, _ in ends],
+                customdata=[number for number, _, _ in ends],
+                marker={"color": BAD, "symbol": symbol, "size": 7},
+                hoverinfo="text",
+                meta="end",
+            )
+    figure.update_xaxes(type="date", range=_range(summary, zone))
+    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], zeroline=False, showgrid=False)
+    _shade_runs(figure, summary.runs, summary.now, zone)
+    return figure
+
+
+def _range(summary: Summary, zone: timezone) -> list[int]:
+    """Return what plots over time show at first, the same in both."""
+    begin, end = summary.totals.begin or 0.0, summary.totals.end or 0.0
+    margin = max(1.0, (end - begin) / 100)
+    return [clock_ms(begin - margin, zone), clock_ms(end + margin, zone)]
+
+
+def _shade_runs(figure: go.Figure, runs: Sequence[RunRecord], now: float, zone: timezone) -> None:
+    """Show when a run was going on: between runs, jobs were on their own."""
+    for run in runs:
+        end = max(run.started, run.ended if run.ended is not None else now)
+        figure.add_shape(
+            type="rect",
+            layer="below",
+            xref="x",
+            yref="paper",
+            x0=clock_ms(run.started, zone),
+            x1=clock_ms(end, zone),
+            y0=0,
+            y1=1,
+            fillcolor="rgba(120,140,170,0.13)",
+            line={"width": 0},
+        )
+
+
+def _choices(summary: Summary) -> dict[str, Any]:
+    """Return what the timeline is ordered and coloured by, and its texts."""
+    spans = summary.timeline.spans
+    orders, colours = {}, {}
+    for name, key in (("time", None), ("rule", rule_of), ("site", site_of)):
+        places, labels = rows_by(summary.timeline, key)
+        orders[name] = {"places": places, "labels": labels}
+        if key is not None:
+            names = [key(span) for span in spans]
+            of = groups(names)
+            colours[name] = {
+                "spans": [of[name] for name in names],
+                "legend": _legend(of),
+            }
+    return {
+        "texts": [hover_text(span) for span in spans],
+        "rows": [row for row, some in enumerate(summary.timeline.rows) for _ in some],
+        "orders": orders,
+        "colours": colours,
+    }
+
+
+def _legend(colours: Mapping[str, str]) -> list[dict[str, str]]:
+    named = [(name, colour) for name, colour in colours.items() if colour != OTHERS]
+    if len(named) < len(colours):
+        named.append((f"{len(colours) - len(named)} others", OTHERS))
+    return [{"text": name, "colour": colour} for name, colour in named]
+
+
+def _concurrency(summary: Summary, zone: timezone) -> go.Figure:
+    counts = summary.concurrency
+    times = [clock_ms(time, zone) for time in counts.times]
+    figure = _figure(height=230, hovermode="x unified")
+    for name, values, colour, fill in (
+        ("in a queue", counts.waiting, COLOURS[Kind.WAITING], _WAITING_FILL),
+        ("on a worker", counts.running, COLOURS[Kind.RUNNING], _RUNNING_FILL),
+    ):
+        figure.add_scatter(
+            x=times,
+            y=list(values),
+            name=name,
+            mode="lines",
+            line={"shape": "hv", "width": 1.5, "color": colour},
+            fill="tozeroy",
+            fillcolor=fill,
+        )
+    figure.update_xaxes(type="date", range=_range(summary, zone))
+    figure.update_yaxes(rangemode="tozero")
+    _shade_runs(figure, summary.runs, summary.now, zone)
+    return figure
+
+
+def _reasons(summary: Summary) -> go.Figure:
+    counts = counted(summary.failures)
+    reasons = list(counts)
+    of = groups([failure.site for failure in summary.failures])
+    named = [site for site in of if of[site] != OTHERS]
+    lines = math.ceil(len(named) / 3)  # of the legend
+    figure = _figure(height=62 + 34 * len(reasons) + 18 * lines, barmode="stack", bargap=0.3)
+    for site in named:
+        values = [counts[reason].get(site, 0) for reason in reasons]
+        _stack(figure, label(site, 24), values, of[site])
+    if len(named) < len(of):
+        others = [
+            sum(count for site, count in counts[reason].items() if site not in named)
+            for reason in reasons
+        ]
+        _stack(figure, "other sites", others, OTHERS)
+    _count_jobs(figure)
+    _named_rows(figure, reasons, longest=48)
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def _sites(sites: Sequence[SiteUse]) -> go.Figure:
+    figure = _figure(height=80 + 34 * len(sites), barmode="stack", bargap=0.3)
+    _stack(figure, "succeeded", [site.succeeded for site in sites], GOOD)
+    _stack(figure, "failed", [site.failed for site in sites], BAD)
+    rest = [site.submissions - site.succeeded - site.failed for site in sites]
+    if any(rest):
+        _stack(figure, "cancelled or open", rest, NEITHER)
+    _count_jobs(figure)
+    _named_rows(figure, [site.site for site in sites], longest=30)
+    return figure
+
+
+def _stack(figure: go.Figure, name: str, values: Sequence[int], colour: str) -> None:
+    figure.add_bar(
+        orientation="h",
+        name=name,
+        x=list(values),
+        y=list(range(len(values))),
+        marker={"color": colour, "line": {"width": 0}},
+        hoverinfo="x+name",
+    )
+
+
+def _count_jobs(figure: go.Figure) -> None:
+    """Let the axis of stacked bars tell whole numbers only."""
+    most = max(map(sum, zip(*(trace.x for trace in figure.data), strict=True)), default=0)
+    figure.update_xaxes(dtick=1 if most < 10 else None)
+
+
+def _named_rows(figure: go.Figure, names: Sequence[str], longest: int) -> None:
+    # By number: names may be equal once they are shortened.
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=[label(name, longest) for name in names],
+        range=[len(names) - 0.4, -0.6],
+        automargin=True,
+        ticklabelstandoff=6,
+        showgrid=False,
+        zeroline=False,
+    )
+
+
+def _efficiency(rules: Sequence[Efficiency]) -> go.Figure:
+    shares = (
+        (
+            "processors busy, of threads",
+            [rule.processors.share for rule in rules],
+            COLOURS[Kind.RUNNING],
+        ),
+        ("peak memory, of mem_mb", [rule.memory_mb.share for rule in rules], COLOURS[Kind.STORING]),
+        ("run time, of runtime", [rule.runtime_s.share for rule in rules], COLOURS[Kind.FETCHING]),
+    )
+    figure = make_subplots(
+        cols=3,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        column_titles=[name for name, _, _ in shares],
+    )
+    figure.update_layout(
+        template="none", height=110 + 44 * len(rules), margin=_MARGIN, showlegend=False
+    )
+    for column, (name, spreads, colour) in enumerate(shares, 1):
+        known = [(row, some) for row, some in enumerate(spreads) if some is not None]
+        figure.add_trace(
+            go.Box(
+                orientation="h",
+                name=name,
+                y=[row for row, _ in known],
+                lowerfence=[100 * some.lowest for _, some in known],
+                q1=[100 * some.lower for _, some in known],
+                median=[100 * some.median for _, some in known],
+                q3=[100 * some.upper for _, some in known],
+                upperfence=[100 * some.highest for _, some in known],
+                marker={"color": colour},
+                line={"width": 1.5},
+                hoverinfo="x",
+            ),
+            row=1,
+            col=column,
+        )
+        most = max((100 * some.highest for _, some in known), default=100)
+        figure.update_xaxes(
+            range=[0, max(108, 1.05 * most)], ticksuffix=" %", hoverformat=".0f", col=column
+        )
+        figure.add_vline(x=100, line={"color": BAD, "width": 1, "dash": "dot"}, col=column)
+    _named_rows(figure, [rule.rule for rule in rules], longest=30)
+    return figure

@@ -1,0 +1,84 @@
+"""What a worker measured, read from a report that may hold anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+STEPS = ("received", "staging in", "running", "staging out", "ended")
+"""Of a job on the worker, in their order (``worker.report.Report.times``)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One job, as its worker saw it; None where the report has no such number.
+
+    Attributes:
+        times: Seconds since the epoch on the worker's clock at which each of `STEPS` began, in
+            their order and never going back.
+        run_seconds: For how long the payload ran.
+        cpu_seconds: Processor time of the payload.
+        peak_memory_mb: Largest resident size of any single process, in MB.
+        bytes_in: Bytes staged in.
+        bytes_out: Bytes staged out.
+        host: Name of the worker node, empty when not known.
+        site: Name of the grid site, empty when not known.
+        reason: ``success`` or why it failed, empty when there is no report.
+    """
+
+    times: Mapping[str, float] = field(default_factory=dict)
+    run_seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory_mb: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    host: str = ""
+    site: str = ""
+    reason: str = ""
+
+
+def measured(report: Mapping[str, Any]) -> Measured:
+    """Read the fields of a ``worker.report.Report``; what is no number or text is left out."""
+    given = report.get("times")
+    times: dict[str, float] = {}
+    latest = -math.inf
+    for step in STEPS:
+        time = number(given.get(step)) if isinstance(given, Mapping) else None
+        if time is not None:
+            times[step] = latest = max(latest, time)
+    run = None
+    if "running" in times and "staging out" in times:
+        run = times["staging out"] - times["running"]
+    return Measured(
+        times=times,
+        run_seconds=run,
+        cpu_seconds=_size(report.get("cpu_seconds")),
+        peak_memory_mb=_size(report.get("peak_memory_mb")),
+        bytes_in=int(_size(report.get("bytes_in")) or 0),
+        bytes_out=int(_size(report.get("bytes_out")) or 0),
+        host=_text(report.get("host")),
+        site=_text(report.get("site")),
+        reason=_text(report.get("reason")),
+    )
+
+
+_LARGEST = 1e15
+"""Of numbers that can be true: no job moves a million GB."""
+
+
+def number(value: object) -> float | None:
+    """Return a number that can be true, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -_LARGEST < value < _LARGEST else None
+
+
+def _size(value: object) -> float | None:
+    size = number(value)
+    return size if size is not None and size >= 0 else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

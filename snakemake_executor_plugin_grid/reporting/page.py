@@ -1,0 +1,76 @@
+"""The report as one HTML page, which loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from . import words
+from .efficiency import Resource
+from .figures import figures
+from .summary import Summary
+
+_FOLDER = Path(__file__).parent
+_SHOWN_FAILURES = 1000
+
+
+def render(summary: Summary) -> str:
+    """Return the page.
+
+    What comes from the workflow or from workers is escaped by the template; what the plots take
+    of it is data in JSON, which cannot end the element it is in. The page's policy allows its
+    own two scripts and nothing else (Content Security Policy Level 3, ``script-src`` with hashes).
+    """
+    zone = words.zone_at(summary.totals.begin or summary.made)
+    drawn = figures(summary, zone)
+    library, script = get_plotlyjs(), (_FOLDER / "page.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(
+        summary=summary,
+        totals=summary.totals,
+        backends=", ".join(sorted({run.backend for run in summary.runs})) or "-",
+        shown_failures=summary.failures[:_SHOWN_FAILURES],
+        drawn=drawn["figures"],
+        zone=zone,
+        asked=_asked,
+        duration=words.duration,
+        size=words.size,
+        moment=lambda time: words.moment(time, zone),
+        hashes=Markup(f"{_hash(library)} {_hash(script)}"),  # noqa: S704 - made here
+        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own
+        data=Markup(_embedded(drawn)),  # noqa: S704 - escaped
+        library=Markup(library),  # noqa: S704 - Plotly's own
+        script=Markup(script),  # noqa: S704 - our own
+    )
+
+
+def _embedded(value: Any) -> str:
+    """Return JSON that HTML takes for text: without ``<`` no tag or comment begins in it."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(script: str) -> str:
+    # A browser reads every end of a line as \n, before it makes the hash.
+    digest = hashlib.sha256(script.replace("\r\n", "\n").replace("\r", "\n").encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _asked(resource: Resource, unit: float) -> str:
+    if resource.asked is None:
+        return "-"
+    least, most = (f"{value / unit:g}" for value in resource.asked)
+    return least if least == most else f"{least}…{most}"
