@@ -11,9 +11,10 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from tests.conftest import Finished, Project
+from tests.conftest import Finished, Project, processes_below
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -27,6 +28,40 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
 def waiting_for(file: Path) -> str:
     """Return a shell command that ends when there is a file."""
     return f"while ! test -e {file}; do sleep 0.2; done"
+
+
+def meddle(project: Project, folder: Path, code: str) -> None:
+    """Run some Python at the start of each Snakemake of a project, and nowhere else.
+
+    It is for waiting times that no option shortens.
+
+    Args:
+        project: The project.
+        folder: Where the code may lie.
+        code: The code.
+    """
+    folder.mkdir(exist_ok=True)
+    # Python imports a module of this name when it starts.
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"sys.path.remove({str(folder)!r})\n"
+        "rest = os.environ['PYTHONPATH'].split(os.pathsep)[1:]\n"
+        "del os.environ['PYTHONPATH']\n"
+        "if rest:\n"
+        "    os.environ['PYTHONPATH'] = os.pathsep.join(rest)\n" + code
+    )
+    paths = (str(folder), project.env().get("PYTHONPATH"))
+    project.environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+
+
+def local_sites(project: Project) -> list[int]:
+    """Return the processes of the local site of a project."""
+    found = []
+    for pid in processes_below(project.site.folder):
+        with suppress(OSError):
+            if b"backends.local.site" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 class Running:

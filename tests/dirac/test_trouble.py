@@ -1,0 +1,114 @@
+"""Trouble that lasts, on a real DIRAC server: it is waited out, and what is left is taken up."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import Running, waiting_for
+from tests.servers.dirac.processes import Process
+
+from .faults import Scene
+from .fragile import fragile_server, scene
+
+__all__ = ["fragile_server", "scene"]
+
+pytestmark = [
+    pytest.mark.dirac,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("dirac-outages"),
+]
+
+DOWN = "does not answer"
+UP = "answers again"
+LIMIT = ("--grid-outage-limit", "0.003")
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """Return the file for which jobs wait."""
+    return tmp_path / "go"
+
+
+def begun(scene: Scene, go: Path, *args: str) -> Running:
+    """Begin a run of two jobs, and wait until they have begun."""
+    scene.many(2, wait=waiting_for(go))
+    run = scene.begin(*args)
+    run.until(lambda: len(scene.notes("begun")) == 2)
+    return run
+
+
+def signal_all(processes: list[Process], number: signal.Signals) -> None:
+    for process in processes:
+        os.kill(process.pid, number)
+
+
+def test_an_outage_of_many_rounds(scene: Scene, go: Path) -> None:
+    run = begun(scene, go)
+    scene.server.kill(scene.server.front)
+    run.tells(DOWN)
+    time.sleep(25)
+    assert run.process.poll() is None, run.output
+    assert UP not in run.output
+    assert scene.notes() == {"begun-0": 1, "begun-1": 1}
+    scene.server.start(scene.server.front)
+    run.tells(UP, seconds=90)
+    go.touch()
+    finished = run.finish().succeeded()
+    assert finished.output.count(DOWN) == finished.output.count(UP) == 1
+    scene.each_ran_once(2)
+    assert len(scene.rows()) == 2
+
+
+def test_an_outage_past_its_limit_leaves_the_jobs(scene: Scene, go: Path) -> None:
+    run = begun(scene, go, *LIMIT)
+    scene.server.kill(scene.server.front)
+    left = run.finish(90).failed()
+    assert left.code == 1
+    assert re.search(
+        "The run ends: dirac has not answered for 11 s, .*--grid-outage-limit", left.output
+    ), left.output
+    assert left.output.count(DOWN) == 1
+    assert "2 stay on the grid" in left.output
+    assert "To go on, run the same command again" in left.output
+    assert "Error in rule" not in left.output
+    scene.server.start(scene.server.front)
+    assert scene.statuses() == {"Running": 2}
+    go.touch()
+    again = scene.begin().finish().succeeded()
+    assert "Going on with 2 job(s) of an earlier run" in again.output
+    scene.each_ran_once(2)
+    assert len(scene.rows()) == 2
+
+
+def test_a_second_interrupt_while_the_server_is_away(scene: Scene, go: Path) -> None:
+    run = begun(scene, go)
+    # It takes connections, and does not answer.
+    front = scene.server.processes.find(scene.server.front)
+    signal_all(front, signal.SIGSTOP)
+    try:
+        run.interrupt()
+        run.tells("Terminating processes")
+        time.sleep(4)
+        assert run.process.poll() is None, "it was no slow cancel"
+        run.interrupt()
+        left = run.finish(12).failed()
+    finally:
+        signal_all(front, signal.SIGCONT)
+    numbers = [str(row.number) for row in scene.rows()]
+    assert "Not confirmed to be cancelled: " in left.output
+    for number in numbers:
+        assert re.search(rf"\b{number} \(rule a", left.output), left.output
+    resumed = scene.begin()
+    resumed.until(lambda: scene.notes("begun") == {"begun-0": 2, "begun-1": 2}, 120)
+    go.touch()
+    resumed.finish().succeeded()
+    assert scene.notes("ended") == {"ended-0": 1, "ended-1": 1}
+    assert [scene.project.read(f"out/{n}.txt") for n in range(2)] == ["0\n", "1\n"]
+    states = scene.statuses()
+    assert states["Done"] == states["Killed"] + states["Failed"] == 2, states

@@ -1,0 +1,174 @@
+"""Kills controllers at their steps and starts them again: nothing may be lost, or done twice.
+
+A step is a moment before or after a change that outlives the process: `kill_hook` lists them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import Finished
+from tests.faults import Scene
+
+HOOK = Path(__file__).with_name("kill_hook")
+RESUME = "--rerun-incomplete"
+"""Without it Snakemake stops at outputs of which it does not know whether they are complete."""
+_MARKS = [(mark, job) for mark in ("begun", "ended") for job in ("a", "b", "c")]
+
+
+def _lines(numbers: Iterable[int]) -> bytes:
+    return "".join(f"{number}\n" for number in numbers).encode()
+
+
+_RESULTS = {
+    "a.txt": _lines(range(1, 2001)),
+    "b.txt": _lines(sorted(range(1, 2001), key=str, reverse=True)),
+    "c/one.txt": _lines([1]),
+    "c/two.txt": _lines([2]),
+    "c/tree/.snakemake_timestamp": b"",
+    "c/tree/three": _lines([3]),
+    "c/tree/deep/many": _lines(range(1, 501)),
+}
+_WORKFLOW = """
+rule all:
+    input: "b.txt", "c/one.txt", "c/tree"
+rule a:
+    output: "a.txt"
+    shell: "{begun_a}; sleep {pause}; seq 2000 >{{output}}; {ended_a}"
+rule b:
+    input: "a.txt"
+    output: "b.txt"
+    shell: "{begun_b}; sleep {pause}; LC_ALL=C sort -r {{input}} >{{output}}; {ended_b}"
+rule c:
+    output: "c/one.txt", two="c/two.txt", tree=directory("c/tree")
+    shell:
+        "{begun_c}; sleep {pause}; mkdir -p {{output.tree}}/deep; "
+        "echo 1 >{{output[0]}}; echo 2 >{{output.two}}; "
+        "echo 3 >{{output.tree}}/three; seq 500 >{{output.tree}}/deep/many; {ended_c}"
+"""
+
+
+@dataclass
+class Start(Finished):
+    """A controller that has ended.
+
+    Attributes:
+        steps: Names of its steps, in their order; of one that was killed, also the last.
+    """
+
+    steps: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+    @property
+    def last(self) -> str:
+        """The step at which it was killed."""
+        assert self.killed, f"it was to be killed, and ended with {self.code}\n{self.output}"
+        return self.steps[-1]
+
+
+class Victim:
+    """A workflow of three jobs on two levels, whose controller is killed."""
+
+    def __init__(self, scene: Scene, pause: float = 0.4) -> None:
+        """Write the workflow.
+
+        Args:
+            scene: Where it is, and where its payloads leave marks.
+            pause: Seconds that a payload takes.
+        """
+        self.scene = scene
+        self._story: list[str] = []
+        marks = {f"{mark}_{job}": scene.note(f"{mark}-{job}") for mark, job in _MARKS}
+        scene.project.put("Snakefile", _WORKFLOW.format(pause=pause, **marks))
+
+    def start(self, *args: str, die_at: Iterable[str] = (), seconds: float = 120) -> Start:
+        """Run Snakemake until it ends or is killed.
+
+        Args:
+            args: More of its options.
+            die_at: Names of steps: it is killed at the first of them that comes.
+            seconds: Which it may take.
+        """
+        project = self.scene.project
+        notes = project.folder.with_name(f"{project.folder.name}-steps-{len(self._story)}")
+        environment = project.env()
+        rest = environment.get("PYTHONPATH")
+        environment |= {
+            "PYTHONPATH": f"{HOOK}{os.pathsep}{rest}" if rest else str(HOOK),
+            "GRID_KILL_STEPS": str(notes),
+            "GRID_KILL_AT": json.dumps(list(die_at)),
+        }
+        log = notes.with_suffix(".log")
+        with log.open("w") as output:
+            # Not by a pipe, which what outlives the process would keep open.
+            process = subprocess.Popen(
+                project.command(*args),
+                cwd=project.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"it does not end\n{self.story}\n{log.read_text()}") from None
+        steps = notes.read_text().split("\n")[:-1] if notes.exists() else []
+        start = Start(code, log.read_text(errors="replace"), tuple(steps))
+        fate = f"killed {steps[-1]}" if start.killed else f"ended with {code}"
+        self._story.append(f"--- {fate}\n{start.output}")
+        return start
+
+    def go_on(self, *args: str, die_at: Iterable[str] = ()) -> Start:
+        """Start again after it was killed."""
+        return self.start("--nolock", RESUME, *args, die_at=die_at)
+
+    def kill_on_and_on(self, steps: Iterable[str]) -> list[str]:
+        """Kill it at one step, start it again, kill it at another one, and so on to its end.
+
+        Returns:
+            The steps that did not come any more.
+        """
+        left = list(steps)
+        start = self.start(die_at=left)
+        while start.killed:
+            left.remove(start.last)
+            start = self.go_on(die_at=left)
+        start.succeeded()
+        return left
+
+    def unlock(self) -> None:
+        """Do what Snakemake asks for when a former run was killed."""
+        self.scene.project.run("--unlock").succeeded()
+
+    def _outputs(self) -> dict[str, bytes]:
+        """Return what every file of every output holds, by its name."""
+        folder = self.scene.project.folder
+        found = [folder / "a.txt", folder / "b.txt", *(folder / "c").rglob("*")]
+        return {
+            str(path.relative_to(folder)): path.read_bytes() for path in found if path.is_file()
+        }
+
+    def ended_well(self) -> None:
+        """See that each payload has run once, and that all is as if nobody had disturbed it."""
+        once = {f"{mark}-{job}": 1 for mark, job in _MARKS}
+        assert self.scene.notes() == once, f"each payload is to run once\n{self.story}"
+        assert self._outputs() == _RESULTS, self.story
+        left = [path.name for path in self.scene.project.folder.glob("**/.*.grid-*")]
+        assert not left, f"left behind: {left}\n{self.story}"
+
+    @property
+    def story(self) -> str:
+        """What each start has said."""
+        return "\n".join(self._story)

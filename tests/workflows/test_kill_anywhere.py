@@ -1,0 +1,139 @@
+"""The controller is killed at each of its steps: no payload runs twice, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project, processes_below
+from tests.faults import Scene, eventually
+from tests.kills import RESUME, Start, Victim
+
+pytestmark = pytest.mark.workflow
+
+STEPS = (
+    "Journal.put_back",
+    "Journal.begin_run",
+    "store.put",
+    "Catalog.note_bundle",
+    "Journal.submitting",
+    "backend.submit",
+    "site.submit",
+    "Journal.submitted",
+    "Journal.seen",
+    "backend.states",
+    "backend.retrieve",
+    "landing.land",
+    "snakemake.register",
+    "incoming.install",
+    "Catalog.note",
+    "store.keep",
+    "Journal.ended",
+    "snakemake.postprocess",
+    "Journal.noted",
+    "store.drop",
+    "backend.discard",
+    "site.discard",
+    "Journal.discarded",
+    "site.stop",
+    "Journal.end_run",
+)
+OF_THE_NEXT_RUN = ("backend.find", "backend.adopt", "Journal.adopted")
+UNIMPORTANT = ("site.hello", "site.states")
+"""What the local site is asked that changes nothing."""
+ENDING = {f"before {step}" for step in STEPS[-5:]}
+"""These come no more when Snakemake knows of the last job before it is killed."""
+LATER = (  # of the second level, and between the outputs of one job
+    "after site.submit 2",
+    "after incoming.install 2",
+    "after incoming.install 3",
+    "after Journal.ended 2",
+    "after Journal.ended 3",
+    "after snakemake.postprocess 3",
+)
+
+# Takes half an hour.
+ASKED_FOR = "GRID_TEST_EVERY_STEP" in os.environ
+EVERY = [
+    f"{when} {step} {count}"
+    for step in STEPS
+    for when in ("before", "after")
+    for count in (1, 2, 3)
+    if ASKED_FOR
+]
+
+
+@pytest.fixture
+def victim(project: Project, tmp_path: Path) -> Victim:
+    return Victim(Scene(project, tmp_path))
+
+
+def has_ended_well(victim: Victim, last: Start) -> None:
+    """See that all is done once, and that nothing goes on."""
+    victim.ended_well()
+    folder = victim.scene.project.site.folder
+    assert not active_jobs(folder), victim.story
+    if "after site.stop" in last.steps:  # else nobody has asked for the site
+        eventually(lambda: not processes_below(folder) and not list(folder.glob("*")), 15)
+
+
+def active_jobs(folder: Path) -> list[tuple[str, str]]:
+    """Return the jobs of a site that run or wait, and how they stand."""
+    found = []
+    for file in folder.glob("*/site.sqlite"):
+        with sqlite3.connect(file) as connection:
+            rows = connection.execute("SELECT name, state FROM jobs").fetchall()
+        found += [row for row in rows if row[1] in ("queued", "running")]
+    return found
+
+
+def test_undisturbed(victim: Victim) -> None:
+    start = victim.start()
+    start.succeeded()
+    has_ended_well(victim, start)
+    # Whoever adds a step has it tried here, too: name it in STEPS.
+    assert {step.partition(" ")[2] for step in start.steps} - set(UNIMPORTANT) == set(STEPS)
+
+
+@pytest.mark.parametrize("step", [*(f"after {step}" for step in STEPS), *LATER])
+def test_killed_once(victim: Victim, step: str) -> None:
+    resume(victim, victim.start(die_at=[step]), step)
+
+
+@pytest.mark.parametrize("step", EVERY)
+def test_killed_at_every_step(victim: Victim, step: str) -> None:
+    start = victim.start(die_at=[step])
+    if not start.killed:
+        pytest.skip("it comes less often")
+    resume(victim, start, step)
+
+
+def resume(victim: Victim, killed: Start, step: str) -> None:
+    """Start again as Snakemake says it, and see that all ends well."""
+    assert step.startswith(killed.last)
+    victim.unlock()
+    # It is what Snakemake asks for if outputs were being replaced.
+    options = [RESUME] if "before snakemake.register" in killed.steps else []
+    last = victim.start(*options)
+    last.succeeded()
+    has_ended_well(victim, last)
+
+
+@pytest.mark.slow
+def test_killed_on_and_on(victim: Victim) -> None:
+    left = victim.kill_on_and_on(f"before {step}" for step in (*STEPS, *OF_THE_NEXT_RUN))
+    assert ENDING.issuperset(left), victim.story
+    victim.ended_well()
+
+
+@pytest.mark.parametrize("step", ["after site.submit", "after incoming.install"])
+def test_killed_twice_at_the_same_step(victim: Victim, step: str) -> None:
+    assert victim.start(die_at=[step]).last == step
+    again = victim.go_on(die_at=[step])
+    assert again.last == step  # of the other job of the first level, or of the second level
+    last = victim.go_on()
+    last.succeeded()
+    has_ended_well(victim, last)
