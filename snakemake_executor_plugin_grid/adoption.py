@@ -92,7 +92,8 @@ class Adoption:
         if names:
             with contextlib.suppress(Exception):  # it only costs room
                 found = set((await self._ask(names)).values())
-                await once(self._parts.backend.discard(found))
+                if found:
+                    await once(self._parts.backend.discard(found))
                 await self._write(self._parts.journal.discarded, names)
 
     async def _find(self, left: Sequence[Left]) -> dict[str, str]:

@@ -208,10 +208,10 @@ class Run:
 
     def _marked(self, outputs: Iterable[str]) -> bool:
         """Return whether Snakemake takes any of these outputs for incomplete."""
-        paths = (
-            os.path.relpath(self._layout.local(name), self._layout.workdir) for name in outputs
-        )
-        return bool(marked_incomplete(self._workflow, paths))
+        paths = [self._layout.local(name) for name in outputs]
+        # As rules may name them.
+        relative = [os.path.relpath(path, self._layout.workdir) for path in paths]
+        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths)]))
 
     def attempt(self, job: Any) -> int:
         """Return at which attempt a job is that an earlier run has left; 1 if none has."""

@@ -227,7 +227,7 @@ class Controller:
         self._cancelling = True
         self._parts.outgoing.stop()
         # Those that have ended are being taken in, which close() waits for.
-        flights = [flight for flight in self._flights.values() if not flight.ended]
+        flights = [flight for flight in list(self._flights.values()) if not flight.ended]
         submitted = [flight for flight in flights if flight.grid_id is not None]
         with contextlib.suppress(GridError):
             self._parts.journal.cancelling(flight.spec.name for flight in flights)
@@ -303,7 +303,6 @@ class Controller:
                 self._wait(drained, _LAST_TRANSFERS, give_up)
         # Calls that were interrupted end with the backend, and need the loop until then.
         ended = asyncio.run_coroutine_threadsafe(self._calls_ended(), self.loop)
-        self._abandoned = False
         closed = asyncio.run_coroutine_threadsafe(
             self._noted(self._parts.backend.close()), self.loop
         )
@@ -325,8 +324,8 @@ class Controller:
         if not self._cancelling:  # of which nothing is left
             self._tidings.flush()
 
-    def _fail(self, flight: Flight, reason: str) -> None:
-        self._end(flight, self._parts.landing.failure(flight, reason))
+    def _fail(self, flight: Flight, reason: str, *, final: bool = True) -> None:
+        self._end(flight, self._parts.landing.failure(flight, reason, final=final))
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         if self._flights.pop(flight.name, None) is not None:
@@ -348,9 +347,9 @@ class Controller:
         }
         left = await backend.cancel(names) if names else set()
         with contextlib.suppress(Exception):  # it only costs room
-            over = names.keys() - left
-            await once(backend.discard(over))
-            await asyncio.to_thread(self._parts.journal.discarded, [names[one] for one in over])
+            if over := names.keys() - left:
+                await once(backend.discard(over))
+                await asyncio.to_thread(self._parts.journal.discarded, [names[one] for one in over])
         return left
 
     def _miss(self, flight: Flight) -> None:

@@ -17,7 +17,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
 from . import parsing
-from .errors import GridError
+from .errors import EndingError, GridError
 from .interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Executor(RemoteExecutor):
 
     def __post_init__(self) -> None:
         """Check the options; everything else waits for the first job."""
+        # The first job must not wait for a round of the grid's pace that has nothing to ask.
+        self.next_seconds_between_status_checks = _LEAST_PAUSE
         from .internals import Internals
         from .settings_check import check
 
-        # The first job must not wait for a round of the grid's pace that has nothing to ask.
-        self.next_seconds_between_status_checks = _LEAST_PAUSE
         self._parsed = parsing.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
@@ -151,9 +151,12 @@ class Executor(RemoteExecutor):
             run.prepare()
             self._submit(run, jobs)
         except GridError as error:
+            departure = self._departure
+            if departure is not None and departure.ending:
+                return  # which has been said
+            if departure is not None:
+                departure.interrupted(crashed=True)
             # What is raised from here is shown with a line of this file.
-            if self._departure is not None:
-                self._departure.interrupted(crashed=True)
             Scheduling(self.workflow).interrupt(WorkflowError(str(error)))
         finally:
             self._submitting = False
@@ -171,6 +174,8 @@ class Executor(RemoteExecutor):
                     continue
                 name, command = self._next_name(job), self.format_job_exec(job)
                 plan = run.planner.plan(job, name, command, run.environment())
+            except EndingError:
+                raise
             except Exception as error:  # out of here it would end the whole run
                 self._keep(job, never_ran=True)
                 message = f"rule {job.name}, not submitted: {error}.\n"
@@ -324,7 +329,8 @@ class Executor(RemoteExecutor):
             if departure.leaves:
                 self._leave(self._run)
             else:
-                self._cancel_all(self._run)
+                if early or self._run.controller.active:
+                    self._cancel_all(self._run)
                 self._run.close("cancelled" if early else "finished", self._give_up)
         parsing.record()  # a program may run another workflow
         if departure is not None and departure.exit_code is not None:
@@ -347,8 +353,6 @@ class Executor(RemoteExecutor):
         )
 
     def _cancel_all(self, run: Run) -> None:
-        if not run.controller.active:
-            return
         left = run.controller.cancel(_CANCEL_TIMEOUT, self._give_up)
         if left:
             self.logger.error(

@@ -266,12 +266,6 @@ class Journal:
             [(Phase.CANCELLING.value, time.time(), name) for name in names],
         )
 
-    def reopen(self, name: str) -> None:
-        """Note that the backend may have a job after all."""
-        self._database.change(
-            "UPDATE jobs SET phase=? WHERE name=?", [(Phase.SUBMITTING.value, name)]
-        )
-
     def left(self) -> list[Left]:
         """Return the jobs of earlier runs on this backend that something has to be done about."""
         rows = self._database.query(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .adoption import Adoption
 from .backends.base import Payload, SubmitError, Submitted
@@ -33,6 +33,13 @@ class UnansweredError(GridError):
     """Whether the backend has the jobs is not known: the next run looks for them by name."""
 
 
+class Fail(Protocol):
+    """Ends a job for a reason; see ``Landing.failure`` for ``final``."""
+
+    def __call__(self, flight: Flight, reason: str, *, final: bool = True) -> None:
+        """End it."""
+
+
 Answer = Submitted | SubmitError | UnansweredError | EndingError
 Prepared = dict[str, tuple[Blob, ...] | GridError]
 
@@ -47,7 +54,7 @@ class Submission:
         adoption: Adoption,
         sites: Sites,
         breaker: Breaker,
-        fail: Callable[[Flight, str], None],
+        fail: Fail,
     ) -> None:
         """Use the parts of a controller.
 
@@ -186,9 +193,7 @@ class Submission:
                 if not cancelled:
                     self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
             elif isinstance(answer, UnansweredError) and not cancelled:
-                self._fail(flight, f"it could not be submitted: {answer}")
-                with contextlib.suppress(GridError):
-                    parts.journal.reopen(payload.spec.name)
+                self._fail(flight, f"it could not be submitted: {answer}", final=False)
         if orphans:
             await self._cancel(orphans)
 

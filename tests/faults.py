@@ -115,6 +115,14 @@ class Running:
         """Press Ctrl-C."""
         os.kill(self.process.pid, signal.SIGINT)
 
+    def interrupt_a_slow_cancel(self) -> None:
+        """Press Ctrl-C, and once more when that takes its time."""
+        self.interrupt()
+        self.tells("Terminating processes")
+        time.sleep(4)
+        assert self.process.poll() is None, "it was no slow cancel"
+        self.interrupt()
+
     def kill(self) -> None:
         """End Snakemake by SIGKILL, without a chance to clean up."""
         os.killpg(self.process.pid, signal.SIGKILL)

@@ -148,6 +148,12 @@ class Victim:
         start.succeeded()
         return left
 
+    def kill_twice(self, step: str) -> None:
+        """Kill it at a step, and the next run at the same one if that comes again; then end."""
+        assert self.start(die_at=[step]).last == step
+        again = self.go_on(die_at=[step])
+        (self.go_on() if again.killed else again).succeeded()
+
     def unlock(self) -> None:
         """Do what Snakemake asks for when a former run was killed."""
         self.scene.project.run("--unlock").succeeded()

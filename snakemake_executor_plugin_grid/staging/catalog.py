@@ -92,5 +92,5 @@ class Catalog:
 
     def elements(self) -> list[str]:
         """Return the storage elements that this workflow has used."""
-        rows = self._database.query("SELECT DISTINCT element FROM stores")
+        rows = self._database.query("SELECT DISTINCT element FROM stores WHERE element<>''")
         return [str(element) for (element,) in rows]

@@ -41,12 +41,12 @@ class DirectoryStore(Store):
         """
         probe = self.folder / f".{secrets.token_hex(8)}.part"
         catalog = self._catalog
-        if catalog is not None and self.url in catalog.stores() and not self.folder.is_dir():
-            raise PermanentError(
-                f"store {self.url}: was used before, and is not there; is its file system mounted? "
-                "If it was removed on purpose, make an empty folder."
-            )
         try:
+            if catalog is not None and self.url in catalog.stores() and not self.folder.is_dir():
+                raise PermanentError(
+                    f"store {self.url}: was used before, and is not there; is its file system "
+                    "mounted? If it was removed on purpose, make an empty folder."
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"probe")
             probe.unlink()

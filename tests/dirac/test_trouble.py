@@ -92,11 +92,7 @@ def test_a_second_interrupt_while_the_server_is_away(scene: Scene, go: Path) -> 
     front = scene.server.processes.find(scene.server.front)
     signal_all(front, signal.SIGSTOP)
     try:
-        run.interrupt()
-        run.tells("Terminating processes")
-        time.sleep(4)
-        assert run.process.poll() is None, "it was no slow cancel"
-        run.interrupt()
+        run.interrupt_a_slow_cancel()
         left = run.finish(12).failed()
     finally:
         signal_all(front, signal.SIGCONT)

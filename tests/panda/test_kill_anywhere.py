@@ -65,10 +65,5 @@ def test_killed_on_and_on(victim: Victim) -> None:
     ],
 )
 def test_killed_twice_at_the_same_step(victim: Victim, step: str) -> None:
-    assert victim.start(die_at=[step]).last == step
-    again = victim.go_on(die_at=[step])
-    if again.killed:
-        victim.go_on().succeeded()
-    else:
-        again.succeeded()
+    victim.kill_twice(step)
     has_ended_well(victim)

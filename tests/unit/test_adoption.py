@@ -19,7 +19,7 @@ from snakemake_executor_plugin_grid.flight import Plan
 from snakemake_executor_plugin_grid.journal import Journal, Phase
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from tests.unit.fickle import IDENTITY, Bench, Times, outputs
+from tests.unit.fickle import IDENTITY, Bench, Fickle, Times, outputs
 from tests.unit.specs import spec
 
 PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
@@ -397,6 +397,96 @@ def test_jobs_on_another_backend_are_told_of(bench: Bench) -> None:
         "2 job(s) of earlier runs are on dirac (a.example.org), which this run does not reach: "
         "they stay as they are (snakemake-grid cancel ends them)."
     ]
+
+
+def test_jobs_of_another_place_are_left_alone_and_told_of_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.earlier("e-1", outputs=A)
+    bench.earlier("e-2", outputs=B, identity="before")
+    bench.earlier("e-3", phase=Phase.CANCELLING)
+    bench.earlier("e-4", phase=Phase.FAILED)
+    bench.database.change("UPDATE jobs SET place='there'", [()])
+    monkeypatch.setattr(Fickle, "place", property(lambda _: "here"))
+    bench.look()
+    bench.settle("work/a", "work/b")
+    bench.submit("j-1", outputs=A)
+    bench.submit("j-2", outputs=B)
+    going_on(bench, 2)
+    assert bench.backend.runs == {"j-1": 1, "j-2": 1}
+    assert bench.backend.cancelled == []
+    assert bench.discarded() == []
+    assert bench.backend.forgotten == []
+    (said,) = bench.said
+    assert said.startswith("3 job(s) of earlier runs are on fickle (there), which this run does")
+    rows = bench.database.query("SELECT name, run, place, phase, kept FROM jobs ORDER BY name")
+    assert rows == [
+        ("e-1", "earlier", "there", "submitted", 1),
+        ("e-2", "earlier", "there", "submitted", 1),
+        ("e-3", "earlier", "there", "cancelling", 1),
+        ("e-4", "earlier", "there", "failed", 1),
+        ("j-1", "run", "here", "submitted", 1),
+        ("j-2", "run", "here", "submitted", 1),
+    ]
+
+
+# What the server keeps
+
+
+def kept(bench: Bench) -> list[str]:
+    """Return the jobs that are over, but of which the server has not been told."""
+    return sorted(Journal(bench.database, "later", "fickle").kept())
+
+
+def test_the_server_is_told_of_jobs_that_were_over_when_a_run_died(bench: Bench) -> None:
+    bench.earlier("e-1", phase=Phase.SUCCEEDED, state=JobState.DONE)
+    bench.earlier("e-2", phase=Phase.FAILED, state=JobState.FAILED)
+    bench.earlier("e-3", phase=Phase.CANCELLED, state=None)  # it has let go by itself
+    bench.earlier("e-4", outputs=A)
+    bench.earlier("e-5", outputs=B, phase=Phase.LANDED, state=JobState.DONE)
+    assert kept(bench) == ["e-1", "e-2", "e-3"]
+    bench.look()
+    assert [set(ids) for ids in bench.backend.discarded] == [{"id-e-1", "id-e-2"}]
+    assert kept(bench) == []
+    assert bench.left() == {"e-4": "submitted", "e-5": "landed"}
+    bench.look()
+    assert len(bench.backend.discarded) == 1
+    assert bench.said == []
+
+
+def test_jobs_that_come_to_their_end_are_kept_no_more(bench: Bench) -> None:
+    bench.submit("j-1", "j-2", "j-3")
+    bench.wait_for(lambda: len(bench.backend.jobs) == 3)
+    bench.succeed("j-1")
+    bench.backend.statuses["id-1"] = JobStatus(JobState.FAILED, "exit code 1")
+    assert len(bench.outcomes(2)) == 2
+    assert bench.discarded() == ["id-1"]
+    assert bench.phases() == {"j-1": "landed", "j-2": "failed", "j-3": "submitted"}
+    bench.wait_for(lambda: kept(bench) == [])
+    bench.acknowledge("j-1")
+    bench.wait_for(lambda: kept(bench) == [])
+    assert bench.discarded() == ["id-0", "id-1"]
+    assert bench.controller.cancel(10, lambda: False) == []
+    assert bench.discarded() == ["id-0", "id-1", "id-2"]
+    assert kept(bench) == []
+
+
+@pytest.mark.parametrize("call", ["find", "discard"])
+def test_a_server_that_cannot_be_told_is_told_by_a_later_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    async def refuses(some: object) -> None:
+        raise PermanentError("not now")
+
+    bench.earlier("e-1", phase=Phase.FAILED)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.backend, call, refuses)
+        bench.look()
+    assert kept(bench) == ["e-1"]
+    assert bench.said == []
+    bench.look()
+    assert kept(bench) == []
+    assert bench.discarded() == ["id-e-1"]
 
 
 def test_a_success_that_snakemake_has_noted_is_let_go(bench: Bench) -> None:

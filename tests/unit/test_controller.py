@@ -6,13 +6,14 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from snakemake_executor_plugin_grid import controller as module
 from snakemake_executor_plugin_grid import room
+from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
 from snakemake_executor_plugin_grid.errors import (
     DiskFullError,
     EndingError,
@@ -269,6 +270,32 @@ def test_a_submission_that_is_under_way_is_waited_for(bench: Bench) -> None:
     assert bench.left() == {"j-1": "submitted"}
 
 
+def test_of_submissions_that_are_under_way_each_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = bench.backend.submit
+
+    async def slow(payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        await asyncio.sleep(0.2)
+        answers = await submit(payloads)
+        refused = {"j-2", "j-4"}
+        return [
+            SubmitError("no") if payload.spec.name in refused else answer
+            for payload, answer in zip(payloads, answers, strict=True)
+        ]
+
+    monkeypatch.setattr(bench.backend, "submit", slow)
+    bench.submit("j-1", "j-2")
+    bench.submit("j-3")
+    bench.submit("j-4")  # one that is refused is not waited for
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    assert time.monotonic() - began < 5
+    assert len(bench.controller.on_the_grid) == 2
+    assert bench.left() == {"j-1": "submitted", "j-3": "submitted"}
+    assert bench.polls(0.05) == []
+
+
 @pytest.mark.parametrize("why", ["the user", "the time"])
 def test_a_submission_that_is_slow_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, why: str
@@ -348,6 +375,46 @@ def test_who_waits_for_a_call_is_let_go_when_the_run_is_abandoned(bench: Bench) 
     with pytest.raises(EndingError):
         bench.controller.call(asyncio.sleep(1))
     assert time.monotonic() - began < 0.9
+
+
+def test_after_a_run_is_abandoned_nobody_waits_for_a_call(bench: Bench) -> None:
+    bench.controller.abandon()
+    came = threading.Event()
+
+    async def call() -> None:
+        await asyncio.sleep(0.3)
+        came.set()
+
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(EndingError):
+            bench.controller.call(call())
+    assert time.monotonic() - began < 0.3
+    assert came.wait(10)  # it goes on all the same
+    bench.controller.close()
+    assert time.monotonic() - began < 5
+
+
+def test_a_call_that_never_ends_does_not_keep_an_abandoned_run_from_ending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SUBMISSIONS", 0.2)
+    broken_off = threading.Event()
+
+    async def call() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            broken_off.set()
+
+    threading.Timer(0.1, bench.controller.abandon).start()
+    with pytest.raises(EndingError):
+        bench.controller.call(call())
+    bench.controller.leave(lambda: False)
+    began = time.monotonic()
+    bench.controller.close()
+    assert time.monotonic() - began < 5
+    assert broken_off.is_set()
 
 
 def test_closing_lets_calls_end_that_an_interrupt_has_left(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
 from snakemake_executor_plugin_grid.backends.local import LocalBackend
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.equipment import equip
+from snakemake_executor_plugin_grid.journal import Entry, Journal, Phase
 from snakemake_executor_plugin_grid.patience import Patience
 from snakemake_executor_plugin_grid.settings import ExecutorSettings
 from snakemake_executor_plugin_grid.settings_check import check
@@ -20,6 +23,7 @@ from snakemake_executor_plugin_grid.stores import Store
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.lfn import LfnStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
+from tests.unit.specs import spec
 
 
 class Bench:
@@ -131,3 +135,38 @@ def test_outages_are_waited_out_as_long_as_the_user_and_the_backend_say(
     monkeypatch.setattr(DiracBackend, "outage_limit", 5.0)
     assert limit_of(bench.equip(backend="dirac")[2]) == 5
     assert limit_of(bench.equip(backend="dirac", outage_limit=0.0)[2]) == 0
+
+
+def leave_jobs(bench: Bench, *places: str) -> None:
+    """Have jobs that earlier runs have left in some places, the last of them last."""
+    for number, place in enumerate(places):
+        journal = Journal(bench.database, f"run-{number}", "local")
+        journal.place = place
+        journal.submitting([Entry(spec(f"j-{number}"), "same", f"j-{number}", 1.0)])
+
+
+def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "of-cron"))
+    own = LocalBackend(ExecutorSettings(), bench.workdir).folder
+    host, there, elsewhere = socket.gethostname(), tmp_path / "there", tmp_path / "elsewhere"
+    there.mkdir()
+    elsewhere.mkdir()
+
+    def folder(**values: Any) -> Path:
+        backend, store, _ = bench.equip(**values)
+        assert isinstance(backend, LocalBackend)
+        assert isinstance(store, DirectoryStore)
+        assert store.folder == backend.store_folder
+        return backend.folder
+
+    assert folder() == own
+    leave_jobs(bench, f"{host}:{elsewhere}", f"{host}:{there}")
+    assert folder() == there
+    assert folder(guest=True) == there
+    assert folder(local_dir=tmp_path / "chosen").parent == tmp_path / "chosen"
+    Journal(bench.database, "later", "local").ended("j-1", Phase.CANCELLED)
+    assert folder() == elsewhere
+    bench.database.change("UPDATE jobs SET place=?", [(f"not-{host}:{there}",)])
+    assert folder() == own

@@ -37,6 +37,7 @@ from snakemake_executor_plugin_grid.internals import (
     is_flagged,
     is_local_file,
     mark_incomplete,
+    marked_incomplete,
     names,
 )
 
@@ -503,6 +504,28 @@ def test_outputs_are_marked_as_incomplete_with_the_job_that_makes_them(
     assert len(times) == 2
     # Snakemake takes the age of a mark for how long the job ran.
     assert all(abs(mark - before + 3600) < 60 for mark in times)
+
+
+def test_marks_are_seen_until_snakemake_has_noted_the_success(build: Build, tmp_path: Path) -> None:
+    outside = tmp_path.with_name(f"{tmp_path.name}-beside") / "c"
+    made = build(f"rule a:\n    output: 'x/a', 'b', '{outside}'\n    shell: 'true'\n")
+    workflow, job = made.workflow, made.job("a")
+    paths = ["x/a", "b", str(outside), "other"]
+    assert marked_incomplete(workflow, paths) == set()
+    mark_incomplete(job, "17", 0.0)
+    assert marked_incomplete(workflow, paths) == set(paths[:3])
+    assert marked_incomplete(workflow, iter(["b", "other"])) == {"b"}
+    assert marked_incomplete(workflow, []) == set()
+    workflow.execution_settings = options.ExecutionSettings(keep_metadata=False)
+    workflow.async_run(workflow.persistence.finished(job))
+    assert marked_incomplete(workflow, paths) == set()
+
+
+def test_a_mark_that_a_killed_run_has_left_is_seen(build: Build) -> None:
+    snakefile = "rule a:\n    output: 'a'\n    shell: 'true'\n"
+    earlier = build(snakefile)
+    mark_incomplete(earlier.job("a"), "17", 0.0)
+    assert marked_incomplete(build(snakefile).workflow, ["a"]) == {"a"}
 
 
 Hook = Callable[[Any, Scheduling, Any], None]

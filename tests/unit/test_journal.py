@@ -9,7 +9,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.database import Database
 from snakemake_executor_plugin_grid.errors import GridError
-from snakemake_executor_plugin_grid.journal import Entry, Journal, Left, Phase
+from snakemake_executor_plugin_grid.journal import Entry, Journal, Left, Phase, last_place
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.description import Output
 
@@ -111,6 +111,76 @@ def test_jobs_on_another_server_are_not_left(database: Database) -> None:
     assert later.left_elsewhere() == {"dirac (other.example.org)": 1}
 
 
+def test_the_last_place_is_that_of_the_last_open_job(database: Database) -> None:
+    assert last_place(database, "local") == ""
+    journal = Journal(database, "run1", "local")
+    for place in ("a:/one", "a:/two", "a:/three"):
+        journal.place = place
+        submit(journal, place[3:])
+    dirac = Journal(database, "run2", "dirac")
+    dirac.place = "dirac.example.org"
+    submit(dirac, "there")
+    assert last_place(database, "local") == "a:/three"
+    journal.ended("three", Phase.SUCCEEDED)
+    assert last_place(database, "local") == "a:/two"
+    journal.submitted({"one": "17"})  # which is newer
+    assert last_place(database, "local") == "a:/one"
+    for phase in (Phase.CANCELLING, Phase.LANDED):
+        journal.ended("one", phase)
+        assert last_place(database, "local") == "a:/one"
+    journal.noted(["one"])
+    journal.ended("two", Phase.FAILED)
+    assert last_place(database, "local") == ""
+    assert last_place(database, "dirac") == "dirac.example.org"
+
+
+def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Database) -> None:
+    earlier = Journal(database, "run1", "local")
+    names = ("good", "bad", "gone", "here", "there", "unwanted", "refused")
+    submit(earlier, *names)
+    earlier.submitted({name: f"id-{name}" for name in names if name != "refused"})
+    earlier.ended("good", Phase.LANDED)
+    earlier.ended("here", Phase.LANDED)
+    earlier.noted(["good"])
+    earlier.ended("bad", Phase.FAILED)
+    earlier.ended("gone", Phase.CANCELLED)
+    earlier.ended("refused", Phase.FAILED)
+    earlier.cancelling(["unwanted"])
+    later = Journal(database, "run2", "local")
+    assert sorted(later.kept()) == ["bad", "gone", "good"]
+    assert earlier.kept() == []  # it has not ended yet, and does it by itself
+    later.discarded(["good", "gone", "unknown"])
+    assert later.kept() == ["bad"]
+    assert row(database, "good", "phase") == ("succeeded",)
+    later.noted(["here"])
+    assert sorted(later.kept()) == ["bad", "here"]
+
+
+def test_a_job_that_is_adopted_is_kept_until_it_is_discarded(database: Database) -> None:
+    submit(Journal(database, "run1", "local"), "a")  # the answer was lost
+    later = Journal(database, "run2", "local")
+    later.adopted({"a": ("17", "3")})
+    later.ended("a", Phase.FAILED)
+    last = Journal(database, "run3", "local")
+    assert last.kept() == ["a"]
+    last.discarded(["a"])
+    assert last.kept() == []
+
+
+def test_what_is_kept_elsewhere_is_not_to_be_discarded_here(database: Database) -> None:
+    for run, (backend, place) in enumerate(
+        (("local", "a:/one"), ("local", "a:/two"), ("local", ""), ("dirac", "a:/one"))
+    ):
+        journal = Journal(database, f"run{run}", backend)
+        journal.place = place
+        submit(journal, f"{run}")
+        journal.submitted({f"{run}": "17"})
+        journal.ended(f"{run}", Phase.FAILED)
+    later = Journal(database, "later", "local")
+    later.place = "a:/one"
+    assert sorted(later.kept()) == ["0", "2"]  # a former version noted no place
+
+
 def test_job_that_has_ended_is_left_no_more(database: Database) -> None:
     submit(Journal(database, "run1", "local"), "a")
     later = Journal(database, "run2", "local")
@@ -169,14 +239,6 @@ def test_an_answer_that_comes_after_cancelling_does_not_undo_it(database: Databa
     journal.submitted({"a": "17", "b": "18"})
     assert row(database, "a", "phase", "grid_id") == ("cancelling", "17")
     assert row(database, "b", "phase", "grid_id") == ("submitted", "18")
-
-
-def test_a_job_that_the_backend_may_have_after_all_is_left(database: Database) -> None:
-    journal = Journal(database, "run1", "local")
-    submit(journal, "a")
-    journal.ended("a", Phase.FAILED, "no answer")
-    journal.reopen("a")
-    assert left_names(database) == ["a"]
 
 
 def test_times_of_a_job_are_those_when_they_were_seen_first(database: Database) -> None:

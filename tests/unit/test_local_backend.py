@@ -7,9 +7,11 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -440,6 +442,43 @@ def test_what_was_delivered_beside_the_report_can_be_fetched_twice(make_bench: M
         await bench.backend.close()
 
     asyncio.run(main())
+
+
+HOST = socket.gethostname()
+
+
+def test_the_site_that_has_jobs_of_the_workflow_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "one"))
+    settings = ExecutorSettings()
+    first = LocalBackend(settings, tmp_path)
+    assert first.folder.parent == tmp_path / "one"
+    assert first.place == f"{HOST}:{first.folder}"
+    first.folder.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "two"))
+    other = LocalBackend(settings, tmp_path)
+    assert other.folder.parent == tmp_path / "two"
+    assert LocalBackend(settings, tmp_path, place="").folder == other.folder
+    again = LocalBackend(settings, tmp_path, place=first.place)
+    assert (again.folder, again.place) == (first.folder, first.place)
+    assert again.store_folder == first.store_folder
+    first.folder.rmdir()  # with all its jobs
+    assert LocalBackend(settings, tmp_path, place=first.place).folder == other.folder
+
+
+def test_neither_the_site_of_another_host_nor_another_than_the_chosen_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "two"))
+    there = tmp_path / "one" / "site"
+    there.mkdir(parents=True)
+    own = LocalBackend(ExecutorSettings(), tmp_path).folder
+    for place in (f"other-{HOST}:{there}", f":{there}", f"{HOST}:{there}/none"):
+        assert LocalBackend(ExecutorSettings(), tmp_path, place=place).folder == own
+    chosen = ExecutorSettings(local_dir=tmp_path / "chosen")
+    folder = LocalBackend(chosen, tmp_path, place=f"{HOST}:{there}").folder
+    assert folder.parent == tmp_path / "chosen"
 
 
 def test_a_guest_does_not_end_the_site(make_bench: MakeBench) -> None:

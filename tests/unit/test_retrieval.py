@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Coroutine, Generator
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid import room
+from snakemake_executor_plugin_grid import controller, retrieval, room
+from snakemake_executor_plugin_grid.calls import once
 from snakemake_executor_plugin_grid.errors import DiskFullError, PermanentError, TransientError
 from snakemake_executor_plugin_grid.flight import Flight, Plan
 from snakemake_executor_plugin_grid.journal import Entry
@@ -73,18 +76,18 @@ def ended_flight(bench: Bench, name: str) -> Flight:
 
 
 def test_a_run_that_dies_while_it_takes_in_a_job_leaves_it_open(bench: Bench) -> None:
-    retrieval = bench.controller._retrieval
+    taking = bench.controller._retrieval
     phases = set()
     for pauses in range(30):
         name = f"j-{pauses}"
-        death = Death(retrieval._take(ended_flight(bench, name)), pauses)
+        death = Death(taking._take(ended_flight(bench, name)), pauses)
 
         async def die(death: Death = death) -> None:
             await death
 
         bench.controller.call(die(), 20)
         # Also what went on beside has to come to its end before anything can be said.
-        bench.controller.call(retrieval._in_pool(lambda: None), 20)
+        bench.controller.call(taking._in_pool(lambda: None), 20)
         bench.controller.call(bench.controller.poll(), 20)
         phase = bench.left()[name]
         phases.add(phase)
@@ -97,7 +100,7 @@ def test_a_run_that_dies_while_it_takes_in_a_job_leaves_it_open(bench: Bench) ->
     assert phases == {"submitted", "landed"}
     # The next run takes in what this one has not.
     again = ended_flight(bench, "again")
-    bench.controller.call(retrieval.take(again), 20)
+    bench.controller.call(taking.take(again), 20)
     assert bench.left()["again"] == "landed"
 
 
@@ -221,6 +224,124 @@ def test_a_fault_of_this_side_fails_the_job_and_keeps_its_results(
     assert "Permission denied" in outcome.message
     assert bench.left() == {"j-1": "submitted"}  # the next run tries it
     assert bench.discarded() == []
+
+
+def test_what_this_side_could_not_take_in_is_taken_in_by_the_next_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = Times(PermissionError(errno.EACCES, "Permission denied", "out.txt"), 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.controller._parts.landing, "land", lambda *_: denied())
+        bench.submit("j-1")
+        bench.succeed("j-1")
+        (outcome,) = bench.outcomes(1)
+    assert outcome.message.count("the next run tries it") == 1
+    before = bench.database.query("SELECT phase, detail, landed, kept FROM jobs")
+    assert before == [("submitted", "", None, 1)]
+    bench.database.change("UPDATE jobs SET run='earlier'", [()])
+    bench.look()
+    bench.submit("j-2")  # the same job in the next run
+    (outcome,) = bench.outcomes(1)
+    assert (outcome.name, outcome.success, outcome.grid_id) == ("j-2", True, "id-0")
+    assert bench.backend.runs == {"j-1": 1}
+    assert bench.backend.cancelled == []
+    assert bench.phases() == {"j-1": "landed"}
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_only_a_job_that_has_failed_itself_is_noted_as_failed(bench: Bench, final: bool) -> None:
+    flight = ended_flight(bench, "j-1")
+    outcome = bench.controller._parts.landing.failure(flight, "no room for it", final=final)
+    assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", False, "id-j-1")
+    assert "no room for it" in outcome.message
+    assert bench.left() == ({} if final else {"j-1": "submitted"})
+    details = bench.database.query("SELECT detail FROM jobs")
+    assert details == [("no room for it" if final else "",)]
+
+
+def leave_all(bench: Bench) -> None:
+    bench.controller.leave(lambda: False)
+
+
+def cancel_all(bench: Bench) -> None:
+    assert bench.controller.cancel(10, lambda: False) == []
+
+
+@pytest.mark.parametrize("impatient", [False, True])
+@pytest.mark.parametrize("step", ["fetch", "land"])
+@pytest.mark.parametrize("way", [leave_all, cancel_all])
+def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[[Bench], None],
+    step: str,
+    impatient: bool,
+) -> None:
+    for limit in ("_TRANSFERS_UNSAID", "_LAST_TRANSFERS", "_LAST_SUBMISSIONS"):
+        monkeypatch.setattr(controller, limit, 0.2)
+    broken: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", broken.append)
+    go = threading.Event()
+    hanging: list[threading.Thread] = []
+
+    def hangs(flight: Flight, folder: Path) -> None:
+        hanging.append(threading.current_thread())
+        go.wait(30)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(bench.controller._parts.landing, step, hangs)
+    bench.submit("j-1", "j-2", "j-3")
+    bench.succeed("j-1", "j-2")
+    bench.wait_for(lambda: len(hanging) == 2)
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    way(bench)
+    said = len(bench.said)
+    began = time.monotonic()
+    bench.controller.close(lambda: impatient)
+    assert time.monotonic() - began < 5
+    waits = [text for text in bench.said[said:] if text.startswith("Waiting for transfers")]
+    assert len(waits) == (not impatient)
+    assert {name: bench.phases()[name] for name in ("j-1", "j-2")} == {
+        "j-1": "submitted",
+        "j-2": "submitted",
+    }
+    assert all(thread.daemon for thread in hanging)  # else the program would not end
+    go.set()
+    for thread in hanging:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert broken == []
+    assert bench.left().keys() >= {"j-1", "j-2"}
+
+
+def test_jobs_are_taken_in_while_the_pool_waits_for_a_store(bench: Bench) -> None:
+    go = threading.Event()
+    pool = bench.controller._parts.pool
+    for _ in range(8):
+        pool.submit(go.wait, 30)
+    landing = bench.controller._parts.landing
+    flight = ended_flight(bench, "j-1")
+    folder = bench.controller._parts.folder / "incoming" / "j-1"
+    folder.mkdir(parents=True)
+    try:
+        outcome = bench.controller.call(retrieval._apart(landing.land, flight, folder), 10)
+        assert not outcome.success  # there is no report
+        assert "no report" in outcome.message
+    finally:
+        go.set()
+
+
+def test_what_runs_apart_hands_on_its_errors(bench: Bench) -> None:
+    def fails(error: BaseException) -> None:
+        raise error
+
+    for error in (DOWN, OSError(errno.EIO, "Input/output error"), KeyError("x")):
+        with pytest.raises(type(error)) as raised:
+            bench.controller.call(retrieval._apart(fails, error), 10)
+        assert raised.value is error
+    with pytest.raises(PermanentError, match="exited with 3"):
+        bench.controller.call(once(retrieval._apart(fails, SystemExit(3))), 10)
+    assert bench.controller.call(retrieval._apart(lambda: None), 10) is None
 
 
 @PATIENT

@@ -66,6 +66,58 @@ def test_check_of_a_folder_that_cannot_be_made(tmp_path: Path, file: Path) -> No
             DirectoryStore(folder).check()
 
 
+def test_a_store_that_was_used_before_is_not_made_anew(tmp_path: Path, means: Means) -> None:
+    store = DirectoryStore(tmp_path / "mounted" / "my store", means.catalog)
+    store.check()  # the first time it is
+    assert means.catalog.stores() == [store.url]
+    store.check()
+    (store.folder / DIGEST).write_bytes(b"abc")
+    store.folder.parent.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(PermanentError, match="my%20store: was used before, and is not there"):
+            store.check()
+    assert not store.folder.parent.exists()
+    other = DirectoryStore(tmp_path / "other", means.catalog)
+    other.check()
+    assert means.catalog.stores() == [store.url, other.url]
+    (tmp_path / "away").rename(store.folder.parent)
+    store.check()
+    assert content(store) == b"abc"
+
+
+def test_an_empty_folder_says_that_a_store_was_removed_on_purpose(
+    tmp_path: Path, means: Means
+) -> None:
+    store = open_store((tmp_path / "store").as_uri(), tmp_path / "work", means)
+    store.check()
+    (tmp_path / "store").rmdir()
+    with pytest.raises(PermanentError, match="make an empty folder"):
+        store.check()
+    (tmp_path / "store").mkdir()
+    store.check()
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_store_that_could_not_be_used_was_not_used_before(
+    tmp_path: Path, means: Means, file: Path
+) -> None:
+    store = DirectoryStore(file / "below", means.catalog)
+    for _ in range(2):
+        with pytest.raises(PermanentError, match="cannot be written"):
+            store.check()
+    assert means.catalog.stores() == []
+    file.unlink()
+    store.check()
+
+
+def test_the_store_of_a_site_is_made_anew(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.check()
+    store.folder.rmdir()
+    store.check()
+    assert store.folder.is_dir()
+
+
 def test_what_cannot_be_posted_or_withdrawn_may_be_later(store: DirectoryStore, file: Path) -> None:
     (store.folder / "posted").write_text("in the way")
     with pytest.raises(TransientError, match="my%20store"):

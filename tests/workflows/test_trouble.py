@@ -426,11 +426,7 @@ def test_a_second_interrupt_leaves_at_once(scene: Scene, go: Path) -> None:
     scene.many(2, wait=waiting_for(go))
     run = begun(scene, 2)
     site = stop_site(scene.project)
-    run.interrupt()
-    run.tells("Terminating processes")
-    time.sleep(4)
-    assert run.process.poll() is None, "it was no slow cancel"
-    run.interrupt()
+    run.interrupt_a_slow_cancel()
     left = run.finish(12).failed()
     assert re.search(
         r"Not confirmed to be cancelled: 1 \(rule a \(n=\d\)\), 2 \(rule a", left.output

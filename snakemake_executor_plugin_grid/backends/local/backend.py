@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
-import hashlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +27,7 @@ from ...worker.description import (
 )
 from ..base import Backend, Payload, SubmitError, Submitted
 from . import config as names
-from .config import Config, machine_cores, machine_memory_mb, socket_address
+from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
 from .isolation import can_hide
 
 if TYPE_CHECKING:
@@ -360,19 +357,6 @@ class LocalBackend(Backend):
             if any((self.folder / names.JOBS_FOLDER).iterdir()):
                 return
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def site_folder(chosen: Path | None, workdir: Path) -> Path:
-    """Return the folder of the site that serves a working directory.
-
-    Args:
-        chosen: By ``--grid-local-dir``, None for a folder in the system's temporary folder.
-        workdir: Working directory of the workflow.
-    """
-    mark = hashlib.sha256(os.fsencode(workdir)).hexdigest()[:12]
-    if chosen is not None:
-        return chosen.absolute() / f"site-{mark}"
-    return Path(tempfile.gettempdir()) / f"snakemake-grid-{getpass.getuser()}-{mark}"
 
 
 def _request(payload: Payload) -> dict[str, Any]:

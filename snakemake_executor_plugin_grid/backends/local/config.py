@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,6 +60,19 @@ class Config:
         fields = json.loads(text)
         fields["kept"] = tuple(fields["kept"])
         return cls(**fields)
+
+
+def site_folder(chosen: Path | None, workdir: Path) -> Path:
+    """Return the folder of the site that serves a working directory.
+
+    Args:
+        chosen: By ``--grid-local-dir``, None for a folder in the system's temporary folder.
+        workdir: Working directory of the workflow.
+    """
+    mark = hashlib.sha256(os.fsencode(workdir)).hexdigest()[:12]
+    if chosen is not None:
+        return chosen.absolute() / f"site-{mark}"
+    return Path(tempfile.gettempdir()) / f"snakemake-grid-{getpass.getuser()}-{mark}"
 
 
 def socket_address(folder: Path) -> str:

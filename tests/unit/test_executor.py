@@ -1,0 +1,84 @@
+"""The executor's own part between Snakemake and the controller."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+from snakemake_executor_plugin_grid.database import DATABASE_FILE, FOLDER, Database
+from snakemake_executor_plugin_grid.executor import Executor
+from snakemake_executor_plugin_grid.lock import lock_folder
+from snakemake_executor_plugin_grid.staging.catalog import Catalog
+from tests.conftest import Finished, Project
+
+SNAKEFILE = """
+rule all:
+    input: "a.txt"
+
+rule make:
+    output: "a.txt"
+    shell: "echo made > {output}"
+"""
+
+
+async def polled(executor: Executor, infos: list[SubmittedJobInfo]) -> list[SubmittedJobInfo]:
+    return [info async for info in executor.check_active_jobs(infos)]
+
+
+def unmade() -> Executor:
+    """Return an executor as Snakemake's thread may find it: before anything has set it up."""
+    return Executor.__new__(Executor)
+
+
+def test_snakemake_may_ask_before_there_is_anything_to_ask() -> None:
+    jobs: list[Any] = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    infos = [SubmittedJobInfo(job) for job in jobs]
+    for asked in ([], infos):
+        assert asyncio.run(polled(unmade(), asked)) == asked
+
+
+# What cannot begin
+
+
+def says_only(finished: Finished, words: str) -> None:
+    """See that a run has ended with some words, and no line of this package."""
+    assert finished.failed().code == 1
+    assert words in finished.output
+    for sign in ("snakemake_executor_plugin_grid", "executor.py", "GridError", "in line", ", line"):
+        assert sign not in finished.output, finished.output
+    assert "Error in rule" not in finished.output, finished.output
+    assert "grid.sqlite" not in finished.output
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    project.write(Snakefile=SNAKEFILE)
+    return project
+
+
+@pytest.mark.workflow
+def test_a_second_run_is_told_so_in_words(ready: Project) -> None:
+    with lock_folder(ready.folder / FOLDER):
+        says_only(
+            ready.run("--nolock", timeout=60),
+            f"another run with --executor grid is going on in {ready.folder}",
+        )
+    assert not (ready.folder / FOLDER / DATABASE_FILE).exists()
+
+
+@pytest.mark.workflow
+def test_what_is_found_when_the_first_job_comes_is_told_in_words(ready: Project) -> None:
+    away = ready.folder.with_name("store")
+    database = Database(ready.folder / FOLDER / DATABASE_FILE)
+    Catalog(database).note_store(away.as_uri(), "")
+    database.close()
+    finished = ready.run("--grid-store", away.as_uri(), timeout=60)
+    says_only(finished, f"store {away.as_uri()}: was used before, and is not there")
+    assert not away.exists()
+    away.mkdir()
+    ready.run("--grid-store", away.as_uri(), timeout=90).succeeded()
+    assert ready.read("a.txt") == "made\n"
