@@ -142,7 +142,7 @@ class Adoption:
     def left(self) -> list[str]:
         """Of each job that this run has not taken over, its id and title."""
         return [
-            f"{candidate.grid_id} (rule {candidate.left.rule})"
+            f"{candidate.grid_id} ({candidate.left.title})"
             for candidate in self._candidates.values()
             if not candidate.status.state.ended
         ]
@@ -217,7 +217,7 @@ class Adoption:
         await self._confirm(adopted)
         for flight, candidate in adopted.items():
             flight.spec = replace(flight.spec, name=candidate.left.name)
-            flight.origin = candidate.left.origin
+            flight.origin, flight.adopted = candidate.left.origin, True
             flight.faults = flight.charged = _faults(candidate.left)
             flight.grid_id, flight.named = candidate.grid_id, time.monotonic()
         if adopted:
@@ -271,18 +271,19 @@ class Adoption:
             raise
         except (Exception, SystemExit) as error:
             parts.say(f"Cancelling failed: {in_words(error)}")
-        await self._end([one for one in candidates if one.grid_id not in left])
+        await self._end([one for one in candidates if one.grid_id not in left], which)
         if left:
             parts.say(
                 f"Not confirmed to be cancelled: {', '.join(sorted(left))}. The next run tries it "
                 "again."
             )
 
-    async def _end(self, candidates: Sequence[Candidate]) -> None:
+    async def _end(self, candidates: Sequence[Candidate], which: str) -> None:
         """Note that jobs were cancelled, and let go of what is left of them."""
+        reason = f"cancelled by a later run, as one {which}"
         for candidate in candidates:
             await self._write(
-                self._parts.journal.ended, candidate.left.name, Phase.CANCELLED, "left behind"
+                self._parts.journal.ended, candidate.left.name, Phase.CANCELLED, reason
             )
         await self._discard(candidates)
 

@@ -179,7 +179,7 @@ class Controller:
         self._spawn(self._retrieval.discard())
         self._tidings.update(
             {
-                flight.name: Line(flight.spec.title, flight.grid_id, flight.status)
+                flight.name: Line(flight.spec.title, flight.grid_id, flight.status, flight.adopted)
                 for flight in list(self._flights.values())
             }
         )

@@ -331,10 +331,19 @@ class Executor(RemoteExecutor):
             else:
                 if early or self._run.controller.active:
                     self._cancel_all(self._run)
-                self._run.close("cancelled" if early else "finished", self._give_up)
+                self._run.close(self._end(early), self._give_up)
         parsing.record()  # a program may run another workflow
         if departure is not None and departure.exit_code is not None:
             raise SystemExit(departure.exit_code)
+
+    def _end(self, early: bool) -> str:
+        """Return how the run has ended, for the journal."""
+        if early or self._run is None:
+            return "cancelled"
+        scheduling = self._run.scheduling
+        if scheduling.has_failed:
+            return "failed"
+        return "stopped" if scheduling.was_stopped else "finished"
 
     def _leave(self, run: Run) -> None:
         """Leave the jobs to the next run, and say how to go on with them."""

@@ -46,6 +46,7 @@ class Flight:
         ended: Whether the backend said that it has ended.
         seen: Whether the backend has been asked for it since it was submitted.
         named: When the backend named it last, on the monotonic clock.
+        adopted: Whether an earlier run has submitted it.
         origin: Name under which it was submitted first, perhaps by an earlier run.
     """
 
@@ -60,6 +61,7 @@ class Flight:
     ended: bool = False
     seen: bool = False
     named: float = 0.0
+    adopted: bool = False
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -83,6 +85,7 @@ class Flight:
         self.began = time.time()
         self.avoid.update({site} - {""})
         self.spec = replace(self.plan.spec, name=f"{self.origin}.{self.faults}")
+        self.adopted = False
         self.grid_id, self.status, self.ended, self.seen = None, UNKNOWN, False, False
 
 

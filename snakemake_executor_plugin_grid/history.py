@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,7 @@ class RunRecord:
         settings: Options that differ from their defaults.
         started: When it began.
         ended: When it ended; None while it goes on, or when it was killed.
-        end: ``finished``, ``cancelled``, ``left``, or empty.
+        end: As in ``Journal.end_run``, or empty.
         stored_bytes: Bytes that went into the store.
         spared_bytes: Bytes that were there already.
     """
@@ -120,15 +122,35 @@ class History:
         """
         self.path = folder / DATABASE_FILE
         with self._errors():
-            self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
-            self._connection.row_factory = sqlite3.Row
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            try:
+                version = self._open(self.path)
+            except sqlite3.OperationalError:
+                # Readers of a database in write-ahead mode write beside it: where we may not, or
+                # there is no room, a copy will do.
+                version = self._open(self._copy())
         if not version:
             raise GridError(f"{self.path}: cannot be read: there is no journal in it.")
         if version != SCHEMA_VERSION:
             age = "an older" if version < SCHEMA_VERSION else "a newer"
             way = "the next run here brings it up to date" if version < SCHEMA_VERSION else "update"
             raise GridError(f"{self.path}: written by {age} version of the grid executor; {way}.")
+
+    def _open(self, path: Path) -> int:
+        """Open a file, and return the version that it is of."""
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        self._connection.row_factory = sqlite3.Row
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return int(version)
+
+    def _copy(self) -> Path:
+        """Return a copy of the file, with what has not been merged into it."""
+        self._folder = tempfile.TemporaryDirectory(prefix="snakemake-grid-")
+        for suffix in ("", "-wal"):
+            source = self.path.with_name(self.path.name + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(source, Path(self._folder.name) / source.name)
+        return Path(self._folder.name) / self.path.name
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the oldest first."""
@@ -153,10 +175,8 @@ class History:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            raise GridError(
-                f"{self.path}: cannot be read: {error}. Was it written by another version?"
-            ) from error
+        except (sqlite3.Error, OSError) as error:
+            raise GridError(f"{self.path}: cannot be read: {error}") from error
 
 
 def _job(row: dict[str, Any]) -> JobRecord:

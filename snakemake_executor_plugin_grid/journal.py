@@ -69,6 +69,12 @@ class Left:
     identity: str
     outputs: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """Rule and wildcards, for people."""
+        values = ", ".join(f"{key}={value}" for key, value in json.loads(self.wildcards).items())
+        return f"rule {self.rule} ({values})" if values else f"rule {self.rule}"
+
 
 _LEFT = tuple(field.name for field in fields(Left))
 
@@ -137,7 +143,8 @@ class Journal:
         """Note how a run has ended.
 
         Args:
-            end: ``finished``, ``cancelled`` or ``left``, which leaves jobs on the grid.
+            end: ``finished``, ``failed``, ``stopped`` (by SIGTERM), ``cancelled``, or ``left``,
+                which leaves jobs on the grid.
             stored_bytes: Bytes that went into the store.
             spared_bytes: Bytes that were there already.
         """

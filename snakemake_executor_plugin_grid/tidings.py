@@ -25,11 +25,13 @@ class Line:
         title: In words, such as ``rule fit (x=1)``.
         grid_id: Its id on the grid, None while it is staged in and submitted.
         status: What the backend said last.
+        adopted: Whether an earlier run has submitted it.
     """
 
     title: str
     grid_id: str | None
     status: JobStatus
+    adopted: bool = False
 
 
 class _Place(enum.Enum):
@@ -185,7 +187,7 @@ def _change(last: Line | None, line: Line) -> _Change | None:
         return _Change.HELD if was is not place else None
     if place is _Place.QUEUED:
         if anew:
-            return _Change.SUBMITTED
+            return None if line.adopted else _Change.SUBMITTED
         return _Change.BACK if was is not place else None
     return None
 

@@ -76,7 +76,7 @@ def choose(args: Sequence[str], profiles: Sequence[str], workdir: Path) -> Chose
     source = f"profile {' and '.join(map(str, files))}"
     for file in files:
         noted |= _read_profile(file)
-    run = _last_run(workdir / FOLDER) if not noted else None
+    run = _last_run(workdir / FOLDER) if not profiles and not noted else None
     if run is not None and _parse(given, {}).sources:
         chosen = _parse(given, {"grid-backend": run.settings.get("backend", "local")})
         if chosen.settings.backend != run.settings.get("backend", "local"):
@@ -193,6 +193,9 @@ def _read_profile(file: Path) -> dict[str, Any]:
         raise OptionError(f"--profile {file}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise OptionError(f"--profile {file}: holds no 'option: value' lines")
+    unknown = [key for key in map(str, content) if key.startswith("grid-") and key[5:] not in _KEYS]
+    if unknown:
+        raise OptionError(f"--profile {file}: there is no option {', '.join(unknown)}")
     return {
         key: _expanded(value, file.parent) if isinstance(value, str) else value
         for key, value in content.items()

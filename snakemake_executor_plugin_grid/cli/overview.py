@@ -17,6 +17,8 @@ from .workflow import run_is_on
 
 _ENDS = {
     "finished": "finished",
+    "failed": "ended, as jobs had failed,",
+    "stopped": "was stopped, and waited for its jobs,",
     "cancelled": "ended, and cancelled its jobs,",
     "left": "left its jobs on the grid",
 }

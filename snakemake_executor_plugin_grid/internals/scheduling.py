@@ -39,6 +39,11 @@ class Scheduling:
         """Whether any job has failed for good."""
         return bool(self._workflow.scheduler._errors)
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether Snakemake was told, by SIGTERM, to begin no more jobs."""
+        return bool(self._workflow.scheduler._user_kill)
+
     @staticmethod
     def unsay(texts: Iterable[str]) -> None:
         """Keep Snakemake from saying certain things, for the rest of the process.

@@ -17,6 +17,7 @@ from .links import scan_following
 from .paths import Layout, OutsideError
 
 _MOST_VISITED = 50_000
+_OWN_PAGE = "grid-report.html"  # of ``snakemake-grid report``
 _SKIPPED_FOLDERS = {".snakemake", ".git", ".hg", ".svn", "__pycache__", "node_modules"}
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
@@ -177,7 +178,7 @@ class _Collector:
         if self._rules.secrets and os.path.realpath(path) in self._rules.secrets:
             return True
         shown = self._shown(path)
-        return any(fnmatch.fnmatch(shown, glob) for glob in self._rules.exclude)
+        return any(fnmatch.fnmatch(shown, glob) for glob in (_OWN_PAGE, *self._rules.exclude))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._layout.workdir)

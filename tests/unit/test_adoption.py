@@ -375,7 +375,10 @@ def test_jobs_that_are_not_needed_stay_as_they_are(bench: Bench) -> None:
     assert bench.left() == {"e-1": "submitted", "e-2": "submitting"}
     (said,) = bench.said
     assert said.startswith("2 job(s) of earlier runs are on the grid that this run does not need")
-    assert sorted(bench.controller.on_the_grid) == ["id-e-1 (rule sort)", "id-e-2 (rule sort)"]
+    assert sorted(bench.controller.on_the_grid) == [
+        "id-e-1 (rule sort (sample=a))",
+        "id-e-2 (rule sort (sample=a))",
+    ]
 
 
 def test_a_job_that_is_needed_later_is_adopted_then(bench: Bench) -> None:
