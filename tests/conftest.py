@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+# What a shell starts in the background ignores Ctrl-C, and hands that on to what tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass
 class Finished:
