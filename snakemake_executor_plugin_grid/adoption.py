@@ -304,7 +304,7 @@ class Adoption:
     async def _write(self, change: Callable[..., None], *args: object) -> None:
         """Write to the journal, as soon as there is room on the disk."""
         parts = self._parts
-        await parts.patience.call("the journal", lambda: in_pool(parts, change, *args))
+        await parts.patience.here(lambda: in_pool(parts, change, *args))
 
 
 def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:

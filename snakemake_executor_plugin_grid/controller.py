@@ -114,9 +114,7 @@ class Controller:
         outgoing = self._parts.outgoing
         async with self._submission.staging:
             # Not in the pool, which it waits for.
-            await self._patience.call(
-                "staging", lambda: asyncio.to_thread(outgoing.send_sources, sources), None
-            )
+            await self._patience.here(lambda: asyncio.to_thread(outgoing.send_sources, sources))
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""

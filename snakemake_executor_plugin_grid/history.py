@@ -161,7 +161,9 @@ class History:
 
     def jobs(self) -> list[JobRecord]:
         """Return all submissions, in their order."""
-        return [_job(row) for row in self._query("SELECT * FROM jobs ORDER BY sent, length(name), name")]
+        return [
+            _job(row) for row in self._query("SELECT * FROM jobs ORDER BY sent, length(name), name")
+        ]
 
     def close(self) -> None:
         """Close the database."""

@@ -125,6 +125,34 @@ class Patience:
         finally:
             room.over(token, good=good)
 
+    async def here(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do something on this host, as soon as its disk lets it; no server is thought of.
+
+        Args:
+            make: Begins it; each try is a new one.
+
+        Raises:
+            EndingError: The disk was full for too long, or the run is ending.
+            GridError: Other errors, at once.
+        """
+        room, token = self._main._room, object()
+        good = False
+        try:
+            while True:
+                try:
+                    result = await once(make(), None)
+                except EndingError:
+                    raise
+                except (GridError, OSError) as error:
+                    if not is_of_disk(error):
+                        raise
+                    await room.wait(token, error, self.pause)
+                else:
+                    good = True
+                    return result
+        finally:
+            room.over(token, good=good)
+
     async def _persist(
         self,
         what: str,

@@ -108,7 +108,7 @@ class Submission:
         for flight in flights:
             flight.began = time.time()
         async with self.staging:
-            prepared = await self._patience.call("staging", lambda: self._stage_in(flights), None)
+            prepared = await self._patience.here(lambda: self._stage_in(flights))
         payloads = []
         for flight in flights:
             if flight.name not in self._flights:
@@ -167,9 +167,7 @@ class Submission:
             Entry(payload.spec, flight.plan.identity, flight.origin, flight.began)
             for flight, payload in prepared
         ]
-        await self._patience.call(
-            "the journal", lambda: in_pool(parts, parts.journal.submitting, entries)
-        )
+        await self._patience.here(lambda: in_pool(parts, parts.journal.submitting, entries))
         answers = await self._submit([payload for _, payload in prepared])
         with contextlib.suppress(GridError):  # the next run would look for them by name
             parts.journal.submitted(
