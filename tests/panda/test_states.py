@@ -125,7 +125,8 @@ def test_an_exhausted_task_waits_until_it_is_finished(
         assert other_tool("finishTask", number)[0] == 0
         code, output = run.end()
     assert code != 0
-    assert output.count("is exhausted and does not go on") == 1
+    # Once of the task; besides each of its jobs is said to be on hold.
+    assert output.count(f"grid: PanDA task {number} is exhausted and does not go on") == 1
     assert "Its whole output:" in output
 
 
