@@ -472,3 +472,21 @@ def test_limits_are_told_in_the_unit_of_their_size() -> None:
     assert room.hours(60.0) == "60 s"
     assert room.hours(24 * 3600.0) == "24 h"
     assert room.hours(1800.0) == "0.5 h"
+
+
+def test_what_is_done_on_this_host_says_nothing_of_the_credentials() -> None:
+    said: list[str] = []
+
+    async def good() -> str:
+        return ""
+
+    async def write() -> int:
+        return 7
+
+    async def scene() -> int:
+        patience = Patience("server", 1.0, good, said.append)
+        patience.note("the states of jobs", CredentialsError("the proxy has expired"))
+        return await patience.here(write)
+
+    assert asyncio.run(scene()) == 7
+    assert [text.partition(":")[0] for text in said] == ["Waiting for credentials"]
