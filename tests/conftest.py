@@ -16,6 +16,9 @@ import pytest
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+ONE_TRY = ("--grid-infrastructure-retries", "0")
+"""For jobs that the worker gives back on purpose: each of the tries takes long on a server."""
+
 
 @dataclass
 class Finished:
@@ -94,7 +97,7 @@ class Project:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
         return kept | dict(self.site.environment) | self.environment
 
-    def run(self, *args: str, timeout: float = 120, cwd: Path | None = None) -> Finished:
+    def run(self, *args: str, timeout: float = 240, cwd: Path | None = None) -> Finished:
         """Run Snakemake to its end."""
         process = subprocess.run(
             self.command(*args),
@@ -122,12 +125,12 @@ class Project:
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )
 
 
-def _heed_interrupts() -> None:
-    # What a shell starts in the background ignores them, and hands that on.
+def heed_interrupts() -> None:
+    """Let a process that is about to begin end by Ctrl-C, which those in the background ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

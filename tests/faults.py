@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.conftest import Finished, Project, processes_below
+from tests.conftest import Finished, Project, heed_interrupts, processes_below
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -78,7 +78,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_heed_interrupts,
+                preexec_fn=heed_interrupts,
             )
 
     @property
@@ -127,11 +127,6 @@ class Running:
         """End Snakemake by SIGKILL, without a chance to clean up."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def _heed_interrupts() -> None:
-    # What a shell starts in the background ignores them, and hands that on.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Scene:

@@ -1,4 +1,7 @@
-"""The workflow tests that hold for every backend: those of a server collect them once more."""
+"""The workflow tests that a server collects once more: of what a backend may do differently.
+
+What only this host or the worker program does is tried on the local backend alone.
+"""
 # ruff: noqa: F401
 
 from __future__ import annotations
@@ -23,30 +26,21 @@ from tests.workflows.test_failures import (
 from tests.workflows.test_groups import (
     test_14_a_group_brings_all_outputs_but_unneeded_temporary_ones,
     test_14_pipes_services_and_node_local_files,
-    test_14_the_same_group_in_jobs_of_their_own,
 )
-from tests.workflows.test_links import test_links_among_inputs, test_links_among_outputs
+from tests.workflows.test_links import test_links_among_outputs
 from tests.workflows.test_paths import (
-    test_10_absolute_paths_elsewhere,
     test_10_climbing_paths_and_a_snakefile_outside_of_the_directory,
-    test_10_workdir_directive_and_absolute_paths_below_it,
 )
 from tests.workflows.test_returning import (
     test_a_missing_output_fails_its_job_only,
-    test_a_temporary_output_that_nobody_needs,
-    test_an_output_in_a_folder_that_is_an_output_too,
     test_empty_files_folders_and_modes_go_there_and_back,
     test_old_outputs_are_replaced_as_a_whole,
-    test_protected_outputs_come_back_protected_and_are_not_replaced,
     test_undeclared_files_are_listed_and_come_back_on_request,
 )
 from tests.workflows.test_runtimes import test_setup_lines_run_first_and_their_failure_is_told
 from tests.workflows.test_sources import (
-    test_a_glob_that_matches_nothing_is_an_error,
     test_what_is_too_large_is_listed_once_and_travels_by_request,
     test_what_lies_beside_the_workflow_travels,
-    test_what_parsing_reads_travels_whatever_its_size,
-    test_what_snakemake_lists_travels_though_a_rule_has_it_as_input,
 )
 from tests.workflows.test_storage import (
     depot,
@@ -54,11 +48,9 @@ from tests.workflows.test_storage import (
     test_18_storage_directive,
 )
 from tests.workflows.test_times import (
-    test_an_input_from_the_future_is_not_newer_than_the_output,
     test_outputs_are_of_now_in_their_order_and_stay_up_to_date,
     test_temporary_and_ancient_inputs,
 )
 from tests.workflows.test_updates import (
     test_a_failed_update_leaves_the_file_as_it_was,
-    test_an_update_sees_the_old_content,
 )

@@ -13,6 +13,15 @@ import pytest
 from tests.conftest import Finished, Project
 from tests.faults import Scene, eventually, waiting_for
 
+__all__ = [  # for other backends
+    "gates",
+    "scene",
+    "test_a_failed_job_makes_its_call_fail",
+    "test_a_workflow_of_three_levels_by_repeated_calls",
+    "test_an_interrupt_leaves_the_jobs",
+    "test_what_has_changed_is_submitted_anew",
+]
+
 pytestmark = pytest.mark.workflow
 
 QUICKLY = 30
@@ -155,7 +164,12 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", list(CHANGES))
+@pytest.fixture(params=list(CHANGES))
+def change(request: pytest.FixtureRequest) -> str:
+    """Return what changes while nobody looks; on a server one of them has to do."""
+    return str(request.param)
+
+
 def test_what_has_changed_is_submitted_anew(scene: Scene, gates: Gates, change: str) -> None:
     project = scene.project
     project.put("in.txt", "old\n")

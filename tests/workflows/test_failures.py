@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import ONE_TRY, Project
 
 pytestmark = pytest.mark.workflow
 
@@ -132,7 +132,7 @@ rule all:
     shell: "touch {output}"
 """
     )
-    output = project.run("--grid-local-python", "/bin/false").failed().output
+    output = project.run(*ONE_TRY, "--grid-local-python", "/bin/false").failed().output
     assert "/bin/false ended without having begun with the job" in output
 
 
@@ -146,6 +146,6 @@ rule all:
 """
     )
     project.environment["PATH"] = "/usr/bin:/bin"
-    output = project.run("--grid-runtime-image", "/no/image.sif").failed().output
+    output = project.run(*ONE_TRY, "--grid-runtime-image", "/no/image.sif").failed().output
     assert "no runtime" in output
     assert "there is no apptainer on the worker" in output

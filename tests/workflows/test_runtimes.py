@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import ONE_TRY, Project
 
 pytestmark = pytest.mark.workflow
 
@@ -32,7 +32,7 @@ def test_wheels_bring_snakemake_to_a_bare_python(
     venv.create(bare, with_pip=False)
     project.put("Snakefile", WHERE)
     python = ("--grid-local-python", str(bare / "bin" / "python"))
-    without = project.run(*python).failed()
+    without = project.run(*ONE_TRY, *python).failed()
     assert "no Python with snakemake on the worker node" in without.output
     project.run(*python, "--grid-runtime", "wheels", "--grid-compression", compression).succeeded()
     for name in ("1.txt", "2.txt"):
@@ -57,7 +57,7 @@ rule bad:
 """,
     )
     options = ("--grid-runtime", "setup", "--grid-runtime-setup", "export GREETING=hello")
-    output = project.run(*options, "--keep-going").failed().output
+    output = project.run(*ONE_TRY, *options, "--keep-going").failed().output
     assert project.read("good.txt") == "hello\n"
     assert f"rule bad, {project.site.backend} job" in output
     assert "no runtime: Snakemake could not be set up on the worker" in output
