@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .messages import names
+from .tidings import first_line
 
 _LAST = 10
 _FAULTS = 9
@@ -29,7 +30,6 @@ _LONGEST_PROBE = 3600.0
 """Seconds after which another job is tried: the first may wait in a queue for days, or be lost."""
 
 _LONGEST_REASON = 1000
-_SHOWN_REASON = 200
 _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`]).+?\1(?!\w)|[“„«].+?[”“»]""")
 # As ``messages.reason_of`` has it; other names of hosts are known by their dots and digits.
 _PLACE = re.compile(r"\b(host|site) [^\s,)]+(?=[,)])")
@@ -226,7 +226,7 @@ def normalised(reason: str, site: str = "") -> str:
         reason: Its first line counts.
         site: Name of the site, left out as well.
     """
-    first = _first_line(reason)[:_LONGEST_REASON]
+    first = next(iter(reason.strip().splitlines()), "")[:_LONGEST_REASON]
     text = _PLACE.sub(" ", _QUOTED.sub(" ", first))
     if site:
         text = re.sub(rf"(?<!\w){re.escape(site)}(?!\w)", " ", text)
@@ -234,13 +234,8 @@ def normalised(reason: str, site: str = "") -> str:
     return " ".join(_WORD.findall(kept))
 
 
-def _first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "")
-
-
 def _shown(reason: str) -> str:
-    text = _first_line(reason).rstrip(".") or "no reason given"
-    return text if len(text) <= _SHOWN_REASON else f"{text[:_SHOWN_REASON]}…"
+    return first_line(reason) or "no reason given"
 
 
 def _minutes(seconds: float) -> str:

@@ -15,7 +15,19 @@ FOLDER = Path(".snakemake") / "grid"
 """Of this package, below the working directory."""
 DATABASE_FILE = "grid.sqlite"
 SCHEMA_VERSION = 2
-_SCHEMA = """
+_ADDED = {
+    "origin": "TEXT NOT NULL DEFAULT ''",
+    "place": "TEXT NOT NULL DEFAULT ''",
+    "kept": "INTEGER NOT NULL DEFAULT 0",
+    "identity": "TEXT NOT NULL DEFAULT ''",
+    "outputs": "TEXT NOT NULL DEFAULT '[]'",
+    "asked": "TEXT NOT NULL DEFAULT '{}'",
+    "state": "TEXT NOT NULL DEFAULT ''",
+    "site": "TEXT NOT NULL DEFAULT ''",
+    **dict.fromkeys(("began", "sent", "taken", "running", "ended", "landed"), "REAL"),
+}
+"""Columns of ``jobs`` that version 1 did not have."""
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
     name TEXT PRIMARY KEY,
     run TEXT NOT NULL,
@@ -29,20 +41,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     detail TEXT NOT NULL DEFAULT '',
     changed REAL NOT NULL,
     report TEXT,
-    origin TEXT NOT NULL DEFAULT '',
-    place TEXT NOT NULL DEFAULT '',
-    kept INTEGER NOT NULL DEFAULT 0,
-    identity TEXT NOT NULL DEFAULT '',
-    outputs TEXT NOT NULL DEFAULT '[]',
-    asked TEXT NOT NULL DEFAULT '{}',
-    state TEXT NOT NULL DEFAULT '',
-    site TEXT NOT NULL DEFAULT '',
-    began REAL,
-    sent REAL,
-    taken REAL,
-    running REAL,
-    ended REAL,
-    landed REAL
+    {", ".join(map(" ".join, _ADDED.items()))}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
 CREATE TABLE IF NOT EXISTS runs (
@@ -97,18 +96,6 @@ CREATE TABLE IF NOT EXISTS bundles (
     size INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-_ADDED = {
-    "origin": "TEXT NOT NULL DEFAULT ''",
-    "place": "TEXT NOT NULL DEFAULT ''",
-    "kept": "INTEGER NOT NULL DEFAULT 0",
-    "identity": "TEXT NOT NULL DEFAULT ''",
-    "outputs": "TEXT NOT NULL DEFAULT '[]'",
-    "asked": "TEXT NOT NULL DEFAULT '{}'",
-    "state": "TEXT NOT NULL DEFAULT ''",
-    "site": "TEXT NOT NULL DEFAULT ''",
-    **dict.fromkeys(("began", "sent", "taken", "running", "ended", "landed"), "REAL"),
-}
-"""Columns of ``jobs`` that version 1 did not have."""
 _OF_DISK = ("SQLITE_FULL", "SQLITE_IOERR")
 
 

@@ -107,6 +107,16 @@ class JobRecord:
         values = ", ".join(f"{key}={value}" for key, value in self.wildcards.items())
         return f"{self.rule} ({values})" if values else self.rule
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether its outputs are in place."""
+        return self.phase in (Phase.SUCCEEDED, Phase.LANDED)
+
+    @property
+    def work(self) -> tuple[object, ...]:
+        """What is to be done: the same for all submissions of a job, also in a later run."""
+        return self.rule, tuple(sorted(self.wildcards.items())), self.outputs
+
 
 class History:
     """Reads the journal of a workflow, also while a run writes it."""
@@ -121,6 +131,7 @@ class History:
             GridError: It cannot be read.
         """
         self.path = folder / DATABASE_FILE
+        self._copied = contextlib.ExitStack()
         with self._errors():
             try:
                 version = self._open(self.path)
@@ -140,17 +151,17 @@ class History:
         self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         self._connection.row_factory = sqlite3.Row
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return int(version)
 
     def _copy(self) -> Path:
         """Return a copy of the file, with what has not been merged into it."""
-        self._folder = tempfile.TemporaryDirectory(prefix="snakemake-grid-")
+        made = tempfile.TemporaryDirectory(prefix="snakemake-grid-")
+        folder = Path(self._copied.enter_context(made))
         for suffix in ("", "-wal"):
             source = self.path.with_name(self.path.name + suffix)
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(source, Path(self._folder.name) / source.name)
-        return Path(self._folder.name) / self.path.name
+                shutil.copyfile(source, folder / source.name)
+        return folder / self.path.name
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the oldest first."""
@@ -168,6 +179,7 @@ class History:
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
+        self._copied.close()
 
     def _query(self, statement: str) -> list[dict[str, Any]]:
         with self._errors():

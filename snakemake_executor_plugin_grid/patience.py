@@ -116,14 +116,8 @@ class Patience:
             EndingError: The limit is over, or the run is ending.
             GridError: Other errors, at once.
         """
-        room, token = self._main._room, object()
-        good = False
-        try:
-            result = await self._persist(what, make, limit, token)
-            good = True
-            return result
-        finally:
-            room.over(token, good=good)
+        with self._main._room.call() as token:
+            return await self._persist(what, make, limit, token)
 
     async def here(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do something on this host, as soon as its disk lets it; no server is thought of.
@@ -135,23 +129,17 @@ class Patience:
             EndingError: The disk was full for too long, or the run is ending.
             GridError: Other errors, at once.
         """
-        room, token = self._main._room, object()
-        good = False
-        try:
+        room = self._main._room
+        with room.call() as token:
             while True:
                 try:
-                    result = await once(make(), None)
+                    return await once(make(), None)
                 except EndingError:
                     raise
                 except (GridError, OSError) as error:
                     if not is_of_disk(error):
                         raise
                     await room.wait(token, error, self.pause)
-                else:
-                    good = True
-                    return result
-        finally:
-            room.over(token, good=good)
 
     async def _persist(
         self,

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -130,7 +130,7 @@ class Progress:
     ) -> AbstractContextManager[Transfer]:
         """Announce a transfer, which lasts as long as the context; see `transfer`."""
         del what, size, up, store
-        return _unseen()
+        return nullcontext(NOTHING)
 
 
 class Reporter(Progress):
@@ -273,11 +273,6 @@ def can_draw(stream: TextIO, environment: Mapping[str, str]) -> bool:
 def size_of(path: Path) -> Measure:
     """Return what measures a transfer by the size that a local file has got."""
     return lambda: path.stat().st_size
-
-
-@contextmanager
-def _unseen() -> Iterator[Transfer]:
-    yield NOTHING
 
 
 def _duration(seconds: float) -> str:

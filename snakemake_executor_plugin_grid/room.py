@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from .calls import in_words
 from .errors import EndingError
@@ -35,6 +36,16 @@ class Room:
     def wanting(self) -> bool:
         """Whether anything waits for room."""
         return bool(self._waiting)
+
+    @contextmanager
+    def call(self) -> Iterator[object]:
+        """Return what stands for a call that may have to wait, for as long as it goes on."""
+        call, good = object(), False
+        try:
+            yield call
+            good = True
+        finally:
+            self.over(call, good=good)
 
     async def wait(
         self, call: object, error: BaseException, pause: Callable[[float], Awaitable[None]]

@@ -13,7 +13,7 @@ from .states import JobState, JobStatus
 _SINGLE_LINES = 5
 _SITES = 5
 _LONGEST_DETAIL = 200
-_PERIOD = 10.0
+_PERIOD = 10.0  # seconds between two summaries at least
 _NOWHERE = "site not known"
 
 
@@ -74,7 +74,6 @@ class Tidings:
         self,
         say: Callable[[str], None],
         page: Callable[[str], str] = lambda _: "",
-        period: float = _PERIOD,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with no job.
@@ -82,12 +81,10 @@ class Tidings:
         Args:
             say: Shows a line to the user.
             page: Returns the URL of a job, by its id on the grid; nothing if it has none.
-            period: Seconds between two summaries at least.
             now: Returns the time in seconds, on a clock that only goes forward.
         """
         self._say = say
         self._page = page
-        self._period = period
         self._now = now
         self._lines: dict[str, Line] = {}
         self._ended = {True: 0, False: 0}
@@ -108,7 +105,7 @@ class Tidings:
             if last is not None and _unknown(line) and last.grid_id == line.grid_id:
                 line = last  # neither failed nor done, nor anything else
             self._lines[name] = line
-            if line is not last and (change := _change(last, line)):
+            if change := _change(last, line):
                 changes[change].append(line)
         if sum(map(len, changes.values())) <= _SINGLE_LINES:
             for change, lines in changes.items():
@@ -149,13 +146,13 @@ class Tidings:
         summary = ", ".join(parts)
         if summary and summary != self._summary:
             self._summary = summary
-            self._next = self._now() + self._period
+            self._next = self._now() + _PERIOD
             self._say(f"jobs: {summary}")
 
     def _told(self, change: _Change, line: Line) -> str:
         """Return the line about one job."""
         status, grid_id = line.status, line.grid_id or ""
-        detail = f": {_first_line(status.detail)}" if status.detail.strip() else ""
+        detail = f": {first_line(status.detail)}" if status.detail.strip() else ""
         if change is _Change.SUBMITTED:
             page = self._page(grid_id)
             return f"{line.title}: submitted as job {grid_id}" + (f", see {page}" if page else "")
@@ -203,7 +200,7 @@ def _told_together(change: _Change, lines: Sequence[Line]) -> str:
         sites = _by_site(lines, len(lines))
         return f"{jobs} {'runs' if one else 'run'} now" + (f": {sites}" if sites else "")
     state = "back in the queue" if change is _Change.BACK else "on hold now"
-    details = Counter(_first_line(line.status.detail) for line in lines if line.status.detail)
+    details = Counter(first_line(line.status.detail) for line in lines if line.status.detail)
     why = ""
     if details:
         (detail, count), *_ = details.most_common(1)
@@ -230,6 +227,7 @@ def _by_site(lines: Sequence[Line], shown: int) -> str:
     return f"{text}, {sum(rest)} at {len(rest)} more" if rest else text
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """Return the first line of a reason, without its full stop and cut if it is long."""
     first = next(iter(text.strip().splitlines()), "").rstrip(".")
     return first if len(first) <= _LONGEST_DETAIL else f"{first[:_LONGEST_DETAIL]}…"

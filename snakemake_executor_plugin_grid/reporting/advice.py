@@ -19,7 +19,7 @@ RUNTIME_MARGIN = 1.5
 THREADS_MARGIN = 1.1
 _WORTH = 0.75  # what is advised, over what is asked, for less to be worth advice
 _LONG_S = 30.0  # what a job has to run for its processors to be judged
-_MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720)
+_RUNTIMES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,24 @@ class _Limit:
     rounded: Callable[[float], int]
 
 
-_MEMORY = _Limit("mem_mb", "MB", MEMORY_MARGIN, lambda size: round_memory(size))
-_RUNTIME = _Limit("runtime", "min", RUNTIME_MARGIN, lambda minutes: round_minutes(minutes))
+def round_memory(size: float) -> int:
+    """Return the next round number of MB, at least 200."""
+    size = max(size, 200.0)
+    scale = 10.0 ** math.floor(math.log10(size))
+    return next(
+        math.ceil(scale * step)
+        for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+        if scale * step >= size
+    )
+
+
+def round_minutes(minutes: float) -> int:
+    """Return the next round number of minutes, at least 5: beyond a day, in half days."""
+    return next((some for some in _RUNTIMES if some >= minutes), math.ceil(minutes / 720) * 720)
+
+
+_MEMORY = _Limit("mem_mb", "MB", MEMORY_MARGIN, round_memory)
+_RUNTIME = _Limit("runtime", "min", RUNTIME_MARGIN, round_minutes)
 
 
 def advise(rule: Efficiency) -> list[Advice]:
@@ -73,22 +89,6 @@ def advise(rule: Efficiency) -> list[Advice]:
         ),
     ]
     return [advice for advice in found if advice is not None]
-
-
-def round_memory(size: float) -> int:
-    """Return the next round number of MB, at least 200."""
-    size = max(size, 200.0)
-    scale = 10.0 ** math.floor(math.log10(size))
-    return next(
-        math.ceil(scale * step)
-        for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
-        if scale * step >= size
-    )
-
-
-def round_minutes(minutes: float) -> int:
-    """Return the next round number of minutes, at least 5: beyond a day, in half days."""
-    return next((some for some in _MINUTES if some >= minutes), math.ceil(minutes / 720) * 720)
 
 
 def _minutes(seconds: float | None) -> float | None:

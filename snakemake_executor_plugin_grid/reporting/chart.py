@@ -8,7 +8,7 @@ from datetime import timezone
 from typing import Any
 
 from ..journal import Phase
-from .failures import UNKNOWN_SITE, reason_of
+from .failures import reason_of
 from .intervals import Kind, Span, Timeline
 from .words import LINE, duration, label, paragraph
 
@@ -28,7 +28,7 @@ PALETTE = (
 )
 OTHERS = "#8b949e"
 """Colour of what the palette has none for."""
-_NAMED_ROWS = 45  # more titles than that would not fit
+_LABELS = 45  # more than that would not fit
 
 
 def clock_ms(time: float, zone: timezone) -> int:
@@ -50,15 +50,12 @@ def rule_of(span: Span) -> str:
     return span.job.rule
 
 
-def site_of(span: Span) -> str:
-    """Return the site of a submission, or that it is not known."""
-    return span.site or UNKNOWN_SITE
-
-
 def rows_by(
     times: Timeline, key: Callable[[Span], str] | None
 ) -> tuple[list[int], list[dict[str, Any]]]:
     """Return the place of each row, and labels: the rows they are for and their text.
+
+    There are no labels where they would be too many.
 
     Args:
         times: All jobs.
@@ -67,10 +64,10 @@ def rows_by(
     """
     rows = times.rows
     if key is None:
-        titles = [row[0].job.title for row in rows] if len(rows) <= _NAMED_ROWS else []
+        named = rows if len(rows) <= _LABELS else ()
         labels = [
-            {"first": number, "last": number, "text": label(title)}
-            for number, title in enumerate(titles)
+            {"first": number, "last": number, "text": label(row[0].job.title)}
+            for number, row in enumerate(named)
         ]
         return list(range(len(rows))), labels
     names = [key(row[-1]) for row in rows]
@@ -84,7 +81,7 @@ def rows_by(
             labels[-1]["last"] = place
         else:
             labels.append({"first": place, "last": place, "text": label(names[row])})
-    return places, labels
+    return places, labels if len(labels) <= _LABELS else []
 
 
 def hover_text(span: Span) -> str:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..journal import Phase
 from .intervals import Span
 from .measured import number
 
@@ -134,7 +133,7 @@ def _use(span: Span) -> Use:
     asked, report = span.job.asked, span.measured
     processors = number(asked.get("processors"))
     return Use(
-        span.job.phase in (Phase.SUCCEEDED, Phase.LANDED),
+        span.job.succeeded,
         report.reason,
         int(processors) if processors and processors >= 1 else 1,
         report.run_seconds,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ..history import JobRecord
 from ..journal import Phase
 from ..worker.report import SUCCESS
-from .intervals import Span
+from .intervals import Span, site_of
 
-UNKNOWN_SITE = "not known"
+SUCCEEDED_LATER = "succeeded later"
+"""What became of a job that a later attempt of Snakemake has mended."""
 _NO_REPORT = re.compile(r"it ended as \w+ and no report came back")  # `messages.without_report`
 _LONGEST = 70  # characters of a reason that is made of other words
 
@@ -24,7 +25,7 @@ class Failure:
     Attributes:
         job: What the journal has of it.
         reason: One of few, to be counted.
-        site: Where it ran, or `UNKNOWN_SITE`.
+        site: Where it ran, or that it is not known.
         host: The worker node, empty when not known.
         then: What became of the job: empty when nothing has yet.
     """
@@ -42,14 +43,14 @@ def failures(spans: Sequence[Span]) -> list[Failure]:
     same: dict[tuple[object, ...], list[JobRecord]] = defaultdict(list)
     for span in spans:
         again[span.job.origin].append(span.job)
-        same[_work(span.job)].append(span.job)
+        same[span.job.work].append(span.job)
     return [
         Failure(
             span.job,
             reason_of(span),
-            span.site or UNKNOWN_SITE,
+            site_of(span),
             span.measured.host,
-            _then(span.job, again[span.job.origin], same[_work(span.job)]),
+            _then(span.job, again[span.job.origin], same[span.job.work]),
         )
         for span in spans
         if span.job.phase is Phase.FAILED
@@ -78,17 +79,13 @@ def reason_of(span: Span) -> str:
     return words or "no reason known"
 
 
-def _work(job: JobRecord) -> tuple[object, ...]:
-    return job.rule, tuple(sorted(job.wildcards.items())), job.outputs
-
-
 def _then(job: JobRecord, again: Sequence[JobRecord], same: Sequence[JobRecord]) -> str:
     later = [other for other in again if _after(other, job)]
     if later:
         return f"sent again as {later[0].grid_id or later[0].name}: {later[0].phase.value}"
     later = [other for other in same if _after(other, job)]
-    if any(other.phase in (Phase.SUCCEEDED, Phase.LANDED) for other in later):
-        return "succeeded later"
+    if any(other.succeeded for other in later):
+        return SUCCEEDED_LATER
     return f"tried again: {later[-1].phase.value}" if later else ""
 
 

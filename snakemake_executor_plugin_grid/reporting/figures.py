@@ -18,17 +18,15 @@ from ..journal import Phase
 from .chart import (
     COLOURS,
     OTHERS,
-    PALETTE,
     clock_ms,
     groups,
     hover_text,
     rows_by,
     rule_of,
-    site_of,
 )
 from .efficiency import Efficiency
 from .failures import counted
-from .intervals import Kind
+from .intervals import Kind, site_of
 from .summary import SiteUse, Summary
 from .words import label
 
@@ -40,7 +38,6 @@ _LEGEND = {
     **{"xref": "container", "x": 0, "xanchor": "left"},
     **{"yref": "container", "y": 1, "yanchor": "top"},
 }
-_SITES = len(PALETTE)
 _WAITING_FILL, _RUNNING_FILL = "rgba(140,150,165,0.30)", "rgba(47,126,192,0.35)"
 
 
@@ -75,18 +72,18 @@ def _figure(height: float, **layout: Any) -> go.Figure:
 
 
 def _timeline(summary: Summary, zone: timezone) -> go.Figure:
+    """Return the bars, to which the page gives their rows: the user chooses the order of these."""
     rows = summary.timeline.rows
     figure = _figure(
         height=min(760, 120 + 16 * len(rows)),
         barmode="overlay",
-        bargap=0.15 if len(rows) < 200 else 0,
+        bargap=0.15 if len(rows) <= 200 else 0,
     )
-    placed = [(row, span) for row, spans in enumerate(rows) for span in spans]
-    numbered = [(number, row, span) for number, (row, span) in enumerate(placed)]
+    spans = summary.timeline.spans
     for kind in Kind:
         bars = [
-            (number, row, part)
-            for number, row, span in numbered
+            (number, part)
+            for number, span in enumerate(spans)
             for part in span.segments
             if part.kind is kind
         ]
@@ -95,33 +92,31 @@ def _timeline(summary: Summary, zone: timezone) -> go.Figure:
         figure.add_bar(
             orientation="h",
             name=kind.value,
-            base=[clock_ms(part.begin, zone) for _, _, part in bars],
-            x=[round((part.end - part.begin) * 1000) for _, _, part in bars],
-            y=[row for _, row, _ in bars],
-            customdata=[number for number, _, _ in bars],
+            base=[clock_ms(part.begin, zone) for _, part in bars],
+            x=[round((part.end - part.begin) * 1000) for _, part in bars],
+            customdata=[number for number, _ in bars],
             marker={"color": COLOURS[kind], "line": {"width": 0}},
             hoverinfo="text",
             meta="run" if kind is Kind.RUNNING else "part",
         )
     for phase, symbol in ((Phase.FAILED, "x"), (Phase.CANCELLED, "line-ns-open")):
         ends = [
-            (number, row, span.end)
-            for number, row, span in numbered
+            (number, span.end)
+            for number, span in enumerate(spans)
             if span.job.phase is phase and span.end is not None
         ]
         if ends:
             figure.add_scatter(
                 mode="markers",
                 name=phase.value,
-                x=[clock_ms(end, zone) for _, _, end in ends],
-                y=[row for _, row, _ in ends],
-                customdata=[number for number, _, _ in ends],
+                x=[clock_ms(end, zone) for _, end in ends],
+                customdata=[number for number, _ in ends],
                 marker={"color": BAD, "symbol": symbol, "size": 7},
                 hoverinfo="text",
                 meta="end",
             )
     figure.update_xaxes(type="date", range=_range(summary, zone))
-    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], zeroline=False, showgrid=False)
+    figure.update_yaxes(zeroline=False, showgrid=False)
     _shade_runs(figure, summary.runs, summary.now, zone)
     return figure
 
@@ -282,9 +277,7 @@ def _efficiency(rules: Sequence[Efficiency]) -> go.Figure:
         shared_yaxes=True,
         horizontal_spacing=0.03,
         column_titles=[name for name, _, _ in shares],
-    )
-    figure.update_layout(
-        template="none", height=110 + 44 * len(rules), margin=_MARGIN, showlegend=False
+        figure=_figure(height=110 + 44 * len(rules), showlegend=False),
     )
     for column, (name, spreads, colour) in enumerate(shares, 1):
         known = [(row, some) for row, some in enumerate(spreads) if some is not None]

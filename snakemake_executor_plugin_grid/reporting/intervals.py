@@ -117,6 +117,11 @@ class Timeline:
         return [span for row in self.rows for span in row]
 
 
+def site_of(span: Span) -> str:
+    """Return the site of a submission, or that it is not known."""
+    return span.site or "not known"
+
+
 CLOCK_TOLERANCE = 60.0
 """Seconds by which the clock of a worker node may be wrong before anybody is told."""
 
@@ -135,7 +140,7 @@ def timeline(jobs: Sequence[JobRecord], now: float) -> Timeline:
         row = rows.setdefault(job.origin, [])
         floor = max((span.end for span in row if span.end is not None), default=-math.inf)
         report = reports[job.name]
-        parts = segments(job, report.times, shifts.get(job.name, 0.0), now, floor)
+        parts = _segments(job, report.times, shifts.get(job.name, 0.0), now, floor)
         row.append(Span(job, report, parts))
     ordered = sorted(rows.values(), key=lambda row: min(map(_begin, row)))
     return Timeline(tuple(map(tuple, ordered)), clocks)
@@ -145,12 +150,12 @@ def _begin(span: Span) -> float:
     return math.inf if span.begin is None else span.begin
 
 
-def segments(
+def _segments(
     job: JobRecord,
     times: Mapping[str, float],
     shift: float,
     now: float,
-    floor: float = -math.inf,
+    floor: float,
 ) -> tuple[Segment, ...]:
     """Return what a submission did, part by part.
 

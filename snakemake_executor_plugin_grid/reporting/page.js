@@ -52,19 +52,18 @@
     const { colour, ...changes } = found;
     changes["marker.color"] = own ? trace.full.colour : colour;
     changes.opacity = colours && trace.meta !== "run" ? 0.22 : 1;
-    changes.width = view.stride * (order().places.length > 200 ? 1 : 0.85);
+    changes.width = view.stride * (1 - page.figures.timeline.layout.bargap);
     if (trace.meta === "end") changes.base = changes.width = null;
     return changes;
   }
 
   function axis() {
     const { labels, places } = order();
-    const few = labels.length <= 45;
     return {
-      ticks: { tickvals: few ? labels.map((some) => (some.first + some.last) / 2) : [],
-        ticktext: few ? labels.map((some) => some.text) : [], automargin: true,
+      ticks: { tickvals: labels.map((some) => (some.first + some.last) / 2),
+        ticktext: labels.map((some) => some.text), automargin: true,
         ticklabelstandoff: 6, range: [places.length - 0.4, -0.6] },
-      lines: choice("order") !== "time" && few ? labels.slice(1).map((some) => ({
+      lines: choice("order") !== "time" ? labels.slice(1).map((some) => ({
         type: "line", xref: "paper", x0: 0, x1: 1, y0: some.first - 0.5, y1: some.first - 0.5,
         layer: "below", line: { width: 1, color: "rgba(125,135,148,0.5)" } })) : [],
     };

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,8 +23,9 @@ def render(summary: Summary) -> str:
     """Return the page.
 
     What comes from the workflow or from workers is escaped by the template; what the plots take
-    of it is data in JSON, which cannot end the element it is in. The page's policy allows its
-    own two scripts and nothing else (Content Security Policy Level 3, ``script-src`` with hashes).
+    of it is data in JSON, which cannot end the element it is in (Jinja, ``tojson``). The page's
+    policy allows its own two scripts and nothing else (Content Security Policy Level 3,
+    ``script-src`` with hashes).
     """
     zone = words.zone_at(summary.totals.begin or summary.made)
     drawn = figures(summary, zone)
@@ -38,12 +37,13 @@ def render(summary: Summary) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html.jinja").render(
         summary=summary,
         totals=summary.totals,
         backends=", ".join(sorted({run.backend for run in summary.runs})) or "-",
         shown_failures=summary.failures[:_SHOWN_FAILURES],
-        drawn=drawn["figures"],
+        drawn=drawn,
         zone=zone,
         asked=_asked,
         duration=words.duration,
@@ -51,16 +51,9 @@ def render(summary: Summary) -> str:
         moment=lambda time: words.moment(time, zone),
         hashes=Markup(f"{_hash(library)} {_hash(script)}"),  # noqa: S704 - made here
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own
-        data=Markup(_embedded(drawn)),  # noqa: S704 - escaped
         library=Markup(library),  # noqa: S704 - Plotly's own
         script=Markup(script),  # noqa: S704 - our own
     )
-
-
-def _embedded(value: Any) -> str:
-    """Return JSON that HTML takes for text: without ``<`` no tag or comment begins in it."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _hash(script: str) -> str:

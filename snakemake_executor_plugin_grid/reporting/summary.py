@@ -12,10 +12,8 @@ from ..history import JobRecord, RunRecord
 from ..journal import Phase
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
-from .failures import UNKNOWN_SITE, Failure, counted, failures
-from .intervals import Concurrency, Kind, Timeline, concurrency, timeline
-
-_SUCCEEDED = (Phase.SUCCEEDED, Phase.LANDED)
+from .failures import SUCCEEDED_LATER, Failure, counted, failures
+from .intervals import Concurrency, Kind, Timeline, concurrency, site_of, timeline
 
 
 @dataclass(frozen=True)
@@ -219,14 +217,13 @@ def _totals(runs: Sequence[RunRecord], times: Timeline, found: Sequence[Failure]
     phases = Counter(job.phase for job in last)
     names = {job.name for job in last}
     spans = times.spans
-    succeeded = sum(phases[phase] for phase in _SUCCEEDED)
     return Totals(
         jobs=len(last),
-        succeeded=succeeded,
+        succeeded=sum(job.succeeded for job in last),
         failed=phases[Phase.FAILED],
-        mended=sum(one.then == "succeeded later" and one.job.name in names for one in found),
+        mended=sum(one.then == SUCCEEDED_LATER and one.job.name in names for one in found),
         cancelled=phases[Phase.CANCELLED],
-        open=len(last) - succeeded - phases[Phase.FAILED] - phases[Phase.CANCELLED],
+        open=sum(not (job.phase.over or job.succeeded) for job in last),
         submissions=len(spans),
         begin=min((span.begin for span in spans if span.begin is not None), default=None),
         end=max((span.end for span in spans if span.end is not None), default=None),
@@ -242,12 +239,12 @@ def _totals(runs: Sequence[RunRecord], times: Timeline, found: Sequence[Failure]
 def _sites(times: Timeline) -> tuple[SiteUse, ...]:
     sites = defaultdict(list)
     for span in times.spans:
-        sites[span.site or UNKNOWN_SITE].append(span)
+        sites[site_of(span)].append(span)
     found = [
         SiteUse(
             site=site,
             submissions=len(spans),
-            succeeded=sum(span.job.phase in _SUCCEEDED for span in spans),
+            succeeded=sum(span.job.succeeded for span in spans),
             failed=sum(span.job.phase is Phase.FAILED for span in spans),
             waited_s=spread([span.seconds(Kind.WAITING) for span in spans]),
             ran_s=spread([seconds for span in spans if (seconds := span.measured.run_seconds)]),

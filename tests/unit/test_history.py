@@ -161,6 +161,28 @@ def test_nothing_is_written(past: Past) -> None:
     history.close()
 
 
+def test_where_nothing_can_be_written_a_copy_is_read(
+    past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("run1")
+    past.job("a-1")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(copies))
+    connect = sqlite3.connect
+
+    def refuse(database: str, **options: Any) -> sqlite3.Connection:
+        if copies.as_uri() not in database:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(database, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    history = History(past.folder)
+    assert [job.name for job in history.jobs()] == ["a-1"]
+    history.close()
+    assert list(copies.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [b"not a database, but longer than its header" * 9, b""])
 def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / DATABASE_FILE).write_bytes(content)

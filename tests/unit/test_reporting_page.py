@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -105,6 +106,18 @@ def test_the_tables_are_there_without_scripts(page: str) -> None:
     assert "The clock of wn07.desy.example.org" in text
     assert "payload failed: exit code 1" in text
     assert re.search(r"\.snakemake/grid/logs/select-k3v9-\d+\.log", text)
+
+
+def test_the_page_says_in_which_zone_its_times_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "IST-5:30")
+        time.tzset()
+        page = page_of([a_run()], [a_job()])
+    time.tzset()
+    assert "2026-06-01 13:30:00 to 2026-06-01 14:30:00 (UTC+05:30)" in page
+    assert "Times are in UTC+05:30." in page
+    bars, *_ = json.loads(Elements(page).scripts[0])["figures"]["timeline"]["data"]
+    assert bars["base"] == [round((START + 5.5 * 3600) * 1000)]
 
 
 def test_hostile_texts_are_texts() -> None:

@@ -102,7 +102,7 @@ def test_a_job_that_runs_before_it_was_seen_to_wait_has_one_line(bench: Bench) -
 
 def test_the_page_of_a_job_is_shown_when_it_is_submitted() -> None:
     said: list[str] = []
-    tidings = Tidings(said.append, page=lambda grid_id: f"https://wms/{grid_id}", period=10)
+    tidings = Tidings(said.append, page=lambda grid_id: f"https://wms/{grid_id}")
     tidings.update(fit(QUEUED))
     tidings.update(fit(running("A")))
     assert said == [
