@@ -148,7 +148,7 @@ def test_the_server_is_killed_during_download(scene: Scene) -> None:
 
 @of_outages
 def test_the_storage_element_is_away_when_outputs_are_fetched(scene: Scene) -> None:
-    scene.many(2)
+    scene.many(1)  # of several one may have come back before the last is registered
     server = scene.server
 
     def registered() -> int:
@@ -158,15 +158,15 @@ def test_the_storage_element_is_away_when_outputs_are_fetched(scene: Scene) -> N
     before = registered()
     run = scene.begin("--grid-dirac-storage-element", "SE-1")
     run.until(scene.rows)
-    run.until(lambda: registered() == before + 2)
+    run.until(lambda: registered() == before + 1)
     server.kill("SE-1")
     run.tells(DOWN, "outputs")
     assert not list(scene.project.folder.glob("out/*"))
     server.start("SE-1")
     finished = run.finish().succeeded()
     assert AGAIN not in finished.output
-    scene.each_ran_once(2)
-    assert len(scene.rows()) == 2
+    scene.each_ran_once(1)
+    assert len(scene.rows()) == 1
 
 
 # The proxy expires

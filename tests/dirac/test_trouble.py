@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Running, waiting_for
+from tests.faults import Running, eventually, waiting_for
 from tests.servers.dirac.processes import Process
 
 from .faults import Scene
@@ -50,9 +50,11 @@ def signal_all(processes: list[Process], number: signal.Signals) -> None:
 
 def test_an_outage_of_many_rounds(scene: Scene, go: Path) -> None:
     run = begun(scene, go)
+    # It would give up jobs of which nothing is heard: elsewhere that takes hours.
+    scene.server.kill("stalled")
     scene.server.kill(scene.server.front)
     run.tells(DOWN)
-    time.sleep(25)
+    time.sleep(20)
     assert run.process.poll() is None, run.output
     assert UP not in run.output
     assert scene.notes() == {"begun-0": 1, "begun-1": 1}
@@ -63,6 +65,20 @@ def test_an_outage_of_many_rounds(scene: Scene, go: Path) -> None:
     assert finished.output.count(DOWN) == finished.output.count(UP) == 1
     scene.each_ran_once(2)
     assert len(scene.rows()) == 2
+
+
+def test_what_the_server_gives_up_in_an_outage_is_sent_again(scene: Scene, go: Path) -> None:
+    run = begun(scene, go)
+    scene.server.kill(scene.server.front)
+    eventually(lambda: scene.statuses() == {"Failed": 2}, 90)
+    scene.server.start(scene.server.front)
+    # Their wrappers hear now that they are to be killed, and say only that they were.
+    run.until(lambda: scene.notes() == {"begun-0": 2, "begun-1": 2}, 120)
+    go.touch()
+    finished = run.finish().succeeded()
+    assert finished.output.count("Sending it again") == 2, finished.output
+    assert "somebody killed" not in finished.output
+    assert scene.notes("ended") == {"ended-0": 1, "ended-1": 1}
 
 
 def test_an_outage_past_its_limit_leaves_the_jobs(scene: Scene, go: Path) -> None:

@@ -63,6 +63,25 @@ def test_a_killed_job_that_comes_back_has_not_ended(bench: Bench) -> None:
     assert bench.call(bench.backend.states(ids))["1"].state is JobState.CANCELLED
 
 
+def test_a_job_that_was_given_up_and_came_back_was_not_killed_by_somebody(bench: Bench) -> None:
+    ids = bench.submitted(2)
+    for number in (1, 2):
+        job = bench.dirac.jobs[number]
+        job.status, job.minor, job.site = "Failed", "Received Kill signal", "DIRAC.A.test"
+    given_up = ["Failed", "Job stalled: pilot not running", "idem", "13:55:29", "StalledJobAgent"]
+    killed = ["Failed", "Received Kill signal", "idem", "13:55:42", "JobWrapper@DIRAC.A.test"]
+    bench.dirac.jobs[1].history = [given_up, killed]
+    bench.dirac.jobs[2].history = [
+        ["Killed", "Marked for termination", "idem", "13:55:29", "JobManager"],
+        killed,
+    ]
+    found = bench.call(bench.backend.states(ids))
+    assert [found[grid_id].state for grid_id in ids] == [JobState.FAILED, JobState.CANCELLED]
+    assert [found[grid_id].infrastructure for grid_id in ids] == [True, False]
+    assert [found[grid_id].site for grid_id in ids] == ["DIRAC.A.test"] * 2
+    assert "stalled" in found[ids[0]].detail
+
+
 def test_what_was_not_killed_and_has_not_ended_is_not_confirmed(bench: Bench) -> None:
     ids = bench.submitted(4)
     bench.dirac.jobs[2].status = "Done"

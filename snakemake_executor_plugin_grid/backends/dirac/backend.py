@@ -22,7 +22,7 @@ from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
 from .sandboxes import Sandboxes
-from .states import Settling, job_status
+from .states import Settling, given_up_as, job_status
 
 if TYPE_CHECKING:
     from ...stores.spool import SpoolStore
@@ -183,6 +183,11 @@ class DiracBackend(Backend):
             )
             for grid_id, answer in found.items()
         }
+        for grid_id, status in statuses.items():
+            if status.state is JobState.CANCELLED and found[grid_id][0] == "Failed":
+                minor = given_up_as(await self.client.call("history", int(grid_id)))
+                if minor:
+                    statuses[grid_id] = job_status("Failed", minor, "", status.site)
         await self._add_sites(statuses)
         return statuses
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ...states import JobState, JobStatus
@@ -73,6 +73,20 @@ def job_status(status: object, minor: object, application: object, site: object 
         _detail(name, state, reason, own_words(minor, application)),
         site,
         state is JobState.FAILED and reason is not None and reason.infrastructure,
+    )
+
+
+def given_up_as(history: Iterable[Sequence[str]]) -> str:
+    """Return why the server gave up a job of which it heard nothing; nothing if it did not.
+
+    When such a job is heard of again, its wrapper is told to kill it, and reports that as anybody's
+    kill: "Received Kill signal" (``StalledJobAgent`` and ``JobWrapper`` of DIRAC 9.1.22).
+
+    Args:
+        history: Status, minor status, application status, time and source of each change.
+    """
+    return next(
+        (row[1] for row in history if row[0] == "Failed" and row[4] == "StalledJobAgent"), ""
     )
 
 
