@@ -14,6 +14,7 @@ from typing import Any
 
 from .database import DATABASE_FILE, SCHEMA_VERSION
 from .errors import GridError
+from .jobspec import title
 from .journal import Phase
 
 
@@ -104,8 +105,7 @@ class JobRecord:
     @property
     def title(self) -> str:
         """Rule and wildcards, for people."""
-        values = ", ".join(f"{key}={value}" for key, value in self.wildcards.items())
-        return f"{self.rule} ({values})" if values else self.rule
+        return title(self.rule, self.wildcards.items())
 
     @property
     def succeeded(self) -> bool:

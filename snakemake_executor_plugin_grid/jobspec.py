@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .worker.description import Output
 
@@ -67,8 +68,23 @@ class JobSpec:
     @property
     def title(self) -> str:
         """Rule and wildcards, for messages."""
-        values = ", ".join(f"{key}={value}" for key, value in self.wildcards)
-        return f"rule {self.rule} ({values})" if values else f"rule {self.rule}"
+        return f"rule {title(self.rule, self.wildcards)}"
+
+
+def title(rule: str, wildcards: Iterable[tuple[str, str]]) -> str:
+    """Return the name of a rule, with the values of its wildcards if it has any."""
+    values = ", ".join(f"{key}={value}" for key, value in wildcards)
+    return f"{rule} ({values})" if values else rule
+
+
+def log_file(folder: Path, name: str) -> Path:
+    """Return where the output of a job is kept.
+
+    Args:
+        folder: Of this package below the working directory.
+        name: Unique name of the job.
+    """
+    return folder / "logs" / f"{name}.log"
 
 
 ASKED_FOR = ("mem_mb", "disk_mb", "runtime", "gpu")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 
 from .database import Database
-from .jobspec import JobSpec
+from .jobspec import JobSpec, title
 from .states import JobStatus
 
 
@@ -72,8 +72,7 @@ class Left:
     @property
     def title(self) -> str:
         """Rule and wildcards, for people."""
-        values = ", ".join(f"{key}={value}" for key, value in json.loads(self.wildcards).items())
-        return f"rule {self.rule} ({values})" if values else f"rule {self.rule}"
+        return f"rule {title(self.rule, json.loads(self.wildcards).items())}"
 
 
 _LEFT = tuple(field.name for field in fields(Left))

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import messages
 from .errors import GridError
 from .flight import Flight, Outcome
-from .jobspec import JobSpec
+from .jobspec import JobSpec, log_file
 from .journal import Journal, Phase
 from .progress import transfer
 from .staging.catalog import Catalog
@@ -212,7 +212,7 @@ class Landing:
 
     def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
         source = folder / LOG_FILE
-        target = self._folder / "logs" / f"{spec.name}.log"
+        target = log_file(self._folder, spec.name)
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,12 +197,9 @@ def _state(job: JobRecord | None) -> str:
 
 def _job(folder: Path) -> JobRecord | None:
     """Return what the journal says of the job, None before it is submitted."""
-    if not (folder / FOLDER / DATABASE_FILE).is_file():
-        return None
-    with contextlib.suppress(GridError):
-        with contextlib.closing(History(folder / FOLDER)) as history:
-            jobs = history.jobs()
-        return jobs[-1] if jobs else None
+    if (folder / FOLDER / DATABASE_FILE).is_file():
+        with suppress(GridError), closing(History(folder / FOLDER)) as history:
+            return next(reversed(history.jobs()), None)
     return None
 
 
@@ -279,11 +276,11 @@ async def _clean(folder: Path, settings: ExecutorSettings) -> str:
         return ""
     if settings.store is None and settings.dirac_storage_element is None:
         return ""
-    options: Sequence[str] = ("clean", "--yes", "--force", "--directory", str(folder))
+    options = ["clean", "--yes", "--force", "--directory", str(folder)]
     if settings.dirac_python is not None:
-        options = (*options, "--grid-dirac-python", str(settings.dirac_python.absolute()))
+        options += ["--grid-dirac-python", str(settings.dirac_python)]
     if settings.store_token is not None:
-        options = (*options, "--grid-store-token", str(settings.store_token.absolute()))
+        options += ["--grid-store-token", str(settings.store_token)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _CLEAN, *options),
         stdin=asyncio.subprocess.DEVNULL,

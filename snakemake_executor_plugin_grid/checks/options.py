@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -77,14 +78,12 @@ def choose(args: Sequence[str], profiles: Sequence[str], workdir: Path) -> Chose
     for file in files:
         noted |= _read_profile(file)
     run = _last_run(workdir / FOLDER) if not profiles and not noted else None
-    if run is not None and _parse(given, {}).sources:
-        chosen = _parse(given, {"grid-backend": run.settings.get("backend", "local")})
-        if chosen.settings.backend != run.settings.get("backend", "local"):
-            run = None
     if run is not None:
-        noted = {f"grid-{key.replace('_', '-')}": value for key, value in run.settings.items()}
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
-        source = f"the last run ({began})"
+        backend = run.settings.get("backend", "local")
+        if _parse(given, {"grid-backend": backend}).settings.backend == backend:
+            noted = {f"grid-{key.replace('_', '-')}": value for key, value in run.settings.items()}
+            began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+            source = f"the last run ({began})"
     return _parse(given, noted, source)
 
 
@@ -213,16 +212,7 @@ def _expanded(value: str, folder: Path) -> str:
 
 
 def _last_run(folder: Path) -> RunRecord | None:
-    if not (folder / DATABASE_FILE).is_file():
-        return None
-    try:
-        history = History(folder)
-    except GridError:
-        return None
-    try:
-        runs = history.runs()
-    except GridError:  # of a former version, which noted none
-        return None
-    finally:
-        history.close()
-    return runs[-1] if runs else None
+    if (folder / DATABASE_FILE).is_file():
+        with suppress(GridError), closing(History(folder)) as history:  # the run itself complains
+            return next(reversed(history.runs()), None)
+    return None

@@ -17,9 +17,10 @@ from ..backends.dirac.credentials import read_proxy
 from ..backends.local import LocalBackend
 from ..backends.panda.backend import PandaBackend
 from ..backends.panda.client import Client as PandaClient
-from ..backends.panda.credentials import moment, read_credentials, span
+from ..backends.panda.credentials import read_credentials, span
 from ..backends.process.client import ProcessClient
 from ..calls import CALL_TIMEOUT, once
+from ..cli.auth import credentials_in_words
 from ..errors import CredentialsError, PermanentError, TransientError
 from ..patience import persistently
 from ..settings import ExecutorSettings
@@ -165,13 +166,7 @@ async def _panda_credentials(backend: PandaBackend) -> Told:
     if warning:
         raise PermanentError(warning)  # as a run would
     found = await asyncio.to_thread(read_credentials, os.environ, time.time())
-    owner = f" of {found.user}" if found.user else ""
-    vo = f" in VO {found.vo}" if found.vo else ""
-    until = "says not until when it is valid"
-    if found.expires is not None:
-        until = f"valid until {moment(found.expires)} ({span(found.expires - time.time())})"
-    again = ", and then refreshed by itself" if found.refreshable else ""
-    return Told(f"{found.kind}{owner}{vo} ({found.source}), {until}{again}")
+    return Told(credentials_in_words(found))
 
 
 async def _server(backend: Backend) -> Told:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import secrets
 from collections.abc import Iterator
 from functools import partial
@@ -20,10 +19,11 @@ from ..stores import Store
 from ..stores.lfn import LfnStore
 from ..stores.spool import SpoolStore
 from ..worker.delivery import DATA_SUFFIX
+from ..worker.streams import digest_of
 from .findings import Told
 
 _SIZE = 1 << 16
-_DONE = "KiB written, read back and removed"
+_DONE = "written, read back and removed"
 
 
 async def check_store(
@@ -55,7 +55,7 @@ async def check_store(
             )
         if settings.store is not None and urlsplit(settings.store).scheme != "file":
             # store.check() writes, reads, compares and removes.
-            return Told(f"{settings.store}: a small file {_DONE.removeprefix('KiB ')}")
+            return Told(f"{settings.store}: a small file {_DONE}")
         if settings.backend == "dirac":
             return Told("none is needed")
         return await asyncio.to_thread(_folder, settings.store or "", store, probe)
@@ -63,7 +63,8 @@ async def check_store(
 
 def _storage_element(backend: DiracBackend, store: LfnStore, element: str, probe: Path) -> Told:
     """Deliver a file as a job would, and take it in as a run would."""
-    job, digest = f"check-{secrets.token_hex(8)}", _digest(probe)
+    job = f"check-{secrets.token_hex(8)}"
+    _, digest = digest_of(probe)
     lfn = f"{store.deliveries}/{job}/{digest}{DATA_SUFFIX}"
     try:
         backend.client.call_now("put", lfn, str(probe), element)
@@ -78,7 +79,7 @@ def _storage_element(backend: DiracBackend, store: LfnStore, element: str, probe
         with contextlib.suppress(GridError):
             backend.client.call_now("remove", [lfn])
         store.drop(job)
-    return Told(f"{element}, lfn:{store.folder}: {_SIZE >> 10} {_DONE}")
+    return Told(f"{element}, lfn:{store.folder}: {_SIZE >> 10} KiB {_DONE}")
 
 
 def _folder(url: str, store: Store, probe: Path) -> Told:
@@ -91,18 +92,14 @@ def _folder(url: str, store: Store, probe: Path) -> Told:
         store.withdraw([name])
         with contextlib.suppress(OSError):
             path.parent.rmdir()
-    return Told(f"{url or 'that of the local site'}: {_SIZE >> 10} {_DONE}")
+    return Told(f"{url or 'that of the local site'}: {_SIZE >> 10} KiB {_DONE}")
 
 
 def _compare(back: Path, probe: Path, where: str) -> None:
-    if _digest(back) != _digest(probe):
+    if back.read_bytes() != probe.read_bytes():
         raise PermanentError(
             f"{where}: what is read there is not what was written; choose another store"
         )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager

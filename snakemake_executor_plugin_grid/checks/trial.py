@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..backends.base import Backend
 from ..calls import once
-from ..cli.workflow import run_is_on
-from ..database import DATABASE_FILE, FOLDER, Database
+from ..cli.workflow import open_database, run_is_on
+from ..database import FOLDER, Database
 from ..equipment import equip
 from ..settings import ExecutorSettings
 from ..settings_check import check as check_settings
@@ -42,6 +42,7 @@ class Trial:
         settings: ExecutorSettings,
         workdir: Path,
         scratch: Path,
+        database: Database,
         note: Callable[[str], None],
     ) -> None:
         """Try nothing yet.
@@ -51,12 +52,14 @@ class Trial:
             settings: Options of the run.
             workdir: Working directory of the workflow.
             scratch: A new folder.
+            database: A new one.
             note: Shows how far a check is that takes long.
         """
         self._findings = findings
         self._settings = settings
         self._workdir = workdir
         self._scratch = scratch
+        self._database = database
         self._note = note
         self._equipment: tuple[Backend, Store] | None = None
 
@@ -80,9 +83,8 @@ class Trial:
 
     async def _options(self) -> Told:
         """Check them, and make of them what a run would work with."""
-        settings, scratch = self._settings, self._scratch
+        settings, scratch, database = self._settings, self._scratch, self._database
         check_settings(settings, self._workdir)
-        database = Database(scratch / DATABASE_FILE)
         workdir = scratch / "workdir"
         workdir.mkdir()
         backend, store, patience = equip(
@@ -150,6 +152,9 @@ def try_all(
     minutes: float = 60.0,
 ) -> None:
     """Make all checks; see ``Trial``."""
-    with tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True) as scratch:
-        trial = Trial(findings, settings, workdir, Path(scratch), note)
+    with contextlib.ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True)
+        scratch = Path(stack.enter_context(temporary))
+        database = stack.enter_context(open_database(scratch))
+        trial = Trial(findings, settings, workdir, scratch, database, note)
         asyncio.run(trial.make(submit=submit, minutes=minutes))

@@ -66,7 +66,7 @@ def auth(backend: str | None, force: bool, python: Path) -> None:
         _get_token(environment, python, force=force)
     else:
         proxy = read_credentials(environment, time.time())
-        click.echo(f"{_in_words(proxy)} For a new one, {proxy.renewal}.")
+        click.echo(f"The {credentials_in_words(proxy)}. For a new one, {proxy.renewal}.")
 
 
 def _get_token(environment: Mapping[str, str], python: Path, *, force: bool) -> None:
@@ -78,11 +78,12 @@ def _get_token(environment: Mapping[str, str], python: Path, *, force: bool) -> 
         if preferred_variable(environment, now):
             raise  # a new token would not count
     if known and not force and _is_good(known, now):
-        click.echo(f"{_in_words(known)} Nothing to do (--force gets a new one).")
+        click.echo(f"The {credentials_in_words(known)}. Nothing to do (--force gets a new one).")
         return
     refresh = known is not None and known.refreshable and not force
     _log_in(environment, python, refresh=refresh)
-    click.echo(f"Done. {_in_words(read_token_file(environment, time.time()))}")
+    token = read_token_file(environment, time.time())
+    click.echo(f"Done. The {credentials_in_words(token)}.")
     variable = preferred_variable(environment, time.time())
     if variable:
         click.echo(
@@ -129,11 +130,12 @@ def _log_in(environment: Mapping[str, str], python: Path, *, refresh: bool) -> N
         raise GridError(f"there is no new token: {reason.rstrip('.')}{advice}.")
 
 
-def _in_words(found: Credentials) -> str:
+def credentials_in_words(found: Credentials) -> str:
+    """Return whose credentials they are, and for how long they are good."""
     owner = f" of {found.user}" if found.user else ""
     vo = f" in VO {found.vo}" if found.vo else ""
     until = "says not until when it is valid"
     if found.expires is not None:
         until = f"is valid until {moment(found.expires)} ({span(found.expires - time.time())})"
     again = ", and then refreshed by itself" if found.refreshable else ""
-    return f"The {found.kind}{owner}{vo} ({found.source}) {until}{again}."
+    return f"{found.kind}{owner}{vo} ({found.source}) {until}{again}"

@@ -17,9 +17,9 @@ from ..errors import GridError
 from ..history import JobRecord, RunRecord
 from ..journal import Journal, Phase
 from ..lock import lock_folder
-from ..states import JobState
+from ..states import JobState, JobStatus
 from .selection import select, standing
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell
+from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_database, open_history, own_folder, run_is_on
 
 _SHOWN = 10
@@ -64,7 +64,7 @@ def cancel(
         if not chosen:
             click.echo("None of these jobs is on the grid: there is nothing to cancel.")
             return
-        _confirm(chosen, yes=yes)
+        _confirm(chosen, yes=yes, going_on=going_on)
         pythons = Pythons(dirac_python, panda_python)
         done = asyncio.run(_cancel_all(folder, runs, chosen, pythons, going_on=going_on))
     _tell(done, going_on=going_on)
@@ -89,7 +89,7 @@ class _Done:
     problems: list[str] = field(default_factory=list)
 
 
-def _confirm(jobs: Sequence[JobRecord], *, yes: bool) -> None:
+def _confirm(jobs: Sequence[JobRecord], *, yes: bool, going_on: bool) -> None:
     """Show the jobs, and ask whether they are to be cancelled.
 
     Raises:
@@ -102,6 +102,8 @@ def _confirm(jobs: Sequence[JobRecord], *, yes: bool) -> None:
         click.echo(f"  and {len(jobs) - _SHOWN} more")
     if yes:
         return
+    if not going_on:
+        click.echo("That is what the last run has seen; what has finished since will be left.")
     if not sys.stdin.isatty():
         raise GridError("nothing is cancelled without --yes, as there is no terminal to ask.")
     click.confirm(f"Cancel {_number(jobs)}?", abort=True)
@@ -123,13 +125,13 @@ async def _cancel_all(
             journal = Journal(database, "", name) if database else None
             try:
                 run = last_run(runs, name)
-                opened = backend_of(folder, run, tell, pythons=pythons, alone=not going_on)
-                async with opened as backend:
+                async with backend_of(folder, run, pythons, alone=not going_on) as backend:
                     await _cancel_some(backend, some, journal, done)
             except GridError as error:
                 done.problems.append(f"{name}: {str(error).rstrip('.')}.")
-                known = (*done.cancelled, *done.finished, *done.gone, *done.unsure)
-                done.unsure += [job for job in some if job not in known]
+                told = (*done.cancelled, *done.finished, *done.gone, *done.unsure)
+                known = {job.name for job in told}
+                done.unsure += [job for job in some if job.name not in known]
     return done
 
 
@@ -140,6 +142,7 @@ async def _cancel_some(
     found = await ask(backend.find([job.name for job in jobs]))
     statuses = await ask(backend.states(list(found.values()))) if found else {}
     wanted: dict[str, JobRecord] = {}
+    finished: dict[str, JobStatus] = {}
     unsure: list[JobRecord] = []
     gone: list[JobRecord] = []
     for job in jobs:
@@ -149,33 +152,52 @@ async def _cancel_some(
             (unsure if _may_show_up(backend, job) else gone).append(job)
         elif status and status.state is JobState.DONE and job.phase is not Phase.CANCELLING:
             done.finished.append(job)
-            if journal is not None:
-                journal.seen({job.name: status})
+            finished[job.name] = status
         else:
             wanted[grid_id] = job
     done.unsure += unsure
     if journal is not None:
+        journal.seen(finished)
         journal.cancelling([job.name for job in (*wanted.values(), *unsure)])
-        for job in gone:
-            journal.ended(job.name, Phase.CANCELLED, f"{backend.name} has no such job")
-    done.gone += gone
-    if not wanted:
-        return
-    left = await ask(backend.cancel(set(wanted)))
+    left = await ask(backend.cancel(set(wanted))) if wanted else set()
     done.unsure += [job for grid_id, job in wanted.items() if grid_id in left]
     cancelled = {grid_id: job for grid_id, job in wanted.items() if grid_id not in left}
     done.cancelled += cancelled.values()
-    if journal is not None:
+    if journal is not None and cancelled:
         for job in cancelled.values():
             journal.ended(job.name, Phase.CANCELLED, _WHY)
         with contextlib.suppress(GridError):  # it only costs room
             await ask(backend.discard(list(cancelled)))
+    if journal is not None and gone:
+        gone = await _note_gone(backend, gone, journal, done)
+    done.gone += gone
+
+
+async def _note_gone(
+    backend: Backend, jobs: Sequence[JobRecord], journal: Journal, done: _Done
+) -> list[JobRecord]:
+    """Note which jobs have vanished, and return them; others went to another server."""
+    await ask(backend.check())  # after it, the backend knows which server this is
+    journal.place = backend.place
+    of_this_server = {job.name for job in journal.left()}
+    gone = [job for job in jobs if job.name in of_this_server]
+    for job in gone:
+        journal.ended(job.name, Phase.CANCELLED, f"{backend.name} has no such job")
+    elsewhere = [job for job in jobs if job.name not in of_this_server]
+    if elsewhere:
+        done.unsure += elsewhere
+        done.problems.append(
+            f"{backend.name}: {_number(elsewhere)} went to another server than {backend.place}; "
+            "set the client up for that one first."
+        )
+    return gone
 
 
 def _may_show_up(backend: Backend, job: JobRecord) -> bool:
     """Return whether a job that the server does not have may yet be on its way to it."""
-    on_its_way = job.grid_id is None and job.sent is not None
-    return on_its_way and time.time() - (job.sent or 0.0) < backend.settle_seconds
+    if job.grid_id is not None or job.sent is None:
+        return False
+    return time.time() - job.sent < backend.settle_seconds
 
 
 def _tell(done: _Done, *, going_on: bool) -> None:

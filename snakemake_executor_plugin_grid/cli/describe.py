@@ -21,6 +21,7 @@ from rich.text import Text
 from ..errors import GridError
 from ..history import JobRecord, RunRecord
 from ..journal import Phase
+from ..reporting.measured import Measured, measured
 from ..states import UNKNOWN, JobStatus
 from .overview import Overview, is_asked, overview, waits_for
 from .selection import in_words, select, standing
@@ -29,7 +30,7 @@ from .status import console, show
 from .workflow import directory_option, open_history, own_folder
 
 _STEPS = {
-    "began": "staging in",
+    "began": "inputs into the store",
     "sent": "being submitted",
     "taken": "queued",
     "running": "running",
@@ -83,7 +84,7 @@ def describe(
         click.echo(json.dumps({"jobs": told, "problems": said.problems}, indent=2))
         return
     for problem in said.problems:
-        click.echo(problem, err=True)
+        tell(problem)
     screen = console()
     for some in by_origin.values():
         show(screen, _page(seen, some, said))
@@ -101,9 +102,7 @@ async def _ask_all(
     said = _Said()
     for name, some in by_backend(jobs).items():
         try:
-            opened = backend_of(
-                folder, last_run(runs, name), tell, pythons=pythons, silent=not server
-            )
+            opened = backend_of(folder, last_run(runs, name), pythons, silent=not server)
             async with opened as backend:
                 said.pages |= {job.name: backend.page(job.grid_id) for job in some if job.grid_id}
                 asked = {job.grid_id: job.name for job in some if job.grid_id and is_asked(job)}
@@ -159,7 +158,7 @@ def _to_json(
         "outputs": list(last.outputs),
         "asked": last.asked,
         "state": standing(last).value,
-        "waits_for": None if standing(last).over else waits_for(seen, last),
+        "waits_for": None if last.phase.over else waits_for(seen, last),
         "options": run.settings if run else {},
         "submissions": told,
     }
@@ -168,7 +167,7 @@ def _to_json(
 def _page(seen: Overview, submissions: Sequence[JobRecord], said: _Said) -> RenderableType:
     last = submissions[-1]
     run = _run_of(seen, last)
-    now = standing(last).value if standing(last).over else waits_for(seen, last)
+    now = standing(last).value if last.phase.over else waits_for(seen, last)
     rows = {
         "State": now,
         "Snakemake": f"job {last.jobid}, attempt {last.attempt}",
@@ -185,6 +184,7 @@ def _page(seen: Overview, submissions: Sequence[JobRecord], said: _Said) -> Rend
 
 def _submission(seen: Overview, job: JobRecord, said: _Said) -> RenderableType:
     log, status = seen.log(job), said.statuses.get(job.name)
+    seen_there = measured(job.report)
     server = ""
     if status is not None:
         words = (status.state.value, status.detail, f"at {status.site}" if status.site else "")
@@ -195,10 +195,10 @@ def _submission(seen: Overview, job: JobRecord, said: _Said) -> RenderableType:
             "State": standing(job).value,
             "Server says": server,
             "Site": job.site,
-            "Host": str(job.report.get("host", "")),
+            "Host": seen_there.host,
             "Times": "\n".join(_times(job)),
-            "On worker": _on_worker(job.report),
-            "Used": _used(job),
+            "On worker": _on_worker(seen_there),
+            "Used": _used(seen_there, job.asked) if job.report else "",
             "Reason": "" if job.phase is Phase.SUCCEEDED else job.detail,
             "Output": str(log) if log else "",
             "Web page": said.pages.get(job.name, ""),
@@ -233,11 +233,11 @@ def _times(job: JobRecord) -> list[str]:
     return lines
 
 
-def _on_worker(report: Mapping[str, Any]) -> str:
+def _on_worker(seen: Measured) -> str:
     """Return how long each step took there, by the clock there."""
-    times = list(report.get("times", {}).items())
     steps = [
-        f"{step} {in_words(after - at)}" for (step, at), (_, after) in itertools.pairwise(times)
+        f"{step} {in_words(after - at)}"
+        for (step, at), (_, after) in itertools.pairwise(seen.times.items())
     ]
     return ", ".join(steps)
 
@@ -254,18 +254,12 @@ def _asked(asked: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _used(job: JobRecord) -> str:
-    report = job.report
-    if not report:
-        return ""
-    memory = f"{report.get('peak_memory_mb', 0):,.0f} MB of memory"
-    if job.asked.get("memory_mb"):
-        memory += (
-            f" ({report.get('peak_memory_mb', 0) / job.asked['memory_mb']:.0%} of what it had)"
-        )
+def _used(seen: Measured, asked: Mapping[str, Any]) -> str:
+    peak, had = seen.peak_memory_mb or 0.0, asked.get("memory_mb")
+    memory = f"{peak:,.0f} MB of memory" + (f" ({peak / had:.0%} of what it had)" if had else "")
     return (
-        f"{in_words(report.get('cpu_seconds', 0))} of processor time, {memory}; "
-        f"{report.get('bytes_in', 0):,} bytes in, {report.get('bytes_out', 0):,} bytes out"
+        f"{in_words(seen.cpu_seconds or 0.0)} of processor time, {memory}; "
+        f"{seen.bytes_in:,} bytes in, {seen.bytes_out:,} bytes out"
     )
 
 

@@ -14,9 +14,9 @@ import click
 from ..calls import SANDBOX_TIMEOUT
 from ..errors import GridError
 from ..history import JobRecord, RunRecord
-from .overview import log_path
+from ..jobspec import log_file
 from .selection import in_words, latest, select, standing
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell
+from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
 _JOBS = 5
@@ -55,21 +55,21 @@ def logs(
     chosen = list(reversed(chosen if everything else latest(chosen)))
     shown = chosen if everything else chosen[:_JOBS]
     pythons = Pythons(dirac_python, panda_python)
-    missing = [job for job in shown if server or not log_path(folder, job).is_file()]
+    missing = [job for job in shown if server or not log_file(folder, job.name).is_file()]
     answers = asyncio.run(_ask_all(folder, runs, missing, pythons)) if missing else {}
     found = 0
     for job in shown:
         answer = answers.get(job.name)
-        where = "of the server" if answer else str(log_path(folder, job))
-        if answer and answer.problem:
-            where = f"none, {answer.problem}"
-        click.echo(_header(job, where))
         if answer is None:
-            for line in _lines(log_path(folder, job), tail):
+            path = log_file(folder, job.name)
+            click.echo(_header(job, str(path)))
+            for line in _lines(path, tail):
                 click.echo(line)
         elif answer.problem:
+            click.echo(_header(job, f"none, {answer.problem}"))
             continue
         else:
+            click.echo(_header(job, "of the server"))
             lines = answer.text.splitlines()
             click.echo("\n".join(lines[-tail:] if tail else lines))
         found += 1
@@ -108,7 +108,7 @@ async def _ask_one(
     folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Pythons
 ) -> dict[str, _Answer]:
     answers: dict[str, _Answer] = {}
-    async with backend_of(folder, run, tell, pythons=pythons) as backend:
+    async with backend_of(folder, run, pythons) as backend:
         found = await ask(backend.find([job.name for job in jobs]))
         for job in jobs:
             # Of a job that has ended, a backend may know the id, and no more the name.
@@ -121,16 +121,17 @@ async def _ask_one(
             except GridError as error:
                 answers[job.name] = _Answer(problem=str(error))
             else:
-                answers[job.name] = _Answer(text, "" if text else "there is no output yet")
+                none = "the server has no output" if job.phase.over else "there is no output yet"
+                answers[job.name] = _Answer(text, "" if text else none)
     return answers
 
 
 def _header(job: JobRecord, where: str) -> str:
     number = f"{job.backend} job {job.grid_id}" if job.grid_id else job.name
-    stands = standing(job)
-    done = stands.over and job.running and job.ended
-    took = f" after {in_words(job.ended - job.running)}" if done else ""  # type: ignore[operator]
-    return f"==> {job.title}, {number}, attempt {job.attempt}, {stands.value}{took}: {where}"
+    took = ""
+    if job.phase.over and job.running and job.ended:
+        took = f" after {in_words(job.ended - job.running)}"
+    return f"==> {job.title}, {number}, attempt {job.attempt}, {standing(job).value}{took}: {where}"
 
 
 def _lines(path: Path, tail: int | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..history import JobRecord, RunRecord
+from ..jobspec import log_file
 from ..journal import Phase
 from ..states import UNKNOWN, JobStatus
 from .selection import Standing, in_words, latest, since, standing
@@ -53,7 +54,7 @@ class Overview:
     @property
     def open(self) -> list[JobRecord]:
         """The jobs about which something has to be done yet, what needs attention first."""
-        found = [job for job in self.jobs if not standing(job).over]
+        found = [job for job in self.jobs if not job.phase.over]
         return sorted(found, key=lambda job: _ATTENTION.index(standing(job)))
 
     @property
@@ -71,13 +72,8 @@ class Overview:
 
     def log(self, job: JobRecord) -> Path | None:
         """Return the file with a job's output, if it is on this host."""
-        path = log_path(self.folder, job)
+        path = log_file(self.folder, job.name)
         return path if path.is_file() else None
-
-
-def log_path(folder: Path, job: JobRecord) -> Path:
-    """Return where a run keeps the output of a job."""
-    return folder / "logs" / f"{job.name}.log"
 
 
 def overview(
@@ -225,6 +221,8 @@ def to_json(seen: Overview) -> dict[str, Any]:
     asked, null if it was). The states are those of ``Standing``.
     """
     last = seen.runs[-1] if seen.runs else None
+    rules = counts(seen.jobs, lambda job: job.rule)
+    sites = counts(seen.jobs, lambda job: job.site)
     run_keys = ("name", "backend", "store", "host", "pid", "started", "ended", "end")
     return {
         "time": seen.now,
@@ -233,21 +231,20 @@ def to_json(seen: Overview) -> dict[str, Any]:
         "run": {key: getattr(last, key) for key in run_keys} if last else None,
         "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
         "states": _counted(Counter(map(standing, seen.jobs))),
-        "rules": {key: _counted(some) for key, some in counts(seen.jobs, _rule).items()},
-        "sites": {key: _counted(some) for key, some in counts(seen.jobs, _site).items()},
+        "rules": {key: _counted(some) for key, some in rules.items()},
+        "sites": {key: _counted(some) for key, some in sites.items()},
         "oldest": {
             which.value: oldest(seen, which) for which in (Standing.QUEUED, Standing.RUNNING)
         },
         "jobs": [
-            {**job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
+            {**_job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
         ],
-        "failures": [job_to_json(seen, job) for job in seen.failures],
+        "failures": [_job_to_json(seen, job) for job in seen.failures],
         "servers": {backend: problem or None for backend, problem in seen.servers.items()},
     }
 
 
-def job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
-    """Return a job as part of that document."""
+def _job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
     log = seen.log(job)
     return {
         "rule": job.rule,
@@ -268,11 +265,3 @@ def job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
 
 def _counted(some: Mapping[Standing, int]) -> dict[str, int]:
     return {which.value: some[which] for which in Standing if some.get(which)}
-
-
-def _rule(job: JobRecord) -> str:
-    return job.rule
-
-
-def _site(job: JobRecord) -> str:
-    return job.site

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import click
 
 from ..errors import GridError
-from ..history import History, JobRecord, RunRecord
+from ..history import JobRecord, RunRecord
 from ..reporting.summary import Summary, summarise
-from .workflow import directory_option, own_folder
+from .workflow import directory_option, open_history, own_folder, run_is_on
 
 
 @click.command(
@@ -42,14 +39,17 @@ def report(
 ) -> None:
     """Read the journal, work everything out, write the page."""
     folder = own_folder(directory)
-    with closing(History(folder)) as history:
-        runs, jobs = _chosen(history.runs(), history.jobs(), names, last=last)
+    with open_history(folder) as history:
+        known = history.runs()
+        runs, jobs = _chosen(known, history.jobs(), names, last=last)
+    # Another run that has not noted its end was killed.
+    at_work = runs and runs[-1] is known[-1] and runs[-1].ended is None and run_is_on(folder)
     summary = summarise(
         directory.resolve().name,
         runs,
         jobs,
         time.time(),
-        going_on=any(map(_goes_on, runs)),
+        going_on=bool(at_work),
         logs={path.stem for path in (folder / "logs").glob("*.log")},
     )
     if as_json:
@@ -104,16 +104,3 @@ def _render(summary: Summary) -> str:
             "pip install 'snakemake-executor-plugin-grid[report]' (--json works without it)"
         ) from error
     return render(summary)
-
-
-def _goes_on(run: RunRecord) -> bool:
-    """Return whether the controller of a run is alive, as far as can be seen from here."""
-    if run.ended is not None or run.host != socket.gethostname():
-        return False
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

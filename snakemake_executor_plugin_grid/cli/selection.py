@@ -9,6 +9,7 @@ from ..errors import GridError
 from ..history import JobRecord
 from ..journal import Phase
 from ..states import JobState
+from .server import tell
 
 _SHOWN = 10
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -34,31 +35,19 @@ class Standing(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing has to be done about the job any more."""
-        return self in (Standing.SUCCEEDED, Standing.FAILED, Standing.CANCELLED)
 
-
-_PHASES = {
-    Phase.SUBMITTING: Standing.WAITING,
-    Phase.CANCELLING: Standing.CANCELLING,
-    Phase.LANDED: Standing.LANDED,
-    Phase.SUCCEEDED: Standing.SUCCEEDED,
-    Phase.FAILED: Standing.FAILED,
-    Phase.CANCELLED: Standing.CANCELLED,
-}
-_STATES = {
-    JobState.RUNNING.value: Standing.RUNNING,
-    JobState.HELD.value: Standing.HELD,
-    JobState.UNKNOWN.value: Standing.UNKNOWN,
-    **{state.value: Standing.ENDED for state in JobState if state.ended},
-}
+_ENDED = {state.value for state in JobState if state.ended}
 
 
 def standing(job: JobRecord) -> Standing:
     """Return how far a job has come. What the backend has not spoken of yet is queued."""
-    return _PHASES.get(job.phase) or _STATES.get(job.state, Standing.QUEUED)
+    if job.phase is Phase.SUBMITTING:
+        return Standing.WAITING
+    if job.phase is not Phase.SUBMITTED:
+        return Standing(job.phase.value)
+    if job.state in _ENDED:
+        return Standing.ENDED
+    return Standing(job.state or "queued")
 
 
 def since(job: JobRecord) -> float | None:
@@ -95,9 +84,8 @@ def latest(jobs: Iterable[JobRecord]) -> list[JobRecord]:
         by_origin[job.origin] = job
     last: dict[object, JobRecord] = {}
     for job in by_origin.values():
-        key = job.rule, tuple(job.wildcards.items()), job.outputs
-        last.pop(key, None)
-        last[key] = job
+        last.pop(job.work, None)
+        last[job.work] = job
     return list(last.values())
 
 
@@ -108,7 +96,8 @@ def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
         jobs: All submissions.
         words: Rules, each perhaps followed by wildcards such as ``sample=a``, where several values
             of one are alternatives; unique names of jobs; ids on the grid, for PanDA also of a
-            task; titles as ``status`` shows them.
+            task; titles as ``status`` shows them. Of jobs that had the same id, the one that was
+            submitted last is meant, which the user is told.
 
     Raises:
         GridError: A word names no job: says what there is.
@@ -127,6 +116,8 @@ def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
             titles = list(dict.fromkeys(job.title for job in named))
             asked = " ".join(f"{key}={' or '.join(values)}" for key, values in wildcards.items())
             raise GridError(f"{word}: no job has {asked}. There is {_listed(titles, '; ')}.")
+        if not any(_is_called(job, word) for job in chosen):
+            chosen = _last_of_each_id(word, chosen)
         wanted.update(job.name for job in chosen)
     return [job for job in jobs if job.name in wanted]
 
@@ -152,9 +143,21 @@ def _choices(
 
 def _is_named(job: JobRecord, word: str) -> bool:
     grid_id = job.grid_id or ""
-    return word in (job.rule, job.title, job.name, job.origin) or (
-        bool(grid_id) and word in (grid_id, grid_id.partition(":")[0])
-    )
+    return _is_called(job, word) or (bool(grid_id) and word in (grid_id, grid_id.partition(":")[0]))
+
+
+def _is_called(job: JobRecord, word: str) -> bool:
+    return word in (job.rule, job.title, job.name, job.origin)
+
+
+def _last_of_each_id(word: str, jobs: Sequence[JobRecord]) -> list[JobRecord]:
+    """Return jobs but for those whose id was given again: a new local site begins with 1."""
+    last = {(job.backend, job.grid_id): job for job in jobs}
+    others = [job for job in jobs if job is not last[job.backend, job.grid_id]]
+    if others:
+        shown = _listed([f"{job.name} ({job.title})" for job in reversed(others)], ", ")
+        tell(f"{word}: the last job with this id is meant; earlier ones go by their names: {shown}")
+    return list(last.values())
 
 
 def _known(jobs: Sequence[JobRecord]) -> str:

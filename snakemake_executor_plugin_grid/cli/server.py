@@ -14,20 +14,16 @@ import click
 
 from ..backends.base import Backend
 from ..calls import CALL_TIMEOUT, in_words, once
-from ..database import DATABASE_FILE, Database
 from ..errors import GridError, TransientError
 from ..history import JobRecord, RunRecord
 from .dirac import checked_python
+from .workflow import open_database
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _FOLDER = "command"
 _CLOSING = 10.0
-_OWN_JOBS = {
-    "local": "its jobs run on {host}, and can be asked for only there",
-    "dirac-local": "only the run itself knows its jobs, which live no longer than it",
-}
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,6 @@ class Pythons:
 
     dirac: Path | None = None
     panda: Path | None = None
-
-
-_OF_THE_RUN = Pythons()
 
 
 def python_options(command: F) -> F:
@@ -95,9 +88,8 @@ def by_backend(jobs: Iterable[JobRecord]) -> dict[str, list[JobRecord]]:
 async def backend_of(
     folder: Path,
     run: RunRecord,
-    say: Callable[[str], None],
+    pythons: Pythons,
     *,
-    pythons: Pythons = _OF_THE_RUN,
     alone: bool = False,
     silent: bool = False,
 ) -> AsyncIterator[Backend]:
@@ -108,7 +100,6 @@ async def backend_of(
     Args:
         folder: Of this package below the working directory.
         run: The run.
-        say: Shows a line to the user.
         pythons: Where they are not those of the run.
         alone: Whether the caller has the lock, so that no run needs a local site.
         silent: Whether nothing is asked of the server, not even whether the credentials are good.
@@ -116,10 +107,12 @@ async def backend_of(
     Raises:
         GridError: It cannot be opened, or the credentials are not good: says why.
     """
-    if run.backend == "dirac-local" or (
-        run.backend == "local" and run.host != socket.gethostname()
-    ):
-        raise GridError(f"{run.backend}: {_OWN_JOBS[run.backend].format(host=run.host)}.")
+    if run.backend == "dirac-local":
+        raise GridError(
+            "dirac-local: only the run itself knows its jobs, which live no longer than it."
+        )
+    if run.backend == "local" and run.host != socket.gethostname():
+        raise GridError(f"local: its jobs run on {run.host}, and can be asked for only there.")
     # They import much, which commands that ask no server need not wait for.
     from ..equipment import equip
     from ..settings_json import from_json
@@ -132,17 +125,17 @@ async def backend_of(
         panda_python=pythons.panda or settings.panda_python,
     )
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
-    with contextlib.closing(Database(folder / DATABASE_FILE)) as database:
+    with open_database(folder) as database:
         # A folder of its own: what a run has in the other, stores may take for left over.
         backend, _, patience = equip(
-            *(settings, workdir, folder / _FOLDER, database, Catalog(database), say),
+            *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
         )
         patience.loop = asyncio.get_running_loop()
         patience.stop()
         try:
             if not silent and (warning := await ask(backend.check_credentials())):
-                say(warning)
+                tell(warning)
             yield backend
         finally:
             with contextlib.suppress(Exception):

@@ -33,7 +33,7 @@ from .overview import (
     with_statuses,
 )
 from .selection import Standing, in_words, standing
-from .server import Pythons, ask, backend_of, last_run, python_options, tell
+from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
 _PERIOD = 5.0
@@ -161,12 +161,8 @@ class _Look:
         seen = overview(self._folder, self._history.runs(), self._history.jobs(), time.time())
         if self._pythons is None:
             return seen
-        for name in sorted({job.backend for job in seen.open if is_asked(job)}):
-            ids = [
-                job.grid_id
-                for job in seen.open
-                if job.backend == name and job.grid_id and is_asked(job)
-            ]
+        for name, jobs in sorted(by_backend(filter(is_asked, seen.open)).items()):
+            ids = [job.grid_id for job in jobs if job.grid_id]
             try:
                 backend = await self._backend(name, seen)
                 statuses = await ask(backend.states(ids))
@@ -179,9 +175,8 @@ class _Look:
 
     async def _backend(self, name: str, seen: Overview) -> Backend:
         if name not in self._backends:
-            opened = backend_of(
-                self._folder, last_run(seen.runs, name), tell, pythons=self._pythons or Pythons()
-            )
+            run = last_run(seen.runs, name)
+            opened = backend_of(self._folder, run, self._pythons or Pythons())
             self._backends[name] = await self._opened.enter_async_context(opened)
         return self._backends[name]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,32 +49,22 @@ def own_folder(directory: Path) -> Path:
     return folder
 
 
-@contextmanager
-def open_database(folder: Path) -> Iterator[Database]:
+def open_database(folder: Path) -> closing[Database]:
     """Open the database in the folder, and close it in the end.
 
     Raises:
         GridError: It cannot be read.
     """
-    database = Database(folder / DATABASE_FILE)
-    try:
-        yield database
-    finally:
-        database.close()
+    return closing(Database(folder / DATABASE_FILE))
 
 
-@contextmanager
-def open_history(folder: Path) -> Iterator[History]:
+def open_history(folder: Path) -> closing[History]:
     """Open the journal in the folder for reading, also beside a run, and close it in the end.
 
     Raises:
         GridError: It cannot be read.
     """
-    history = History(folder)
-    try:
-        yield history
-    finally:
-        history.close()
+    return closing(History(folder))
 
 
 def run_is_on(folder: Path) -> bool | None:

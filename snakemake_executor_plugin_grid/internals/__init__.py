@@ -1,6 +1,6 @@
 """All that this package uses of Snakemake beyond its interface packages.
 
-Seen in Snakemake 9.27.1. ``tests/unit/test_internals.py`` breaks when one of these changes.
+Seen in Snakemake 9.27.1. ``tests/unit/internals`` breaks when one of these changes.
 """
 
 from .marking import mark_incomplete, marked_incomplete

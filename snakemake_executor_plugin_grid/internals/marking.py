@@ -8,9 +8,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from .workflow import Internals
+
 
 def marked_incomplete(workflow: Any, paths: Iterable[str]) -> set[str]:
     """Return those of some outputs, as the workflow names them, that are marked as incomplete."""
+    # Its own question is after jobs of the DAG, and only after files that are there.
     return set(workflow.persistence._filter_incomplete_keys(list(paths)))
 
 
@@ -27,7 +30,7 @@ def mark_incomplete(job: Any, grid_id: str, seconds: float) -> None:
     """
     job.register(external_jobid=grid_id)
     began = time.time() - seconds
-    for member in job.jobs if job.is_group() else [job]:
+    for member in Internals.members(job):
         persistence = member.rule.workflow.persistence
         # Marks in files; those in a database are of now.
         folder = getattr(persistence, "_incomplete_path", None)

@@ -19,6 +19,7 @@ class Scheduling:
 
     def interrupt(self, error: Exception) -> None:
         """End the run when the main thread has done what it is at; from another thread."""
+        # Its interface has this; all below is the scheduler's own.
         self._workflow.scheduler.executor_error_callback(error)
 
     @property

@@ -1,9 +1,8 @@
-"""Snakemake's workflow and DAG, as far as they are needed, and the command that runs a job."""
+"""Snakemake's workflow and DAG, as far as they are needed."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import shlex
 import subprocess
@@ -20,7 +19,13 @@ from snakemake_interface_executor_plugins.utils import (
 )
 
 from .. import storage_settings
-from ..errors import GridError
+from .command import (
+    named_snakefile,
+    quote_for_shell,
+    read_target,
+    resources_as_given,
+    telling_output,
+)
 
 
 class Internals:
@@ -47,7 +52,8 @@ class Internals:
         """Whether any rule is a checkpoint."""
         return any(rule.is_checkpoint for rule in self._workflow.rules)
 
-    def members(self, job: Any) -> list[Any]:
+    @staticmethod
+    def members(job: Any) -> list[Any]:
         """Return the single jobs of a group, or the job itself."""
         return list(job.jobs) if job.is_group() else [job]
 
@@ -89,7 +95,7 @@ class Internals:
         for source in self._workflow.included:
             path = str(source)
             if os.path.exists(path):  # noqa: PTH110 - may be a URL
-                yield str(path)
+                yield path
 
     def products(self) -> Iterator[str]:
         """Yield outputs, logs and benchmarks of all jobs."""
@@ -186,10 +192,10 @@ class Internals:
             (target,) = member.get_target_spec()
             (text,) = encode_target_jobs_cli_args([target])
             wanted = {key: str(value) for key, value in target.wildcards_dict.items()}
-            if _read_target(text) == wanted:
+            if read_target(text) == wanted:
                 targets.append(text)
             else:
-                outputs.append(_telling_output(member, wanted))
+                outputs.append(telling_output(member, wanted))
         return targets, outputs
 
     def requote(self, args: str, job: Any) -> str:
@@ -201,13 +207,13 @@ class Internals:
         given = encode_target_jobs_cli_args(job.get_target_spec())
         unneeded = list(self._dag.get_unneeded_temp_files(job))
         targets, outputs = self.targets(job)
-        args = _requote(args, "--target-jobs", given, targets)
+        args = quote_for_shell(args, "--target-jobs", given, targets)
         if outputs:
             # Before an option, as one of several values may come last.
             named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
             args = f"{named} {args}"
         # The main process waits for those in a storage, which the worker would not store.
-        return _requote(args, "--unneeded-temp-files", unneeded, names(unneeded))
+        return quote_for_shell(args, "--unneeded-temp-files", unneeded, names(unneeded))
 
     def worker_command(self, command: str) -> str:
         """Leave cache and retries to the submit host, and requote what users name."""
@@ -215,10 +221,10 @@ class Internals:
         piece = format_cli_arg("--cache", workflow.workflow_settings.cache)
         command = command.replace(piece, "", 1) if piece else command
         files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-        command = _requote(command, "--snakefile", *_snakefile(workflow.main_snakefile))
-        command = _resources_as_given(command, workflow.resource_settings)
-        command = _requote(command, "--config", list(workflow.config_settings.config_args))
-        command = self._with_storage(_requote(command, "--configfiles", files))
+        command = quote_for_shell(command, "--snakefile", *named_snakefile(workflow.main_snakefile))
+        command = resources_as_given(command, workflow.resource_settings)
+        command = quote_for_shell(command, "--config", list(workflow.config_settings.config_args))
+        command = self._with_storage(quote_for_shell(command, "--configfiles", files))
         # Of a rule's own `retries` the worker would make as many, all with the resources of the
         # first; --retries 0 does not stop that, but this does, for all rules.
         return f"{command} --preemptible-rules --preemptible-retries 0"
@@ -229,7 +235,7 @@ class Internals:
         for piece in filter(None, factory.get_storage_provider_args()):
             command = command.replace(piece, "", 1)
         prefixes = [prefix] if (prefix := storage.default_storage_prefix) else []
-        command = _requote(command, "--default-storage-prefix", prefixes)
+        command = quote_for_shell(command, "--default-storage-prefix", prefixes)
         words = [] if storage.retrieve_storage else ["--not-retrieve-storage"]
         return " ".join([command, *words, *storage_settings.options(self._storages())])
 
@@ -309,87 +315,6 @@ def names(paths: Iterable[Any]) -> list[str]:
 def staying(paths: Iterable[Any]) -> list[str]:
     """Return the paths of pipes, services and node-local files."""
     return [str(path) for path in paths if not path.is_storage and not is_local_file(path)]
-
-
-def _requote(command: str, flag: str, values: list[str], new: list[str] | None = None) -> str:
-    """Replace Python's quotes around the values of an option by those of a shell.
-
-    A version of Snakemake that writes the option otherwise is trusted to know why.
-    """
-    if not values:
-        return command
-    old = format_cli_arg(flag, values)
-    quoted = [shlex.quote(value) for value in (values if new is None else new)]
-    return command.replace(old, " ".join([flag, *quoted]) if quoted else "", 1)
-
-
-def _read_target(text: str) -> dict[str, str] | None:
-    """Return the wildcards that a worker's Snakemake reads from a target."""
-    from snakemake.target_jobs import parse_target_jobs_cli_args
-
-    try:
-        (target,) = parse_target_jobs_cli_args([text])
-    except ValueError:
-        return None
-    return dict(target.wildcards_dict)
-
-
-def _telling_output(job: Any, wildcards: dict[str, str]) -> str:
-    """Return an output by which a worker's Snakemake finds the same rule and wildcards."""
-    for path in job.output:
-        if path.is_storage or str(path).startswith(("/", "-")):
-            continue
-        if job.rule.get_wildcards(str(path)) == wildcards:
-            return str(path)
-    values = ", ".join(f"{key}={value!r}" for key, value in wildcards.items())
-    raise GridError(
-        f"the wildcards {values} of rule {job.rule.name} cannot be handed to a worker: Snakemake's "
-        "command line knows no comma in a value and no quote at its ends, and no output tells the "
-        "wildcards by a relative path that can be read in one way only; rename the files"
-    )
-
-
-def _snakefile(path: str) -> tuple[list[str], list[str]]:
-    """Return the Snakefile as Snakemake names it to a worker, and as the worker finds it."""
-    relative = os.path.relpath(path)
-    # Snakemake takes a URL for a path too, which leaves "http:/host/Snakefile".
-    return [relative], [relative if os.path.exists(path) else path]  # noqa: PTH110
-
-
-def _resources_as_given(command: str, settings: Any) -> str:
-    """Name default and overwritten resources to the worker in the units that the user gave.
-
-    Snakemake turns ``mem_mib=5`` into ``mem_mb=5`` on the way, and loses ``mem=<expression>``.
-    """
-    defaults = settings._parsed_default_resources
-    old, new = list(defaults.args), [_as_given(*item) for item in defaults.items()]
-    command = _replace_encoded(command, "--default-resources", old, new)
-    rules = settings._parsed_overwrite_resources
-    items = [(rule, name, value) for rule, own in rules.items() for name, value in own.items()]
-    old = [f"{rule}:{name}={value.raw}" for rule, name, value in items]
-    new = [f"{rule}:{_as_given(name, value)}" for rule, name, value in items]
-    return _replace_encoded(command, "--set-resources", old, new)
-
-
-def _as_given(name: str, resource: Any) -> str:
-    value = resource._value
-    if isinstance(value, int):
-        return f"{name}={value}"  # in the unit of the name, by now
-    if callable(value):
-        # The function that evaluates an expression of the command line, within those for units.
-        given = inspect.getclosurevars(inspect.unwrap(value)).nonlocals
-        if isinstance(given.get("value"), str) and "name" in given:
-            return f"{given['name']}={given['value']}"
-    return f"{name}={resource.raw}"
-
-
-def _replace_encoded(command: str, flag: str, old: list[str], new: list[str]) -> str:
-    if old == new:
-        return command
-    given = format_cli_arg(flag, new, base64_encode=True)
-    if not old:
-        return f"{command} {given}"
-    return command.replace(format_cli_arg(flag, old, base64_encode=True), given, 1)
 
 
 def _cache(workflow: Any, job: Any) -> Any:

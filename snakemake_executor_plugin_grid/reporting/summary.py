@@ -9,6 +9,7 @@ from typing import Any
 
 from ..database import FOLDER
 from ..history import JobRecord, RunRecord
+from ..jobspec import log_file
 from ..journal import Phase
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
@@ -161,7 +162,7 @@ class Summary:
 
     def log_of(self, job: JobRecord) -> str | None:
         """Return where the log of a submission is, below the working directory."""
-        return str(FOLDER / "logs" / f"{job.name}.log") if job.name in self.logs else None
+        return str(log_file(FOLDER, job.name)) if job.name in self.logs else None
 
 
 def summarise(

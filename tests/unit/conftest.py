@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid import patience
+from snakemake_executor_plugin_grid import adoption, equipment, patience, room
+from snakemake_executor_plugin_grid.cli import cancel, clean
+from tests.unit import local_bench
+from tests.unit.commands import FakeBackend
 from tests.unit.fickle import Bench
 
 
@@ -21,9 +28,12 @@ def bench(
     monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(patience, "_CREDENTIALS_PAUSE", 0.01)
     monkeypatch.setattr(patience, "_CREDENTIALS_PERIOD", 0.0)
+    monkeypatch.setattr(room, "_PAUSE", 0.01)
+    monkeypatch.setattr(adoption, "_LOOK_AGAIN", 0.02)
     bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench
     bench.controller.close()
+    assert bench.backend.idle == []
     bench.database.close()
 
 
@@ -37,3 +47,36 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[local_bench.MakeBench]:
+    """Return a function that makes a local backend; what is left of its site is killed."""
+    benches: list[local_bench.Bench] = []
+
+    def make(**options: Any) -> local_bench.Bench:
+        benches.append(local_bench.Bench(tmp_path, **options))
+        return benches[-1]
+
+    yield make
+    if benches:
+        for pid in benches[-1].processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    """Return what all commands take for the server."""
+    fake = FakeBackend()
+    monkeypatch.setattr(equipment, "equip", fake.equip)
+    monkeypatch.delenv("SNAKEMAKE_GRID_DIRAC_PYTHON", raising=False)
+    monkeypatch.delenv("SNAKEMAKE_GRID_PANDA_PYTHON", raising=False)
+    return fake
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands that ask have somebody to ask."""
+    for command in (cancel, clean):
+        fake = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr(command, "sys", fake)

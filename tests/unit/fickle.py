@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from snakemake_executor_plugin_grid.backends.base import (
     Backend,
@@ -17,6 +20,7 @@ from snakemake_executor_plugin_grid.backends.base import (
 )
 from snakemake_executor_plugin_grid.controller import Controller
 from snakemake_executor_plugin_grid.database import Database
+from snakemake_executor_plugin_grid.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.flight import Outcome, Plan
 from snakemake_executor_plugin_grid.journal import Entry, Journal, Phase
 from snakemake_executor_plugin_grid.landing import Landing
@@ -36,6 +40,9 @@ from tests.unit.specs import spec
 
 IDENTITY = "the same"
 """Of jobs whose test does not care."""
+DOWN = TransientError("the server is down")
+PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
+"""For tests in which the run waits for a server or a disk."""
 
 
 class Fickle(Backend):
@@ -62,11 +69,18 @@ class Fickle(Backend):
         self.unconfirmed: set[str] = set()
         self.discarded: list[Collection[str]] = []
         self.forgotten: list[str] = []
+        self.idle: list[str] = []
+        """The calls that were made for no job: a server must not be asked for nothing."""
+
+    def _for(self, call: str, names: Collection[object]) -> None:
+        if not names:
+            self.idle.append(call)
 
     async def check(self) -> None:
         self.checks()
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        self._for("submit", payloads)
         self.payloads += payloads
         for payload in payloads:
             name = payload.spec.name
@@ -86,10 +100,12 @@ class Fickle(Backend):
         return self.statuses
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        self._for("find", names)
         self.finds()
         return {name: self.jobs[name] for name in names if name in self.jobs}
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
+        self._for("cancel", ids)
         self.cancelled += ids
         return self.unconfirmed
 
@@ -104,9 +120,11 @@ class Fickle(Backend):
         return ""
 
     async def discard(self, ids: Collection[str]) -> None:
+        self._for("discard", ids)
         self.discarded.append(ids)
 
     async def forget(self, names: Collection[str]) -> None:
+        self._for("forget", names)
         self.forgotten += names
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
@@ -120,49 +138,43 @@ class Fickle(Backend):
 
 
 class Bench:
+    """A controller with all its parts, and all that it says."""
+
     def __init__(
         self, folder: Path, lost_limit: float = 60.0, outage_limit: float = 0.0, retries: int = 3
     ) -> None:
         self.said: list[str] = []
         self.backend = Fickle()
-        self.tidings: list[str] = []
         layout = Layout(folder / "work")
         layout.workdir.mkdir()
         self.store = store = DirectoryStore(folder / "store")
         store.check()
         self.database = Database(folder / "grid.sqlite")
-        self.journal = Journal(self.database, "run", "fickle")
-        catalog = Catalog(self.database)
+        journal, catalog = Journal(self.database, "run", "fickle"), Catalog(self.database)
         pool = ThreadPoolExecutor(2)
-        outgoing = Outgoing(layout, store, catalog, pool, large_file=1 << 20, compression="none")
         own = layout.workdir / ".snakemake" / "grid"
-        landing = Landing(
-            "fickle", store, self.journal, catalog, layout, own, "none", self.said.append
+        say = self.said.append
+        self.parts = Parts(
+            backend=self.backend,
+            store=store,
+            journal=journal,
+            layout=layout,
+            outgoing=Outgoing(layout, store, catalog, pool, large_file=1 << 20, compression="none"),
+            landing=Landing("fickle", store, journal, catalog, layout, own, "none", say),
+            pool=pool,
+            worker=folder / "worker.pyz",
+            folder=own,
+            keep_incomplete=False,
+            large_file=1 << 20,
+            compression="none",
+            lost_limit=lost_limit,
+            retries=retries,
+            patience=Patience("fickle", outage_limit, self.backend.check_credentials, say),
+            say=say,
         )
-        self.controller = Controller(
-            Parts(
-                backend=self.backend,
-                store=store,
-                journal=self.journal,
-                layout=layout,
-                outgoing=outgoing,
-                landing=landing,
-                pool=pool,
-                worker=folder / "worker.pyz",
-                folder=own,
-                keep_incomplete=False,
-                large_file=1 << 20,
-                compression="none",
-                lost_limit=lost_limit,
-                retries=retries,
-                patience=Patience(
-                    "fickle", outage_limit, self.backend.check_credentials, self.said.append
-                ),
-                say=self.said.append,
-            )
-        )
+        self.controller = Controller(self.parts)
         # They are told of every job, and would hide what a test looks for.
-        self.controller._tidings = Tidings(self.tidings.append)
+        self.controller._tidings = Tidings(lambda _: None)
 
     def submit(self, *names: str, identity: str = IDENTITY, **fields: Any) -> None:
         """Hand over jobs; ``fields`` are those of their specs."""
@@ -226,24 +238,33 @@ class Bench:
         end = time.monotonic() + 20
         while len(found) < count:
             assert time.monotonic() < end, (found, self.said)
-            found += self.controller.call(self.controller.poll())
-            time.sleep(0.01)
+            found += self._poll()
         return found
 
     def polls(self, seconds: float) -> list[Outcome]:
+        """Poll for some time; return what has come to its end."""
         end = time.monotonic() + seconds
         found: list[Outcome] = []
         while time.monotonic() < end:
-            found += self.controller.call(self.controller.poll())
-            time.sleep(0.01)
+            found += self._poll()
         return found
 
     def wait_for(self, done: Callable[[], bool]) -> None:
+        """Poll until something is so; what comes to its end meanwhile is not looked at."""
         end = time.monotonic() + 20
         while not done():
             assert time.monotonic() < end, self.said
-            self.controller.call(self.controller.poll())
-            time.sleep(0.01)
+            self._poll()
+
+    def _poll(self) -> list[Outcome]:
+        found = self.controller.call(self.controller.poll())
+        time.sleep(0.01)
+        return found
+
+    def goes_on(self, count: int = 1) -> None:
+        """Wait until so many jobs are on the grid, and asked for."""
+        self.wait_for(lambda: len(self.controller.on_the_grid) == count)
+        self.polls(0.05)
 
     def fault(self, *names: str, site: str = "") -> None:
         """Let the infrastructure fail jobs, when they are there."""
@@ -271,6 +292,17 @@ class Bench:
         self.polls(0.05)
         return sorted(grid_id for ids in self.backend.discarded for grid_id in ids)
 
+    def fill_disk(self, monkeypatch: pytest.MonkeyPatch, write: str) -> None:
+        """Let the disk be full for the first three times that the journal writes something."""
+        journal = self.parts.journal
+        works, full = getattr(journal, write), Times(DiskFullError("grid.sqlite: disk is full"), 3)
+
+        def writes(*args: object) -> None:
+            full()
+            works(*args)
+
+        monkeypatch.setattr(journal, write, writes)
+
     def phases(self) -> dict[str, str]:
         return dict(self.database.query("SELECT name, phase FROM jobs"))
 
@@ -283,11 +315,38 @@ def outputs(*names: str) -> tuple[Output, ...]:
 class Times:
     """Raises an error some times, then nothing."""
 
-    def __init__(self, error: Exception, times: int = 1) -> None:
+    def __init__(self, error: Exception, times: int = 1, *, after: int = 0) -> None:
         self.error = error
         self.left = times
+        self.after = after
 
     def __call__(self) -> None:
-        if self.left:
+        if self.after:
+            self.after -= 1
+        elif self.left:
             self.left -= 1
             raise self.error
+
+
+def down() -> None:
+    """Fail as long as a test lets it."""
+    raise DOWN
+
+
+class Gate:
+    """Holds whoever comes to it until it is opened."""
+
+    def __init__(self) -> None:
+        self._came, self._opened = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self._came.set()
+        assert self._opened.wait(30)
+
+    def reached(self) -> bool:
+        """Wait until somebody has come; return whether one has."""
+        return self._came.wait(10)
+
+    def open(self) -> None:
+        """Let all go on."""
+        self._opened.set()

@@ -5,17 +5,16 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from snakemake_executor_plugin_grid.cli import cancel as module
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.errors import CredentialsError, TransientError
 from snakemake_executor_plugin_grid.journal import Phase
 from snakemake_executor_plugin_grid.lock import lock_folder
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 
-from .test_cli_status import FakeBackend, backend, call
+from .commands import FakeBackend, call
 from .test_history import Past, past
 
-__all__ = ["backend", "past"]
+__all__ = ["past"]
 
 
 def run_with(past: Past, backend: FakeBackend, *samples: str) -> None:
@@ -124,6 +123,32 @@ def test_what_the_server_does_not_have(past: Past, backend: FakeBackend) -> None
     assert backend.called("cancel") == []
 
 
+def test_what_went_to_another_server_is_not_gone(past: Past, backend: FakeBackend) -> None:
+    run_with(past, backend, "a", "b", "c")
+    backend.jobs = {"a-3": "3"}
+    backend.address = "https://here"
+    past.put("a-1", place="https://there")
+    past.put("a-2", place="https://here")
+    result = call(past, "cancel", "--all", "-y")
+    assert result.exit_code == 1
+    assert "1 job went to another server than https://here" in result.output
+    assert "  align (sample=a), dirac job 1" in result.output.splitlines()
+    assert phases(past) == {
+        "a-1": Phase.SUBMITTED,
+        **dict.fromkeys(("a-2", "a-3"), Phase.CANCELLED),
+    }
+
+
+def test_which_server_it_is_cannot_be_told(past: Past, backend: FakeBackend) -> None:
+    run_with(past, backend, "a", "b")
+    del backend.jobs["a-1"]
+    backend.errors["check"] = TransientError("no answer")
+    result = call(past, "cancel", "--all", "-y")
+    assert result.exit_code == 1
+    assert "not confirmed to be cancelled, 1 job" in result.output
+    assert phases(past) == {"a-1": Phase.SUBMITTED, "a-2": Phase.CANCELLED}
+
+
 def test_what_may_be_on_its_way_yet(past: Past, backend: FakeBackend) -> None:
     past.run("run1")
     past.job("a-1")
@@ -198,27 +223,15 @@ def test_results_that_cannot_be_thrown_away(past: Past, backend: FakeBackend) ->
     assert phases(past) == {"a-1": Phase.CANCELLED}
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(("answer", "cancelled"), [("y\n", True), ("n\n", False), ("\n", False)])
 def test_at_a_terminal_it_asks(
-    past: Past,
-    backend: FakeBackend,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: str,
-    cancelled: bool,
+    past: Past, backend: FakeBackend, answer: str, cancelled: bool
 ) -> None:
-    class Terminal:
-        @staticmethod
-        def isatty() -> bool:
-            return True
-
-    class Sys:
-        stdin = Terminal
-
-    monkeypatch.setattr(module, "sys", Sys)
     run_with(past, backend, "a")
     arguments = ["cancel", "--all", "-d", str(past.directory)]
     result = CliRunner().invoke(main, arguments, input=answer)
-    assert "Cancel 1 job?" in result.output
+    assert "what has finished since will be left.\nCancel 1 job?" in result.output
     assert result.exit_code == (0 if cancelled else 1)
     assert phases(past)["a-1"] is (Phase.CANCELLED if cancelled else Phase.SUBMITTED)
 

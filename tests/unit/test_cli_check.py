@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import socket
@@ -22,10 +21,10 @@ from snakemake_executor_plugin_grid.checks.options import choose
 from snakemake_executor_plugin_grid.cli.check import check
 from snakemake_executor_plugin_grid.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.errors import EndingError, GridError, TransientError
-from snakemake_executor_plugin_grid.history import JobRecord
 from snakemake_executor_plugin_grid.journal import Journal
 from snakemake_executor_plugin_grid.lock import lock_folder
 
+from .fabricated_runs import a_job
 from .oidc_server import VO, make_token
 
 OK, WARNING, FAILED, UNTRIED = "✓", "!", "✗", "–"  # noqa: RUF001 - a dash
@@ -430,16 +429,11 @@ def test_what_a_wait_was_for_is_what_is_told() -> None:
     ]
 
 
-def job(**fields: Any) -> JobRecord:
-    values: dict[str, Any] = {field.name: None for field in dataclasses.fields(JobRecord)}
-    return JobRecord(**{**values, "report": {}, "detail": "", **fields})
-
-
 @pytest.mark.parametrize(("shift", "skew"), [(0.0, 0.0), (100.0, 96.0), (-100.0, -98.0)])
 def test_the_clock_of_the_worker(shift: float, skew: float) -> None:
     steps = {"received": 3.0, "running": 4.0, "staging out": 5.0, "ended": 6.0}
     report = {"times": {name: at + shift for name, at in steps.items()}}
-    times = hello._times(job(began=0.0, sent=1.0, taken=2.0, landed=10.0, report=report))
+    times = hello._times(a_job(began=0.0, sent=1.0, taken=2.0, landed=10.0, report=report))
     assert hello._skew(times) == skew
     assert hello._seconds(times)["ran"] == 1.0
     assert min(hello._seconds(times).values()) >= 0

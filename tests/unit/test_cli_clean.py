@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from snakemake_executor_plugin_grid.cli import clean as module
 from snakemake_executor_plugin_grid.cli import dirac, main
 from snakemake_executor_plugin_grid.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.errors import CredentialsError, TransientError
@@ -106,19 +105,6 @@ def workflow(tmp_path: Path, client: FakeClient) -> Iterator[Workflow]:
     client.files = {MINE: 1000, FETCHED: 200, UNFETCHED: 34, **OTHERS}
     yield made
     made.database.close()
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal:
-        @staticmethod
-        def isatty() -> bool:
-            return True
-
-    class Sys:
-        stdin = Terminal
-
-    monkeypatch.setattr(module, "sys", Sys)
 
 
 def test_what_the_workflow_stored_is_removed_and_nothing_else(
@@ -222,13 +208,6 @@ def test_a_workflow_that_stored_nothing_needs_no_client(tmp_path: Path, client: 
     assert result.exit_code == 0
     assert "put nothing on storage elements" in result.output
     assert client.made == []
-
-
-def test_a_directory_without_a_workflow(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["clean", "-d", str(tmp_path)])
-    assert result.exit_code == 2
-    assert "no workflow has run here" in result.output
-    assert list(tmp_path.iterdir()) == [], "it has made something"
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:

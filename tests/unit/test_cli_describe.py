@@ -10,10 +10,10 @@ from snakemake_executor_plugin_grid.jobspec import Resources
 from snakemake_executor_plugin_grid.journal import Phase
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 
-from .test_cli_status import FakeBackend, backend, call
+from .commands import FakeBackend, call
 from .test_history import Past, past
 
-__all__ = ["backend", "past"]
+__all__ = ["past"]
 
 REPORT = {
     "host": "wn1.cern.ch",
@@ -139,3 +139,13 @@ def test_beside_a_run_nothing_of_it_is_touched(past: Past, tmp_path: Path) -> No
     assert call(past, "describe", "align").exit_code == 0
     assert (past.folder / "spool").is_dir()
     assert not (tmp_path / "sites").exists()
+
+
+def test_a_report_with_odd_values_is_no_traceback(past: Past, backend: FakeBackend) -> None:
+    past.run("run1")
+    past.job("a-1", grid_id="1")
+    odd = {"host": None, "times": 5, "cpu_seconds": "long", "peak_memory_mb": [], "bytes_in": -1}
+    past.journal.ended("a-1", Phase.FAILED, "no output", json.dumps(odd))
+    result = call(past, "describe", "a-1")
+    assert result.exit_code == 0, result.output
+    assert "0 s of processor time, 0 MB of memory; 0 bytes in, 0 bytes out" in result.output

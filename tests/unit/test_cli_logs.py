@@ -5,10 +5,10 @@ import pytest
 from snakemake_executor_plugin_grid.errors import CredentialsError, TransientError
 from snakemake_executor_plugin_grid.journal import Phase
 
-from .test_cli_status import FakeBackend, backend, call
+from .commands import FakeBackend, call
 from .test_history import Past, past
 
-__all__ = ["backend", "past"]
+__all__ = ["past"]
 
 
 def run_with(past: Past, *samples: str) -> None:
@@ -100,6 +100,9 @@ def test_the_server_may_be_asked_all_the_same(past: Past, backend: FakeBackend) 
     result = call(past, "logs", "align", "--server")
     assert "from there" in result.output
     assert "from here" not in result.output
+    past.journal.ended("a-1", Phase.SUCCEEDED)
+    backend.texts.clear()
+    assert "none, the server has no output\n" in call(past, "logs", "1", "--server").output
 
 
 def test_no_output_anywhere(past: Past, backend: FakeBackend) -> None:

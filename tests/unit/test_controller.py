@@ -12,25 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from snakemake_executor_plugin_grid import controller as module
-from snakemake_executor_plugin_grid import room
+from snakemake_executor_plugin_grid import patience
 from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
-from snakemake_executor_plugin_grid.errors import (
-    DiskFullError,
-    EndingError,
-    GridError,
-    PermanentError,
-    TransientError,
-)
-from snakemake_executor_plugin_grid.journal import Journal, Phase
+from snakemake_executor_plugin_grid.errors import EndingError, GridError
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
-from tests.unit.fickle import Bench, Times
-
-PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
-SHORT = pytest.mark.parametrize("bench", [{"outage_limit": 0.2}], indirect=True)
-
-
-def _down() -> None:
-    raise TransientError("the server is down")
+from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
 
 
 @pytest.mark.parametrize("bench", [{"lost_limit": 0.3}], indirect=True)
@@ -64,39 +50,6 @@ def test_ids_that_nobody_asked_for_do_no_harm(bench: Bench) -> None:
     assert outcome.name == "j-1"
 
 
-def test_a_lost_answer_neither_loses_a_job_nor_runs_it_twice(bench: Bench) -> None:
-    bench.backend.answer = _down
-    bench.submit("j-1", "j-2")
-    bench.polls(0.2)
-    assert bench.phases() == {"j-1": "submitted", "j-2": "submitted"}
-    bench.backend.statuses = {
-        grid_id: JobStatus(JobState.FAILED) for grid_id in bench.backend.jobs.values()
-    }
-    assert sorted(outcome.name for outcome in bench.outcomes(2)) == ["j-1", "j-2"]
-
-
-@SHORT
-def test_a_job_that_may_have_been_submitted_is_left_to_the_next_run(bench: Bench) -> None:
-    bench.backend.answer = bench.backend.finds = _down
-    bench.submit("j-1")
-    bench.wait_for(lambda: bool(bench.controller.exhausted))
-    assert "fickle has not answered for 0 s" in bench.controller.exhausted
-    assert "the server is down" in bench.controller.exhausted
-    assert bench.polls(0.1) == []
-    assert bench.left() == {"j-1": "submitting"}
-
-
-def test_a_job_that_may_have_been_submitted_is_looked_for_by_the_next_run(bench: Bench) -> None:
-    bench.backend.answer = _down
-    bench.backend.finds = Times(PermanentError("no such call"), 1000)
-    bench.submit("j-1")
-    (outcome,) = bench.outcomes(1)
-    assert "could not be submitted: the server is down" in outcome.message
-    assert bench.phases() == {"j-1": "submitting"}
-    later = Journal(bench.database, "later", "fickle")
-    assert [(job.name, job.grid_id) for job in later.left()] == [("j-1", None)]
-
-
 def test_a_client_library_that_exits_is_an_error_like_any_other(bench: Bench) -> None:
     bench.backend.checks = lambda: sys.exit(255)
     with pytest.raises(GridError, match="exited with 255"):
@@ -111,7 +64,7 @@ def test_a_client_library_that_exits_is_an_error_like_any_other(bench: Bench) ->
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(bench: Bench) -> None:
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
-    bench.backend.asks = Times(TransientError("the server is down"), 5)
+    bench.backend.asks = Times(DOWN, 5)
     assert bench.polls(0.2) == []
     bench.wait_for(lambda: len(bench.said) > 1)
     assert [text.partition(" ")[2][:15] for text in bench.said] == [
@@ -125,19 +78,19 @@ def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(bench: Bench) -
 def test_a_server_that_is_down_is_asked_more_and_more_seldom(bench: Bench) -> None:
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
-    bench.backend.asks = _down
+    bench.backend.asks = down
     before = bench.backend.asked
     bench.polls(0.3)
     # After pauses of 0.01, 0.02, 0.04, 0.08 and 0.16 s.
     assert 2 <= bench.backend.asked - before <= 6
 
 
-@SHORT
+@pytest.mark.parametrize("bench", [{"outage_limit": 0.2}], indirect=True)
 def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Bench) -> None:
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
     assert not bench.controller.troubled
-    bench.backend.asks = _down
+    bench.backend.asks = down
     bench.wait_for(lambda: bool(bench.controller.exhausted))
     assert "asked for the states of jobs" in bench.controller.exhausted
     assert bench.controller.troubled
@@ -148,17 +101,22 @@ def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Benc
     assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
 
 
-@pytest.mark.parametrize("bench", [{"outage_limit": 60.0, "lost_limit": 0.2}], indirect=True)
-def test_time_in_which_the_server_is_down_loses_no_job(bench: Bench) -> None:
+@pytest.mark.parametrize("bench", [{"outage_limit": 60.0, "lost_limit": 0.6}], indirect=True)
+def test_time_in_which_the_server_is_down_loses_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_LONGEST_PAUSE", 0.02)
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
     bench.backend.statuses = {"id-0": JobStatus(JobState.RUNNING)}
     bench.polls(0.05)
-    bench.backend.asks = _down
-    assert bench.polls(0.5) == []
+    bench.backend.asks = down
+    assert bench.polls(0.9) == []
     bench.backend.statuses = {}
     bench.backend.asks = lambda: None
-    assert bench.polls(0.1) == []
+    before = bench.backend.asked
+    bench.wait_for(lambda: bench.backend.asked > before)
+    assert bench.polls(0.05) == []
     assert bench.phases() == {"j-1": "submitted"}
 
 
@@ -167,15 +125,7 @@ def test_time_in_which_the_server_is_down_loses_no_job(bench: Bench) -> None:
 def test_a_full_disk_keeps_no_job_from_being_submitted_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
-    journal = bench.controller._parts.journal
-    write, full = getattr(journal, what), Times(DiskFullError("grid.sqlite: disk is full"), 3)
-
-    def writes(argument: object) -> None:
-        full()
-        write(argument)
-
-    monkeypatch.setattr(journal, what, writes)
+    bench.fill_disk(monkeypatch, what)
     bench.submit("j-1", "j-2")
     bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
     assert bench.backend.runs == {"j-1": 1, "j-2": 1}
@@ -208,7 +158,7 @@ def test_what_is_to_be_cancelled_is_noted_before(
 
     async def cancel(ids: Collection[str]) -> set[str]:
         noted.append(bench.phases())
-        raise TransientError("the server is down")
+        raise DOWN
 
     monkeypatch.setattr(bench.backend, "cancel", cancel)
     assert bench.controller.cancel(10, lambda: False) == ["id-0 (rule sort (sample=a))"]
@@ -257,14 +207,9 @@ def test_what_has_ended_is_told_no_more_once_jobs_are_left(bench: Bench) -> None
 
 
 def test_a_submission_that_is_under_way_is_waited_for(bench: Bench) -> None:
-    go = threading.Event()
-
-    def answer() -> None:
-        go.wait(10)
-
-    bench.backend.answer = answer
+    bench.backend.answer = gate = Gate()
     bench.submit("j-1")
-    threading.Timer(0.3, go.set).start()
+    threading.Timer(0.3, gate.open).start()
     bench.controller.leave(lambda: False)
     assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
     assert bench.left() == {"j-1": "submitted"}
@@ -301,25 +246,19 @@ def test_a_submission_that_is_slow_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     monkeypatch.setattr(module, "_LAST_SUBMISSIONS", 0.2 if why == "the time" else 30.0)
-    ready, go = threading.Event(), threading.Event()
-
-    def answer() -> None:
-        ready.set()
-        go.wait(10)
-
-    bench.backend.answer = answer
+    bench.backend.answer = gate = Gate()
     bench.submit("j-1")
-    assert ready.wait(10)
+    assert gate.reached()
     began = time.monotonic()
     bench.controller.leave(lambda: why == "the user")
     assert time.monotonic() - began < 2
     assert bench.left() == {"j-1": "submitting"}
-    go.set()
+    gate.open()
 
 
 @PATIENT
 def test_a_submission_to_a_server_that_is_down_is_not_waited_for(bench: Bench) -> None:
-    bench.backend.answer = bench.backend.finds = _down
+    bench.backend.answer = bench.backend.finds = down
     bench.submit("j-1")
     bench.wait_for(lambda: bench.controller.troubled)
     began = time.monotonic()
@@ -341,32 +280,17 @@ def test_the_run_is_at_rest_when_all_jobs_are_on_the_grid_and_have_been_asked_fo
     bench.wait_for(lambda: bench.backend.asked > 0)
     bench.polls(0.05)
     assert controller.at_rest
-    go = threading.Event()
-
-    def fetches() -> None:
-        go.wait(10)
-
-    bench.backend.fetches = fetches
+    bench.backend.fetches = gate = Gate()
     bench.succeed("j-1")
-    time.sleep(0.1)
     polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
-    time.sleep(0.1)
+    assert gate.reached()
     assert not controller.at_rest
-    go.set()
+    gate.open()
     outcomes = polling.result(10)
     assert bool(outcomes) or not controller.at_rest  # nobody knows yet what it has brought
     if not outcomes:
         bench.outcomes(1)
     assert controller.at_rest
-
-
-def test_jobs_of_a_run_that_died_before_this_version_are_cancelled(bench: Bench) -> None:
-    bench.earlier("e-1", identity="")
-    bench.earlier("e-2", identity="", phase=Phase.SUBMITTING, state=None)
-    bench.look()
-    assert bench.backend.cancelled == ["id-e-1"]
-    assert bench.phases() == {"e-1": "cancelled", "e-2": "cancelled"}
-    assert any("Cancelling 1 job(s) of an earlier run" in text for text in bench.said)
 
 
 def test_who_waits_for_a_call_is_let_go_when_the_run_is_abandoned(bench: Bench) -> None:

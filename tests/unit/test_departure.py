@@ -84,6 +84,14 @@ def test_an_outage_beyond_its_limit_ends_the_run_and_leaves_its_jobs(
     assert "Exiting because a job execution failed" in scene.scheduling.unsaid
 
 
+def test_an_outage_hides_no_failure_of_a_job() -> None:
+    scene = Scene()
+    scene.controller.exhausted = "dirac has not answered for 24 h"
+    scene.scheduling.has_failed = True
+    assert scene.look() == (True, True, None)
+    assert scene.scheduling.unsaid == []
+
+
 @pytest.mark.parametrize(("failed", "code"), [(False, 0), (True, 1)])
 def test_a_detached_run_ends_when_there_is_nothing_to_do(failed: bool, code: int) -> None:
     scene = Scene(detach=True)

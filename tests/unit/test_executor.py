@@ -41,6 +41,23 @@ def test_snakemake_may_ask_before_there_is_anything_to_ask() -> None:
         assert asyncio.run(polled(unmade(), asked)) == asked
 
 
+@pytest.mark.parametrize(
+    ("failed", "stopped", "end"),
+    [
+        (False, False, "finished"),
+        (False, True, "stopped"),
+        (True, False, "failed"),
+        (True, True, "failed"),
+    ],
+)
+def test_how_a_run_has_ended(failed: bool, stopped: bool, end: str) -> None:
+    executor: Any = unmade()
+    scheduling = SimpleNamespace(has_failed=failed, was_stopped=stopped)
+    executor._run = SimpleNamespace(scheduling=scheduling)
+    assert executor._end(early=False) == end
+    assert executor._end(early=True) == "cancelled"
+
+
 # What cannot begin
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import linecache
 import os
@@ -13,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.api import SnakemakeApi
 from snakemake.resources import Resources
 from snakemake.settings import types as options
-from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from snakemake_executor_plugin_grid.identity import Identities
 from snakemake_executor_plugin_grid.internals import Internals
@@ -25,6 +22,7 @@ from snakemake_executor_plugin_grid.settings import ExecutorSettings
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker.description import Blob
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.unit.dags import made
 
 ROOT = Path(__file__).parents[2]
 SNAKEFILE = """
@@ -87,22 +85,14 @@ def identities(
 ) -> dict[str, str]:
     """Plan the workflow of this directory; return the identities of all jobs that run."""
     linecache.clearcache()  # Snakemake reads the code of run directives by it
-    quiet = options.OutputSettings(quiet={options.Quietness.ALL}, enable_file_logging=False)
     parse = Resources.parser_factory(allow_expressions=True)
-    with SnakemakeApi(quiet) as api:
-        workflow_api = api.workflow(
-            resource_settings=options.ResourceSettings(
-                cores=8, nodes=4, default_resources=parse(list(resources)) if resources else None
-            ),
-            config_settings=options.ConfigSettings(config=dict(config or {})),
-            snakefile=Path("Snakefile"),
-        )
-        dag_api = workflow_api.dag(options.DAGSettings())
-        with contextlib.redirect_stdout(None):
-            dag_api.printdag()
-        workflow = workflow_api._workflow
-        workflow._executor_plugin = ExecutorPluginRegistry().get_plugin("grid")
-        workflow.execution_settings = options.ExecutionSettings()
+    with made(
+        Path("Snakefile"),
+        config=options.ConfigSettings(config=dict(config or {})),
+        resources=options.ResourceSettings(
+            cores=8, nodes=4, default_resources=parse(list(resources)) if resources else None
+        ),
+    ) as workflow:
         workflow.async_run(workflow.dag.postprocess())  # finds groups
         internals = Internals(workflow)
         planner = Planner(

@@ -181,13 +181,6 @@ def test_what_is_kept_elsewhere_is_not_to_be_discarded_here(database: Database) 
     assert sorted(later.kept()) == ["0", "2"]  # a former version noted no place
 
 
-def test_job_that_has_ended_is_left_no_more(database: Database) -> None:
-    submit(Journal(database, "run1", "local"), "a")
-    later = Journal(database, "run2", "local")
-    later.ended("a", Phase.CANCELLED)
-    assert later.left() == []
-
-
 def test_a_job_that_is_adopted_belongs_to_the_later_run(database: Database) -> None:
     earlier = Journal(database, "run1", "local")
     names = ("unsure", "there", "here")

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -11,19 +10,15 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid import patience as module
-from snakemake_executor_plugin_grid import room
 from snakemake_executor_plugin_grid.errors import (
-    CredentialsError,
-    DiskFullError,
     EndingError,
     GridError,
     PermanentError,
     TransientError,
 )
-from snakemake_executor_plugin_grid.patience import Patience
+from snakemake_executor_plugin_grid.patience import persistently
 
-EXPIRED = CredentialsError("the proxy has expired; run 'renew'.")
-DOWN = TransientError("connection refused")
+from .patience_bench import DOWN, EXPIRED, Run, Server
 
 
 @pytest.fixture(autouse=True)
@@ -32,35 +27,6 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.04)
     monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 0.01)
     monkeypatch.setattr(module, "_CREDENTIALS_PERIOD", 0.0)
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
-
-
-class Server:
-    """Does what the test says, try by try; then it works."""
-
-    def __init__(self, *errors: BaseException) -> None:
-        self.errors = list(errors)
-        self.tries = 0
-
-    async def call(self) -> str:
-        self.tries += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return "answer"
-
-
-class Run:
-    """Patience with a proxy that the test changes, and all that it says."""
-
-    def __init__(self, limit: float = 60.0) -> None:
-        self.said: list[str] = []
-        self.proxy = Server()
-        self.warning = ""
-        self.patience = Patience("dirac", limit, self._check, self.said.append)
-
-    async def _check(self) -> str:
-        await self.proxy.call()
-        return self.warning
 
 
 @pytest.fixture
@@ -325,9 +291,8 @@ def test_calls_from_other_threads(run: Run, loop: asyncio.AbstractEventLoop) -> 
 
 
 def test_calls_from_other_threads_need_the_loop(run: Run) -> None:
-    make: Callable[[], Any] = Server().call
     with pytest.raises(RuntimeError, match="before the controller has started"):
-        run.patience.call_now("storage", make)
+        run.patience.call_now("storage", Server().call)
 
 
 def test_a_server_that_refuses_good_credentials_is_not_asked_for_ever(run: Run) -> None:
@@ -358,7 +323,30 @@ def test_what_is_asked_for_now_and_then_is_asked_for_more_seldom_in_an_outage(
     patience.over("states")
     assert patience.due("states")
     assert len(run.said) == 2
+    patience.note("states", DOWN)
+    time.sleep(0.03)
+    assert patience.due("states")  # another outage, and its first pause
     assert patience.exhausted == ""
+
+
+def test_calls_that_fail_together_make_the_pauses_grow_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_PAUSE", 60.0)
+    for _ in range(12):
+        run.patience.note("states", DOWN)
+    time.sleep(0.1)
+    assert run.patience.due("states")
+
+
+def test_the_first_reason_why_the_run_has_to_end_stays() -> None:
+    run = Run(limit=0.02)
+    for what in ("states", "results"):
+        run.patience.note(what, DOWN)
+    time.sleep(0.05)
+    for what in ("states", "results"):
+        run.patience.due(what)
+        assert "asked for states" in run.patience.exhausted
 
 
 def test_an_outage_of_what_is_asked_for_now_and_then_ends_the_run() -> None:
@@ -368,82 +356,6 @@ def test_an_outage_of_what_is_asked_for_now_and_then_ends_the_run() -> None:
     time.sleep(0.15)
     run.patience.due("states")
     assert run.patience.exhausted.startswith("dirac has not answered for 0 s, asked for states:")
-
-
-FULL = [
-    OSError(errno.ENOSPC, "No space left on device", "/w/out.root"),
-    OSError(errno.EDQUOT, "Disk quota exceeded"),
-    DiskFullError("grid.sqlite: database or disk is full"),
-    GridError("the client says: [Errno 28] No space left on device"),
-]
-
-
-@pytest.mark.parametrize("error", FULL)
-def test_a_full_disk_is_waited_out_and_said_once(run: Run, error: Exception) -> None:
-    servers = [Server(*[error] * 4) for _ in range(3)]
-
-    async def calls() -> None:
-        await asyncio.gather(*(run.patience.call(str(n), s.call) for n, s in enumerate(servers)))
-
-    asyncio.run(calls())
-    assert [server.tries for server in servers] == [5, 5, 5]
-    assert [text.partition(":")[0] for text in run.said][:1] == ["Waiting for the disk"]
-    assert run.said[1] == "There is room on the disk again after 0 s; going on."
-    assert not run.patience.troubled
-
-
-def test_a_full_disk_is_trouble_but_no_outage() -> None:
-    run = Run(limit=60.0)
-
-    async def calls() -> None:
-        call = asyncio.create_task(run.patience.call("outputs", Server(*[FULL[0]] * 9).call))
-        await asyncio.sleep(0.02)
-        assert run.patience.troubled
-        assert run.patience.due("states")
-        await call
-        assert not run.patience.troubled
-
-    asyncio.run(calls())
-    assert "the disk of the submit host is full (/w/out.root)" in run.said[0]
-    assert not any("does not answer" in text for text in run.said)
-
-
-def test_no_room_for_too_long_ends_the_run() -> None:
-    run, server = Run(limit=0.1), Server(*[FULL[0]] * 1000)
-    with pytest.raises(EndingError):
-        asyncio.run(run.patience.call("outputs", server.call))
-    assert run.patience.exhausted.startswith(
-        "the disk could not be written for 0 s, which is the limit"
-    )
-    assert server.tries > 3
-
-
-def test_room_that_a_server_beside_waits_for_is_that_of_all(run: Run) -> None:
-    beside = run.patience.beside("s3", Server().call)
-
-    async def calls() -> None:
-        call = asyncio.create_task(beside.call("blobs", Server(*[FULL[0]] * 9).call))
-        await asyncio.sleep(0.02)
-        assert run.patience.troubled
-        await call
-
-    asyncio.run(calls())
-    assert [text.split()[0] for text in run.said] == ["Waiting", "There"]
-
-
-def test_the_end_of_the_run_ends_the_waiting_for_room(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "_PAUSE", 20.0)
-
-    async def stopped() -> None:
-        asyncio.get_running_loop().call_later(0.05, run.patience.stop)
-        await run.patience.call("outputs", Server(*[FULL[0]] * 3).call)
-
-    began = time.monotonic()
-    with pytest.raises(EndingError, match="the run is ending"):
-        asyncio.run(stopped())
-    assert time.monotonic() - began < 5
 
 
 def test_the_end_of_a_run_is_no_reason_to_try_again(run: Run) -> None:
@@ -468,25 +380,20 @@ def test_trouble_is_that_of_this_server_of_those_beside_and_of_credentials(run: 
     assert not patience.troubled
 
 
-def test_limits_are_told_in_the_unit_of_their_size() -> None:
-    assert room.hours(60.0) == "60 s"
-    assert room.hours(24 * 3600.0) == "24 h"
-    assert room.hours(1800.0) == "0.5 h"
+def test_what_is_done_on_this_host_says_nothing_of_the_credentials(run: Run) -> None:
+    run.patience.note("states", EXPIRED)
+    assert asyncio.run(run.patience.here(Server().call)) == "answer"
+    assert [text.partition(":")[0] for text in run.said] == ["Waiting for credentials"]
 
 
-def test_what_is_done_on_this_host_says_nothing_of_the_credentials() -> None:
-    said: list[str] = []
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_a_first_call_is_tried_thrice(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    monkeypatch.setattr(module, "_PAUSES_AT_START", (0.01, 0.01))
+    server = Server(*[DOWN] * failures)
 
-    async def good() -> str:
-        return ""
+    async def check() -> None:
+        await server.call()
 
-    async def write() -> int:
-        return 7
-
-    async def scene() -> int:
-        patience = Patience("server", 1.0, good, said.append)
-        patience.note("the states of jobs", CredentialsError("the proxy has expired"))
-        return await patience.here(write)
-
-    assert asyncio.run(scene()) == 7
-    assert [text.partition(":")[0] for text in said] == ["Waiting for credentials"]
+    with pytest.raises(TransientError) if failures > 2 else contextlib.nullcontext():
+        asyncio.run(persistently(check))
+    assert server.tries == min(failures + 1, 3)

@@ -11,23 +11,15 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid import controller, retrieval, room
+from snakemake_executor_plugin_grid import controller, retrieval
 from snakemake_executor_plugin_grid.calls import once
-from snakemake_executor_plugin_grid.errors import DiskFullError, PermanentError, TransientError
+from snakemake_executor_plugin_grid.errors import DiskFullError, PermanentError
 from snakemake_executor_plugin_grid.flight import Flight, Plan
 from snakemake_executor_plugin_grid.journal import Entry
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from tests.unit.fickle import IDENTITY, Bench, Times
+from tests.unit.fickle import DOWN, IDENTITY, PATIENT, Bench, Gate, Times
 from tests.unit.specs import spec
-
-PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
-DOWN = TransientError("the server is down")
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
 
 
 class Death:
@@ -64,7 +56,7 @@ class Death:
 def ended_flight(bench: Bench, name: str) -> Flight:
     """Return a job that has ended well on the grid, and is not yet taken in."""
     plan = Plan(spec(name), Runtime("inherit"), identity=IDENTITY)
-    journal = bench.controller._parts.journal
+    journal = bench.parts.journal
     journal.submitting([Entry(plan.spec, IDENTITY, name, 1.0)])
     journal.submitted({name: f"id-{name}"})
     bench.backend.jobs[name] = f"id-{name}"
@@ -161,7 +153,7 @@ def test_an_acknowledgement_that_cannot_be_noted_leaves_all_to_the_next_run(
     def noted(names: object) -> None:
         raise DiskFullError("grid.sqlite: database or disk is full")
 
-    monkeypatch.setattr(bench.controller._parts.journal, "noted", noted)
+    monkeypatch.setattr(bench.parts.journal, "noted", noted)
     bench.submit("j-1")
     bench.succeed("j-1")
     bench.outcomes(1)
@@ -187,7 +179,7 @@ def test_a_job_that_failed_is_let_go_at_once(bench: Bench) -> None:
 def test_each_step_is_done_again_until_it_works(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
 ) -> None:
-    landing = bench.controller._parts.landing
+    landing = bench.parts.landing
     work, fails = getattr(landing, step), Times(error, 3)
 
     def works(flight: Flight, folder: Path) -> object:
@@ -203,6 +195,15 @@ def test_each_step_is_done_again_until_it_works(
     assert bench.phases() == {"j-1": "landed"}
 
 
+@PATIENT
+def test_results_are_asked_for_until_they_come(bench: Bench) -> None:
+    bench.backend.fetches = down = Times(DOWN, 3)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    assert bench.outcomes(1)[0].success
+    assert down.left == 0
+
+
 def test_results_that_are_not_there_fail_the_job(bench: Bench) -> None:
     bench.backend.fetches = Times(PermanentError("there is no output sandbox"), 1000)
     bench.submit("j-1")
@@ -212,30 +213,19 @@ def test_results_that_are_not_there_fail_the_job(bench: Bench) -> None:
     assert "its results could not be taken in: there is no output sandbox" in outcome.message
 
 
-def test_a_fault_of_this_side_fails_the_job_and_keeps_its_results(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    denied = Times(PermissionError(errno.EACCES, "Permission denied", "out.txt"), 1000)
-    monkeypatch.setattr(bench.controller._parts.landing, "land", lambda *_: denied())
-    bench.submit("j-1")
-    bench.succeed("j-1")
-    (outcome,) = bench.outcomes(1)
-    assert not outcome.success
-    assert "Permission denied" in outcome.message
-    assert bench.left() == {"j-1": "submitted"}  # the next run tries it
-    assert bench.discarded() == []
-
-
 def test_what_this_side_could_not_take_in_is_taken_in_by_the_next_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denied = Times(PermissionError(errno.EACCES, "Permission denied", "out.txt"), 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.controller._parts.landing, "land", lambda *_: denied())
+        patch.setattr(bench.parts.landing, "land", lambda *_: denied())
         bench.submit("j-1")
         bench.succeed("j-1")
         (outcome,) = bench.outcomes(1)
+    assert not outcome.success
+    assert "Permission denied" in outcome.message
     assert outcome.message.count("the next run tries it") == 1
+    assert bench.discarded() == []
     before = bench.database.query("SELECT phase, detail, landed, kept FROM jobs")
     assert before == [("submitted", "", None, 1)]
     bench.database.change("UPDATE jobs SET run='earlier'", [()])
@@ -251,7 +241,7 @@ def test_what_this_side_could_not_take_in_is_taken_in_by_the_next_run(
 @pytest.mark.parametrize("final", [False, True])
 def test_only_a_job_that_has_failed_itself_is_noted_as_failed(bench: Bench, final: bool) -> None:
     flight = ended_flight(bench, "j-1")
-    outcome = bench.controller._parts.landing.failure(flight, "no room for it", final=final)
+    outcome = bench.parts.landing.failure(flight, "no room for it", final=final)
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", False, "id-j-1")
     assert "no room for it" in outcome.message
     assert bench.left() == ({} if final else {"j-1": "submitted"})
@@ -281,15 +271,15 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
         monkeypatch.setattr(controller, limit, 0.2)
     broken: list[object] = []
     monkeypatch.setattr(threading, "excepthook", broken.append)
-    go = threading.Event()
+    gate = Gate()
     hanging: list[threading.Thread] = []
 
     def hangs(flight: Flight, folder: Path) -> None:
         hanging.append(threading.current_thread())
-        go.wait(30)
+        gate()
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(bench.controller._parts.landing, step, hangs)
+    monkeypatch.setattr(bench.parts.landing, step, hangs)
     bench.submit("j-1", "j-2", "j-3")
     bench.succeed("j-1", "j-2")
     bench.wait_for(lambda: len(hanging) == 2)
@@ -306,7 +296,7 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
         "j-2": "submitted",
     }
     assert all(thread.daemon for thread in hanging)  # else the program would not end
-    go.set()
+    gate.open()
     for thread in hanging:
         thread.join(10)
         assert not thread.is_alive()
@@ -315,20 +305,20 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
 
 
 def test_jobs_are_taken_in_while_the_pool_waits_for_a_store(bench: Bench) -> None:
-    go = threading.Event()
-    pool = bench.controller._parts.pool
+    gate = Gate()
+    pool = bench.parts.pool
     for _ in range(8):
-        pool.submit(go.wait, 30)
-    landing = bench.controller._parts.landing
+        pool.submit(gate)
+    landing = bench.parts.landing
     flight = ended_flight(bench, "j-1")
-    folder = bench.controller._parts.folder / "incoming" / "j-1"
+    folder = bench.parts.folder / "incoming" / "j-1"
     folder.mkdir(parents=True)
     try:
         outcome = bench.controller.call(retrieval._apart(landing.land, flight, folder), 10)
         assert not outcome.success  # there is no report
         assert "no report" in outcome.message
     finally:
-        go.set()
+        gate.open()
 
 
 def test_what_runs_apart_hands_on_its_errors(bench: Bench) -> None:
@@ -362,7 +352,7 @@ def test_what_is_not_taken_in_when_the_run_ends_is_left_to_the_next(bench: Bench
 def test_a_store_that_is_down_beyond_the_limit_fails_no_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.controller._parts.landing, "fetch", lambda *_: Times(DOWN)())
+    monkeypatch.setattr(bench.parts.landing, "fetch", lambda *_: Times(DOWN)())
     bench.submit("j-1")
     bench.succeed("j-1")
     bench.wait_for(lambda: bool(bench.controller.exhausted))
@@ -374,7 +364,7 @@ def test_nothing_is_left_of_what_came_in(bench: Bench) -> None:
     bench.submit("j-1")
     bench.succeed("j-1")
     bench.outcomes(1)
-    incoming = bench.controller._parts.folder / "incoming"
+    incoming = bench.parts.folder / "incoming"
     bench.wait_for(lambda: not list(incoming.iterdir()))
 
 

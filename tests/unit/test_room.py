@@ -13,6 +13,21 @@ from snakemake_executor_plugin_grid.room import Room, hours
 FULL = OSError(errno.ENOSPC, "No space left on device", "out.txt")
 
 
+class Call:
+    """One that may have to wait for room."""
+
+    def __init__(self, room: Room) -> None:
+        self._going_on = room.call()
+        self.token = self._going_on.__enter__()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Let it end: well, or with an error, which it hands on."""
+        if error is None:
+            self._going_on.__exit__(None, None, None)
+        else:
+            assert not self._going_on.__exit__(type(error), error, None)
+
+
 class Scene:
     """Calls that wait for room; time passes only while they pause."""
 
@@ -20,14 +35,19 @@ class Scene:
         self.said: list[str] = []
         self.now = 100.0
         self.room = Room(limit, self.said.append)
+        self.calls: list[Call] = []
         monkeypatch.setattr("snakemake_executor_plugin_grid.room.time.monotonic", lambda: self.now)
 
     async def _pause(self, seconds: float) -> None:
         self.now += seconds
 
-    def wait(self, call: object, error: BaseException = FULL, times: int = 1) -> None:
+    def begin(self) -> Call:
+        self.calls.append(Call(self.room))  # one that is forgotten ends
+        return self.calls[-1]
+
+    def wait(self, call: Call, error: BaseException = FULL, times: int = 1) -> None:
         for _ in range(times):
-            asyncio.run(self.room.wait(call, error, self._pause))
+            asyncio.run(self.room.wait(call.token, error, self._pause))
 
 
 @pytest.fixture
@@ -36,57 +56,57 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 def test_what_never_waited_is_over_without_a_word(scene: Scene) -> None:
-    scene.room.over(object(), good=True)
+    scene.begin().end()
     assert not scene.room.wanting
     assert scene.said == []
 
 
 def test_waiting_is_said_once_at_its_start_and_once_at_its_end(scene: Scene) -> None:
-    call = object()
+    call = scene.begin()
     scene.wait(call, times=3)
     assert scene.room.wanting
     assert scene.said == [
         "Waiting for the disk: the disk of the submit host is full (out.txt). The run goes on by "
         "itself when there is room; jobs that are on the grid are not touched."
     ]
-    scene.room.over(call, good=True)
+    call.end()
     assert not scene.room.wanting
     assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
 
 
 def test_there_is_room_again_when_there_is_for_all(scene: Scene) -> None:
-    first, second = object(), object()
+    first, second = scene.begin(), scene.begin()
     scene.wait(first, times=2)
     scene.wait(second, DiskFullError("grid.sqlite: disk is full"))
-    scene.room.over(first, good=True)
+    first.end()
     assert scene.room.wanting
     assert len(scene.said) == 1
-    scene.room.over(second, good=True)
+    second.end()
     assert not scene.room.wanting
     assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
 
 
 def test_the_end_of_another_call_changes_nothing(scene: Scene) -> None:
-    first, second = object(), object()
+    first, second = scene.begin(), scene.begin()
     scene.wait(first)
-    scene.room.over(second, good=True)
+    second.end()
     assert scene.room.wanting
     assert len(scene.said) == 1
 
 
 def test_a_call_that_ends_otherwise_says_nothing_of_room(scene: Scene) -> None:
-    call = object()
+    call = scene.begin()
     scene.wait(call)
-    scene.room.over(call, good=False)
+    call.end(KeyError("of the call"))
     assert not scene.room.wanting
     assert len(scene.said) == 1
 
 
 def test_what_is_full_again_is_said_again_and_waited_for_anew(scene: Scene) -> None:
-    call = object()
     for _ in range(2):
+        call = scene.begin()
         scene.wait(call, times=600)  # most of the limit
-        scene.room.over(call, good=True)
+        call.end()
     assert [text.split()[0] for text in scene.said] == ["Waiting", "There"] * 2
     assert scene.room.exhausted == ""
 
@@ -95,8 +115,8 @@ def test_the_limit_counts_from_when_the_first_call_began_to_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = Scene(monkeypatch, limit=12.0)
-    scene.wait(object(), times=2)  # until 10 s
-    late = object()
+    scene.wait(scene.begin(), times=2)  # until 10 s
+    late = scene.begin()
     scene.wait(late)  # until 15 s
     assert scene.room.exhausted == ""
     with pytest.raises(EndingError) as ended:
@@ -110,14 +130,14 @@ def test_the_limit_counts_from_when_the_first_call_began_to_wait(
 
 
 def test_a_pause_that_the_end_of_the_run_breaks_leaves_nothing_waiting(scene: Scene) -> None:
-    call = object()
+    call = scene.begin()
 
     async def ends(_seconds: float) -> None:
         raise EndingError("the run is ending")
 
-    with pytest.raises(EndingError, match="the run is ending"):
-        asyncio.run(scene.room.wait(call, FULL, ends))
-    scene.room.over(call, good=False)
+    with pytest.raises(EndingError, match="the run is ending") as ended:
+        asyncio.run(scene.room.wait(call.token, FULL, ends))
+    call.end(ended.value)
     assert not scene.room.wanting
     assert scene.room.exhausted == ""
 

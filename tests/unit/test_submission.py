@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from snakemake_executor_plugin_grid import patience
-from snakemake_executor_plugin_grid.errors import (
-    CredentialsError,
-    PermanentError,
-    TransientError,
-)
+from snakemake_executor_plugin_grid.errors import CredentialsError, PermanentError
+from snakemake_executor_plugin_grid.journal import Journal
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
-from tests.unit.fickle import Bench, Times
+from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
 
-PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
-
-
-DOWN = TransientError("the server is down")
 EXPIRED = CredentialsError("the proxy has expired; run 'renew'.")
 NAMES = tuple(f"j-{number}" for number in range(6))
 
@@ -44,6 +36,39 @@ def test_no_job_is_lost_or_sent_twice_when_answers_are_lost(
     outcomes = bench.outcomes(6)
     assert sorted(outcome.name for outcome in outcomes) == list(NAMES)
     assert all(outcome.success for outcome in outcomes)
+
+
+def test_a_lost_answer_neither_loses_a_job_nor_runs_it_twice(bench: Bench) -> None:
+    bench.backend.answer = down
+    bench.submit("j-1", "j-2")
+    bench.polls(0.2)
+    assert bench.phases() == {"j-1": "submitted", "j-2": "submitted"}
+    bench.backend.statuses = {
+        grid_id: JobStatus(JobState.FAILED) for grid_id in bench.backend.jobs.values()
+    }
+    assert sorted(outcome.name for outcome in bench.outcomes(2)) == ["j-1", "j-2"]
+
+
+@pytest.mark.parametrize("bench", [{"outage_limit": 0.2}], indirect=True)
+def test_a_job_that_may_have_been_submitted_is_left_to_the_next_run(bench: Bench) -> None:
+    bench.backend.answer = bench.backend.finds = down
+    bench.submit("j-1")
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert "fickle has not answered for 0 s" in bench.controller.exhausted
+    assert "the server is down" in bench.controller.exhausted
+    assert bench.polls(0.1) == []
+    assert bench.left() == {"j-1": "submitting"}
+
+
+def test_a_job_that_may_have_been_submitted_is_looked_for_by_the_next_run(bench: Bench) -> None:
+    bench.backend.answer = down
+    bench.backend.finds = Times(PermanentError("no such call"), 1000)
+    bench.submit("j-1")
+    (outcome,) = bench.outcomes(1)
+    assert "could not be submitted: the server is down" in outcome.message
+    assert bench.phases() == {"j-1": "submitting"}
+    later = Journal(bench.database, "later", "fickle")
+    assert [(job.name, job.grid_id) for job in later.left()] == [("j-1", None)]
 
 
 def test_credentials_that_expire_are_waited_for_and_told_of_once(bench: Bench) -> None:
@@ -85,15 +110,8 @@ def test_a_submission_that_is_refused_as_a_whole_fails_only_jobs_not_taken(bench
 def test_what_is_known_of_some_jobs_is_kept_when_the_run_has_to_end(bench: Bench) -> None:
     backend = bench.backend
     backend.takes = lambda name: name == "j-1"
-    backend.answer = Times(DOWN, 1000)
-    found = []
-
-    def finds() -> None:
-        found.append(1)
-        if len(found) > 1:
-            raise DOWN
-
-    backend.finds = finds
+    backend.answer = down
+    backend.finds = Times(DOWN, 1000, after=1)
     bench.submit("j-1", "j-2")
     bench.wait_for(lambda: bool(bench.controller.exhausted))
     bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
@@ -104,19 +122,12 @@ def test_what_is_known_of_some_jobs_is_kept_when_the_run_has_to_end(bench: Bench
     assert bench.left() == {"j-1": "landed", "j-2": "submitting"}
 
 
+@PATIENT
 def test_what_is_known_of_some_jobs_is_kept_when_others_are_in_doubt(bench: Bench) -> None:
     backend = bench.backend
     backend.takes = lambda name: name == "j-1"
-    backend.answer = Times(DOWN, 1000)
-    found = []
-
-    def finds() -> None:
-        found.append(1)
-        if len(found) > 1:
-            raise PermanentError("no such call")
-
-    backend.finds = finds
-    bench.controller._patience._limit = 60.0
+    backend.answer = down
+    backend.finds = Times(PermanentError("no such call"), 1000, after=1)
     bench.submit("j-1", "j-2")
     (outcome,) = bench.outcomes(1)
     assert (outcome.name, outcome.success) == ("j-2", False)
@@ -237,31 +248,11 @@ def test_cancelling_while_the_run_waits_ends_soon_and_sends_nothing_more(
 
 
 def test_a_job_that_comes_to_be_submitted_after_cancelling_is_cancelled(bench: Bench) -> None:
-    ready, go = threading.Event(), threading.Event()
-
-    def answer() -> None:
-        ready.set()
-        go.wait(10)
-
-    bench.backend.answer = answer
+    bench.backend.answer = gate = Gate()
     bench.submit("j-1")
-    assert ready.wait(10)
-    threading.Timer(0.2, go.set).start()
+    assert gate.reached()
+    threading.Timer(0.2, gate.open).start()
     bench.controller.cancel(10, lambda: False)
     bench.controller.close()
     assert bench.backend.cancelled == ["id-0"]
-
-
-@PATIENT
-def test_results_are_asked_for_until_they_come(bench: Bench) -> None:
-    retrieve, down = bench.backend.retrieve, Times(DOWN, 3)
-
-    async def fickle(grid_id: str, folder: Path) -> None:
-        down()
-        await retrieve(grid_id, folder)
-
-    bench.backend.retrieve = fickle  # type: ignore[method-assign]
-    bench.submit("j-1")
-    bench.succeed("j-1")
-    assert bench.outcomes(1)[0].success
-    assert down.left == 0
+    assert bench.phases() == {"j-1": "cancelled"}

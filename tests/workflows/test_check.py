@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Finished, Project, processes_below
+from tests.faults import eventually
 from tests.servers.stores.fixtures import s3
 from tests.servers.stores.s3 import S3Server
 
@@ -28,39 +29,25 @@ COMMAND = [
 SLOW = ("--grid-runtime", "setup", "--grid-runtime-setup", "sleep 300")
 
 
-def grid_options(project: Project) -> list[str]:
-    """Return the site's options without those of Snakemake itself."""
-    options = list(project.site.options)
-    if "--seconds-between-status-checks" in options:
-        at = options.index("--seconds-between-status-checks")
-        del options[at : at + 2]
-    return options
+class Check(Project):
+    """The command in the directory of a project, with the same options."""
 
+    def __init__(self, project: Project) -> None:
+        super().__init__(project.folder, project.site)
+        temporary = project.folder.parent / "tmp"
+        temporary.mkdir(exist_ok=True)
+        self.environment = {**project.environment, "TMPDIR": str(temporary)}
 
-def start(project: Project, *args: str) -> subprocess.Popen[str]:
-    temporary = project.folder.parent / "tmp"
-    temporary.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [*COMMAND, *grid_options(project), *args],
-        cwd=project.folder,
-        env={**project.env(), "TMPDIR": str(temporary)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        preexec_fn=_heed_interrupts,
-    )
-
-
-def _heed_interrupts() -> None:
-    # What a shell starts in the background ignores them, and hands that on.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def command(self, *args: str) -> list[str]:
+        options = list(self.site.options)
+        if "--seconds-between-status-checks" in options:  # of Snakemake itself
+            at = options.index("--seconds-between-status-checks")
+            del options[at : at + 2]
+        return [*COMMAND, *options, *args]
 
 
 def check(project: Project, *args: str) -> Finished:
-    with start(project, *args) as process:
+    with Check(project).start(*args) as process:
         output, _ = process.communicate(timeout=200)
     assert "Traceback" not in output, output
     return Finished(process.returncode, output)
@@ -83,7 +70,7 @@ def test_a_job_goes_there_and_comes_back(project: Project, tmp_path: Path) -> No
     done = check(project, "--submit", *options).succeeded()
     line = next(line for line in done.output.splitlines() if line.startswith("✓ job"))
     assert f"ran at {project.site.name} on " in line
-    assert f"Snakemake {_snakemake()}" in line
+    assert f"Snakemake {version('snakemake')}" in line
     assert "staged in" in line
     assert "came back" in line
     assert "Options: local-isolation, local-dir, store, include from the command" in done.output
@@ -91,12 +78,6 @@ def test_a_job_goes_there_and_comes_back(project: Project, tmp_path: Path) -> No
     assert left(project) == []
     assert not store.exists()
     assert list(project.site.folder.iterdir()) == []
-
-
-def _snakemake() -> str:
-    from importlib.metadata import version
-
-    return version("snakemake")
 
 
 def test_the_same_for_scripts(project: Project) -> None:
@@ -107,7 +88,7 @@ def test_the_same_for_scripts(project: Project) -> None:
     assert isinstance(checks, list)
     job = checks[-1]
     assert job["name"] == "job"
-    assert job["facts"]["snakemake"] == _snakemake()
+    assert job["facts"]["snakemake"] == version("snakemake")
     assert job["facts"]["seconds"].keys() >= {"submitted", "waited", "ran", "came back"}
 
 
@@ -154,7 +135,7 @@ def test_a_job_that_takes_too_long_is_cancelled(project: Project) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_cancels_the_job(project: Project, number: int) -> None:
-    process = start(project, "--submit", *SLOW)
+    process = Check(project).start("--submit", *SLOW)
     try:
         eventually(lambda: bool(_sandboxes(project)))
         time.sleep(1)
@@ -171,13 +152,6 @@ def test_an_interrupt_cancels_the_job(project: Project, number: int) -> None:
 
 def _sandboxes(project: Project) -> list[Path]:
     return list(project.site.folder.glob("*/jobs/*/job.json"))
-
-
-def eventually(condition: object, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not (callable(condition) and condition()):
-        assert time.monotonic() < until, "it has not come to that"
-        time.sleep(0.1)
 
 
 def test_nothing_stays_in_a_bucket(project: Project, s3: S3Server) -> None:
