@@ -66,9 +66,11 @@ class Adoption:
         if not left:
             return
         found = await self._find(left)
-        statuses: Mapping[str, JobStatus] = await parts.patience.call(
-            "the states of jobs", lambda: parts.backend.states(list(found.values()))
-        )
+        statuses: Mapping[str, JobStatus] = {}
+        if found:
+            statuses = await parts.patience.call(
+                "the states of jobs", lambda: parts.backend.states(list(found.values()))
+            )
         unwanted: list[Candidate] = []
         lost: list[Left] = []
         for job in left:
@@ -167,11 +169,12 @@ class Adoption:
             needed: Names of all outputs that have to be made, as far as that is known.
             unnoted: Returns whether Snakemake has not noted that some outputs are complete.
         """
+        wanted = set(needed)
         noted: list[Candidate] = []
         others: list[Candidate] = []
         for candidate in self._candidates.values():
             outputs = candidate.left.outputs
-            if outputs and not set(needed).intersection(outputs):
+            if outputs and wanted.isdisjoint(outputs):
                 # Snakemake may have noted its success before the earlier run died.
                 knows = candidate.left.phase is Phase.LANDED and not unnoted(outputs)
                 (noted if knows else others).append(candidate)

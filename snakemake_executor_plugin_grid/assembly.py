@@ -159,7 +159,7 @@ class Run:
         self._journal.begin_run(self._store_url, to_json(self._settings))
         self.controller.call(self.controller.check())
         needed = self._members(self.internals.awaited())
-        self.controller.call(self.controller.settle(needed, self._marked))
+        self.controller.call(self.controller.adoption.settle(needed, self._marked))
         found = self._collect_sources()
         for warning in found.warnings:
             self._say(warning)
@@ -220,7 +220,7 @@ class Run:
         )
         wildcards = {} if job.is_group() else job.wildcards_dict
         text = json.dumps({key: str(value) for key, value in wildcards.items()})
-        return self.controller.attempt(sorted(outputs), job.name, text)
+        return self.controller.adoption.attempt(sorted(outputs), job.name, text)
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:
         """Close everything.

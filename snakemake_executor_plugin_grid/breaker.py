@@ -75,6 +75,7 @@ class Breaker:
         self._sent: dict[str, int] = {}  # jobs on the grid: closings before they were submitted
         self._open = False
         self._reason = ""
+        self._trouble = ""
         self._blamed = ""  # the site, if all faults were at one
         self._pause = _FIRST_PAUSE
         self._paused_until = 0.0
@@ -85,6 +86,11 @@ class Breaker:
     def open(self) -> bool:
         """Whether submission pauses, but for jobs that are sent to try."""
         return self._open
+
+    @property
+    def trouble(self) -> str:
+        """Why it is open, in words; empty when it is not."""
+        return self._trouble if self._open else ""
 
     def allowance(self) -> int | None:
         """Return how many jobs may be submitted now: None for any number, else 0 or 1.
@@ -194,9 +200,12 @@ class Breaker:
         self._paused_until = self._now() + self._pause
         sites = sorted(places - {""})
         where = f"; at site{'s' * (len(sites) > 1)} {names(sites)}" if sites else ""
-        self._say(
+        self._trouble = (
             f"{len(faults)} of the last {_LAST} jobs were failed by the grid for the same reason: "
-            f"'{_shown(reason)}'{where}. No more jobs are submitted for {_minutes(self._pause)}, "
+            f"'{_shown(reason)}'{where}"
+        )
+        self._say(
+            f"{self._trouble}. No more jobs are submitted for {_minutes(self._pause)}, "
             "then one to try; those that are on the grid go on. `snakemake-grid status` shows how "
             "they stand; Ctrl-C ends the run."
         )

@@ -11,7 +11,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from .worker.description import Blob
 T = TypeVar("T")
 
 _TICK = 0.1
+_WATCH = 1.0
 _TRANSFERS_UNSAID = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
@@ -42,7 +43,12 @@ _STATES = "the states of jobs"
 
 
 class Controller:
-    """Follows all jobs of a run."""
+    """Follows all jobs of a run.
+
+    Attributes:
+        loop: Where all of it happens.
+        adoption: Knows the jobs that earlier runs have left.
+    """
 
     def __init__(self, parts: Parts) -> None:
         """Start the event loop."""
@@ -59,14 +65,15 @@ class Controller:
         self._tidings = Tidings(parts.say, parts.backend.page)
         self._breaker = breaker = Breaker(parts.say)
         sites = Sites(parts.say)
-        self._adoption = Adoption(parts)
+        self.adoption = Adoption(parts)
         self._submission = Submission(
-            parts, self._flights, self._adoption, sites, breaker, self._fail
+            parts, self._flights, self.adoption, sites, breaker, self._fail
         )
         self._retrieval = Retrieval(parts, sites, breaker, self._end, self._launch)
         self.loop = self._patience.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
         self._thread.start()
+        self._watching = asyncio.run_coroutine_threadsafe(self._watch(), self.loop)
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine in the controller's loop, from another thread, and wait for it."""
@@ -86,28 +93,7 @@ class Controller:
         await persistently(self._parts.backend.check)
         self._parts.journal.place = self._parts.backend.place
         await persistently(lambda: in_pool(self._parts, self._parts.store.check))
-        await self._adoption.look()
-
-    async def settle(
-        self, needed: Collection[str], unnoted: Callable[[Iterable[str]], bool]
-    ) -> None:
-        """Deal with jobs of earlier runs that this one does not need.
-
-        Args:
-            needed: Names of all outputs that have to be made, as far as that is known.
-            unnoted: Returns whether Snakemake has not noted that some outputs are complete.
-        """
-        await self._adoption.settle(needed, unnoted)
-
-    def attempt(self, outputs: Sequence[str], rule: str, wildcards: str) -> int:
-        """Return at which attempt of Snakemake's a job is that an earlier run has left.
-
-        Args:
-            outputs: Names of what it makes.
-            rule: Its rule.
-            wildcards: JSON text of names and values.
-        """
-        return self._adoption.attempt(outputs, rule, wildcards)
+        await self.adoption.look()
 
     async def send_sources(self, sources: Sources) -> None:
         """Store what every job needs."""
@@ -142,7 +128,7 @@ class Controller:
             f"{flight.grid_id} ({flight.spec.title})"
             for flight in list(self._flights.values())
             if flight.grid_id is not None and not flight.ended
-        ] + self._adoption.left
+        ] + self.adoption.left
 
     @property
     def at_rest(self) -> bool:
@@ -159,9 +145,9 @@ class Controller:
         return self._patience.exhausted
 
     @property
-    def troubled(self) -> bool:
-        """Whether the run waits for something that may take long: a server, a disk, a proxy."""
-        return self._patience.troubled or self._breaker.open
+    def trouble(self) -> str:
+        """What the run waits for that may take long: a server, a disk, a proxy; else empty."""
+        return "; ".join(filter(None, [self._patience.trouble, self._breaker.trouble]))
 
     async def poll(self) -> list[Outcome]:
         """Ask for the states of all jobs; return what has come to its end since the last call."""
@@ -260,7 +246,7 @@ class Controller:
         """
         until = time.monotonic() + _LAST_SUBMISSIONS
         while any(flight.grid_id is None for flight in list(self._flights.values())):
-            if give_up() or self.troubled or time.monotonic() > until:
+            if give_up() or self.trouble or time.monotonic() > until:
                 break
             time.sleep(_TICK)
         self._leaving = True
@@ -356,6 +342,16 @@ class Controller:
         if silent > self._parts.lost_limit:
             self._fail(flight, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
             self._spawn(self._retrieval.give_up(flight.grid_id or ""))
+
+    async def _watch(self) -> None:
+        """Note what the run waits for, for those who look on from outside."""
+        noted = ""
+        while True:
+            await asyncio.sleep(_WATCH)
+            if (trouble := self.trouble) != noted:
+                with contextlib.suppress(GridError):  # such as a full disk
+                    await asyncio.to_thread(self._parts.journal.trouble, trouble)
+                    noted = trouble
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)

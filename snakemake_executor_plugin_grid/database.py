@@ -55,7 +55,9 @@ CREATE TABLE IF NOT EXISTS runs (
     ended REAL,
     end TEXT NOT NULL DEFAULT '',
     stored_bytes INTEGER NOT NULL DEFAULT 0,
-    spared_bytes INTEGER NOT NULL DEFAULT 0
+    spared_bytes INTEGER NOT NULL DEFAULT 0,
+    trouble TEXT NOT NULL DEFAULT '',
+    troubled REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS aside (
     path TEXT PRIMARY KEY,

@@ -99,7 +99,7 @@ class Departure:
             self.exit_code = exit_code
 
     def _is_troubled(self) -> bool:
-        if not self._controller.troubled:
+        if not self._controller.trouble:
             self._troubled_since = None
             return False
         if self._troubled_since is None:

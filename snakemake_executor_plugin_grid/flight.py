@@ -39,8 +39,8 @@ class Flight:
         spec: The job under the name by which it was submitted last.
         faults: How often the infrastructure has failed it.
         charged: How many of these count against its budget.
+        avoid: Sites that have.
         began: When its inputs began to be stored, in seconds since the epoch.
-        avoid: Sites that did.
         grid_id: Its id on the grid, None until it is submitted.
         status: What the backend said last.
         ended: Whether the backend said that it has ended.
@@ -54,8 +54,8 @@ class Flight:
     spec: JobSpec
     faults: int = 0
     charged: int = 0
-    began: float = field(default_factory=time.time)
     avoid: set[str] = field(default_factory=set)
+    began: float = field(default_factory=time.time)
     grid_id: str | None = None
     status: JobStatus = UNKNOWN
     ended: bool = False

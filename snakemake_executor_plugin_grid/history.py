@@ -34,6 +34,8 @@ class RunRecord:
         end: As in ``Journal.end_run``, or empty.
         stored_bytes: Bytes that went into the store.
         spared_bytes: Bytes that were there already.
+        trouble: What it waits for, such as a server that does not answer; empty when all is well.
+        troubled: Since when.
     """
 
     name: str
@@ -47,6 +49,8 @@ class RunRecord:
     end: str
     stored_bytes: int
     spared_bytes: int
+    trouble: str = ""
+    troubled: float | None = None
 
 
 @dataclass(frozen=True)

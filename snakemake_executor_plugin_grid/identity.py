@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .internals import doing, names
+from .internals import Internals, doing, names
 from .jobspec import JobSpec
 
 
@@ -44,9 +44,7 @@ class Identities:
         facts = [
             self._context,
             # The jobs of a group come in no order.
-            sorted(
-                _text(doing(self._workflow, one)) for one in (job.jobs if job.is_group() else [job])
-            ),
+            sorted(_text(doing(self._workflow, one)) for one in Internals.members(job)),
             # Not what it updates in place, which it may have done.
             [self._state(path) for path in sorted(set(names(job.input)))],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),

@@ -152,6 +152,14 @@ class Journal:
             [(time.time(), end, stored_bytes, spared_bytes, self._run)],
         )
 
+    def trouble(self, words: str) -> None:
+        """Note what the run waits for, for those who look on; nothing when all is well again."""
+        self._database.change(
+            "UPDATE runs SET trouble=?, "
+            "troubled=CASE ? WHEN '' THEN NULL ELSE coalesce(troubled, ?) END WHERE name=?",
+            [(words, words, time.time(), self._run)],
+        )
+
     def submitting(self, entries: Sequence[Entry]) -> None:
         """Note that these jobs are about to be submitted."""
         now = time.time()

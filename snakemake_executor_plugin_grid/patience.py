@@ -54,7 +54,8 @@ class Patience:
         self._say = say
         self._outages: dict[str, float] = {}
         self._refused: set[str] = set()
-        self._expired = False
+        self._silence = ""
+        self._expiry = ""
         self._warned = ""
         self._checked = 0.0
         self._pauses: dict[str, tuple[float, float]] = {}
@@ -94,10 +95,11 @@ class Patience:
         return self._main._exhausted or self._main._room.exhausted
 
     @property
-    def troubled(self) -> bool:
-        """Whether it waits: for this server, one beside it, credentials, or room on the disk."""
-        own = bool(self._outages) or self._expired or self._room.wanting
-        return own or any(other.troubled for other in self._beside)
+    def trouble(self) -> str:
+        """What is waited for: servers, credentials, room on the disk; empty when all is well."""
+        silence = self._silence if self._outages else ""
+        beside = [other.trouble for other in self._beside]
+        return "; ".join(filter(None, [silence, self._expiry, self._room.trouble, *beside]))
 
     async def call(
         self,
@@ -220,10 +222,8 @@ class Patience:
             self._pauses[what] = (pause, time.monotonic() + pause)
         # When the run is ending, its own end of the connection is what fails.
         if not self._outages and not self._stopped.is_set():
-            self._say(
-                f"{self._name} does not answer, asked for {what} ({in_words(error)}); no job "
-                "is touched, asking again."
-            )
+            self._silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
+            self._say(f"{self._silence}; no job is touched, asking again.")
         self._outages.setdefault(what, time.monotonic())
 
     def due(self, what: str) -> bool:
@@ -260,7 +260,7 @@ class Patience:
 
     async def watch_credentials(self) -> None:
         """Warn in time of credentials that are about to expire; asks once a minute."""
-        period = _CREDENTIALS_PAUSE if self._expired else _CREDENTIALS_PERIOD
+        period = _CREDENTIALS_PAUSE if self._expiry else _CREDENTIALS_PERIOD
         if time.monotonic() < self._checked + period:
             return
         self._checked = time.monotonic()
@@ -287,16 +287,16 @@ class Patience:
                 return
 
     def _note_expiry(self, error: CredentialsError) -> None:
-        if not self._expired:
-            self._expired = True
+        if not self._expiry:
+            self._expiry = f"waiting for credentials: {str(error).rstrip('.')}"
             self._say(
-                f"Waiting for credentials: {str(error).rstrip('.')}. The run goes on by itself "
-                "then; jobs that are on the grid are not touched."
+                f"W{self._expiry[1:]}. The run goes on by itself then; jobs that are on the grid "
+                "are not touched."
             )
 
     def _note_renewal(self) -> None:
-        if self._expired:
-            self._expired = False
+        if self._expiry:
+            self._expiry = ""
             self._say("The credentials are good again; going on.")
 
     async def _sleep(self, seconds: float) -> None:

@@ -59,12 +59,9 @@ class Planner:
 
     def begin(self) -> None:
         """Look at what has changed in the DAG, once for all jobs of a round."""
-        internals = self._internals
         if self._identities is not None:
             self._identities.begin()
-        self._checkpoints = (
-            list(internals.checkpoint_outputs()) if internals.has_checkpoints else []
-        )
+        self._checkpoints = list(self._internals.checkpoint_outputs())
 
     def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
         """Turn a Snakemake job into what the controller carries through.

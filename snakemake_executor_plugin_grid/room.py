@@ -30,12 +30,13 @@ class Room:
         self._say = say
         self._waiting: set[object] = set()
         self._since = 0.0
+        self._trouble = ""
         self.exhausted = ""
 
     @property
-    def wanting(self) -> bool:
-        """Whether anything waits for room."""
-        return bool(self._waiting)
+    def trouble(self) -> str:
+        """What is waited for, in words; empty when there is room."""
+        return self._trouble if self._waiting else ""
 
     @contextmanager
     def call(self) -> Iterator[object]:
@@ -45,7 +46,7 @@ class Room:
             yield call
             good = True
         finally:
-            self.over(call, good=good)
+            self._over(call, good=good)
 
     async def wait(
         self, call: object, error: BaseException, pause: Callable[[float], Awaitable[None]]
@@ -62,9 +63,10 @@ class Room:
         """
         if not self._waiting:
             self._since = time.monotonic()
+            self._trouble = f"waiting for the disk: {in_words(error)}"
             self._say(
-                f"Waiting for the disk: {in_words(error)}. The run goes on by itself when there is "
-                "room; jobs that are on the grid are not touched."
+                f"W{self._trouble[1:]}. The run goes on by itself when there is room; jobs that "
+                "are on the grid are not touched."
             )
         self._waiting.add(call)
         if time.monotonic() > self._since + self._limit:
@@ -75,8 +77,7 @@ class Room:
             raise EndingError(self.exhausted) from error
         await pause(_PAUSE)
 
-    def over(self, call: object, *, good: bool) -> None:
-        """Note that a call has ended, and whether it has worked."""
+    def _over(self, call: object, *, good: bool) -> None:
         if call in self._waiting:
             self._waiting.remove(call)
             if good and not self._waiting:

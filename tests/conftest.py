@@ -99,9 +99,17 @@ class Project:
 
     def run(self, *args: str, timeout: float = 240, cwd: Path | None = None) -> Finished:
         """Run Snakemake to its end."""
+        return self._run(self.command(*args), timeout, cwd or self.folder)
+
+    def grid(self, *args: str) -> Finished:
+        """Run ``snakemake-grid`` to its end."""
+        program = "from snakemake_executor_plugin_grid.cli import main; main()"
+        return self._run([sys.executable, "-c", program, *args], 60, self.folder)
+
+    def _run(self, command: list[str], timeout: float, cwd: Path) -> Finished:
         process = subprocess.run(
-            self.command(*args),
-            cwd=cwd or self.folder,
+            command,
+            cwd=cwd,
             env=self.env(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -154,6 +154,10 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
 def run_in_words(seen: Overview) -> list[str]:
     """Return lines about the run, and what can be done now."""
     lines = [_run(seen)]
+    last = seen.runs[-1] if seen.runs else None
+    if seen.going_on and last is not None and last.trouble:
+        for_long = in_words(seen.now - (last.troubled or seen.now))
+        lines.append(f"It is in trouble since {for_long}: {last.trouble}.")
     left = len(seen.open)
     if left and not seen.going_on:
         lines.append(
@@ -213,22 +217,23 @@ def to_json(seen: Overview) -> dict[str, Any]:
     """Return the document of ``status --json``; times are seconds since the epoch.
 
     Its keys: ``time``; ``directory``; ``going_on`` (null if that cannot be told); ``run`` (the last
-    one: ``name``, ``backend``, ``store``, ``host``, ``pid``, ``started``, ``ended``, ``end``; null
-    if there was none); ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in
-    each state); ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that
-    the oldest ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and
-    ``failures``, the latest first; ``servers`` (with ``--server``: by backend, why it was not
-    asked, null if it was). The states are those of ``Standing``.
+    one: ``name``, ``backend``, ``store``, ``host``, ``pid``, ``started``, ``ended``, ``end``,
+    ``trouble`` (what it waits for) and ``troubled`` (since when); null if there was none);
+    ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in each state);
+    ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that the oldest
+    ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and ``failures``, the
+    latest first; ``servers`` (with ``--server``: by backend, why it was not asked, null if it was).
+    The states are those of ``Standing``.
     """
     last = seen.runs[-1] if seen.runs else None
     rules = counts(seen.jobs, lambda job: job.rule)
     sites = counts(seen.jobs, lambda job: job.site)
-    run_keys = ("name", "backend", "store", "host", "pid", "started", "ended", "end")
+    of_run = ("name", "backend", "store", "host", "pid", "started", "ended", "end", "trouble")
     return {
         "time": seen.now,
         "directory": str(seen.folder.parents[1]),
         "going_on": seen.going_on,
-        "run": {key: getattr(last, key) for key in run_keys} if last else None,
+        "run": {key: getattr(last, key) for key in (*of_run, "troubled")} if last else None,
         "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
         "states": _counted(Counter(map(standing, seen.jobs))),
         "rules": {key: _counted(some) for key, some in rules.items()},

@@ -225,7 +225,7 @@ class Bench:
 
     def settle(self, *needed: str, unnoted: bool = False) -> None:
         """Say which outputs are needed, and whether Snakemake misses notes of the others."""
-        self.controller.call(self.controller.settle(needed, lambda _: unnoted), 20)
+        self.controller.call(self.controller.adoption.settle(needed, lambda _: unnoted), 20)
 
     def left(self) -> dict[str, str]:
         """Return what the next run would find, with the phase of each."""

@@ -253,7 +253,7 @@ def test_attempts_are_those_of_the_jobs_that_were_left(bench: Bench) -> None:
     bench.earlier("e-3", attempt=4)
     bench.earlier("e-4", outputs=outputs("gone"), attempt=5, state=None)
     bench.look()
-    attempt = bench.controller.attempt
+    attempt = bench.controller.adoption.attempt
     assert attempt(["work/a"], "sort", '{"sample": "a"}') == 3
     assert attempt(["work/a", "work/b"], "sort", "{}") == 3
     assert attempt([], "sort", '{"sample": "a"}') == 4

@@ -151,6 +151,18 @@ def test_a_run_that_is_going_on(past: Past) -> None:
     assert found["run"]["pid"] == os.getpid()
 
 
+def test_a_run_that_waits_says_what_for_and_since_when(past: Past) -> None:
+    past.run("run1")
+    past.journal.trouble("dirac does not answer")
+    past.database.change("UPDATE runs SET troubled=troubled-?", [(600,)])
+    assert "dirac does not answer" not in call(past, "status").output, "nobody waits"
+    with lock_folder(past.folder):
+        result, found = call(past, "status"), document(past)
+    assert "It is in trouble since 10 min: dirac does not answer." in result.output
+    assert found["run"]["trouble"] == "dirac does not answer"
+    assert found["time"] - found["run"]["troubled"] > 599
+
+
 def test_what_the_last_run_has_seen_may_be_old(past: Past, backend: FakeBackend) -> None:
     past.run("run1")
     past.job("a-1", grid_id="1")

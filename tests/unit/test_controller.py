@@ -75,6 +75,23 @@ def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(bench: Bench) -
 
 
 @PATIENT
+def test_an_outage_is_noted_for_those_who_look_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WATCH", 0.01)
+    bench.submit("j-1")
+    bench.parts.journal.begin_run("", {})
+
+    def noted() -> str:
+        return str(bench.database.query("SELECT trouble FROM runs")[0][0])
+
+    bench.backend.asks = down
+    bench.wait_for(lambda: noted().startswith("fickle does not answer, asked for the states"))
+    bench.backend.asks = lambda: None
+    bench.wait_for(lambda: noted() == "")
+
+
+@PATIENT
 def test_a_server_that_is_down_is_asked_more_and_more_seldom(bench: Bench) -> None:
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
@@ -89,11 +106,11 @@ def test_a_server_that_is_down_is_asked_more_and_more_seldom(bench: Bench) -> No
 def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Bench) -> None:
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
-    assert not bench.controller.troubled
+    assert not bench.controller.trouble
     bench.backend.asks = down
     bench.wait_for(lambda: bool(bench.controller.exhausted))
     assert "asked for the states of jobs" in bench.controller.exhausted
-    assert bench.controller.troubled
+    assert bench.controller.trouble
     bench.controller.leave(lambda: False)
     bench.controller.close()
     assert bench.left() == {"j-1": "submitted"}
@@ -260,7 +277,7 @@ def test_a_submission_that_is_slow_is_not_waited_for(
 def test_a_submission_to_a_server_that_is_down_is_not_waited_for(bench: Bench) -> None:
     bench.backend.answer = bench.backend.finds = down
     bench.submit("j-1")
-    bench.wait_for(lambda: bench.controller.troubled)
+    bench.wait_for(lambda: bench.controller.trouble)
     began = time.monotonic()
     bench.controller.leave(lambda: False)
     bench.controller.close()

@@ -38,7 +38,7 @@ class Scene:
     def __init__(self, **options: Any) -> None:
         self.abandoned = 0
         self.controller = SimpleNamespace(
-            exhausted="", at_rest=True, troubled=False, abandon=self._abandon
+            exhausted="", at_rest=True, trouble="", abandon=self._abandon
         )
         self.scheduling = Scheduling()
         run = SimpleNamespace(controller=self.controller, scheduling=self.scheduling)
@@ -65,7 +65,7 @@ def _former_handler() -> Iterator[None]:
 @pytest.mark.parametrize("options", [{}, {"on_interrupt": "keep"}])
 def test_a_run_goes_on_until_its_workflow_is_done(options: dict[str, Any]) -> None:
     scene = Scene(**options)
-    scene.controller.troubled = True
+    scene.controller.trouble = "it is down"
     assert scene.look() == GOES_ON
     assert scene.scheduling.errors == []
 
@@ -114,8 +114,8 @@ def test_a_detached_run_does_not_wait_long_for_a_server(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: times.pop(0)))
     scene = Scene(detach=True)
     scene.controller.at_rest = False
-    for troubled in (True, True, False, True, True):  # it counts from when all was well last
-        scene.controller.troubled = troubled
+    for trouble in ("down", "down", "", "down", "down"):  # it counts from when all was well last
+        scene.controller.trouble = trouble
         assert scene.look() == GOES_ON
     assert scene.look() == (True, True, 1)
     assert times == []

@@ -269,6 +269,20 @@ def test_runs_are_noted_with_their_ends(database: Database) -> None:
     ]
 
 
+def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    journal.begin_run("", {})
+    begins = []
+    for words in ("it is down", "it is down; the disk is full", ""):
+        journal.trouble(words)
+        ((noted, since),) = database.query("SELECT trouble, troubled FROM runs")
+        assert noted == words
+        begins.append(since)
+    first, second, third = begins
+    assert first == second > 0
+    assert third is None
+
+
 def test_copies_are_remembered_until_put_back(database: Database) -> None:
     journal = Journal(database, "run1", "local")
     journal.set_aside({"/w/a": "/c/1", "/w/b": "/c/2"})

@@ -370,14 +370,14 @@ def test_trouble_is_that_of_this_server_of_those_beside_and_of_credentials(run: 
     patience = run.patience
     beside = patience.beside("s3", Server().call)
     for one in (patience, beside):
-        assert not patience.troubled
+        assert not patience.trouble
         one.note("states", DOWN)
-        assert patience.troubled
+        assert patience.trouble
         one.over("states")
     patience.note("states", EXPIRED)
-    assert patience.troubled
+    assert patience.trouble
     patience.over("states")
-    assert not patience.troubled
+    assert not patience.trouble
 
 
 def test_what_is_done_on_this_host_says_nothing_of_the_credentials(run: Run) -> None:

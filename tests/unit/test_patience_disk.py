@@ -39,7 +39,7 @@ def test_a_full_disk_is_waited_out_and_said_once(error: Exception) -> None:
     assert [server.tries for server in servers] == [5, 5, 5]
     assert [text.partition(":")[0] for text in run.said][:1] == ["Waiting for the disk"]
     assert run.said[1] == "There is room on the disk again after 0 s; going on."
-    assert not run.patience.troubled
+    assert not run.patience.trouble
 
 
 def test_a_full_disk_is_trouble_but_no_outage() -> None:
@@ -48,10 +48,10 @@ def test_a_full_disk_is_trouble_but_no_outage() -> None:
     async def calls() -> None:
         call = asyncio.create_task(run.patience.call("outputs", Server(*[FULL[0]] * 9).call))
         await asyncio.sleep(0.02)
-        assert run.patience.troubled
+        assert run.patience.trouble
         assert run.patience.due("states")
         await call
-        assert not run.patience.troubled
+        assert not run.patience.trouble
 
     asyncio.run(calls())
     assert "the disk of the submit host is full (/w/out.root)" in run.said[0]
@@ -75,7 +75,7 @@ def test_room_that_a_server_beside_waits_for_is_that_of_all() -> None:
     async def calls() -> None:
         call = asyncio.create_task(beside.call("blobs", Server(*[FULL[0]] * 9).call))
         await asyncio.sleep(0.02)
-        assert run.patience.troubled
+        assert run.patience.trouble
         await call
 
     asyncio.run(calls())

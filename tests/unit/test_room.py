@@ -57,20 +57,20 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def test_what_never_waited_is_over_without_a_word(scene: Scene) -> None:
     scene.begin().end()
-    assert not scene.room.wanting
+    assert not scene.room.trouble
     assert scene.said == []
 
 
 def test_waiting_is_said_once_at_its_start_and_once_at_its_end(scene: Scene) -> None:
     call = scene.begin()
     scene.wait(call, times=3)
-    assert scene.room.wanting
+    assert scene.room.trouble
     assert scene.said == [
         "Waiting for the disk: the disk of the submit host is full (out.txt). The run goes on by "
         "itself when there is room; jobs that are on the grid are not touched."
     ]
     call.end()
-    assert not scene.room.wanting
+    assert not scene.room.trouble
     assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
 
 
@@ -79,10 +79,10 @@ def test_there_is_room_again_when_there_is_for_all(scene: Scene) -> None:
     scene.wait(first, times=2)
     scene.wait(second, DiskFullError("grid.sqlite: disk is full"))
     first.end()
-    assert scene.room.wanting
+    assert scene.room.trouble
     assert len(scene.said) == 1
     second.end()
-    assert not scene.room.wanting
+    assert not scene.room.trouble
     assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
 
 
@@ -90,7 +90,7 @@ def test_the_end_of_another_call_changes_nothing(scene: Scene) -> None:
     first, second = scene.begin(), scene.begin()
     scene.wait(first)
     second.end()
-    assert scene.room.wanting
+    assert scene.room.trouble
     assert len(scene.said) == 1
 
 
@@ -98,7 +98,7 @@ def test_a_call_that_ends_otherwise_says_nothing_of_room(scene: Scene) -> None:
     call = scene.begin()
     scene.wait(call)
     call.end(KeyError("of the call"))
-    assert not scene.room.wanting
+    assert not scene.room.trouble
     assert len(scene.said) == 1
 
 
@@ -138,7 +138,7 @@ def test_a_pause_that_the_end_of_the_run_breaks_leaves_nothing_waiting(scene: Sc
     with pytest.raises(EndingError, match="the run is ending") as ended:
         asyncio.run(scene.room.wait(call.token, FULL, ends))
     call.end(ended.value)
-    assert not scene.room.wanting
+    assert not scene.room.trouble
     assert scene.room.exhausted == ""
 
 

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Finished, Project, local_site
+from tests.faults import eventually
 
 pytestmark = pytest.mark.workflow
 
@@ -35,13 +36,6 @@ def processes(project: Project, sign: bytes = b"") -> list[int]:
         if os.fsencode(project.site.folder) in text and sign in line:
             found.append(int(entry.name))
     return found
-
-
-def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> Finished:

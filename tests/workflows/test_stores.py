@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from tests.conftest import Finished, Project
+from tests.faults import eventually
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.s3 import S3Server
 from tests.servers.stores.webdav import TOKEN, WebDavServer
@@ -102,29 +102,6 @@ def fill(project: Project, store: Remote) -> None:
     project.put("small.txt", "small\n")
 
 
-def clean(project: Project) -> Finished:
-    program = "from snakemake_executor_plugin_grid.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "clean", "--yes"],
-        cwd=project.folder,
-        env=project.env(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it has not come to that"
-        time.sleep(0.1)
-
-
 def test_files_go_there_and_back_once_and_can_be_removed(project: Project, store: Remote) -> None:
     fill(project, store)
     first = project.run(*store.options).succeeded()
@@ -144,10 +121,10 @@ def test_files_go_there_and_back_once_and_can_be_removed(project: Project, store
         assert "Signature" not in text
         assert TOKEN not in text
     _foreign(store)
-    removed = clean(project)
+    removed = project.grid("clean", "--yes")
     assert removed.code == 0, removed.output
     assert set(store.files()) == {"foreign.txt"}
-    assert "any more" in clean(project).output
+    assert "any more" in project.grid("clean", "--yes").output
 
 
 def _texts(folder: Path) -> Iterator[str]:
