@@ -171,16 +171,23 @@ def project(make_project: MakeProject) -> Project:
     return make_project("project")
 
 
-def processes_below(folder: Path) -> list[int]:
-    """Return the processes whose command line names a folder."""
+def processes_below(folder: Path, sign: str = "", *, by_environment: bool = False) -> list[int]:
+    """Return the processes whose command line names a folder, and has a sign in it.
+
+    Args:
+        folder: The folder.
+        sign: Any text.
+        by_environment: Whether the folder may stand in their environment as well.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             line = (entry / "cmdline").read_bytes()
+            text = line + (entry / "environ").read_bytes() if by_environment else line
         except OSError:
             continue
-        if os.fsencode(folder) in line:
+        if os.fsencode(folder) in text and sign.encode() in line:
             found.append(int(entry.name))
     return found

@@ -20,6 +20,7 @@ from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker_archive import write_worker
+from tests.conftest import processes_below
 
 MEET = "touch here-{n}; for i in $(seq 100); do [ -e here-{m} ] && exit 0; sleep 0.1; done; exit 1"
 """Two processes see each other, or give up."""
@@ -115,19 +116,7 @@ class Bench:
 
     def processes(self, sign: str = "") -> list[int]:
         """Return the processes of the site and its jobs whose command line has a sign in it."""
-        own = os.fsencode(self.top)
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                line = (entry / "cmdline").read_bytes()
-                text = line + (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            if own in text and sign.encode() in line:
-                found.append(int(entry.name))
-        return found
+        return processes_below(self.top, sign, by_environment=True)
 
     def kill_site(self, number: int = signal.SIGKILL) -> None:
         (pid,) = self.site_pids()

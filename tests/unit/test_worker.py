@@ -152,19 +152,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a file system of 4 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"needs to mount a small file system: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 @both
 def test_a_job_from_one_end_to_the_other(tmp_path: Path, python: str) -> None:
     node = Node(tmp_path, python, {"TOKEN": "s3cret"})

@@ -16,26 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished, Project, local_site
+from tests.conftest import Finished, Project, local_site, processes_below
 from tests.faults import eventually
 
 pytestmark = pytest.mark.workflow
 
 
-def processes(project: Project, sign: bytes = b"") -> list[int]:
+def processes(project: Project, sign: str = "") -> list[int]:
     """Return the processes of a project's site and jobs whose command line has a sign in it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            line = (entry / "cmdline").read_bytes()
-            text = line + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if os.fsencode(project.site.folder) in text and sign in line:
-            found.append(int(entry.name))
-    return found
+    return processes_below(project.site.folder, sign, by_environment=True)
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> Finished:
@@ -101,7 +90,7 @@ def test_an_interrupt_cancels_everything(project: Project, notes: Path, start: s
     cold = ["--grid-local-cold"] if start == "cold" else []
     process = project.start("--grid-local-cores", "3", "--jobs", "5", *cold)
     eventually(lambda: len(seen(notes)) == 3)
-    assert processes(project, b"sleep\x00300")
+    assert processes(project, "sleep\x00300")
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     run = finish(process, 30).failed()
@@ -197,9 +186,9 @@ def test_a_killed_site_is_started_again_and_no_job_runs_twice(
     project.put("Snakefile", ONCE.format(notes=notes))
     process = project.start("--grid-local-cores", "2")
     eventually(lambda: len(runs(notes)) == 2)
-    (site,) = processes(project, b"backends.local.site")
+    (site,) = processes(project, "backends.local.site")
     os.kill(site, signal.SIGKILL)
-    eventually(lambda: processes(project, b"backends.local.site") not in ([], [site]))
+    eventually(lambda: processes(project, "backends.local.site") not in ([], [site]))
     (notes / "go").touch()
     finish(process).succeeded()
     assert runs(notes) == ["0", "1", "2", "last"]
@@ -210,9 +199,9 @@ def test_a_killed_warm_process_fails_no_job(project: Project, notes: Path) -> No
     project.put("Snakefile", ONCE.format(notes=notes))
     process = project.start("--grid-local-cores", "3")
     eventually(lambda: len(runs(notes)) == 3)
-    (site,) = processes(project, b"backends.local.site")
+    (site,) = processes(project, "backends.local.site")
     children = Path(f"/proc/{site}/task/{site}/children").read_text().split()
-    (warm,) = set(map(int, children)) & set(processes(project, b".warm as warm"))
+    (warm,) = set(map(int, children)) & set(processes(project, ".warm as warm"))
     os.kill(warm, signal.SIGKILL)
     (notes / "go").touch()
     finish(process).succeeded()
@@ -244,7 +233,7 @@ rule b:
     eventually(lambda: seen(notes) == ["victim"])
     (started,) = project.site.folder.glob("*/jobs/victim-*/started")
     os.kill(int(started.read_text()), signal.SIGKILL)
-    eventually(lambda: not processes(project, b"sleep\x00300"), 5)
+    eventually(lambda: not processes(project, "sleep\x00300"), 5)
     (notes / "go").touch()
     run = finish(process).failed()
     assert re.search(
