@@ -148,7 +148,8 @@ class Journal:
             spared_bytes: Bytes that were there already.
         """
         self._database.change(
-            "UPDATE runs SET ended=?, end=?, stored_bytes=?, spared_bytes=? WHERE name=?",
+            "UPDATE runs SET ended=?, end=?, stored_bytes=?, spared_bytes=?, trouble='', "
+            "troubled=NULL WHERE name=?",
             [(time.time(), end, stored_bytes, spared_bytes, self._run)],
         )
 

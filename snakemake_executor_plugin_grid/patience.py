@@ -52,9 +52,8 @@ class Patience:
         self._limit = limit
         self._check = check_credentials
         self._say = say
-        self._outages: dict[str, float] = {}
+        self._outages: dict[str, tuple[float, str]] = {}  # since when, and how
         self._refused: set[str] = set()
-        self._silence = ""
         self._expiry = ""
         self._warned = ""
         self._checked = 0.0
@@ -97,7 +96,7 @@ class Patience:
     @property
     def trouble(self) -> str:
         """What is waited for: servers, credentials, room on the disk; empty when all is well."""
-        silence = self._silence if self._outages else ""
+        silence = min(self._outages.values())[1] if self._outages else ""
         beside = [other.trouble for other in self._beside]
         return "; ".join(filter(None, [silence, self._expiry, self._room.trouble, *beside]))
 
@@ -221,10 +220,10 @@ class Patience:
             pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
             self._pauses[what] = (pause, time.monotonic() + pause)
         # When the run is ending, its own end of the connection is what fails.
+        silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
         if not self._outages and not self._stopped.is_set():
-            self._silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
-            self._say(f"{self._silence}; no job is touched, asking again.")
-        self._outages.setdefault(what, time.monotonic())
+            self._say(f"{silence}; no job is touched, asking again.")
+        self._outages.setdefault(what, (time.monotonic(), silence))
 
     def due(self, what: str) -> bool:
         """Return whether it is time to ask again for something that is asked for now and then.
@@ -233,7 +232,7 @@ class Patience:
         """
         if what not in self._outages:
             return True
-        if time.monotonic() > self._outages[what] + self._limit:
+        if time.monotonic() > self._outages[what][0] + self._limit:
             self._exhaust(what, None)
         return time.monotonic() >= self._pauses[what][1]
 
@@ -252,7 +251,7 @@ class Patience:
             self._note_renewal()
         self._pauses.pop(what, None)
         if what in self._outages:
-            began = min(self._outages.values())
+            began, _ = min(self._outages.values())
             del self._outages[what]
             if not self._outages:
                 seconds = time.monotonic() - began

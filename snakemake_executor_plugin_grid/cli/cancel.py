@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..backends.base import Backend
-from ..errors import GridError
+from ..errors import GridError, PermanentError
 from ..history import JobRecord, RunRecord
 from ..journal import Journal, Phase
 from ..lock import lock_folder
@@ -177,7 +177,11 @@ async def _note_gone(
     backend: Backend, jobs: Sequence[JobRecord], journal: Journal, done: _Done
 ) -> list[JobRecord]:
     """Note which jobs have vanished, and return them; others went to another server."""
-    await ask(backend.check())  # after it, the backend knows which server this is
+    try:
+        await ask(backend.check())  # after it, the backend knows which server this is
+    except PermanentError:
+        if not backend.place:  # else of something that a run needs, and this does not
+            raise
     journal.place = backend.place
     of_this_server = {job.name for job in journal.left()}
     gone = [job for job in jobs if job.name in of_this_server]

@@ -124,7 +124,7 @@ def oldest(seen: Overview, which: Standing) -> float | None:
 def waits_for(seen: Overview, job: JobRecord) -> str:
     """Return what an open job waits for."""
     begun = since(job)
-    for_long = f" since {in_words(seen.now - begun)}" if begun else ""
+    for_long = f" for {in_words(seen.now - begun)}" if begun else ""
     match standing(job):
         case Standing.QUEUED:
             return f"queued{for_long}"
@@ -135,7 +135,8 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
             return f"held: somebody has to look at it{why}"
         case Standing.UNKNOWN:
             return f"unknown: {job.backend} does not name it now"
-    ended = f"ended as {job.state}{for_long}"
+    ago = f" {in_words(seen.now - begun)} ago" if begun else ""
+    ended = f"ended as {job.state}{ago}"
     here, later = {
         Standing.WAITING: ("being submitted", "submission not answered: the next run looks for it"),
         Standing.ENDED: (f"{ended}; being taken in", f"{ended}; the next run takes it in"),
@@ -155,9 +156,9 @@ def run_in_words(seen: Overview) -> list[str]:
     """Return lines about the run, and what can be done now."""
     lines = [_run(seen)]
     last = seen.runs[-1] if seen.runs else None
-    if seen.going_on and last is not None and last.trouble:
+    if seen.going_on and last is not None and last.ended is None and last.trouble:
         for_long = in_words(seen.now - (last.troubled or seen.now))
-        lines.append(f"It is in trouble since {for_long}: {last.trouble}.")
+        lines.append(f"It has been in trouble for {for_long}: {last.trouble}.")
     left = len(seen.open)
     if left and not seen.going_on:
         lines.append(
@@ -183,7 +184,7 @@ def _run(seen: Overview) -> str:
     process = f"process {last.pid} on host {last.host}"
     began = in_words(seen.now - last.started)
     if seen.going_on:
-        return f"A run is going on since {began}: backend {last.backend}, {process}."
+        return f"A run has been going on for {began}: backend {last.backend}, {process}."
     first = "No run is going on."
     if seen.going_on is None:
         first = f"Whether a run is going on cannot be told: {seen.folder / 'lock'} cannot be tried."

@@ -47,7 +47,7 @@ def standing(job: JobRecord) -> Standing:
         return Standing(job.phase.value)
     if job.state in _ENDED:
         return Standing.ENDED
-    return Standing(job.state or "queued")
+    return next((one for one in Standing if one.value == job.state), Standing.QUEUED)
 
 
 def since(job: JobRecord) -> float | None:

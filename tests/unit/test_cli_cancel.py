@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from snakemake_executor_plugin_grid.cli import main
-from snakemake_executor_plugin_grid.errors import CredentialsError, TransientError
+from snakemake_executor_plugin_grid.errors import CredentialsError, PermanentError, TransientError
 from snakemake_executor_plugin_grid.journal import Phase
 from snakemake_executor_plugin_grid.lock import lock_folder
 from snakemake_executor_plugin_grid.states import JobState, JobStatus
@@ -137,6 +137,16 @@ def test_what_went_to_another_server_is_not_gone(past: Past, backend: FakeBacken
         "a-1": Phase.SUBMITTED,
         **dict.fromkeys(("a-2", "a-3"), Phase.CANCELLED),
     }
+
+
+def test_what_only_a_run_needs_does_not_matter(past: Past, backend: FakeBackend) -> None:
+    run_with(past, backend, "a")
+    backend.jobs.clear()
+    backend.address = "https://here"
+    past.put("a-1", place="https://here")
+    backend.errors["check"] = PermanentError("the proxy is too short for a run")
+    assert call(past, "cancel", "--all", "-y").exit_code == 0
+    assert phases(past) == {"a-1": Phase.CANCELLED}
 
 
 def test_which_server_it_is_cannot_be_told(past: Past, backend: FakeBackend) -> None:

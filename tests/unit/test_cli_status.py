@@ -41,7 +41,7 @@ def test_what_open_jobs_wait_for(past: Past, going_on: bool) -> None:
     text = call(past, "status", "--all").output
     if lock:
         lock.close()
-    assert "queued since 2 h 5 min" in text
+    assert "queued for 2 h 5 min" in text
     assert "held: somebody has to look at it" in text
     assert "unknown: dirac does not name it now" in text
     words = {
@@ -134,7 +134,7 @@ def test_a_pipe_gets_whole_lines(past: Past) -> None:
     result = CliRunner().invoke(main, ["status", "-d", str(past.directory)], env={"COLUMNS": None})
     (line,) = [line for line in result.output.splitlines() if "xxx" in line]
     assert f"align (sample={'x' * 100})" in line
-    assert "queued since 0 s" in line
+    assert "queued for 0 s" in line
     assert "\x1b" not in result.output
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_going_on(past: Past) -> None:
     past.run("run1")
     with lock_folder(past.folder):
         result, found = call(past, "status"), document(past)
-    assert "A run is going on since 0 s: backend dirac" in result.output
+    assert "A run has been going on for 0 s: backend dirac" in result.output
     assert f"process {os.getpid()} on host {socket.gethostname()}" in result.output
     assert found["going_on"] is True
     assert found["run"]["pid"] == os.getpid()
@@ -158,7 +158,7 @@ def test_a_run_that_waits_says_what_for_and_since_when(past: Past) -> None:
     assert "dirac does not answer" not in call(past, "status").output, "nobody waits"
     with lock_folder(past.folder):
         result, found = call(past, "status"), document(past)
-    assert "It is in trouble since 10 min: dirac does not answer." in result.output
+    assert "It has been in trouble for 10 min: dirac does not answer." in result.output
     assert found["run"]["trouble"] == "dirac does not answer"
     assert found["time"] - found["run"]["troubled"] > 599
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
+from snakemake_executor_plugin_grid.errors import PermanentError
 from snakemake_executor_plugin_grid.states import JobState
 from tests.unit.dirac_bench import Bench
 
@@ -80,6 +81,22 @@ def test_a_job_that_was_given_up_and_came_back_was_not_killed_by_somebody(bench:
     assert [found[grid_id].infrastructure for grid_id in ids] == [True, False]
     assert [found[grid_id].site for grid_id in ids] == ["DIRAC.A.test"] * 2
     assert "stalled" in found[ids[0]].detail
+    bench.call(bench.backend.states(ids))
+    assert bench.dirac.counts["history"] == 2, "each is asked for once"
+
+
+def test_a_history_that_is_refused_leaves_a_killed_job_killed(bench: Bench) -> None:
+    ids = bench.submitted(2)
+    for number in (1, 2):
+        job = bench.dirac.jobs[number]
+        job.status, job.minor = "Failed", "Received Kill signal"
+
+    def refused(number: int) -> list[list[str]]:
+        raise PermanentError(f"no history of {number}")
+
+    bench.dirac.history = refused  # type: ignore[method-assign]
+    found = bench.call(bench.backend.states(ids))
+    assert [found[grid_id].state for grid_id in ids] == [JobState.CANCELLED] * 2
 
 
 def test_what_was_not_killed_and_has_not_ended_is_not_confirmed(bench: Bench) -> None:

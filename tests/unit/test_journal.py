@@ -273,14 +273,17 @@ def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database
     journal = Journal(database, "run1", "local")
     journal.begin_run("", {})
     begins = []
-    for words in ("it is down", "it is down; the disk is full", ""):
+    for words in ("it is down", "it is down; the disk is full", "", "down again"):
         journal.trouble(words)
         ((noted, since),) = database.query("SELECT trouble, troubled FROM runs")
         assert noted == words
         begins.append(since)
-    first, second, third = begins
+    first, second, third, fourth = begins
     assert first == second > 0
     assert third is None
+    assert fourth > 0
+    journal.end_run("left", 0, 0)
+    assert database.query("SELECT trouble, troubled FROM runs") == [("", None)]
 
 
 def test_copies_are_remembered_until_put_back(database: Database) -> None:

@@ -95,7 +95,7 @@ def test_an_outage_is_said_once_and_touches_no_job(scene: Scene, go: Path, tmp_p
     assert run.process.poll() is None, run.output
     assert UP not in run.output
     status = scene.project.grid("status").succeeded().output
-    assert re.search(rf"It is in trouble since \d+ s: local {DOWN}", status), status
+    assert re.search(rf"It has been in trouble for \d+ s: local {DOWN}", status), status
     assert len(scene.notes("begun")) == 2
     os.kill(site, signal.SIGCONT)
     finished = run.finish().succeeded()

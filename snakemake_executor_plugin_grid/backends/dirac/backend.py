@@ -81,6 +81,7 @@ class DiracBackend(Backend):
         self._sandboxes: Sandboxes | None = None
         self._settling = Settling()
         self._sites: dict[str, str] = {}
+        self._given_up: dict[str, str] = {}
         self._active_sites: frozenset[str] | None = None
 
     def carry(self, spool: SpoolStore, folder: Path, outputs: Callable[[], str]) -> None:
@@ -184,12 +185,20 @@ class DiracBackend(Backend):
             for grid_id, answer in found.items()
         }
         for grid_id, status in statuses.items():
-            if status.state is JobState.CANCELLED and found[grid_id][0] == "Failed":
-                minor = given_up_as(await self.client.call("history", int(grid_id)))
-                if minor:
-                    statuses[grid_id] = job_status("Failed", minor, "", status.site)
+            killed = status.state is JobState.CANCELLED and found[grid_id][0] == "Failed"
+            if killed and (minor := await self._given_up_as(grid_id)):
+                statuses[grid_id] = job_status("Failed", minor, "", status.site)
         await self._add_sites(statuses)
         return statuses
+
+    async def _given_up_as(self, grid_id: str) -> str:
+        """Ask once whether the server gave up a job before it was killed, and why."""
+        if grid_id not in self._given_up:
+            history: list[list[str]] = []
+            with contextlib.suppress(PermanentError):  # then it counts as killed
+                history = await self.client.call("history", int(grid_id))
+            self._given_up[grid_id] = given_up_as(history)
+        return self._given_up[grid_id]
 
     async def _add_sites(self, statuses: dict[str, JobStatus]) -> None:
         """Ask where jobs run, once for each; a rescheduled job may run elsewhere."""
@@ -291,6 +300,7 @@ class DiracBackend(Backend):
         self._settling.forget(ids)
         for grid_id in ids:
             self._sites.pop(grid_id, None)
+            self._given_up.pop(grid_id, None)
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
         """Return whether the system or a site has failed, rather than the job."""

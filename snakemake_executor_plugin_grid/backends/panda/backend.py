@@ -111,11 +111,11 @@ class PandaBackend(Backend):
         )
 
     async def check(self) -> None:
-        """Look at the credentials, ask the server for life, and then what needs a valid token."""
+        """Start the client, look at the credentials, ask the server what needs none, then one."""
+        server = self._place = str((await self.client.facts())["server"])
         warning = judge(await self._credentials(), self._margin, time.time())
         if warning:
             raise PermanentError(warning)
-        server = self._place = str((await self.client.facts())["server"])
         try:
             await self.client.call("hello")
         except GridError as error:

@@ -134,7 +134,7 @@ class Following:
         if silent > _SILENCE and text not in self._told:
             self._told.add(text)
             self._say(
-                f"{text}: not answered for since {silent / 60:.0f} min ({in_words(error)}); its "
+                f"{text}: no answer for {silent / 60:.0f} min ({in_words(error)}); its "
                 f"jobs are waited for. If it is beyond help, pbook -c 'kill({task})' ends it, or "
                 "Ctrl-C this run."
             )
