@@ -225,6 +225,8 @@ class Executor(RemoteExecutor):
         controller = self._run.controller
         try:
             self._polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
+            if self._departure.ending:  # since this round began, and shutdown() waits for its end
+                self._polling.cancel()
             found = await asyncio.wrap_future(self._polling)
             outcomes = {outcome.name: outcome for outcome in found}
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,6 +40,28 @@ def test_snakemake_may_ask_before_there_is_anything_to_ask() -> None:
     infos = [SubmittedJobInfo(job) for job in jobs]
     for asked in ([], infos):
         assert asyncio.run(polled(unmade(), asked)) == asked
+
+
+def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    async def poll() -> list[Any]:
+        await asyncio.sleep(30)  # as a site that hangs
+        return []
+
+    executor: Any = unmade()
+    executor._unnoted, executor._submitting = set(), False
+    executor._run = SimpleNamespace(
+        controller=SimpleNamespace(poll=poll, loop=loop), backend=SimpleNamespace(poll_interval=1)
+    )
+    executor._departure = SimpleNamespace(ending=True, look=lambda quiet: None)
+    pace = SimpleNamespace(seconds_between_status_checks=1)
+    executor.workflow = SimpleNamespace(remote_execution_settings=pace)
+    job: Any = SimpleNamespace(name="a")
+    info = SubmittedJobInfo(job)
+    began = time.monotonic()
+    assert asyncio.run(polled(executor, [info])) == [info]
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
