@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -105,7 +106,9 @@ def _parse(args: Sequence[str], noted: Mapping[str, Any], source: str = "") -> C
         _executor_settings_cls=ExecutorSettings,
         _name="grid",
     )
-    plugin.register_cli_args(parser, "executor")
+    # snakemake-interface-common 1.20 has one kind of plugin here, 1.23 tells them apart.
+    register = plugin.register_cli_args
+    register(parser, *(["executor"] if "plugin_type" in signature(register).parameters else []))
     known = {key: value for key, value in noted.items() if key.removeprefix("grid-") in _KEYS}
     found, rest = parser.parse_known_args(list(args), config_file_contents=json.dumps(known))
     if rest:
