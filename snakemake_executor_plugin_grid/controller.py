@@ -73,6 +73,7 @@ class Controller:
         self.loop = self._patience.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
         self._thread.start()
+        # Kept, as the loop itself would let go of the task.
         self._watching = asyncio.run_coroutine_threadsafe(self._watch(), self.loop)
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:

@@ -97,8 +97,9 @@ class Patience:
     def trouble(self) -> str:
         """What is waited for: servers, credentials, room on the disk; empty when all is well."""
         silence = min(self._outages.values())[1] if self._outages else ""
+        expiry = f"waiting for credentials: {self._expiry}" if self._expiry else ""
         beside = [other.trouble for other in self._beside]
-        return "; ".join(filter(None, [silence, self._expiry, self._room.trouble, *beside]))
+        return "; ".join(filter(None, [silence, expiry, self._room.trouble, *beside]))
 
     async def call(
         self,
@@ -287,10 +288,10 @@ class Patience:
 
     def _note_expiry(self, error: CredentialsError) -> None:
         if not self._expiry:
-            self._expiry = f"waiting for credentials: {str(error).rstrip('.')}"
+            self._expiry = str(error).rstrip(".") or "they are not good"
             self._say(
-                f"W{self._expiry[1:]}. The run goes on by itself then; jobs that are on the grid "
-                "are not touched."
+                f"Waiting for credentials: {self._expiry}. The run goes on by itself then; jobs "
+                "that are on the grid are not touched."
             )
 
     def _note_renewal(self) -> None:

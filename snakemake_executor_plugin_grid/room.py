@@ -30,13 +30,13 @@ class Room:
         self._say = say
         self._waiting: set[object] = set()
         self._since = 0.0
-        self._trouble = ""
+        self._why = ""
         self.exhausted = ""
 
     @property
     def trouble(self) -> str:
         """What is waited for, in words; empty when there is room."""
-        return self._trouble if self._waiting else ""
+        return f"waiting for the disk: {self._why}" if self._waiting else ""
 
     @contextmanager
     def call(self) -> Iterator[object]:
@@ -63,10 +63,10 @@ class Room:
         """
         if not self._waiting:
             self._since = time.monotonic()
-            self._trouble = f"waiting for the disk: {in_words(error)}"
+            self._why = in_words(error)
             self._say(
-                f"W{self._trouble[1:]}. The run goes on by itself when there is room; jobs that "
-                "are on the grid are not touched."
+                f"Waiting for the disk: {self._why}. The run goes on by itself when there is "
+                "room; jobs that are on the grid are not touched."
             )
         self._waiting.add(call)
         if time.monotonic() > self._since + self._limit:

@@ -52,6 +52,11 @@ class Overview:
     servers: dict[str, str] = field(default_factory=dict)
 
     @property
+    def last_run(self) -> RunRecord | None:
+        """The run that began last, None if none has noted that it did."""
+        return self.runs[-1] if self.runs else None
+
+    @property
     def open(self) -> list[JobRecord]:
         """The jobs about which something has to be done yet, what needs attention first."""
         found = [job for job in self.jobs if not job.phase.over]
@@ -155,7 +160,7 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
 def run_in_words(seen: Overview) -> list[str]:
     """Return lines about the run, and what can be done now."""
     lines = [_run(seen)]
-    last = seen.runs[-1] if seen.runs else None
+    last = seen.last_run
     if seen.going_on and last is not None and last.ended is None and last.trouble:
         for_long = in_words(seen.now - (last.troubled or seen.now))
         lines.append(f"It has been in trouble for {for_long}: {last.trouble}.")
@@ -176,7 +181,7 @@ def run_in_words(seen: Overview) -> list[str]:
 
 
 def _run(seen: Overview) -> str:
-    last = seen.runs[-1] if seen.runs else None
+    last = seen.last_run
     if seen.going_on and (last is None or last.ended is not None):
         return "A run is beginning or ending here, or another command is at work."
     if last is None:
@@ -200,7 +205,7 @@ def _run(seen: Overview) -> str:
 
 def _lock(seen: Overview) -> str:
     there = f"Snakemake's own lock is there ({seen.folder.parent / 'locks'})"
-    last = seen.runs[-1] if seen.runs else None
+    last = seen.last_run
     if last is not None and (_is_elsewhere(last) or seen.stale is None):
         condition = f"See on host {last.host} first whether the last run is still at work; if not,"
     else:
@@ -212,6 +217,12 @@ def _lock(seen: Overview) -> str:
 
 def _is_elsewhere(run: RunRecord) -> bool:
     return run.host != socket.gethostname()
+
+
+_OF_RUN = (
+    *("name", "backend", "store", "host", "pid", "started", "ended", "end"),
+    *("trouble", "troubled"),
+)
 
 
 def to_json(seen: Overview) -> dict[str, Any]:
@@ -226,15 +237,14 @@ def to_json(seen: Overview) -> dict[str, Any]:
     latest first; ``servers`` (with ``--server``: by backend, why it was not asked, null if it was).
     The states are those of ``Standing``.
     """
-    last = seen.runs[-1] if seen.runs else None
+    last = seen.last_run
     rules = counts(seen.jobs, lambda job: job.rule)
     sites = counts(seen.jobs, lambda job: job.site)
-    of_run = ("name", "backend", "store", "host", "pid", "started", "ended", "end", "trouble")
     return {
         "time": seen.now,
         "directory": str(seen.folder.parents[1]),
         "going_on": seen.going_on,
-        "run": {key: getattr(last, key) for key in (*of_run, "troubled")} if last else None,
+        "run": {key: getattr(last, key) for key in _OF_RUN} if last else None,
         "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
         "states": _counted(Counter(map(standing, seen.jobs))),
         "rules": {key: _counted(some) for key, some in rules.items()},

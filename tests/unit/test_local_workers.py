@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.states import JobState
-from tests.unit.local_bench import UNTIL_GO, MakeBench, eventually
+from snakemake_executor_plugin_grid.states import JobState, JobStatus
+from tests.unit.local_bench import UNTIL_GO, Bench, MakeBench, eventually
+
+
+async def failed(bench: Bench) -> tuple[str, JobStatus]:
+    """Submit a job, and return its id and how it failed."""
+    (grid_id,) = await bench.submit(bench.payload("a-1", "true"))
+    (status,) = await bench.ended([grid_id], 10)
+    assert status.state is JobState.FAILED
+    return grid_id, status
 
 
 def test_a_worker_killed_takes_its_payload_with_it_and_no_other(make_bench: MakeBench) -> None:
@@ -61,9 +69,7 @@ def test_a_worker_that_never_starts_fails_in_time(make_bench: MakeBench, tmp_pat
     bench = make_bench(local_python=python, start_limit=1)
 
     async def main() -> None:
-        ids = await bench.submit(bench.payload("a-1", "true"))
-        (status,) = await bench.ended(ids, 10)
-        assert status.state is JobState.FAILED
+        _, status = await failed(bench)
         assert status.detail == "the worker did not start within 1 s"
         await eventually(lambda: not bench.processes("sleep\x00300"), 5)
 
@@ -75,10 +81,8 @@ def test_a_python_that_is_none_fails_with_its_words(make_bench: MakeBench, tmp_p
     bench = make_bench(local_python=python)
 
     async def main() -> None:
-        ids = await bench.submit(bench.payload("a-1", "true"))
-        (status,) = await bench.ended(ids, 10)
-        assert status.state is JobState.FAILED
-        assert await bench.backend.logs(ids[0]) == "I am no Python\n"
+        grid_id, _ = await failed(bench)
+        assert await bench.backend.logs(grid_id) == "I am no Python\n"
 
     asyncio.run(main())
 
@@ -88,9 +92,7 @@ def test_a_python_that_cannot_be_run_fails_the_job(make_bench: MakeBench, tmp_pa
     bench = make_bench(local_python=python)
 
     async def main() -> None:
-        ids = await bench.submit(bench.payload("a-1", "true"))
-        (status,) = await bench.ended(ids, 10)
-        assert status.state is JobState.FAILED
+        _, status = await failed(bench)
         assert "could not be started" in status.detail
         assert str(python) in status.detail
 
