@@ -117,7 +117,7 @@ def use_instant_site() -> None:
     backend.subprocess = SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)  # type: ignore[assignment]
 
 
-class InstantSite(site.Site):
+class InstantSite(site.LocalServer):
     """Its jobs are done as soon as they start."""
 
     async def _run(self, job: Any) -> None:
@@ -154,7 +154,7 @@ def main() -> None:
     meter = Meter()
     first = Path(sys.argv.pop(1))
     if str(first) == "--site":
-        site.Site = InstantSite  # type: ignore[misc]
+        site.LocalServer = InstantSite  # type: ignore[misc]
         meter.switch("site")
         site.main(Path(sys.argv[1]))
         meter.switch("snakemake")

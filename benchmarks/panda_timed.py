@@ -16,7 +16,7 @@ def main() -> None:
     """Note the moment, and go on."""
     file = Path(sys.argv.pop(1)).absolute()
     import snakemake.cli
-    from snakemake.scheduling.job_scheduler import JobScheduler
+    from snakemake.scheduler_api.job_scheduler import JobScheduler
 
     run = JobScheduler.run
 

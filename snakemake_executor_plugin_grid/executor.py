@@ -22,7 +22,7 @@ from .snakemake_api import files_read
 
 if TYPE_CHECKING:
     from .engine.run import Run
-    from .engine.shutdown import Departure
+    from .engine.shutdown import Shutdown
     from .model.tracked import Outcome
 
 common_settings = CommonSettings(
@@ -48,14 +48,14 @@ class Executor(RemoteExecutor):
 
     # Snakemake's thread asks for the states of no job before __post_init__.
     _run: Run | None = None
-    _departure: Departure | None = None
+    _shutdown: Shutdown | None = None
 
     def __post_init__(self) -> None:
         """Check the options; everything else waits for the first job."""
         # The first job must not wait for a round of the grid's pace that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
         from .settings.validate import check
-        from .snakemake_api.workflow import Internals
+        from .snakemake_api.workflow import WorkflowApi
 
         self._parsed = files_read.stop()
         self._run_id = uuid.uuid4().hex[:8]
@@ -70,7 +70,7 @@ class Executor(RemoteExecutor):
         self._closed = False
         try:
             check(self.executor_settings, Path.cwd())
-            Internals(self.workflow).send_local_files()
+            WorkflowApi(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()
         except (WorkflowError, SystemExit):
@@ -105,16 +105,16 @@ class Executor(RemoteExecutor):
         """Give the job's threads to the inner Snakemake, which would else take the whole node."""
         # Past RemoteExecutor, which only adds what a shared file system needs.
         args = super(RemoteExecutor, self).get_job_args(job, cores=max(1, job.threads), **kwargs)
-        return self.run.internals.requote(args, job)
+        return self.run.workflow_api.requote(args, job)
 
     def additional_general_args(self) -> str:
         """Run in the directory where the worker starts Snakemake: the last --directory wins."""
-        replace = " --replace-workflow-config" if self.run.internals.replaces_config else ""
+        replace = " --replace-workflow-config" if self.run.workflow_api.replaces_config else ""
         return f"--directory .{replace}"
 
     def format_job_exec(self, job: Any) -> str:
         """Return the shell line that runs the job."""
-        return self.run.internals.worker_command(super().format_job_exec(job)).strip()
+        return self.run.workflow_api.worker_command(super().format_job_exec(job)).strip()
 
     # Submission
 
@@ -123,7 +123,7 @@ class Executor(RemoteExecutor):
         """Everything behind the executor, put together when it is first needed."""
         if self._run is None:
             from .engine.run import Run
-            from .engine.shutdown import Departure
+            from .engine.shutdown import Shutdown
 
             self._run = Run(
                 self.workflow,
@@ -133,8 +133,8 @@ class Executor(RemoteExecutor):
                 self._mark_incomplete,
                 self.logger,
             )
-            self._departure = Departure(self.executor_settings, self._run)
-            self._departure.heed_signals()
+            self._shutdown = Shutdown(self.executor_settings, self._run)
+            self._shutdown.heed_signals()
         return self._run
 
     def run_job(self, job: Any) -> None:
@@ -143,7 +143,7 @@ class Executor(RemoteExecutor):
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Hand all ready jobs to the controller, which stages and submits them in one go."""
-        from .snakemake_api.scheduler import Scheduling
+        from .snakemake_api.scheduler import SchedulerApi
 
         self._submitting = True
         try:
@@ -151,13 +151,13 @@ class Executor(RemoteExecutor):
             run.prepare()
             self._submit(run, jobs)
         except GridError as error:
-            departure = self._departure
-            if departure is not None and departure.ending:
+            shutdown = self._shutdown
+            if shutdown is not None and shutdown.ending:
                 return  # which has been said
-            if departure is not None:
-                departure.interrupted(crashed=True)
+            if shutdown is not None:
+                shutdown.interrupted(crashed=True)
             # What is raised from here is shown with a line of this file.
-            Scheduling(self.workflow).interrupt(WorkflowError(str(error)))
+            SchedulerApi(self.workflow).interrupt(WorkflowError(str(error)))
         finally:
             self._submitting = False
 
@@ -169,7 +169,7 @@ class Executor(RemoteExecutor):
             try:
                 # One that an earlier run has left goes on where it was.
                 job.attempt = max(job.attempt, run.attempt(job))
-                if run.internals.uses_cache(job) and run.internals.fetch_from_cache(job):
+                if run.workflow_api.uses_cache(job) and run.workflow_api.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue
                 name, command = self._next_name(job), self.format_job_exec(job)
@@ -214,9 +214,9 @@ class Executor(RemoteExecutor):
         """Report the jobs that have come to their end; yield the others."""
         # Snakemake may ask without any pause, and would keep a processor busy.
         await asyncio.sleep(_LEAST_PAUSE)
-        if not active_jobs or self._run is None or self._departure is None:
-            if self._departure is not None:
-                self._departure.look(quiet=False)
+        if not active_jobs or self._run is None or self._shutdown is None:
+            if self._shutdown is not None:
+                self._shutdown.look(quiet=False)
             for info in active_jobs:
                 yield info
             return
@@ -225,7 +225,7 @@ class Executor(RemoteExecutor):
         controller = self._run.controller
         try:
             self._polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
-            if self._departure.ending:  # since this round began, and shutdown() waits for its end
+            if self._shutdown.ending:  # since this round began, and shutdown() waits for its end
                 self._polling.cancel()
             found = await asyncio.wrap_future(self._polling)
             outcomes = {outcome.name: outcome for outcome in found}
@@ -239,7 +239,7 @@ class Executor(RemoteExecutor):
                 await self._report(self._infos.pop(name), outcome)
         left = [info for info in active_jobs if info.aux is None]
         if left:
-            self._departure.look(quiet=not (self._submitting or self._unnoted))
+            self._shutdown.look(quiet=not (self._submitting or self._unnoted))
         for info in left:
             yield info
 
@@ -257,9 +257,9 @@ class Executor(RemoteExecutor):
         self._unnoted.add(info.job)
         self._back += 1
         run = self._run
-        if outcome.success and run is not None and run.internals.uses_cache(info.job):
+        if outcome.success and run is not None and run.workflow_api.uses_cache(info.job):
             try:
-                await run.internals.store_in_cache(info.job)
+                await run.workflow_api.store_in_cache(info.job)
             except Exception as error:
                 self._say(f"{outcome.name}: its outputs could not be cached: {error}")
         if outcome.success:
@@ -311,9 +311,9 @@ class Executor(RemoteExecutor):
         """End early: cancel all jobs, or leave them."""
         with Interrupts() as interrupts:
             self._give_up = interrupts.impatient
-            if self._departure is not None:
+            if self._shutdown is not None:
                 # Snakemake also calls this when it meets an error, such as a full disk.
-                self._departure.interrupted(crashed=isinstance(sys.exception(), Exception))
+                self._shutdown.interrupted(crashed=isinstance(sys.exception(), Exception))
             self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
@@ -321,31 +321,31 @@ class Executor(RemoteExecutor):
 
     def shutdown(self) -> None:
         """Stop following; jobs that are left over are cancelled, or stay for the next run."""
-        departure = self._departure
-        early = departure is not None and departure.ending
+        shutdown = self._shutdown
+        early = shutdown is not None and shutdown.ending
         if early and self._polling is not None:
             self._polling.cancel()
         super().shutdown()  # type: ignore[no-untyped-call]
-        if self._run is not None and departure is not None and not self._closed:
+        if self._run is not None and shutdown is not None and not self._closed:
             self._closed = True
-            if departure.leaves:
+            if shutdown.leaves:
                 self._leave(self._run)
             else:
                 if early or self._run.controller.active:
                     self._cancel_all(self._run)
                 self._run.close(self._end(early), self._give_up)
         files_read.record()  # a program may run another workflow
-        if departure is not None and departure.exit_code is not None:
-            raise SystemExit(departure.exit_code)
+        if shutdown is not None and shutdown.exit_code is not None:
+            raise SystemExit(shutdown.exit_code)
 
     def _end(self, early: bool) -> str:
         """Return how the run has ended, for the journal."""
         if early or self._run is None:
             return "cancelled"
-        scheduling = self._run.scheduling
-        if scheduling.has_failed:
+        scheduler_api = self._run.scheduler_api
+        if scheduler_api.has_failed:
             return "failed"
-        return "stopped" if scheduling.was_stopped else "finished"
+        return "stopped" if scheduler_api.was_stopped else "finished"
 
     def _leave(self, run: Run) -> None:
         """Leave the jobs to the next run, and say how to go on with them."""

@@ -39,7 +39,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Site:
+class LocalServer:
     """Where the jobs of a project run.
 
     Attributes:
@@ -57,16 +57,16 @@ class Site:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def local_site(folder: Path) -> Site:
+def local_site(folder: Path) -> LocalServer:
     """Return the site of the local backend, where jobs cannot see a project's directory."""
     options = ("--grid-local-isolation", "require", "--grid-local-dir", str(folder))
-    return Site("local", "local", folder, options)
+    return LocalServer("local", "local", folder, options)
 
 
 class Project:
     """A directory with a workflow, and the command line to run it."""
 
-    def __init__(self, folder: Path, site: Site) -> None:
+    def __init__(self, folder: Path, site: LocalServer) -> None:
         self.folder = folder
         self.site = site
         self.environment: dict[str, str] = {}
@@ -146,13 +146,13 @@ MakeProject = Callable[[str], Project]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> LocalServer:
     """Return where jobs run; `tests/dirac` has another."""
     return local_site(tmp_path / "site")
 
 
 @pytest.fixture
-def make_project(tmp_path: Path, site: Site) -> Iterator[MakeProject]:
+def make_project(tmp_path: Path, site: LocalServer) -> Iterator[MakeProject]:
     """Return a function that makes a project in a folder of its own."""
 
     def make(name: str) -> Project:

@@ -43,7 +43,7 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class SubmitError:
+class Rejected:
     """The backend has refused the job for good.
 
     Attributes:
@@ -91,7 +91,7 @@ class Backend(ABC):
         return ""
 
     @abstractmethod
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit jobs, in as few calls as the system allows.
 
         After an answer that was lost, only jobs come again that ``adopt`` has not found.
@@ -138,7 +138,7 @@ class Backend(ABC):
     async def discard(self, ids: Collection[str]) -> None:
         """Tell the system that nothing more is wanted of these ended jobs."""
 
-    def whereabouts(self, name: str) -> str:
+    def monitor_hint(self, name: str) -> str:
         """Return how the user can look at the jobs of the run by the system's own means.
 
         Args:
@@ -151,7 +151,7 @@ class Backend(ABC):
         return
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """Which server this is; known after ``check``, empty if that makes no difference."""
         return ""
 
@@ -160,7 +160,7 @@ class Backend(ABC):
         """Bytes of the payload's log that the system brings back, None for no limit."""
         return None
 
-    def page(self, grid_id: str) -> str:
+    def monitor_url(self, grid_id: str) -> str:
         """Return the URL under which the system's web pages show a job, if there is one."""
         return ""
 

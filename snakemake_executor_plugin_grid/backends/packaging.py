@@ -30,7 +30,7 @@ _SEPARATE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Cargo:
+class JobPackage:
     """What a job needs, sorted by how it gets there.
 
     Attributes:
@@ -50,7 +50,7 @@ class Cargo:
 
 def load(
     payloads: Sequence[Payload], uploaded: Collection[str], separate_size: int = _SEPARATE_SIZE
-) -> list[Cargo]:
+) -> list[JobPackage]:
     """Sort what a batch of jobs needs.
 
     Args:
@@ -62,12 +62,12 @@ def load(
         digest for payload in payloads for digest in {blob.digest for blob in payload.blobs}
     )
     shared = frozenset(digest for digest, count in users.items() if count > 1).union(uploaded)
-    return [cargo_of(payload, shared, separate_size) for payload in payloads]
+    return [package_of(payload, shared, separate_size) for payload in payloads]
 
 
 def portions(
-    cargos: Sequence[Cargo], limit: int, fits: Callable[[int], bool]
-) -> Iterator[list[Cargo]]:
+    cargos: Sequence[JobPackage], limit: int, fits: Callable[[int], bool]
+) -> Iterator[list[JobPackage]]:
     """Divide jobs into chunks that fit into one submission and one sandbox.
 
     Args:
@@ -75,22 +75,22 @@ def portions(
         limit: How many one submission may have.
         fits: Whether blobs of so many bytes may be in one sandbox.
     """
-    portion: list[Cargo] = []
+    portion: list[JobPackage] = []
     sizes: dict[str, int] = {}
-    for cargo in cargos:
-        more = sizes | dict(cargo.packed)
+    for package in cargos:
+        more = sizes | dict(package.packed)
         if portion and (len(portion) == limit or not fits(sum(more.values()))):
             yield portion
-            portion, more = [], dict(cargo.packed)
-        portion.append(cargo)
+            portion, more = [], dict(package.packed)
+        portion.append(package)
         sizes = more
     if portion:
         yield portion
 
 
-def cargo_of(
+def package_of(
     payload: Payload, shared: frozenset[str] = frozenset(), separate_size: int = _SEPARATE_SIZE
-) -> Cargo:
+) -> JobPackage:
     """Sort the blobs of a job.
 
     Args:
@@ -110,7 +110,7 @@ def cargo_of(
         elif not blob.url:
             packed[blob.digest] = blob.size
     entry = {"job": payload.description, "environment": dict(payload.spec.environment)}
-    return Cargo(payload.spec.name, entry, tuple(separate), tuple(packed.items()), tuple(lfns))
+    return JobPackage(payload.spec.name, entry, tuple(separate), tuple(packed.items()), tuple(lfns))
 
 
 def _is_separate(blob: Blob, shared: frozenset[str], separate_size: int) -> bool:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..journal.catalog import Catalog
 from ..journal.database import Database
-from ..journal.writer import last_place
+from ..journal.writer import last_endpoint
 from ..model.errors import GridError
 from ..model.job import words
-from ..resilience.outages import Patience
+from ..resilience.outages import Outages
 from ..settings.options import ExecutorSettings
 from ..stores import Means, Store, open_store
 from .base import Backend
@@ -39,7 +39,7 @@ def equip(
     say: Callable[[str], None],
     *,
     guest: bool = False,
-) -> tuple[Backend, Store, Patience]:
+) -> tuple[Backend, Store, Outages]:
     """Make backend and store; nothing outside is touched yet.
 
     Args:
@@ -63,13 +63,13 @@ def equip(
     from ..stores.directory import DirectoryStore
     from .local import LocalBackend
 
-    place = last_place(database, LocalBackend.name)
-    backend = LocalBackend(settings, workdir, guest=guest, place=place)
+    endpoint = last_endpoint(database, LocalBackend.name)
+    backend = LocalBackend(settings, workdir, guest=guest, endpoint=endpoint)
     store: Store = DirectoryStore(backend.store_folder)
-    patience = _patience(settings, backend, say)
+    outages = _outages(settings, backend, say)
     if settings.store is not None:
-        store = _store(settings, workdir, folder, catalog, patience)
-    return backend, store, patience
+        store = _store(settings, workdir, folder, catalog, outages)
+    return backend, store, outages
 
 
 def _dirac(
@@ -78,7 +78,7 @@ def _dirac(
     folder: Path,
     catalog: Catalog,
     say: Callable[[str], None],
-) -> tuple[Backend, Store, Patience]:
+) -> tuple[Backend, Store, Outages]:
     from ..stores.directory import DirectoryStore
     from ..stores.spool import SpoolStore
     from .dirac import DiracBackend
@@ -91,7 +91,7 @@ def _dirac(
         from .dirac.local_mode import LocalModeBackend
 
         local = LocalModeBackend(spool_folder, options=_options(settings), python=python)
-        return local, DirectoryStore(spool_folder), _patience(settings, local, say)
+        return local, DirectoryStore(spool_folder), _outages(settings, local, say)
     client = Client(python, folder / "dirac.log")
     backend = DiracBackend(
         client,
@@ -99,16 +99,16 @@ def _dirac(
         fetch_inputs=settings.dirac_inputs == "fetch",
         proxy_hours=settings.proxy_hours,
     )
-    patience = _patience(settings, backend, say)
+    outages = _outages(settings, backend, say)
     spool = SpoolStore(spool_folder, client.sandbox_limit, _HINT)
     element, url = settings.dirac_storage_element or "", settings.store or ""
-    remote = LfnStore(spool, client, patience, catalog, element, url)
+    remote = LfnStore(spool, client, outages, catalog, element, url)
     backend.carry(spool, folder / "sandboxes", lambda: remote.deliveries)
     if element:
-        return backend, remote, patience
+        return backend, remote, outages
     if url:
-        return backend, _store(settings, workdir, folder, catalog, patience), patience
-    return backend, spool, patience
+        return backend, _store(settings, workdir, folder, catalog, outages), outages
+    return backend, spool, outages
 
 
 def _panda(
@@ -118,35 +118,35 @@ def _panda(
     database: Database,
     catalog: Catalog,
     say: Callable[[str], None],
-) -> tuple[Backend, Store, Patience]:
+) -> tuple[Backend, Store, Outages]:
     from ..stores.split import SplitStore
     from ..stores.spool import SpoolStore
     from .panda import PandaBackend
     from .panda.client import Client
     from .panda.routes import Idds, Jedi
     from .panda.sandboxes import CACHE_LIMIT
-    from .panda.task_registry import Ledger
+    from .panda.task_registry import TaskRegistry
 
     spool_folder = folder / _SPOOL
     client = Client(settings.panda_python or Path(sys.executable), folder / "panda.log")
     backend = PandaBackend(
         client,
         (Idds if settings.panda_route == "idds" else Jedi)(client),
-        Ledger(database),
+        TaskRegistry(database),
         _task_options(settings),
         monitor=settings.panda_monitor or "",
         proxy_hours=settings.proxy_hours,
         say=say,
     )
-    patience = _patience(settings, backend, say)
+    outages = _outages(settings, backend, say)
     spool = SpoolStore(spool_folder, lambda: CACHE_LIMIT, "")
     store: Store = spool  # for --grid-describe: a run has to have another
     if settings.store is not None:
-        store = SplitStore(spool, _store(settings, workdir, folder, catalog, patience))
+        store = SplitStore(spool, _store(settings, workdir, folder, catalog, outages))
     # A token of the store is among them, which its jobs cannot fetch from there without it.
     by_server = settings.panda_secrets == "server" or settings.store_token is not None
     backend.carry(spool, folder / "sandboxes", store, by_server=by_server)
-    return backend, store, patience
+    return backend, store, outages
 
 
 def _task_options(settings: ExecutorSettings) -> TaskOptions:
@@ -177,9 +177,9 @@ def _task_options(settings: ExecutorSettings) -> TaskOptions:
 
 
 def _store(
-    settings: ExecutorSettings, workdir: Path, folder: Path, catalog: Catalog, patience: Patience
+    settings: ExecutorSettings, workdir: Path, folder: Path, catalog: Catalog, outages: Outages
 ) -> Store:
-    means = Means(folder / _STORE, catalog, patience, settings.store_token)
+    means = Means(folder / _STORE, catalog, outages, settings.store_token)
     return open_store(settings.store or "", workdir, means)
 
 
@@ -202,8 +202,8 @@ def _options(settings: ExecutorSettings) -> Options:
     )
 
 
-def _patience(settings: ExecutorSettings, backend: Backend, say: Callable[[str], None]) -> Patience:
+def _outages(settings: ExecutorSettings, backend: Backend, say: Callable[[str], None]) -> Outages:
     limit = settings.outage_limit * 3600
     if backend.outage_limit is not None:
         limit = min(limit, backend.outage_limit)
-    return Patience(backend.name, limit, backend.check_credentials, say)
+    return Outages(backend.name, limit, backend.check_credentials, say)

@@ -18,7 +18,7 @@ from ..journal.reader import JobRecord, RunRecord
 from ..journal.writer import Journal, Phase
 from ..model.errors import GridError, PermanentError
 from ..model.state import JobState, JobStatus
-from .selection import select, standing
+from .selection import display_state, select
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_database, open_history, own_folder, run_is_on
 
@@ -97,7 +97,7 @@ def _confirm(jobs: Sequence[JobRecord], *, yes: bool, going_on: bool) -> None:
         click.Abort: They are not.
     """
     for job in jobs[:_SHOWN]:
-        click.echo(f"  {_shown(job)}: {standing(job).value}")
+        click.echo(f"  {_shown(job)}: {display_state(job).value}")
     if len(jobs) > _SHOWN:
         click.echo(f"  and {len(jobs) - _SHOWN} more")
     if yes:
@@ -180,9 +180,9 @@ async def _note_gone(
     try:
         await ask(backend.check())  # after it, the backend knows which server this is
     except PermanentError:
-        if not backend.place:  # else of something that a run needs, and this does not
+        if not backend.endpoint:  # else of something that a run needs, and this does not
             raise
-    journal.place = backend.place
+    journal.endpoint = backend.endpoint
     of_this_server = {job.name for job in journal.left()}
     gone = [job for job in jobs if job.name in of_this_server]
     for job in gone:
@@ -191,7 +191,7 @@ async def _note_gone(
     if elsewhere:
         done.unsure += elsewhere
         done.problems.append(
-            f"{backend.name}: {_number(elsewhere)} went to another server than {backend.place}; "
+            f"{backend.name}: {_number(elsewhere)} went to another server than {backend.endpoint}; "
             "set the client up for that one first."
         )
     return gone

@@ -14,7 +14,7 @@ from ..journal.database import Database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
-from ..stores.inventory import Found, Holdings, all_holdings, portions
+from ..stores.inventory import Found, Inventory, all_inventories, portions
 from .dirac import python_option
 from .workflow import directory_option, open_database, own_folder
 
@@ -48,15 +48,15 @@ def clean(
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
-        with all_holdings(catalog, database, folder, dirac_python, store_token) as holdings:
-            if not holdings:
+        with all_inventories(catalog, database, folder, dirac_python, store_token) as inventory:
+            if not inventory:
                 click.echo(
                     "This workflow has put nothing on storage elements or into other remote "
                     "stores. A store at file://… is a folder: remove it yourself."
                 )
                 return
             problems: list[str] = []
-            found = _find(holdings, catalog, problems)
+            found = _find(inventory, catalog, problems)
             if not any(some.there or some.broken for _, some in found):
                 if not problems:
                     click.echo("Nothing of this workflow is in remote stores any more.")
@@ -69,11 +69,11 @@ def clean(
 
 
 def _find(
-    holdings: Sequence[Holdings], catalog: Catalog, problems: list[str]
-) -> list[tuple[Holdings, Found]]:
+    inventory: Sequence[Inventory], catalog: Catalog, problems: list[str]
+) -> list[tuple[Inventory, Found]]:
     """Ask all stores; what is gone is forgotten."""
     found = []
-    for one in holdings:
+    for one in inventory:
         try:
             some = one.find()
         except GridError as error:
@@ -125,19 +125,19 @@ def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
 
 
 def _remove_all(
-    found: Sequence[tuple[Holdings, Found]], catalog: Catalog, problems: list[str]
+    found: Sequence[tuple[Inventory, Found]], catalog: Catalog, problems: list[str]
 ) -> None:
     """Remove what was found, and say what is still there."""
     purged, broken = 0, {}
     failed: dict[str, str] = {}
     there: dict[str, int] = {}
-    for holdings, some in found:
+    for inventory, some in found:
         if some.broken:
-            why = _purge(holdings, some.broken)
+            why = _purge(inventory, some.broken)
             catalog.forget_locations(some.broken.keys() - why.keys())
             purged += len(some.broken.keys() - why.keys())
             broken.update(why)
-        failed.update(_remove(holdings, catalog, some.there))
+        failed.update(_remove(inventory, catalog, some.there))
         there.update(some.there)
     if purged or broken:
         click.echo(f"Removed what {purged} broken upload(s) had left.")
@@ -148,20 +148,20 @@ def _remove_all(
     _complain(f"{_files(len(failed))} could not be removed; try again later:", failed, problems)
 
 
-def _purge(holdings: Holdings, broken: dict[str, str]) -> dict[str, str]:
+def _purge(inventory: Inventory, broken: dict[str, str]) -> dict[str, str]:
     try:
-        return holdings.purge(broken)
+        return inventory.purge(broken)
     except GridError as error:
         return dict.fromkeys(broken, str(error))
 
 
-def _remove(holdings: Holdings, catalog: Catalog, there: Mapping[str, int]) -> dict[str, str]:
+def _remove(inventory: Inventory, catalog: Catalog, there: Mapping[str, int]) -> dict[str, str]:
     """Remove files; what is gone is forgotten at once, whatever comes after."""
     failed: dict[str, str] = {}
     left = sorted(there)
     for some in portions(sorted(there)):
         try:
-            why = holdings.remove(some)
+            why = inventory.remove(some)
         except GridError as error:
             # As likely as not the others would fail alike, each after a while.
             failed.update(dict.fromkeys(left, str(error)))
@@ -169,7 +169,7 @@ def _remove(holdings: Holdings, catalog: Catalog, there: Mapping[str, int]) -> d
         left = left[len(some) :]
         failed.update(why)
         catalog.forget_locations(set(some) - why.keys())
-    holdings.tidy([url for url in there if url not in failed])
+    inventory.tidy([url for url in there if url not in failed])
     return failed
 
 

@@ -24,7 +24,7 @@ from ..model.errors import GridError
 from ..model.state import UNKNOWN, JobStatus
 from ..reporting.measured import Measured, measured
 from .overview import Overview, is_asked, overview, waits_for
-from .selection import in_words, select, standing
+from .selection import display_state, in_words, select
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell
 from .status import console, show
 from .workflow import directory_option, open_history, own_folder
@@ -104,7 +104,9 @@ async def _ask_all(
         try:
             opened = backend_of(folder, last_run(runs, name), pythons, silent=not server)
             async with opened as backend:
-                said.pages |= {job.name: backend.page(job.grid_id) for job in some if job.grid_id}
+                said.pages |= {
+                    job.name: backend.monitor_url(job.grid_id) for job in some if job.grid_id
+                }
                 asked = {job.grid_id: job.name for job in some if job.grid_id and is_asked(job)}
                 if server and asked:
                     statuses = await ask(backend.states(list(asked)))
@@ -137,7 +139,7 @@ def _to_json(
         log, status = seen.log(job), said.statuses.get(job.name)
         one: dict[str, Any] = {
             **{key: getattr(job, key) for key in ("name", "run", "backend", "grid_id")},
-            "state": standing(job).value,
+            "state": display_state(job).value,
             "site": job.site,
             "host": job.report.get("host", ""),
             "reason": job.detail,
@@ -157,7 +159,7 @@ def _to_json(
         **{key: getattr(last, key) for key in ("rule", "wildcards", "origin", "jobid", "attempt")},
         "outputs": list(last.outputs),
         "asked": last.asked,
-        "state": standing(last).value,
+        "state": display_state(last).value,
         "waits_for": None if last.phase.over else waits_for(seen, last),
         "options": run.settings if run else {},
         "submissions": told,
@@ -167,7 +169,7 @@ def _to_json(
 def _page(seen: Overview, submissions: Sequence[JobRecord], said: _Said) -> RenderableType:
     last = submissions[-1]
     run = _run_of(seen, last)
-    now = standing(last).value if last.phase.over else waits_for(seen, last)
+    now = display_state(last).value if last.phase.over else waits_for(seen, last)
     rows = {
         "State": now,
         "Snakemake": f"job {last.jobid}, attempt {last.attempt}",
@@ -192,7 +194,7 @@ def _submission(seen: Overview, job: JobRecord, said: _Said) -> RenderableType:
     return _rows(
         {
             "Grid id": f"{job.grid_id or 'none'} ({job.backend})",
-            "State": standing(job).value,
+            "State": display_state(job).value,
             "Server says": server,
             "Site": job.site,
             "Host": seen_there.host,

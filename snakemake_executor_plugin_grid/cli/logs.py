@@ -15,7 +15,7 @@ from ..journal.reader import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
 from ..resilience.calls import SANDBOX_TIMEOUT
-from .selection import in_words, latest, select, standing
+from .selection import display_state, in_words, latest, select
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
@@ -131,7 +131,8 @@ def _header(job: JobRecord, where: str) -> str:
     took = ""
     if job.phase.over and job.running and job.ended:
         took = f" after {in_words(job.ended - job.running)}"
-    return f"==> {job.title}, {number}, attempt {job.attempt}, {standing(job).value}{took}: {where}"
+    state = display_state(job).value
+    return f"==> {job.title}, {number}, attempt {job.attempt}, {state}{took}: {where}"
 
 
 def _lines(path: Path, tail: int | None) -> Iterator[str]:

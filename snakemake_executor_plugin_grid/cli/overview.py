@@ -13,7 +13,7 @@ from ..journal.reader import JobRecord, RunRecord
 from ..journal.writer import Phase
 from ..model.job import log_file
 from ..model.state import UNKNOWN, JobStatus
-from .selection import Standing, in_words, latest, since, standing
+from .selection import DisplayState, display_state, in_words, latest, since
 from .workflow import run_is_on
 
 _ENDS = {
@@ -24,8 +24,13 @@ _ENDS = {
     "left": "left its jobs on the grid",
 }
 _ATTENTION = (
-    *(Standing.HELD, Standing.UNKNOWN, Standing.CANCELLING, Standing.WAITING),
-    *(Standing.LANDED, Standing.ENDED, Standing.RUNNING, Standing.QUEUED),
+    *(DisplayState.HELD, DisplayState.UNKNOWN, DisplayState.CANCELLING, DisplayState.WAITING),
+    *(
+        DisplayState.OUTPUTS_INSTALLED,
+        DisplayState.ENDED,
+        DisplayState.RUNNING,
+        DisplayState.QUEUED,
+    ),
 )
 
 
@@ -60,7 +65,7 @@ class Overview:
     def open(self) -> list[JobRecord]:
         """The jobs about which something has to be done yet, what needs attention first."""
         found = [job for job in self.jobs if not job.phase.over]
-        return sorted(found, key=lambda job: _ATTENTION.index(standing(job)))
+        return sorted(found, key=lambda job: _ATTENTION.index(display_state(job)))
 
     @property
     def failures(self) -> list[JobRecord]:
@@ -112,17 +117,17 @@ def with_statuses(seen: Overview, backend: str, statuses: Mapping[str, JobStatus
 
 def counts(
     jobs: Iterable[JobRecord], by: Callable[[JobRecord], str]
-) -> dict[str, Counter[Standing]]:
+) -> dict[str, Counter[DisplayState]]:
     """Return how many jobs stand where, by a word such as their rule; sorted by that."""
-    found: dict[str, Counter[Standing]] = {}
+    found: dict[str, Counter[DisplayState]] = {}
     for job in jobs:
-        found.setdefault(by(job), Counter())[standing(job)] += 1
+        found.setdefault(by(job), Counter())[display_state(job)] += 1
     return dict(sorted(found.items()))
 
 
-def oldest(seen: Overview, which: Standing) -> float | None:
+def oldest(seen: Overview, which: DisplayState) -> float | None:
     """Return for how many seconds the job has stood there that has done so longest."""
-    times = [begun for job in seen.jobs if standing(job) is which and (begun := since(job))]
+    times = [begun for job in seen.jobs if display_state(job) is which and (begun := since(job))]
     return seen.now - min(times) if times else None
 
 
@@ -130,30 +135,33 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
     """Return what an open job waits for."""
     begun = since(job)
     for_long = f" for {in_words(seen.now - begun)}" if begun else ""
-    match standing(job):
-        case Standing.QUEUED:
+    match display_state(job):
+        case DisplayState.QUEUED:
             return f"queued{for_long}"
-        case Standing.RUNNING:
+        case DisplayState.RUNNING:
             return f"running{for_long}"
-        case Standing.HELD:
+        case DisplayState.HELD:
             why = f" ({job.detail})" if job.detail else ""
             return f"held: somebody has to look at it{why}"
-        case Standing.UNKNOWN:
+        case DisplayState.UNKNOWN:
             return f"unknown: {job.backend} does not name it now"
     ago = f" {in_words(seen.now - begun)} ago" if begun else ""
     ended = f"ended as {job.state}{ago}"
     here, later = {
-        Standing.WAITING: ("being submitted", "submission not answered: the next run looks for it"),
-        Standing.ENDED: (f"{ended}; being taken in", f"{ended}; the next run takes it in"),
-        Standing.CANCELLING: (
+        DisplayState.WAITING: (
+            "being submitted",
+            "submission not answered: the next run looks for it",
+        ),
+        DisplayState.ENDED: (f"{ended}; being taken in", f"{ended}; the next run takes it in"),
+        DisplayState.CANCELLING: (
             "being cancelled",
             "was to be cancelled, not confirmed: the next run tries it again",
         ),
-        Standing.LANDED: (
+        DisplayState.OUTPUTS_INSTALLED: (
             "outputs in place; Snakemake is being told",
             "outputs in place; the next run tells Snakemake",
         ),
-    }[standing(job)]
+    }[display_state(job)]
     return here if seen.going_on else later
 
 
@@ -246,11 +254,12 @@ def to_json(seen: Overview) -> dict[str, Any]:
         "going_on": seen.going_on,
         "run": {key: getattr(last, key) for key in _OF_RUN} if last else None,
         "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
-        "states": _counted(Counter(map(standing, seen.jobs))),
+        "states": _counted(Counter(map(display_state, seen.jobs))),
         "rules": {key: _counted(some) for key, some in rules.items()},
         "sites": {key: _counted(some) for key, some in sites.items()},
         "oldest": {
-            which.value: oldest(seen, which) for which in (Standing.QUEUED, Standing.RUNNING)
+            which.value: oldest(seen, which)
+            for which in (DisplayState.QUEUED, DisplayState.RUNNING)
         },
         "jobs": [
             {**_job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
@@ -270,7 +279,7 @@ def _job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
         "attempt": job.attempt,
         "backend": job.backend,
         "grid_id": job.grid_id,
-        "state": standing(job).value,
+        "state": display_state(job).value,
         "since": since(job),
         "submitted": job.sent,
         "site": job.site,
@@ -279,5 +288,5 @@ def _job_to_json(seen: Overview, job: JobRecord) -> dict[str, Any]:
     }
 
 
-def _counted(some: Mapping[Standing, int]) -> dict[str, int]:
-    return {which.value: some[which] for which in Standing if some.get(which)}
+def _counted(some: Mapping[DisplayState, int]) -> dict[str, int]:
+    return {which.value: some[which] for which in DisplayState if some.get(which)}

@@ -15,7 +15,7 @@ _SHOWN = 10
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-class Standing(Enum):
+class DisplayState(Enum):
     """How far a job has come; the values are the words of the command line and of its JSON."""
 
     WAITING = "waiting"
@@ -29,7 +29,7 @@ class Standing(Enum):
     """Ended on the grid, and not taken in yet."""
     CANCELLING = "cancelling"
     """To be cancelled, which the backend has not confirmed."""
-    LANDED = "landed"
+    OUTPUTS_INSTALLED = "landed"
     """Its outputs are in place, and Snakemake has not been told yet."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -39,15 +39,15 @@ class Standing(Enum):
 _ENDED = {state.value for state in JobState if state.ended}
 
 
-def standing(job: JobRecord) -> Standing:
+def display_state(job: JobRecord) -> DisplayState:
     """Return how far a job has come. What the backend has not spoken of yet is queued."""
     if job.phase is Phase.SUBMITTING:
-        return Standing.WAITING
+        return DisplayState.WAITING
     if job.phase is not Phase.SUBMITTED:
-        return Standing(job.phase.value)
+        return DisplayState(job.phase.value)
     if job.state in _ENDED:
-        return Standing.ENDED
-    return next((one for one in Standing if one.value == job.state), Standing.QUEUED)
+        return DisplayState.ENDED
+    return next((one for one in DisplayState if one.value == job.state), DisplayState.QUEUED)
 
 
 def since(job: JobRecord) -> float | None:
@@ -55,18 +55,18 @@ def since(job: JobRecord) -> float | None:
 
     A job whose backend names it no more stands there since it was running, or taken.
     """
-    match standing(job):
-        case Standing.WAITING:
+    match display_state(job):
+        case DisplayState.WAITING:
             return job.sent
-        case Standing.QUEUED | Standing.HELD:
+        case DisplayState.QUEUED | DisplayState.HELD:
             return job.taken or job.sent
-        case Standing.RUNNING:
+        case DisplayState.RUNNING:
             return job.running
-        case Standing.UNKNOWN:
+        case DisplayState.UNKNOWN:
             return job.running or job.taken
-        case Standing.ENDED:
+        case DisplayState.ENDED:
             return job.ended
-        case Standing.CANCELLING:
+        case DisplayState.CANCELLING:
             return None
         case _:
             return job.landed

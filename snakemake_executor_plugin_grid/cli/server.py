@@ -15,7 +15,7 @@ import click
 from ..backends.base import Backend
 from ..journal.reader import JobRecord, RunRecord
 from ..model.errors import GridError, TransientError
-from ..resilience.calls import CALL_TIMEOUT, in_words, once
+from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
 from .dirac import checked_python
 from .workflow import open_database
 
@@ -127,19 +127,19 @@ async def backend_of(
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
     with open_database(folder) as database:
         # A folder of its own: what a run has in the other, stores may take for left over.
-        backend, _, patience = equip(
+        backend, _, outages = equip(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
         )
-        patience.loop = asyncio.get_running_loop()
-        patience.stop()
+        outages.loop = asyncio.get_running_loop()
+        outages.stop()
         try:
             if not silent and (warning := await ask(backend.check_credentials())):
                 tell(warning)
             yield backend
         finally:
             with contextlib.suppress(Exception):
-                await once(backend.close(), _CLOSING)
+                await with_timeout(backend.close(), _CLOSING)
 
 
 def tell(text: str) -> None:
@@ -158,7 +158,7 @@ async def ask(call: Coroutine[Any, Any, T], limit: float = CALL_TIMEOUT) -> T:
         GridError: Whatever went wrong, in words.
     """
     try:
-        return await once(call, limit)
+        return await with_timeout(call, limit)
     except GridError:
         raise
     except TimeoutError as error:

@@ -32,7 +32,7 @@ from .overview import (
     waits_for,
     with_statuses,
 )
-from .selection import Standing, in_words, standing
+from .selection import DisplayState, display_state, in_words
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
@@ -46,11 +46,11 @@ _FEWEST = 4
 _WIDE = 100
 _NOWHERE = "not known"
 _STYLES = {
-    Standing.RUNNING: "green",
-    Standing.HELD: "yellow",
-    Standing.UNKNOWN: "yellow",
-    Standing.CANCELLING: "yellow",
-    Standing.FAILED: "red",
+    DisplayState.RUNNING: "green",
+    DisplayState.HELD: "yellow",
+    DisplayState.UNKNOWN: "yellow",
+    DisplayState.CANCELLING: "yellow",
+    DisplayState.FAILED: "red",
 }
 
 
@@ -191,7 +191,7 @@ def _page(seen: Overview, jobs: int | None, failures: int | None, width: int) ->
     parts += _counts("Site", counts(seen.jobs, lambda job: job.site or _NOWHERE), width)
     ages = [
         f"the oldest {which.value} job: {in_words(age)}"
-        for which in (Standing.QUEUED, Standing.RUNNING)
+        for which in (DisplayState.QUEUED, DisplayState.RUNNING)
         if (age := oldest(seen, which)) is not None
     ]
     if ages:
@@ -211,13 +211,13 @@ def _table(*columns: str) -> Table:
 
 
 def _counts(
-    title: str, found: Mapping[str, Mapping[Standing, int]], width: int
+    title: str, found: Mapping[str, Mapping[DisplayState, int]], width: int
 ) -> list[RenderableType]:
     """Return how many jobs stand where: in columns, or in words where there is no room for them."""
-    total = Counter[Standing]()
+    total = Counter[DisplayState]()
     for some in found.values():
         total.update(some)
-    used = [which for which in Standing if total[which]]
+    used = [which for which in DisplayState if total[which]]
     rows = {**found, **({"": total} if len(found) > 1 else {})}
     needed = max(map(len, (title, *found))) + sum(len(which.value) + 2 for which in used)
     if needed + len("all") + 2 > width:
@@ -242,7 +242,7 @@ def _open_jobs(seen: Overview, limit: int | None, width: int) -> list[Renderable
     table = _table("Open job", "Grid id", *(["State"] if wide else []), "Site", "Age", "Waits for")
     shown = seen.open if limit is None else seen.open[:limit]
     for job in shown:
-        where = standing(job)
+        where = display_state(job)
         state = Text(where.value, style=_STYLES.get(where, ""))
         table.add_row(
             *(Text(text) for text in (job.title, job.grid_id or "")),

@@ -34,7 +34,7 @@ def failure(
     reason: str,
     log: Path | None = None,
     rule_logs: Sequence[str] = (),
-    page: str = "",
+    monitor_url: str = "",
 ) -> str:
     """Return the message about a failed job.
 
@@ -45,7 +45,7 @@ def failure(
         reason: Why it failed, in words.
         log: The payload's output on this host.
         rule_logs: Paths of the rule's own logs that came back.
-        page: Where the backend shows the job, a URL or nothing.
+        monitor_url: Where the backend shows the job, a URL or nothing.
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
     lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
@@ -57,8 +57,8 @@ def failure(
         lines.append(f"Its whole output: {log}")
     if rule_logs:
         lines.append(f"Logs of the rule: {', '.join(rule_logs)}")
-    if page:
-        lines.append(f"On the web: {page}")
+    if monitor_url:
+        lines.append(f"On the web: {monitor_url}")
     return "\n".join(lines) + "\n"
 
 

@@ -64,7 +64,7 @@ _PLACES = {
 }
 
 
-class Tidings:
+class JobLog:
     """Compares the jobs of a poll round with those of the last one, and tells what is new.
 
     All methods are to be called in one thread.
@@ -73,18 +73,18 @@ class Tidings:
     def __init__(
         self,
         say: Callable[[str], None],
-        page: Callable[[str], str] = lambda _: "",
+        monitor_url: Callable[[str], str] = lambda _: "",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with no job.
 
         Args:
             say: Shows a line to the user.
-            page: Returns the URL of a job, by its id on the grid; nothing if it has none.
+            monitor_url: Returns the URL of a job, by its id on the grid; nothing if it has none.
             now: Returns the time in seconds, on a clock that only goes forward.
         """
         self._say = say
-        self._page = page
+        self._monitor_url = monitor_url
         self._now = now
         self._lines: dict[str, Line] = {}
         self._ended = {True: 0, False: 0}
@@ -154,8 +154,10 @@ class Tidings:
         status, grid_id = line.status, line.grid_id or ""
         detail = f": {first_line(status.detail)}" if status.detail.strip() else ""
         if change is _Change.SUBMITTED:
-            page = self._page(grid_id)
-            return f"{line.title}: submitted as job {grid_id}" + (f", see {page}" if page else "")
+            monitor_url = self._monitor_url(grid_id)
+            return f"{line.title}: submitted as job {grid_id}" + (
+                f", see {monitor_url}" if monitor_url else ""
+            )
         if change is _Change.RUNS:
             where = f" at {status.site}" if status.site else ""
             return f"{line.title}: job {grid_id} runs{where}"

@@ -21,7 +21,7 @@ from ..backends.panda.credentials import read_credentials, span
 from ..cli.auth import credentials_in_words
 from ..client_process.client import ProcessClient
 from ..model.errors import CredentialsError, PermanentError, TransientError
-from ..resilience.calls import CALL_TIMEOUT, once
+from ..resilience.calls import CALL_TIMEOUT, with_timeout
 from ..resilience.outages import persistently
 from ..settings.options import ExecutorSettings
 from .findings import Findings, Told, UntriedError
@@ -162,7 +162,7 @@ async def _panda_configuration(client: ProcessClient) -> Told:
 
 
 async def _panda_credentials(backend: PandaBackend) -> Told:
-    warning = await once(backend.check_credentials())
+    warning = await with_timeout(backend.check_credentials())
     if warning:
         raise PermanentError(warning)  # as a run would
     found = await asyncio.to_thread(read_credentials, os.environ, time.time())
@@ -173,9 +173,9 @@ async def _server(backend: Backend) -> Told:
     """Do what a run does at its start, and ask for a job that is not there."""
     began = time.monotonic()
     await persistently(partial(_checked, backend))
-    await once(backend.find([_NOBODY]))
+    await with_timeout(backend.find([_NOBODY]))
     return Told(f"{backend.name} answers ({time.monotonic() - began:.1f} s)")
 
 
 async def _checked(backend: Backend) -> None:
-    await once(backend.check())
+    await with_timeout(backend.check())

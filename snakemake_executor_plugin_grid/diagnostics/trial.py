@@ -15,7 +15,7 @@ from ..backends.registry import equip
 from ..cli.workflow import open_database, run_is_on
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database
-from ..resilience.calls import once
+from ..resilience.calls import with_timeout
 from ..settings.options import ExecutorSettings
 from ..settings.validate import check as check_settings
 from ..stores import Store
@@ -87,11 +87,11 @@ class Trial:
         check_settings(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
-        backend, store, patience = equip(
+        backend, store, outages = equip(
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
-        patience.loop = asyncio.get_running_loop()
-        patience.stop()  # the user waits for the answer, whatever it is
+        outages.loop = asyncio.get_running_loop()
+        outages.stop()  # the user waits for the answer, whatever it is
         self._equipment = backend, store
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
@@ -113,7 +113,7 @@ class Trial:
                 )
             finally:
                 with contextlib.suppress(Exception):
-                    await once(backend.close(), _CLOSING)
+                    await with_timeout(backend.close(), _CLOSING)
         if submit:
             with _terminable():
                 call = partial(check_job, settings, minutes, self._note)

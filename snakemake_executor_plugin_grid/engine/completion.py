@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..model.errors import EndingError, GridError
-from ..model.tracked import Flight, Outcome
-from ..resilience.calls import TRANSFER_TIMEOUT, in_words, once
-from ..resilience.circuit_breaker import Breaker
-from ..resilience.site_bans import Sites
+from ..model.tracked import Outcome, TrackedJob
+from ..resilience.calls import TRANSFER_TIMEOUT, in_words, with_timeout
+from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.site_bans import SiteBans
 
 if TYPE_CHECKING:
     from .context import Parts
@@ -24,7 +24,7 @@ T = TypeVar("T")
 _LANDINGS = 8
 
 
-class Retrieval:
+class Completion:
     """Takes in jobs that have ended.
 
     What a job made stays on the grid until Snakemake has noted its success, so that a run which
@@ -34,10 +34,10 @@ class Retrieval:
     def __init__(
         self,
         parts: Parts,
-        sites: Sites,
-        breaker: Breaker,
-        end: Callable[[Flight, Outcome], None],
-        again: Callable[[Flight], None],
+        sites: SiteBans,
+        breaker: CircuitBreaker,
+        end: Callable[[TrackedJob, Outcome], None],
+        again: Callable[[TrackedJob], None],
     ) -> None:
         """Use the parts of a controller.
 
@@ -55,105 +55,103 @@ class Retrieval:
         self._again = again
         self._landings = asyncio.Semaphore(_LANDINGS)
         store = f"store {parts.store.url}"
-        self._patience_with_store = parts.patience.beside(store, parts.backend.check_credentials)
-        self._landed: dict[str, Flight] = {}
+        self._patience_with_store = parts.outages.beside(store, parts.backend.check_credentials)
+        self._landed: dict[str, TrackedJob] = {}
         self._done: dict[str, str] = {}  # names of jobs by their ids
         self.under_way = 0
 
-    async def take(self, flight: Flight) -> None:
+    async def take(self, job: TrackedJob) -> None:
         """Bring back what an ended job has made, and decide what became of it."""
         self.under_way += 1
         try:
             # Some at a time: when a thousand jobs end at once, states are still to be asked for.
             async with self._landings:
-                await self._take(flight)
+                await self._take(job)
         except EndingError:
             pass  # the next run takes it in
         finally:
             self.under_way -= 1
 
-    async def _take(self, flight: Flight) -> None:
-        parts, patience = self._parts, self._parts.patience
-        folder = parts.folder / "incoming" / flight.spec.name
+    async def _take(self, job: TrackedJob) -> None:
+        parts, outages = self._parts, self._parts.outages
+        folder = parts.folder / "incoming" / job.spec.name
         try:
-            await patience.call("results", lambda: self._retrieve(flight, folder), TRANSFER_TIMEOUT)
-            patience = self._patience_with_store
-            await patience.call(
-                "outputs", lambda: _apart(parts.landing.fetch, flight, folder), None
-            )
-            outcome = await patience.call(
-                "outputs", lambda: _apart(parts.landing.land, flight, folder), None
+            await outages.call("results", lambda: self._retrieve(job, folder), TRANSFER_TIMEOUT)
+            outages = self._patience_with_store
+            await outages.call("outputs", lambda: _apart(parts.landing.fetch, job, folder), None)
+            outcome = await outages.call(
+                "outputs", lambda: _apart(parts.landing.land, job, folder), None
             )
         except EndingError:
             raise
         except OSError as error:  # of this side: its results stay where they are
             words = f"its results could not be taken in: {in_words(error)}; the next run tries it"
-            self._end(flight, parts.landing.failure(flight, words, final=False))
+            self._end(job, parts.landing.failure(job, words, final=False))
             return
         except (Exception, SystemExit) as error:
             outcome = parts.landing.failure(
-                flight, f"{_failed(flight)}its results could not be taken in: {in_words(error)}"
+                job, f"{_failed(job)}its results could not be taken in: {in_words(error)}"
             )
-        await self._conclude(flight, outcome)
+        await self._conclude(job, outcome)
         await self._in_pool(_remove, folder)
 
-    async def _retrieve(self, flight: Flight, folder: Path) -> None:
+    async def _retrieve(self, job: TrackedJob, folder: Path) -> None:
         await self._in_pool(_make_anew, folder)
-        await self._parts.backend.retrieve(flight.grid_id or "", folder)
+        await self._parts.backend.retrieve(job.grid_id or "", folder)
 
-    async def _conclude(self, flight: Flight, outcome: Outcome) -> None:
+    async def _conclude(self, job: TrackedJob, outcome: Outcome) -> None:
         """Report what became of a job, or send it again if the infrastructure has failed it."""
-        parts, site = self._parts, flight.status.site or outcome.site
-        blamed = not outcome.success and parts.backend.blames_site(flight.status, outcome.reason)
-        if blamed or flight.status.infrastructure:
+        parts, site = self._parts, job.status.site or outcome.site
+        blamed = not outcome.success and parts.backend.blames_site(job.status, outcome.reason)
+        if blamed or job.status.infrastructure:
             # DIRAC may have put it back into its queue, also after its outputs have come.
-            await self.give_up(flight.grid_id or "")
+            await self.give_up(job.grid_id or "")
         if outcome.success:
-            self._landed[flight.name] = flight
+            self._landed[job.name] = job
         else:
-            await self._drop([flight])
+            await self._drop([job])
         if not blamed:
             self._sites.fine(site)
-            self._breaker.fine(flight.name, site)
-            self._end(flight, outcome)
+            self._breaker.fine(job.name, site)
+            self._end(job, outcome)
             return
         self._sites.fault(site)
-        costs = self._breaker.fault(flight.name, outcome.reason or flight.status.detail, site)
-        if parts.patience.stopped or (costs and flight.charged >= parts.retries):
-            self._end(flight, outcome)
+        costs = self._breaker.fault(job.name, outcome.reason or job.status.detail, site)
+        if parts.outages.stopped or (costs and job.charged >= parts.retries):
+            self._end(job, outcome)
             return
-        budget = f"{flight.charged + 1} of at most {parts.retries} times" if costs else "at no cost"
+        budget = f"{job.charged + 1} of at most {parts.retries} times" if costs else "at no cost"
         parts.say(f"{outcome.message.splitlines()[0]} Sending it again ({budget}).")
-        flight.submit_again(site, costs=costs)
-        self._again(flight)
+        job.submit_again(site, costs=costs)
+        self._again(job)
 
     async def acknowledge(self, names: Iterable[str]) -> None:
         """Let go of what jobs made, now that Snakemake has noted their success."""
-        flights = [self._landed.pop(name) for name in names if name in self._landed]
-        if not flights:
+        jobs = [self._landed.pop(name) for name in names if name in self._landed]
+        if not jobs:
             return
         with contextlib.suppress(GridError):  # the next run finds that Snakemake knows
-            await self._in_pool(self._parts.journal.noted, [flight.spec.name for flight in flights])
-            await self._drop(flights)
+            await self._in_pool(self._parts.journal.noted, [job.spec.name for job in jobs])
+            await self._drop(jobs)
 
-    async def _drop(self, flights: Iterable[Flight]) -> None:
-        for flight in flights:
+    async def _drop(self, jobs: Iterable[TrackedJob]) -> None:
+        for job in jobs:
             with contextlib.suppress(GridError, OSError):  # it only costs room
-                await self._in_pool(self._parts.store.drop, flight.spec.name)
-            self._done[flight.grid_id or ""] = flight.spec.name
+                await self._in_pool(self._parts.store.drop, job.spec.name)
+            self._done[job.grid_id or ""] = job.spec.name
 
     async def discard(self) -> None:
         """Tell the backend, in one call, of all jobs of which nothing more is wanted."""
         done, self._done = self._done, {}
         if done:
             with contextlib.suppress(Exception):  # it only costs room, and the next run does it
-                await once(self._parts.backend.discard(done))
+                await with_timeout(self._parts.backend.discard(done))
                 await self._in_pool(self._parts.journal.discarded, list(done.values()))
 
     async def give_up(self, grid_id: str) -> None:
         """Cancel a job that may come back: nobody waits for it any more."""
         with contextlib.suppress(Exception):
-            await once(self._parts.backend.cancel([grid_id]))
+            await with_timeout(self._parts.backend.cancel([grid_id]))
 
     def _in_pool(self, work: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
         return in_pool(self._parts, work, *args)
@@ -192,8 +190,8 @@ async def _apart(work: Callable[..., T], *args: Any) -> T:
     return await future
 
 
-def _failed(flight: Flight) -> str:
-    status = flight.status
+def _failed(job: TrackedJob) -> str:
+    status = job.status
     return f"{status.detail}; " if status.infrastructure and status.detail else ""
 
 

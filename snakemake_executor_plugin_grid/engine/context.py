@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ..backends.base import Backend
 from ..journal.writer import Journal
-from ..resilience.outages import Patience
+from ..resilience.outages import Outages
 from ..staging.paths import Layout
-from ..staging.upload import Outgoing
+from ..staging.upload import Upload
 from ..stores import Store
 from .landing import Landing
 
@@ -25,7 +25,7 @@ class Parts:
         store: Through which files travel.
         journal: Notes every effect.
         layout: Of the submit host.
-        outgoing: Stages in.
+        upload: Stages in.
         landing: Stages out.
         pool: Threads for what blocks.
         worker: The worker program.
@@ -35,7 +35,7 @@ class Parts:
         compression: Of tarballs.
         lost_limit: Seconds after which a job that the backend does not name is given up.
         retries: How often a job is sent again that the infrastructure has failed.
-        patience: Waits for the backend.
+        outages: Waits for the backend.
         say: Shows a line to the user.
     """
 
@@ -43,7 +43,7 @@ class Parts:
     store: Store
     journal: Journal
     layout: Layout
-    outgoing: Outgoing
+    upload: Upload
     landing: Landing
     pool: ThreadPoolExecutor
     worker: Path
@@ -53,5 +53,5 @@ class Parts:
     compression: str
     lost_limit: float
     retries: int
-    patience: Patience
+    outages: Outages
     say: Callable[[str], None]

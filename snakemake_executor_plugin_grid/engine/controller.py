@@ -16,20 +16,20 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..console.job_log import Line, Tidings
+from ..console.job_log import JobLog, Line
 from ..journal.writer import Phase
 from ..model.errors import EndingError, GridError, TransientError
 from ..model.state import JobStatus
-from ..model.tracked import Flight, Outcome, Plan
+from ..model.tracked import Outcome, Plan, TrackedJob
 from ..planning.sources import Sources
-from ..resilience.calls import CALL_TIMEOUT, in_words, once, spared
-from ..resilience.circuit_breaker import Breaker
+from ..resilience.calls import CALL_TIMEOUT, exit_as_error, in_words, with_timeout
+from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.outages import persistently
-from ..resilience.site_bans import Sites
+from ..resilience.site_bans import SiteBans
 from ..worker.description import Blob
-from .completion import Retrieval, in_pool
+from .completion import Completion, in_pool
 from .context import Parts
-from .recovery import Adoption
+from .recovery import Recovery
 from .submission import Submission
 
 T = TypeVar("T")
@@ -47,13 +47,13 @@ class Controller:
 
     Attributes:
         loop: Where all of it happens.
-        adoption: Knows the jobs that earlier runs have left.
+        recovery: Knows the jobs that earlier runs have left.
     """
 
     def __init__(self, parts: Parts) -> None:
         """Start the event loop."""
         self._parts = parts
-        self._flights: dict[str, Flight] = {}
+        self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Task[Any]] = set()
@@ -61,16 +61,14 @@ class Controller:
         self._cancelling = False
         self._leaving = False
         self._abandoned = False
-        self._patience = parts.patience
-        self._tidings = Tidings(parts.say, parts.backend.page)
-        self._breaker = breaker = Breaker(parts.say)
-        sites = Sites(parts.say)
-        self.adoption = Adoption(parts)
-        self._submission = Submission(
-            parts, self._flights, self.adoption, sites, breaker, self._fail
-        )
-        self._retrieval = Retrieval(parts, sites, breaker, self._end, self._launch)
-        self.loop = self._patience.loop = asyncio.new_event_loop()
+        self._outages = parts.outages
+        self._job_log = JobLog(parts.say, parts.backend.monitor_url)
+        self._breaker = breaker = CircuitBreaker(parts.say)
+        sites = SiteBans(parts.say)
+        self.recovery = Recovery(parts)
+        self._submission = Submission(parts, self._jobs, self.recovery, sites, breaker, self._fail)
+        self._retrieval = Completion(parts, sites, breaker, self._end, self._launch)
+        self.loop = self._outages.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
         self._thread.start()
         # Kept, as the loop itself would let go of the task.
@@ -92,26 +90,26 @@ class Controller:
             GridError: They cannot: says why and what to do.
         """
         await persistently(self._parts.backend.check)
-        self._parts.journal.place = self._parts.backend.place
+        self._parts.journal.endpoint = self._parts.backend.endpoint
         await persistently(lambda: in_pool(self._parts, self._parts.store.check))
-        await self.adoption.look()
+        await self.recovery.look()
 
     async def send_sources(self, sources: Sources) -> None:
         """Store what every job needs."""
-        outgoing = self._parts.outgoing
+        upload = self._parts.upload
         async with self._submission.staging:
             # Not in the pool, which it waits for.
-            await self._patience.here(lambda: asyncio.to_thread(outgoing.send_sources, sources))
+            await self._outages.here(lambda: asyncio.to_thread(upload.send_sources, sources))
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""
-        return await in_pool(self._parts, self._parts.outgoing.send_folder, folder)
+        return await in_pool(self._parts, self._parts.upload.send_folder, folder)
 
     def submit(self, plans: Sequence[Plan]) -> None:
         """Take over jobs; returns at once."""
-        flights = [Flight(plan, plan.spec) for plan in plans]
-        self._flights.update((flight.name, flight) for flight in flights)
-        self.loop.call_soon_threadsafe(self._spawn, self._submission.launch(flights))
+        jobs = [TrackedJob(plan, plan.spec) for plan in plans]
+        self._jobs.update((job.name, job) for job in jobs)
+        self.loop.call_soon_threadsafe(self._spawn, self._submission.launch(jobs))
 
     def acknowledge(self, names: Iterable[str]) -> None:
         """Hear that Snakemake has noted the success of jobs; returns at once."""
@@ -120,16 +118,16 @@ class Controller:
     @property
     def active(self) -> bool:
         """Whether any job has not come to its end."""
-        return any(not flight.ended for flight in list(self._flights.values()))
+        return any(not job.ended for job in list(self._jobs.values()))
 
     @property
     def on_the_grid(self) -> list[str]:
         """Of each job on the grid that has not come to its end, its id and title."""
         return [
-            f"{flight.grid_id} ({flight.spec.title})"
-            for flight in list(self._flights.values())
-            if flight.grid_id is not None and not flight.ended
-        ] + self.adoption.left
+            f"{job.grid_id} ({job.spec.title})"
+            for job in list(self._jobs.values())
+            if job.grid_id is not None and not job.ended
+        ] + self.recovery.left
 
     @property
     def at_rest(self) -> bool:
@@ -137,35 +135,35 @@ class Controller:
         return (
             not self._outcomes
             and not self._retrieval.under_way
-            and all(flight.seen for flight in list(self._flights.values()))
+            and all(job.seen for job in list(self._jobs.values()))
         )
 
     @property
     def exhausted(self) -> str:
         """Why the run has to end, when an outage has lasted too long; else empty."""
-        return self._patience.exhausted
+        return self._outages.exhausted
 
     @property
     def trouble(self) -> str:
         """What the run waits for that may take long: a server, a disk, a proxy; else empty."""
-        return "; ".join(filter(None, [self._patience.trouble, self._breaker.trouble]))
+        return "; ".join(filter(None, [self._outages.trouble, self._breaker.trouble]))
 
     async def poll(self) -> list[Outcome]:
         """Ask for the states of all jobs; return what has come to its end since the last call."""
         followed = {
-            flight.grid_id: flight
-            for flight in list(self._flights.values())
-            if flight.grid_id is not None and not flight.ended
+            job.grid_id: job
+            for job in list(self._jobs.values())
+            if job.grid_id is not None and not job.ended
         }
         if followed:
-            if self._patience.due(_STATES):
+            if self._outages.due(_STATES):
                 await self._ask(followed)
-            await self._patience.watch_credentials()
+            await self._outages.watch_credentials()
         self._spawn(self._retrieval.discard())
-        self._tidings.update(
+        self._job_log.update(
             {
-                flight.name: Line(flight.spec.title, flight.grid_id, flight.status, flight.adopted)
-                for flight in list(self._flights.values())
+                job.name: Line(job.spec.title, job.grid_id, job.status, job.adopted)
+                for job in list(self._jobs.values())
             }
         )
         if self._cancelling or self._leaving:
@@ -173,27 +171,27 @@ class Controller:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    async def _ask(self, followed: Mapping[str, Flight]) -> None:
+    async def _ask(self, followed: Mapping[str, TrackedJob]) -> None:
         try:
-            statuses = await once(self._parts.backend.states(list(followed)))
+            statuses = await with_timeout(self._parts.backend.states(list(followed)))
         except (Exception, SystemExit) as error:
-            self._patience.note(_STATES, error)  # which changes no job
-            for flight in followed.values():
-                flight.named = time.monotonic()
+            self._outages.note(_STATES, error)  # which changes no job
+            for job in followed.values():
+                job.named = time.monotonic()
             return
-        self._patience.over(_STATES)
+        self._outages.over(_STATES)
         news: dict[str, JobStatus] = {}
-        for grid_id, flight in followed.items():
-            status, flight.seen = statuses.get(grid_id), True
+        for grid_id, job in followed.items():
+            status, job.seen = statuses.get(grid_id), True
             if status is None:
-                self._miss(flight)
+                self._miss(job)
                 continue
-            if status != flight.status:
-                news[flight.spec.name] = status
-            flight.status, flight.named = status, time.monotonic()
-            if status.state.ended and not flight.ended:
-                flight.ended = True
-                self._spawn(self._retrieval.take(flight))
+            if status != job.status:
+                news[job.spec.name] = status
+            job.status, job.named = status, time.monotonic()
+            if status.state.ended and not job.ended:
+                job.ended = True
+                self._spawn(self._retrieval.take(job))
         if news:
             with contextlib.suppress(GridError):  # these are for people only
                 # Not in the pool, where transfers may wait for a store.
@@ -210,33 +208,31 @@ class Controller:
             Of each job whose end is not confirmed, its id and title.
         """
         self._cancelling = True
-        self._parts.outgoing.stop()
+        self._parts.upload.stop()
         # Those that have ended are being taken in, which close() waits for.
-        flights = [flight for flight in list(self._flights.values()) if not flight.ended]
-        submitted = [flight for flight in flights if flight.grid_id is not None]
+        jobs = [job for job in list(self._jobs.values()) if not job.ended]
+        submitted = [job for job in jobs if job.grid_id is not None]
         with contextlib.suppress(GridError):
-            self._parts.journal.cancelling(flight.spec.name for flight in flights)
+            self._parts.journal.cancelling(job.spec.name for job in jobs)
         try:
-            cancelled = asyncio.run_coroutine_threadsafe(spared(self._cancel(flights)), self.loop)
+            cancelled = asyncio.run_coroutine_threadsafe(
+                exit_as_error(self._cancel(jobs)), self.loop
+            )
             left = self._wait(cancelled, timeout, give_up)
         except (Exception, SystemExit) as error:
             self._parts.say(f"Cancelling failed: {in_words(error)}")
-            left = {flight.grid_id or "" for flight in submitted}
-        for flight in flights:
-            self._flights.pop(flight.name, None)
+            left = {job.grid_id or "" for job in submitted}
+        for job in jobs:
+            self._jobs.pop(job.name, None)
             # One without an id may be on its way: the next run looks for it by name.
-            if flight.grid_id is not None and flight.grid_id not in left:
-                self._parts.store.drop(flight.spec.name)
+            if job.grid_id is not None and job.grid_id not in left:
+                self._parts.store.drop(job.spec.name)
                 with contextlib.suppress(GridError):
-                    self._parts.journal.ended(flight.spec.name, Phase.CANCELLED)
-        confirmed = sum(flight.grid_id not in left for flight in flights)
+                    self._parts.journal.ended(job.spec.name, Phase.CANCELLED)
+        confirmed = sum(job.grid_id not in left for job in jobs)
         if confirmed:
             self._parts.say(f"{confirmed} job(s) cancelled.")
-        return [
-            f"{flight.grid_id} ({flight.spec.title})"
-            for flight in flights
-            if flight.grid_id in left
-        ]
+        return [f"{job.grid_id} ({job.spec.title})" for job in jobs if job.grid_id in left]
 
     def leave(self, give_up: Callable[[], bool]) -> None:
         """Leave the jobs where they are: the next run goes on with them.
@@ -246,12 +242,12 @@ class Controller:
                 submitted.
         """
         until = time.monotonic() + _LAST_SUBMISSIONS
-        while any(flight.grid_id is None for flight in list(self._flights.values())):
+        while any(job.grid_id is None for job in list(self._jobs.values())):
             if give_up() or self.trouble or time.monotonic() > until:
                 break
             time.sleep(_TICK)
         self._leaving = True
-        self._parts.outgoing.stop()
+        self._parts.upload.stop()
 
     def _wait(self, future: Future[T], timeout: float, give_up: Callable[[], bool]) -> T:
         deadline = time.monotonic() + timeout
@@ -273,7 +269,7 @@ class Controller:
         if self._closed:
             return
         self._closed = True
-        self.loop.call_soon_threadsafe(self._patience.stop)
+        self.loop.call_soon_threadsafe(self._outages.stop)
         drained = asyncio.run_coroutine_threadsafe(self._drain(), self.loop)
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
@@ -307,42 +303,38 @@ class Controller:
         self.loop.close()
         self._parts.pool.shutdown(wait=drained.done(), cancel_futures=True)
         if not self._cancelling:  # of which nothing is left
-            self._tidings.flush()
+            self._job_log.flush()
 
-    def _fail(self, flight: Flight, reason: str, *, final: bool = True) -> None:
-        self._end(flight, self._parts.landing.failure(flight, reason, final=final))
+    def _fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
+        self._end(job, self._parts.landing.failure(job, reason, final=final))
 
-    def _end(self, flight: Flight, outcome: Outcome) -> None:
-        if self._flights.pop(flight.name, None) is not None:
-            self._breaker.gone(flight.name)
-            self._tidings.done(flight.name, success=outcome.success)
+    def _end(self, job: TrackedJob, outcome: Outcome) -> None:
+        if self._jobs.pop(job.name, None) is not None:
+            self._breaker.gone(job.name)
+            self._job_log.done(job.name, success=outcome.success)
             self._outcomes.append(outcome)
 
-    def _launch(self, flight: Flight) -> None:
-        self._spawn(self._submission.launch([flight]))
+    def _launch(self, job: TrackedJob) -> None:
+        self._spawn(self._submission.launch([job]))
 
-    async def _cancel(self, flights: list[Flight]) -> set[str]:
-        for flight in flights:  # whoever submits one at this moment cancels it then
-            self._flights.pop(flight.name, None)
+    async def _cancel(self, jobs: list[TrackedJob]) -> set[str]:
+        for job in jobs:  # whoever submits one at this moment cancels it then
+            self._jobs.pop(job.name, None)
         backend = self._parts.backend
-        names = {
-            flight.grid_id: flight.spec.name
-            for flight in flights
-            if flight.grid_id and not flight.ended
-        }
+        names = {job.grid_id: job.spec.name for job in jobs if job.grid_id and not job.ended}
         left = await backend.cancel(names) if names else set()
         with contextlib.suppress(Exception):  # it only costs room
             if over := names.keys() - left:
-                await once(backend.discard(over))
+                await with_timeout(backend.discard(over))
                 await asyncio.to_thread(self._parts.journal.discarded, [names[one] for one in over])
         return left
 
-    def _miss(self, flight: Flight) -> None:
+    def _miss(self, job: TrackedJob) -> None:
         """Give up a job that the backend has not named for long: unknown is not yet failed."""
-        silent = time.monotonic() - flight.named
+        silent = time.monotonic() - job.named
         if silent > self._parts.lost_limit:
-            self._fail(flight, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
-            self._spawn(self._retrieval.give_up(flight.grid_id or ""))
+            self._fail(job, f"{self._parts.backend.name} has not known it for {silent:.0f} s")
+            self._spawn(self._retrieval.give_up(job.grid_id or ""))
 
     async def _watch(self) -> None:
         """Note what the run waits for, for those who look on from outside."""
@@ -365,7 +357,7 @@ class Controller:
         if task is not None:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
-        return await spared(coroutine)
+        return await exit_as_error(coroutine)
 
     async def _calls_ended(self) -> None:
         await asyncio.gather(*self._calls, return_exceptions=True)

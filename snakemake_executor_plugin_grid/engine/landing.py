@@ -13,8 +13,8 @@ from ..journal.writer import Journal, Phase
 from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
 from ..model.state import JobState
-from ..model.tracked import Flight, Outcome
-from ..staging.download import Taken, take_in
+from ..model.tracked import Outcome, TrackedJob
+from ..staging.download import Taken, install_outputs
 from ..staging.paths import Layout
 from ..stores import Store
 from ..worker import report as reports
@@ -36,7 +36,7 @@ class Landing:
         folder: Path,
         compression: str,
         say: Callable[[str], None],
-        page: Callable[[str], str] = lambda _: "",
+        monitor_url: Callable[[str], str] = lambda _: "",
         announce: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         """Know where things are.
@@ -50,11 +50,11 @@ class Landing:
             folder: Of this package below the working directory.
             compression: Of tarballs.
             say: Shows a line to the user.
-            page: Returns the URL of a job, by its id on the grid; nothing if it has none.
+            monitor_url: Returns the URL of a job, by its id on the grid; nothing if it has none.
             announce: Hears that outputs of a job are about to be moved into place: the name that
                 this run knows it by, its id on the grid, and the seconds that it ran.
         """
-        self._page = page
+        self._monitor_url = monitor_url
         self._announce = announce
         self._backend = backend
         self._store = store
@@ -65,7 +65,7 @@ class Landing:
         self._compression = compression
         self._say = say
 
-    def fetch(self, flight: Flight, folder: Path) -> None:
+    def fetch(self, job: TrackedJob, folder: Path) -> None:
         """Make sure that what the report lists is at hand; may be repeated when a server fails.
 
         Raises:
@@ -78,61 +78,61 @@ class Landing:
         files = {item.blob: item.member.name for item in report.returned if item.raw}
         for digest, size in report.blobs.items():
             name = files.get(digest, "").partition("/")[2]
-            with transfer(name or f"outputs of {flight.spec.title}", size, up=False):
-                self._fetch(flight.spec.name, folder, digest)
+            with transfer(name or f"outputs of {job.spec.title}", size, up=False):
+                self._fetch(job.spec.name, folder, digest)
 
-    def land(self, flight: Flight, folder: Path) -> Outcome:
+    def land(self, job: TrackedJob, folder: Path) -> Outcome:
         """Read the report and take in what it lists; may be repeated after any error.
 
         Args:
-            flight: The job.
+            job: The job.
             folder: Holds what the backend brought: report, log, perhaps tarballs.
 
         Raises:
             GridError: Outputs are damaged; nothing was moved.
             OSError: Disk full and the like.
         """
-        log = self._keep_log(flight.spec, folder)
+        log = self._keep_log(job.spec, folder)
         try:
             report = reports.load(folder / REPORT_FILE)
         except FileNotFoundError:
-            return self.failure(flight, messages.without_report(flight.status), log)
+            return self.failure(job, messages.without_report(job.status), log)
         except ValueError as error:
-            return self.failure(flight, f"its report is damaged: {error}", log)
-        if report.name != flight.spec.name:
-            return self.failure(flight, f"its report is that of job {report.name}", log)
+            return self.failure(job, f"its report is damaged: {error}", log)
+        if report.name != job.spec.name:
+            return self.failure(job, f"its report is that of job {report.name}", log)
         # Also some outputs of a failed job, which --keep-incomplete wants.
         if any(item.kind == "output" for item in report.returned):
             times = report.times
             ran = times.get("staging out", 0.0) - times.get("running", 0.0)
-            self._announce(flight.name, flight.grid_id or "", max(0.0, ran))
-        taken = take_in(
-            flight.spec,
+            self._announce(job.name, job.grid_id or "", max(0.0, ran))
+        taken = install_outputs(
+            job.spec,
             report,
             self._layout,
-            lambda digest: self._fetch(flight.spec.name, folder, digest),
+            lambda digest: self._fetch(job.spec.name, folder, digest),
             folder,
             self._compression,
-            undeclared=flight.plan.fetch_undeclared,
+            undeclared=job.plan.fetch_undeclared,
         )
         self._catalog.note(taken.digests)
         # Large files that other jobs take serve them from the store.
         self._store.keep(
-            flight.spec.name,
+            job.spec.name,
             {
                 item.blob
                 for item in report.returned
                 if item.raw
-                and below(item.member.name, flight.spec.consumed)
+                and below(item.member.name, job.spec.consumed)
                 and not (folder / DELIVERY_FOLDER / item.blob).exists()
             },
         )
-        self._tell(flight, report, taken)
-        return self._judge(flight, report, log)
+        self._tell(job, report, taken)
+        return self._judge(job, report, log)
 
     def failure(
         self,
-        flight: Flight,
+        job: TrackedJob,
         reason: str,
         log: Path | None = None,
         rule_logs: Sequence[str] = (),
@@ -143,7 +143,7 @@ class Landing:
         """Note that a job has failed, and say so in words.
 
         Args:
-            flight: The job.
+            job: The job.
             reason: Why.
             log: File with its output.
             rule_logs: Files that its rule calls logs.
@@ -153,32 +153,32 @@ class Landing:
         """
         try:
             if final:
-                self._note(flight.spec.name, Phase.FAILED, reason, report)
+                self._note(job.spec.name, Phase.FAILED, reason, report)
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
-        page = self._page(flight.grid_id) if flight.grid_id else ""
+        monitor_url = self._monitor_url(job.grid_id) if job.grid_id else ""
         text = messages.failure(
-            flight.spec, flight.grid_id, self._backend, reason, log, rule_logs, page
+            job.spec, job.grid_id, self._backend, reason, log, rule_logs, monitor_url
         )
         logs = (str(log),) if log is not None else ()
         return Outcome(
-            flight.name,
+            job.name,
             success=False,
             message=text,
             logs=logs,
-            grid_id=flight.grid_id,
+            grid_id=job.grid_id,
             reason=report.reason if report is not None else "",
             site=report.site if report is not None else "",
         )
 
-    def _judge(self, flight: Flight, report: Report, log: Path | None) -> Outcome:
-        spec = flight.spec
+    def _judge(self, job: TrackedJob, report: Report, log: Path | None) -> Outcome:
+        spec = job.spec
         if report.reason != reports.SUCCESS:
             logs = [
                 item.member.name.partition("/")[2] for item in report.returned if item.kind == "log"
             ]
             reason = messages.reason_of(report, self._layout.workdir, log)
-            return self.failure(flight, reason, log, logs, report)
+            return self.failure(job, reason, log, logs, report)
         # Not by what is on disk: that may be left from an earlier run.
         brought = {item.member.name for item in report.returned}
         absent = [
@@ -188,21 +188,21 @@ class Landing:
         ]
         if absent:
             reason = f"it reported success, but did not bring {messages.names(absent)}"
-            return self.failure(flight, reason, log, report=report)
+            return self.failure(job, reason, log, report=report)
         for name in spec.placeholders:
             path = self._layout.local(name)
             if not path.exists():
                 # Snakemake waits for it, to delete it.
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-        self._note(spec.name, Phase.LANDED, report.reason, report)
-        if flight.status.state is not JobState.DONE:
+        self._note(spec.name, Phase.OUTPUTS_INSTALLED, report.reason, report)
+        if job.status.state is not JobState.DONE:
             self._say(
-                f"{spec.title}: {self._backend} calls job {flight.grid_id} "
-                f"{flight.status.state.value} ({flight.status.detail or 'no reason given'}), but "
+                f"{spec.title}: {self._backend} calls job {job.grid_id} "
+                f"{job.status.state.value} ({job.status.detail or 'no reason given'}), but "
                 "its report and its outputs are good: it has succeeded."
             )
-        return Outcome(flight.name, success=True, grid_id=flight.grid_id, site=report.site)
+        return Outcome(job.name, success=True, grid_id=job.grid_id, site=report.site)
 
     def _note(self, name: str, phase: Phase, detail: str, report: Report | None) -> None:
         text = None
@@ -223,11 +223,11 @@ class Landing:
         beside = folder / DELIVERY_FOLDER / digest
         return beside if beside.exists() else self._store.delivered(name, digest)
 
-    def _tell(self, flight: Flight, report: Report, taken: Taken) -> None:
-        title = flight.spec.title
+    def _tell(self, job: TrackedJob, report: Report, taken: Taken) -> None:
+        title = job.spec.title
         if report.undeclared and report.reason == reports.SUCCESS:
             shown = messages.names([name.partition("/")[2] for name in report.undeclared])
-            fetched = flight.plan.fetch_undeclared
+            fetched = job.plan.fetch_undeclared
             fate = "came back as well" if fetched else "stayed on the worker"
             self._say(
                 f"{title}: {report.undeclared_count} new file(s) that no rule names {fate}: {shown}"

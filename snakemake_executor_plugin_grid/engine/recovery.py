@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..journal.writer import Left, Phase, output_names
+from ..journal.writer import OpenJob, Phase, output_names
 from ..model.errors import EndingError, GridError
 from ..model.state import UNKNOWN, JobState, JobStatus
-from ..model.tracked import Flight
-from ..resilience.calls import in_words, once
+from ..model.tracked import TrackedJob
+from ..resilience.calls import in_words, with_timeout
 from .completion import in_pool
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class Candidate:
         status: What the backend says of it.
     """
 
-    left: Left
+    left: OpenJob
     grid_id: str
     status: JobStatus
 
 
-class Adoption:
+class Recovery:
     """Knows the jobs that earlier runs have left, and hands each to the job that it is."""
 
     def __init__(self, parts: Parts) -> None:
@@ -68,11 +68,11 @@ class Adoption:
         found = await self._find(left)
         statuses: Mapping[str, JobStatus] = {}
         if found:
-            statuses = await parts.patience.call(
+            statuses = await parts.outages.call(
                 "the states of jobs", lambda: parts.backend.states(list(found.values()))
             )
         unwanted: list[Candidate] = []
-        lost: list[Left] = []
+        lost: list[OpenJob] = []
         for job in left:
             grid_id = found.get(job.name)
             if grid_id is None:
@@ -95,10 +95,10 @@ class Adoption:
             with contextlib.suppress(Exception):  # it only costs room
                 found = set((await self._ask(names)).values())
                 if found:
-                    await once(self._parts.backend.discard(found))
+                    await with_timeout(self._parts.backend.discard(found))
                 await self._write(self._parts.journal.discarded, names)
 
-    async def _find(self, left: Sequence[Left]) -> dict[str, str]:
+    async def _find(self, left: Sequence[OpenJob]) -> dict[str, str]:
         """Ask for jobs by their unique names, and once more for those that may be on their way."""
         parts = self._parts
         names = [job.name for job in left]
@@ -124,13 +124,13 @@ class Adoption:
 
     async def _ask(self, names: Collection[str]) -> Mapping[str, str]:
         parts = self._parts
-        return await parts.patience.call(_BY_NAME, lambda: parts.backend.find(names))
+        return await parts.outages.call(_BY_NAME, lambda: parts.backend.find(names))
 
-    async def _lose(self, jobs: Sequence[Left]) -> None:
+    async def _lose(self, jobs: Sequence[OpenJob]) -> None:
         """Note that there is nothing of some jobs on the grid."""
         parts = self._parts
         for job in jobs:
-            if job.phase is Phase.LANDED:
+            if job.phase is Phase.OUTPUTS_INSTALLED:
                 await self._write(parts.journal.noted, [job.name])
             else:
                 reason = f"{parts.backend.name} has no such job"
@@ -138,7 +138,7 @@ class Adoption:
             await self._drop(job)
         if jobs:
             with contextlib.suppress(Exception):  # it only costs room
-                await once(parts.backend.forget([job.name for job in jobs]))
+                await with_timeout(parts.backend.forget([job.name for job in jobs]))
 
     @property
     def left(self) -> list[str]:
@@ -176,7 +176,7 @@ class Adoption:
             outputs = candidate.left.outputs
             if outputs and wanted.isdisjoint(outputs):
                 # Snakemake may have noted its success before the earlier run died.
-                knows = candidate.left.phase is Phase.LANDED and not unnoted(outputs)
+                knows = candidate.left.phase is Phase.OUTPUTS_INSTALLED and not unnoted(outputs)
                 (noted if knows else others).append(candidate)
         if noted:
             await self._write(self._parts.journal.noted, [one.left.name for one in noted])
@@ -195,34 +195,34 @@ class Adoption:
                 "cancel ends them)."
             )
 
-    async def adopt(self, flights: Sequence[Flight]) -> list[Flight]:
+    async def adopt(self, jobs: Sequence[TrackedJob]) -> list[TrackedJob]:
         """Take over the jobs that are on the grid already; cancel those that have changed.
 
         Returns:
             The jobs that have to be submitted.
         """
         if not self._candidates:
-            return list(flights)
+            return list(jobs)
         async with self._adopting:
-            return await self._adopt(flights)
+            return await self._adopt(jobs)
 
-    async def _adopt(self, flights: Sequence[Flight]) -> list[Flight]:
-        adopted: dict[Flight, Candidate] = {}
+    async def _adopt(self, jobs: Sequence[TrackedJob]) -> list[TrackedJob]:
+        adopted: dict[TrackedJob, Candidate] = {}
         others: dict[str, Candidate] = {}
-        for flight in flights:
-            spec = flight.spec
+        for job in jobs:
+            spec = job.spec
             known = self._of(output_names(spec), spec.rule, json.dumps(dict(spec.wildcards)))
-            same = [one for one in known if one.left.identity == flight.plan.identity]
+            same = [one for one in known if one.left.identity == job.plan.identity]
             if same:
                 # What has come furthest: more than one is there only after a fault.
-                adopted[flight] = max(same, key=_progress)
-            others |= {one.left.name: one for one in known if one is not adopted.get(flight)}
+                adopted[job] = max(same, key=_progress)
+            others |= {one.left.name: one for one in known if one is not adopted.get(job)}
         await self._confirm(adopted)
-        for flight, candidate in adopted.items():
-            flight.spec = replace(flight.spec, name=candidate.left.name)
-            flight.origin, flight.adopted = candidate.left.origin, True
-            flight.faults = flight.charged = _faults(candidate.left)
-            flight.grid_id, flight.named = candidate.grid_id, time.monotonic()
+        for job, candidate in adopted.items():
+            job.spec = replace(job.spec, name=candidate.left.name)
+            job.origin, job.adopted = candidate.left.origin, True
+            job.faults = job.charged = _faults(candidate.left)
+            job.grid_id, job.named = candidate.grid_id, time.monotonic()
         if adopted:
             ended = sum(candidate.status.state.ended for candidate in adopted.values())
             self._parts.say(
@@ -233,19 +233,19 @@ class Adoption:
         await self._cancel(
             list(others.values()), "whose rule, inputs or parameters have changed since"
         )
-        return [flight for flight in flights if flight not in adopted]
+        return [job for job in jobs if job not in adopted]
 
-    async def _confirm(self, adopted: Mapping[Flight, Candidate]) -> None:
+    async def _confirm(self, adopted: Mapping[TrackedJob, Candidate]) -> None:
         """See to it that jobs run whose submission was not finished, and note all."""
         parts = self._parts
         unsure = [one.left.name for one in adopted.values() if one.left.phase is Phase.SUBMITTING]
         if unsure:
-            await parts.patience.call(_BY_NAME, lambda: parts.backend.adopt(unsure))
+            await parts.outages.call(_BY_NAME, lambda: parts.backend.adopt(unsure))
         await self._write(
             parts.journal.adopted,
             {
-                candidate.left.name: (candidate.grid_id, flight.spec.jobid)
-                for flight, candidate in adopted.items()
+                candidate.left.name: (candidate.grid_id, job.spec.jobid)
+                for job, candidate in adopted.items()
             },
         )
 
@@ -269,7 +269,7 @@ class Adoption:
         ids = {candidate.grid_id for candidate in candidates}
         left = ids
         try:
-            left = await parts.patience.call("cancelling", lambda: parts.backend.cancel(ids))
+            left = await parts.outages.call("cancelling", lambda: parts.backend.cancel(ids))
         except EndingError:
             raise
         except (Exception, SystemExit) as error:
@@ -295,19 +295,19 @@ class Adoption:
             await self._drop(candidate.left)
         if candidates:
             with contextlib.suppress(Exception):  # it only costs room
-                await once(self._parts.backend.discard([one.grid_id for one in candidates]))
+                await with_timeout(self._parts.backend.discard([one.grid_id for one in candidates]))
                 await self._write(
                     self._parts.journal.discarded, [one.left.name for one in candidates]
                 )
 
-    async def _drop(self, job: Left) -> None:
+    async def _drop(self, job: OpenJob) -> None:
         with contextlib.suppress(GridError, OSError):  # it only costs room
             await in_pool(self._parts, self._parts.store.drop, job.name)
 
     async def _write(self, change: Callable[..., None], *args: object) -> None:
         """Write to the journal, as soon as there is room on the disk."""
         parts = self._parts
-        await parts.patience.here(lambda: in_pool(parts, change, *args))
+        await parts.outages.here(lambda: in_pool(parts, change, *args))
 
 
 def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:
@@ -320,7 +320,7 @@ def _progress(candidate: Candidate) -> tuple[bool, ...]:
     return tuple(state is one for one in (JobState.DONE, JobState.RUNNING, JobState.QUEUED))
 
 
-def _faults(left: Left) -> int:
+def _faults(left: OpenJob) -> int:
     """Return how often the infrastructure had failed a job before, which its name tells."""
     count = left.name.removeprefix(f"{left.origin}.")
     return int(count) if count.isdecimal() else 0

@@ -13,23 +13,23 @@ from typing import Any
 
 from ..backends.registry import equip
 from ..console import progress
-from ..journal.backups import Updates
+from ..journal.backups import Backups
 from ..journal.catalog import Catalog
 from ..journal.database import DATABASE_FILE, FOLDER, Database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..planning import sources
-from ..planning.fingerprint import Identities
+from ..planning.fingerprint import Fingerprints
 from ..planning.planner import Planner
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from ..snakemake_api.incomplete import marked_incomplete
-from ..snakemake_api.scheduler import Scheduling
-from ..snakemake_api.workflow import Internals, is_flagged, is_local_file, names
+from ..snakemake_api.scheduler import SchedulerApi
+from ..snakemake_api.workflow import WorkflowApi, is_flagged, is_local_file, names
 from ..staging.paths import Layout, OutsideError
 from ..staging.secret_files import secret_files
-from ..staging.upload import Outgoing
+from ..staging.upload import Upload
 from ..staging.worker_zip import write_worker
 from ..worker.description import Blob
 from ..worker.environment import STORE_TOKEN
@@ -45,8 +45,8 @@ class Run:
     """One run of the executor: all that is behind it.
 
     Attributes:
-        internals: Snakemake's workflow.
-        scheduling: Snakemake's scheduler.
+        workflow_api: Snakemake's workflow.
+        scheduler_api: Snakemake's scheduler.
         backend: Runs the jobs.
         controller: Carries them through.
         planner: Turns Snakemake's jobs into plans.
@@ -88,23 +88,23 @@ class Run:
         self._folder = folder
         self._lock = lock_folder(folder)
         self.left_open = 0
-        self.internals = Internals(workflow)
-        self.scheduling = Scheduling(workflow)
+        self.workflow_api = WorkflowApi(workflow)
+        self.scheduler_api = SchedulerApi(workflow)
         self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
-        self.backend, store, patience = equip(
+        self.backend, store, outages = equip(
             settings, layout.workdir, folder, self._database, catalog, say
         )
         self._journal = journal = Journal(self._database, run_id, self.backend.name)
         pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
-        self._updates = Updates(folder / "aside", journal)
+        self._updates = Backups(folder / "aside", journal)
         try:
             write_worker(folder / "worker.pyz")
             shutil.rmtree(folder / "incoming", ignore_errors=True)
         except OSError as error:
             raise GridError(f"{folder}: {error.strerror}") from error
         self._progress = progress.show(say, logger)
-        self._outgoing = Outgoing(
+        self._upload = Upload(
             layout,
             store,
             catalog,
@@ -119,7 +119,7 @@ class Run:
                 store=store,
                 journal=journal,
                 layout=layout,
-                outgoing=self._outgoing,
+                upload=self._upload,
                 landing=Landing(
                     self.backend.name,
                     store,
@@ -129,7 +129,7 @@ class Run:
                     folder,
                     settings.compression,
                     say,
-                    self.backend.page,
+                    self.backend.monitor_url,
                     announce,
                 ),
                 pool=pool,
@@ -140,13 +140,13 @@ class Run:
                 compression=settings.compression,
                 lost_limit=settings.lost_limit,
                 retries=settings.infrastructure_retries,
-                patience=patience,
+                outages=outages,
                 say=say,
             )
         )
-        identities = Identities(workflow, layout.workdir, (store.url, settings.compression))
+        fingerprints = Fingerprints(workflow, layout.workdir, (store.url, settings.compression))
         self.planner = Planner(
-            settings, self.internals, layout, self._ship_runtime, say, identities
+            settings, self.workflow_api, layout, self._ship_runtime, say, fingerprints
         )
 
     def prepare(self) -> None:
@@ -160,8 +160,8 @@ class Run:
         self._updates.recover()
         self._journal.begin_run(self._store_url, to_json(self._settings))
         self.controller.call(self.controller.check())
-        needed = self._members(self.internals.awaited())
-        self.controller.call(self.controller.adoption.settle(needed, self._marked))
+        needed = self._members(self.workflow_api.awaited())
+        self.controller.call(self.controller.recovery.settle(needed, self._marked))
         found = self._collect_sources()
         for warning in found.warnings:
             self._say(warning)
@@ -184,7 +184,7 @@ class Run:
         Raises:
             GridError: The token of the store cannot be read.
         """
-        environment = dict(self.internals.environment())
+        environment = dict(self.workflow_api.environment())
         token = self._settings.store_token
         if token is not None:
             try:
@@ -218,11 +218,11 @@ class Run:
     def attempt(self, job: Any) -> int:
         """Return at which attempt a job is that an earlier run has left; 1 if none has."""
         outputs = self._members(
-            path for member in self.internals.members(job) for path in names(member.output)
+            path for member in self.workflow_api.members(job) for path in names(member.output)
         )
         wildcards = {} if job.is_group() else job.wildcards_dict
         text = json.dumps({key: str(value) for key, value in wildcards.items()})
-        return self.controller.adoption.attempt(sorted(outputs), job.name, text)
+        return self.controller.recovery.attempt(sorted(outputs), job.name, text)
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:
         """Close everything.
@@ -233,7 +233,7 @@ class Run:
         """
         self.controller.close(give_up)
         self._progress.close()
-        traffic = self._outgoing.traffic
+        traffic = self._upload.traffic
         with contextlib.suppress(GridError):  # a full disk: it is for people only
             self.left_open = self._journal.open_jobs()
             self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
@@ -242,13 +242,13 @@ class Run:
 
     def _collect_sources(self) -> sources.Sources:
         settings = self._settings
-        declared, warning = self.internals.declared_sources()
+        declared, warning = self.workflow_api.declared_sources()
         origin = sources.Origin(
             declared=declared,
-            parsed={**self._parsed, **dict.fromkeys(self.internals.scripts(), True)},
-            folders=self.internals.source_folders(),
-            products=self._members(self.internals.products()),
-            inputs=self._members(self.internals.inputs()),
+            parsed={**self._parsed, **dict.fromkeys(self.workflow_api.scripts(), True)},
+            folders=self.workflow_api.source_folders(),
+            products=self._members(self.workflow_api.products()),
+            inputs=self._members(self.workflow_api.inputs()),
         )
         rules = sources.Rules(
             include=tuple(settings.include),
@@ -275,7 +275,7 @@ class Run:
         """Return the outputs of a job, wherever they are."""
         return [
             self._layout.workdir / str(path)
-            for member in self.internals.members(job)
+            for member in self.workflow_api.members(job)
             for path in member.output
             if is_local_file(path) and (not only_updated or is_flagged(path, "update"))
         ]
@@ -285,7 +285,7 @@ class Run:
 
         Behind a checkpoint the workflow may use more storage plugins than before.
         """
-        plugins = self.internals.storage_plugins()
+        plugins = self.workflow_api.storage_plugins()
         key = (runtime.python, *plugins)
         if key not in self._runtimes:
             from ..staging.wheels import WheelsSpec, build, default_packages

@@ -27,7 +27,7 @@ _NOT_FAILED = (
 )
 
 
-class Departure:
+class Shutdown:
     """Decides when a run ends early, and whether its jobs are left then.
 
     Attributes:
@@ -46,7 +46,7 @@ class Departure:
         self._detach = settings.detach
         self._keep = settings.on_interrupt == "keep" or settings.detach
         self._controller = run.controller
-        self._scheduling = run.scheduling
+        self._scheduler_api = run.scheduler_api
         self._troubled_since: float | None = None
         self.ending = False
         self.leaves = False
@@ -56,7 +56,7 @@ class Departure:
         """Let SIGTERM do what Ctrl-C does: Snakemake would wait for the jobs, perhaps for days."""
         if self._keep and threading.current_thread() is threading.main_thread():
             # Of a run that leaves its jobs Snakemake says that it terminates them.
-            self._scheduling.unsay(_UNTRUE)
+            self._scheduler_api.unsay(_UNTRUE)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def interrupted(self, *, crashed: bool) -> None:
@@ -68,8 +68,8 @@ class Departure:
         """
         self.ending = True
         self.leaves = self.leaves or self._keep or crashed
-        if self.leaves and not crashed and not self._scheduling.has_failed:
-            self._scheduling.unsay(_NOT_FAILED)
+        if self.leaves and not crashed and not self._scheduler_api.has_failed:
+            self._scheduler_api.unsay(_NOT_FAILED)
 
     def look(self, *, quiet: bool) -> None:
         """End the run if it is time to; called after each round of polling.
@@ -77,20 +77,20 @@ class Departure:
         Args:
             quiet: Whether Snakemake has dealt with all jobs that have ended.
         """
-        controller, scheduling = self._controller, self._scheduling
+        controller, scheduler_api = self._controller, self._scheduler_api
         if self.ending:
             return
         if controller.exhausted:
             self._leave(1)
-            if not scheduling.has_failed:
-                scheduling.unsay(_NOT_FAILED)
-            scheduling.interrupt(WorkflowError(f"The run ends: {controller.exhausted}."))
-        elif self._detach and quiet and controller.at_rest and not scheduling.busy:
-            self._leave(int(scheduling.has_failed))
-            scheduling.interrupt(WorkflowError(_DETACHED))
+            if not scheduler_api.has_failed:
+                scheduler_api.unsay(_NOT_FAILED)
+            scheduler_api.interrupt(WorkflowError(f"The run ends: {controller.exhausted}."))
+        elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
+            self._leave(int(scheduler_api.has_failed))
+            scheduler_api.interrupt(WorkflowError(_DETACHED))
         elif self._detach and self._is_troubled():
             self._leave(1)
-            scheduling.interrupt(WorkflowError(_DETACHED))
+            scheduler_api.interrupt(WorkflowError(_DETACHED))
             controller.abandon()  # the main thread may wait for what is in trouble
 
     def _leave(self, exit_code: int) -> None:

@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from ..backends.base import Payload, SubmitError, Submitted
+from ..backends.base import Payload, Rejected, Submitted
 from ..journal.writer import Entry, Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
-from ..model.tracked import Flight
-from ..resilience.calls import CALL_TIMEOUT, in_words, once
-from ..resilience.circuit_breaker import Breaker
+from ..model.tracked import TrackedJob
+from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
+from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.outages import PASSING, REFUSALS
-from ..resilience.site_bans import Sites
+from ..resilience.site_bans import SiteBans
 from ..staging.paths import depth
 from ..worker.description import Blob, Job
 from .completion import in_pool
-from .recovery import Adoption
+from .recovery import Recovery
 
 if TYPE_CHECKING:
     from .context import Parts
@@ -36,11 +36,11 @@ class UnansweredError(GridError):
 class Fail(Protocol):
     """Ends a job for a reason; see ``Landing.failure`` for ``final``."""
 
-    def __call__(self, flight: Flight, reason: str, *, final: bool = True) -> None:
+    def __call__(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
         """End it."""
 
 
-Answer = Submitted | SubmitError | UnansweredError | EndingError
+Answer = Submitted | Rejected | UnansweredError | EndingError
 Prepared = dict[str, tuple[Blob, ...] | GridError]
 
 
@@ -50,26 +50,26 @@ class Submission:
     def __init__(
         self,
         parts: Parts,
-        flights: Mapping[str, Flight],
-        adoption: Adoption,
-        sites: Sites,
-        breaker: Breaker,
+        jobs: Mapping[str, TrackedJob],
+        recovery: Recovery,
+        sites: SiteBans,
+        breaker: CircuitBreaker,
         fail: Fail,
     ) -> None:
         """Use the parts of a controller.
 
         Args:
             parts: The parts.
-            flights: All jobs of the controller by name; cancelled ones vanish from it.
-            adoption: Knows what is on the grid already.
+            jobs: All jobs of the controller by name; cancelled ones vanish from it.
+            recovery: Knows what is on the grid already.
             sites: Knows which sites to avoid.
             breaker: Knows when to submit nothing.
             fail: Ends a job for a reason.
         """
         self._parts = parts
-        self._flights = flights
-        self._patience = parts.patience
-        self._adoption = adoption
+        self._jobs = jobs
+        self._outages = parts.outages
+        self._recovery = recovery
         self._sites = sites
         self._breaker = breaker
         self._fail = fail
@@ -77,10 +77,10 @@ class Submission:
         self._gate = asyncio.Lock()
         self._told = False
 
-    async def launch(self, flights: list[Flight]) -> None:
+    async def launch(self, jobs: list[TrackedJob]) -> None:
         """Stage in and submit; every job that fails on the way gets an outcome."""
         try:
-            waiting = await self._adoption.adopt(flights)
+            waiting = await self._recovery.adopt(jobs)
             while waiting:
                 batch = await self._allowed(waiting)
                 waiting = waiting[len(batch) :]
@@ -90,56 +90,54 @@ class Submission:
         except EndingError:
             pass  # the next run submits them
         except (Exception, SystemExit) as error:
-            for flight in flights:
-                if flight.name in self._flights and flight.grid_id is None:
-                    self._fail(flight, f"it could not be submitted: {in_words(error)}")
+            for job in jobs:
+                if job.name in self._jobs and job.grid_id is None:
+                    self._fail(job, f"it could not be submitted: {in_words(error)}")
 
-    async def _allowed(self, waiting: list[Flight]) -> list[Flight]:
+    async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
         """Return the first of some jobs, as many as may be submitted now; waits until any may."""
         breaker = self._breaker
         async with self._gate:
             while (count := breaker.allowance()) == 0:
-                await self._patience.pause(min(breaker.next_change() or _LOOK_AGAIN, _LOOK_AGAIN))
+                await self._outages.pause(min(breaker.next_change() or _LOOK_AGAIN, _LOOK_AGAIN))
             batch = waiting[:count]
-            breaker.submitting(flight.name for flight in batch)
+            breaker.submitting(job.name for job in batch)
             return batch
 
-    async def _prepare(self, flights: list[Flight]) -> list[tuple[Flight, Payload]]:
-        for flight in flights:
-            flight.began = time.time()
+    async def _prepare(self, jobs: list[TrackedJob]) -> list[tuple[TrackedJob, Payload]]:
+        for job in jobs:
+            job.began = time.time()
         async with self.staging:
-            prepared = await self._patience.here(lambda: self._stage_in(flights))
+            prepared = await self._outages.here(lambda: self._stage_in(jobs))
         payloads = []
-        for flight in flights:
-            if flight.name not in self._flights:
+        for job in jobs:
+            if job.name not in self._jobs:
                 continue  # cancelled meanwhile
-            blobs = prepared[flight.spec.name]
+            blobs = prepared[job.spec.name]
             if isinstance(blobs, GridError):
-                self._fail(flight, str(blobs))
+                self._fail(job, str(blobs))
             else:
-                payloads.append((flight, self._payload(flight, blobs)))
+                payloads.append((job, self._payload(job, blobs)))
         return payloads
 
-    async def _stage_in(self, flights: list[Flight]) -> Prepared:
+    async def _stage_in(self, jobs: list[TrackedJob]) -> Prepared:
         # Not in the pool, which it waits for.
-        prepared = await asyncio.to_thread(
-            self._parts.outgoing.prepare, [flight.spec for flight in flights]
-        )
+        prepared = await asyncio.to_thread(self._parts.upload.prepare, [job.spec for job in jobs])
         for blobs in prepared.values():
             if isinstance(blobs, DiskFullError | EndingError):
                 raise blobs  # all once more, when there is room: what is stored stays there
         return prepared
 
-    def _payload(self, flight: Flight, blobs: tuple[Blob, ...]) -> Payload:
-        plan, spec, parts = flight.plan, flight.spec, self._parts
+    def _payload(self, job: TrackedJob, blobs: tuple[Blob, ...]) -> Payload:
+        plan, spec, parts = job.plan, job.spec, self._parts
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
         if parts.store.secret:  # signed anew: a run may last longer than a signature
             blobs = tuple(replace(blob, url=parts.store.locate(blob.digest)) for blob in blobs)
         returned = [output.name for output in spec.outputs]
-        climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.outgoing.depth)
+        climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.upload.depth)
         limits = parts.store.limits
-        job = Job(
+        description = Job(
             name=spec.name,
             command=spec.command,
             nesting=parts.layout.nesting(climbs),
@@ -157,17 +155,17 @@ class Submission:
             log_limit=limits.log if limits.log is not None else parts.backend.log_limit,
             report_to="" if parts.backend.brings_files else parts.store.reports(spec.name),
         )
-        avoid = frozenset(flight.avoid | self._sites.banned)
-        return Payload(spec, job.dumps(), blobs, parts.worker, avoid)
+        avoid = frozenset(job.avoid | self._sites.banned)
+        return Payload(spec, description.dumps(), blobs, parts.worker, avoid)
 
-    async def _hand_over(self, prepared: list[tuple[Flight, Payload]]) -> None:
+    async def _hand_over(self, prepared: list[tuple[TrackedJob, Payload]]) -> None:
         parts = self._parts
-        prepared = [(flight, job) for flight, job in prepared if flight.name in self._flights]
+        prepared = [(job, description) for job, description in prepared if job.name in self._jobs]
         entries = [
-            Entry(payload.spec, flight.plan.identity, flight.origin, flight.began)
-            for flight, payload in prepared
+            Entry(payload.spec, job.plan.identity, job.origin, job.began)
+            for job, payload in prepared
         ]
-        await self._patience.here(lambda: in_pool(parts, parts.journal.submitting, entries))
+        await self._outages.here(lambda: in_pool(parts, parts.journal.submitting, entries))
         answers = await self._submit([payload for _, payload in prepared])
         with contextlib.suppress(GridError):  # the next run would look for them by name
             parts.journal.submitted(
@@ -179,19 +177,19 @@ class Submission:
             )
         self._tell(answers)
         orphans: dict[str, str] = {}
-        for flight, payload in prepared:
+        for job, payload in prepared:
             answer = answers[payload.spec.name]
-            cancelled = flight.name not in self._flights
+            cancelled = job.name not in self._jobs
             if isinstance(answer, Submitted):
                 if cancelled:
                     orphans[answer.grid_id] = payload.spec.name
                 else:
-                    flight.grid_id, flight.named = answer.grid_id, time.monotonic()
-            elif isinstance(answer, SubmitError):
+                    job.grid_id, job.named = answer.grid_id, time.monotonic()
+            elif isinstance(answer, Rejected):
                 if not cancelled:
-                    self._fail(flight, f"{parts.backend.name} refused it: {answer.message}")
+                    self._fail(job, f"{parts.backend.name} refused it: {answer.message}")
             elif isinstance(answer, UnansweredError) and not cancelled:
-                self._fail(flight, f"it could not be submitted: {answer}", final=False)
+                self._fail(job, f"it could not be submitted: {answer}", final=False)
         if orphans:
             await self._cancel(orphans)
 
@@ -204,7 +202,7 @@ class Submission:
         parts, left = self._parts, set(jobs)
         with contextlib.suppress(GridError, *PASSING):
             parts.journal.cancelling(jobs.values())
-            left = await once(parts.backend.cancel(list(jobs)))
+            left = await with_timeout(parts.backend.cancel(list(jobs)))
             for grid_id in jobs.keys() - left:
                 parts.journal.ended(jobs[grid_id], Phase.CANCELLED)
         if left:
@@ -213,14 +211,14 @@ class Submission:
     def _tell(self, answers: Mapping[str, object]) -> None:
         """Say once where the jobs of this run can be looked at."""
         taken = [name for name, answer in answers.items() if isinstance(answer, Submitted)]
-        where = self._parts.backend.whereabouts(taken[0]) if taken and not self._told else ""
+        where = self._parts.backend.monitor_hint(taken[0]) if taken and not self._told else ""
         if where:
             self._told = True
             self._parts.say(f"{self._parts.backend.name}: the jobs of this run are {where}.")
 
     async def _submit(self, payloads: Sequence[Payload]) -> dict[str, Answer]:
         """Submit until each job is taken or refused; none is sent again that was taken."""
-        backend, patience = self._parts.backend, self._patience
+        backend, outages = self._parts.backend, self._outages
         waiting = list(payloads)
         answers: dict[str, Answer] = {}
         refusals = 0
@@ -230,12 +228,12 @@ class Submission:
             while waiting:
                 limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
                 # First, as a pause for want of credentials is better made before.
-                await once(backend.check_credentials())
+                await with_timeout(backend.check_credentials())
                 try:
-                    taken = await once(backend.submit(waiting), limit)
+                    taken = await with_timeout(backend.submit(waiting), limit)
                 except Exception as error:
                     if isinstance(error, PASSING):  # now, as it is over when this works again
-                        patience.note(_SUBMISSION, error)
+                        outages.note(_SUBMISSION, error)
                     refusals += isinstance(error, CredentialsError)
                     if refusals > REFUSALS:
                         raise PermanentError(f"{error} The credentials look good.") from error
@@ -250,21 +248,21 @@ class Submission:
                     return
 
         try:
-            await patience.call(_SUBMISSION, attempt, None)
+            await outages.call(_SUBMISSION, attempt, None)
         except (UnansweredError, EndingError) as error:
             answers.update({payload.spec.name: error for payload in waiting})
         except Exception as error:
             silent = "no answer: " if isinstance(error, PASSING) else ""
-            lost = SubmitError(silent + in_words(error))
+            lost = Rejected(silent + in_words(error))
             answers.update({payload.spec.name: lost for payload in waiting})
         return answers
 
     async def _look_for(self, names: list[str], error: Exception) -> dict[str, Submitted]:
         """Find out which jobs the backend has taken, though its answer was lost."""
         if isinstance(error, CredentialsError):
-            await self._patience.renewed(error)
+            await self._outages.renewed(error)
         try:
-            found = await self._patience.call(
+            found = await self._outages.call(
                 "jobs by name", lambda: self._parts.backend.adopt(names)
             )
         except EndingError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from .writer import Journal
 
 
-class Updates:
+class Backups:
     """Copies of such files, noted in the journal so that no crash loses them."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:

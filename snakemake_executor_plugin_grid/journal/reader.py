@@ -114,7 +114,7 @@ class JobRecord:
     @property
     def succeeded(self) -> bool:
         """Whether its outputs are in place."""
-        return self.phase in (Phase.SUCCEEDED, Phase.LANDED)
+        return self.phase in (Phase.SUCCEEDED, Phase.OUTPUTS_INSTALLED)
 
     @property
     def work(self) -> tuple[object, ...]:

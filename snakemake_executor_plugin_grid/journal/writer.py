@@ -23,7 +23,7 @@ class Phase(Enum):
     SUBMITTED = "submitted"
     CANCELLING = "cancelling"
     """It was to be cancelled, and the backend has not confirmed that it was."""
-    LANDED = "landed"
+    OUTPUTS_INSTALLED = "landed"
     """Its outputs are in place. Snakemake may not know, and the backend still keeps the results."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -37,12 +37,12 @@ class Phase(Enum):
 
 _OPEN = (
     *(Phase.SUBMITTING.value, Phase.SUBMITTED.value),
-    *(Phase.CANCELLING.value, Phase.LANDED.value),
+    *(Phase.CANCELLING.value, Phase.OUTPUTS_INSTALLED.value),
 )
 
 
 @dataclass(frozen=True)
-class Left:
+class OpenJob:
     """A job that an earlier run left open.
 
     Attributes:
@@ -75,7 +75,7 @@ class Left:
         return f"rule {title(self.rule, json.loads(self.wildcards).items())}"
 
 
-_LEFT = tuple(field.name for field in fields(Left))
+_LEFT = tuple(field.name for field in fields(OpenJob))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Journal:
     """Writes the ``jobs`` and ``runs`` tables; times in them are seconds since the epoch.
 
     Attributes:
-        place: Which server the backend submits to, to be set before the first job.
+        endpoint: Which server the backend submits to, to be set before the first job.
     """
 
     def __init__(self, database: Database, run: str, backend: str) -> None:
@@ -113,7 +113,7 @@ class Journal:
         self._database = database
         self._run = run
         self._backend = backend
-        self.place = ""
+        self.endpoint = ""
 
     def begin_run(self, store: str, settings: Mapping[str, object]) -> None:
         """Note that a run begins.
@@ -180,7 +180,7 @@ class Journal:
                     Phase.SUBMITTING.value,
                     now,
                     entry.origin,
-                    self.place,
+                    self.endpoint,
                     entry.identity,
                     json.dumps(output_names(entry.spec)),
                     json.dumps(asdict(entry.spec.resources)),
@@ -255,7 +255,7 @@ class Journal:
         """Note that Snakemake knows that these jobs have succeeded."""
         self._database.change(
             "UPDATE jobs SET phase=? WHERE name=? AND phase=?",
-            [(Phase.SUCCEEDED.value, name, Phase.LANDED.value) for name in names],
+            [(Phase.SUCCEEDED.value, name, Phase.OUTPUTS_INSTALLED.value) for name in names],
         )
 
     def discarded(self, names: Iterable[str]) -> None:
@@ -270,7 +270,7 @@ class Journal:
         rows = self._database.query(
             "SELECT name FROM jobs WHERE kept=1 AND phase NOT IN (?, ?, ?, ?) "
             "AND backend=? AND place IN (?, '') AND run<>?",
-            (*_OPEN, self._backend, self.place, self._run),
+            (*_OPEN, self._backend, self.endpoint, self._run),
         )
         return [str(name) for (name,) in rows]
 
@@ -281,15 +281,15 @@ class Journal:
             [(Phase.CANCELLING.value, time.time(), name) for name in names],
         )
 
-    def left(self) -> list[Left]:
+    def left(self) -> list[OpenJob]:
         """Return the jobs of earlier runs on this backend that something has to be done about."""
         rows = self._database.query(
             f"SELECT {', '.join(_LEFT)} FROM jobs WHERE phase IN (?, ?, ?, ?) "  # noqa: S608
             "AND backend=? AND place IN (?, '') AND run<>? ORDER BY changed",
-            (*_OPEN, self._backend, self.place, self._run),
+            (*_OPEN, self._backend, self.endpoint, self._run),
         )
         return [
-            Left(**{**row, "phase": Phase(row["phase"]), "outputs": _names(row["outputs"])})
+            OpenJob(**{**row, "phase": Phase(row["phase"]), "outputs": _names(row["outputs"])})
             for row in (dict(zip(_LEFT, values, strict=True)) for values in rows)
         ]
 
@@ -297,7 +297,7 @@ class Journal:
         """Return how many jobs the backend has, or may have, that have not been taken in."""
         rows = self._database.query(
             "SELECT count(*) FROM jobs WHERE phase IN (?, ?) AND backend=? AND place IN (?, '')",
-            (Phase.SUBMITTING.value, Phase.SUBMITTED.value, self._backend, self.place),
+            (Phase.SUBMITTING.value, Phase.SUBMITTED.value, self._backend, self.endpoint),
         )
         return int(rows[0][0])
 
@@ -306,7 +306,7 @@ class Journal:
         rows = self._database.query(
             "SELECT backend, place, count(*) FROM jobs WHERE phase IN (?, ?, ?, ?) "
             "AND NOT (backend=? AND place IN (?, '')) GROUP BY backend, place",
-            (*_OPEN, self._backend, self.place),
+            (*_OPEN, self._backend, self.endpoint),
         )
         return {f"{backend} ({place})": count for backend, place, count in rows}
 
@@ -332,7 +332,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def last_place(database: Database, backend: str) -> str:
+def last_endpoint(database: Database, backend: str) -> str:
     """Return the server on which the last job runs that was left open; nothing if none was."""
     rows = database.query(
         "SELECT place FROM jobs WHERE phase IN (?, ?, ?, ?) AND backend=? "

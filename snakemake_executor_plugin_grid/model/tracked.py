@@ -31,7 +31,7 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Flight:
+class TrackedJob:
     """A job that the controller carries through.
 
     Attributes:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..model.job import JobSpec
-from ..snakemake_api.rerun import doing
-from ..snakemake_api.workflow import Internals, names
+from ..snakemake_api.rerun import rerun_facts
+from ..snakemake_api.workflow import WorkflowApi, names
 
 
-class Identities:
+class Fingerprints:
     """Digests of what jobs do, and with what.
 
     By the measures of Snakemake's own rerun triggers: code, parameters, software, and inputs by
@@ -45,7 +45,7 @@ class Identities:
         facts = [
             self._context,
             # The jobs of a group come in no order.
-            sorted(_text(doing(self._workflow, one)) for one in Internals.members(job)),
+            sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job)),
             # Not what it updates in place, which it may have done.
             [self._state(path) for path in sorted(set(names(job.input)))],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),

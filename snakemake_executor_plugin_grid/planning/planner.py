@@ -13,11 +13,11 @@ from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.tracked import Plan
 from ..settings.options import RUNTIMES, UNDECLARED, ExecutorSettings
-from ..snakemake_api.workflow import Internals, is_flagged, names, staying
+from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
 from ..worker.runtime import Runtime
-from .fingerprint import Identities
+from .fingerprint import Fingerprints
 
 _OVERRIDES = {
     *("runtime", "runtime_image", "runtime_setup", "undeclared"),
@@ -32,25 +32,25 @@ class Planner:
     def __init__(
         self,
         settings: ExecutorSettings,
-        internals: Internals,
+        workflow_api: WorkflowApi,
         layout: Layout,
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
-        identities: Identities | None = None,
+        fingerprints: Fingerprints | None = None,
     ) -> None:
         """Know the run.
 
         Args:
             settings: Options of the run.
-            internals: Snakemake's workflow.
+            workflow_api: Snakemake's workflow.
             layout: Of the submit host.
             ship: Stores a runtime of kind ``wheels``.
             say: Shows a line to the user.
-            identities: Tell whether jobs are still the same; not needed to describe them.
+            fingerprints: Tell whether jobs are still the same; not needed to describe them.
         """
-        self._identities = identities
+        self._fingerprints = fingerprints
         self._settings = settings
-        self._internals = internals
+        self._workflow_api = workflow_api
         self._layout = layout
         self._ship = ship
         self._say = say
@@ -59,9 +59,9 @@ class Planner:
 
     def begin(self) -> None:
         """Look at what has changed in the DAG, once for all jobs of a round."""
-        if self._identities is not None:
-            self._identities.begin()
-        self._checkpoints = list(self._internals.checkpoint_outputs())
+        if self._fingerprints is not None:
+            self._fingerprints.begin()
+        self._checkpoints = list(self._workflow_api.checkpoint_outputs())
 
     def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
         """Turn a Snakemake job into what the controller carries through.
@@ -84,12 +84,12 @@ class Planner:
             raise _no_such("grid_undeclared", undeclared, UNDECLARED)
         runtime = self._runtime(spec.overrides)
         blob = self._ship(runtime) if runtime.kind == "wheels" else None
-        identity = self._identities.of(job, spec) if self._identities is not None else ""
+        identity = self._fingerprints.of(job, spec) if self._fingerprints is not None else ""
         return Plan(spec, runtime, blob, undeclared == "fetch", identity)
 
     def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
-        internals = self._internals
-        members = internals.members(job)
+        workflow_api = self._workflow_api
+        members = workflow_api.members(job)
         updated = [
             str(path)
             for member in members
@@ -98,7 +98,7 @@ class Planner:
         ]
         inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
         self._mention_site_data(inputs)
-        unneeded = internals.unneeded_temp_files(job)
+        unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
         wildcards = {} if job.is_group() else job.wildcards_dict
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
@@ -110,7 +110,7 @@ class Planner:
             attempt=job.attempt,
             command=command,
             inputs=inputs,
-            shared=frozenset(path for path in inputs if internals.uses(path) > 1).union(
+            shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
                 self._checkpoints
             ),
             outputs=tuple(self._outputs(members, unneeded)),
@@ -118,7 +118,7 @@ class Planner:
                 self._layout.member(path)
                 for member in members
                 for path in names(member.output)
-                if internals.uses(path) and not path.startswith("/")
+                if workflow_api.uses(path) and not path.startswith("/")
             ),
             placeholders=placeholders,
             resources=read_resources(job.threads, resources),

@@ -21,7 +21,7 @@ from ..journal.lock import lock_folder
 from ..model.errors import GridError
 from ..model.job import ASKED_FOR, NOT_YET, JobSpec, safe_name
 from ..settings.options import ExecutorSettings
-from ..snakemake_api.workflow import Internals, names
+from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
 from ..staging.symlinks import scan_following
 from ..stores.spool import RESERVE
@@ -53,7 +53,7 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
     problems = []
     with lock_folder(folder), contextlib.closing(Database(folder / DATABASE_FILE)) as database:
         descriptions = _Descriptions(workflow, folder, database, say)
-        jobs = list(descriptions.internals.needed_jobs())
+        jobs = list(descriptions.workflow_api.needed_jobs())
         for number, job in enumerate(jobs, start=1):
             try:
                 text = descriptions.text(job, safe_name(job.name, run_id, number))
@@ -64,7 +64,7 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
                 break
         if not jobs:
             say("No job has to run on the grid.")
-        if descriptions.internals.has_checkpoints:
+        if descriptions.workflow_api.has_checkpoints:
             say("Jobs that depend on checkpoints may not be known yet.")
     return problems
 
@@ -79,20 +79,20 @@ class _Descriptions:
         self._layout = Layout(Path.cwd())
         self._folder = folder
         self._catalog = catalog = Catalog(database)
-        self.internals = Internals(workflow)
+        self.workflow_api = WorkflowApi(workflow)
         self._backend: Backend
         self._backend, _, _ = equip(
             self._settings, self._layout.workdir, folder, database, catalog, say
         )
-        self._planner = Planner(self._settings, self.internals, self._layout, _ship_nothing, say)
+        self._planner = Planner(self._settings, self.workflow_api, self._layout, _ship_nothing, say)
         self._planner.begin()
-        self._awaited = set(self.internals.awaited())
+        self._awaited = set(self.workflow_api.awaited())
 
     def text(self, job: Any, name: str) -> str:
         """Return comments, and what the backend would be given."""
         # Neither command nor environment is in what a backend shows, and the latter is secret.
         spec = self._planner.plan(job, name, "", {}).spec
-        self.internals.targets(job)  # the command would have to name it
+        self.workflow_api.targets(job)  # the command would have to name it
         notes, blobs = [], []
         pending = [
             key

@@ -22,7 +22,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AWAY = (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
-async def once(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIMEOUT) -> T:
+async def with_timeout(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIMEOUT) -> T:
     """Make one call.
 
     Args:
@@ -34,10 +34,10 @@ async def once(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIM
         PermanentError: The client library tried to exit, as that of PanDA does; the exit itself
             would end the event loop.
     """
-    return await asyncio.wait_for(spared(coroutine), limit)
+    return await asyncio.wait_for(exit_as_error(coroutine), limit)
 
 
-async def spared(coroutine: Coroutine[Any, Any, T]) -> T:
+async def exit_as_error(coroutine: Coroutine[Any, Any, T]) -> T:
     """Turn the exit of a client library into an error."""
     try:
         return await coroutine

@@ -45,7 +45,7 @@ class _Fault:
     site: str
 
 
-class Breaker:
+class CircuitBreaker:
     """Says how many jobs may be submitted now.
 
     It opens when at least nine of the last ten jobs were failed by the grid for the same reason.

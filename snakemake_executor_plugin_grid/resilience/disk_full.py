@@ -12,7 +12,7 @@ from .calls import in_words
 _PAUSE = 5.0
 
 
-class Room:
+class DiskFullWait:
     """Says once that there is no room, and once that there is some again.
 
     Attributes:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..model.errors import CredentialsError, EndingError, GridError, PermanentError, TransientError
-from .calls import CALL_TIMEOUT, in_words, is_of_disk, once
-from .disk_full import Room, hours
+from .calls import CALL_TIMEOUT, in_words, is_of_disk, with_timeout
+from .disk_full import DiskFullWait, hours
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ REFUSALS = 3
 """How often in a row a server may refuse credentials that look good from here."""
 
 
-class Patience:
+class Outages:
     """Repeats calls, with growing pauses, until they work or the limit of an outage is over.
 
     It says once when a server stops answering, and once when it answers again.
@@ -58,23 +58,23 @@ class Patience:
         self._warned = ""
         self._checked = 0.0
         self._pauses: dict[str, tuple[float, float]] = {}
-        self._room = Room(limit, say)
+        self._disk_full = DiskFullWait(limit, say)
         self._exhausted = ""
         self._stopped = asyncio.Event()
         self._main = self
-        self._beside: list[Patience] = []
+        self._beside: list[Outages] = []
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def beside(
         self, name: str, check_credentials: Callable[[], Coroutine[Any, Any, str]]
-    ) -> Patience:
+    ) -> Outages:
         """Return the patience with another server, for as long, which starts and stops with this.
 
         Args:
             name: Of the server, for messages.
             check_credentials: As of this.
         """
-        other = Patience(name, self._limit, check_credentials, self._say)
+        other = Outages(name, self._limit, check_credentials, self._say)
         other._stopped, other._main = self._stopped, self._main
         self._beside.append(other)
         return other
@@ -91,7 +91,7 @@ class Patience:
     @property
     def exhausted(self) -> str:
         """Why the run has to end, when the limit of an outage is over; else empty."""
-        return self._main._exhausted or self._main._room.exhausted
+        return self._main._exhausted or self._main._disk_full.exhausted
 
     @property
     def trouble(self) -> str:
@@ -99,7 +99,7 @@ class Patience:
         silence = min(self._outages.values())[1] if self._outages else ""
         expiry = f"waiting for credentials: {self._expiry}" if self._expiry else ""
         beside = [other.trouble for other in self._beside]
-        return "; ".join(filter(None, [silence, expiry, self._room.trouble, *beside]))
+        return "; ".join(filter(None, [silence, expiry, self._disk_full.trouble, *beside]))
 
     async def call(
         self,
@@ -118,7 +118,7 @@ class Patience:
             EndingError: The limit is over, or the run is ending.
             GridError: Other errors, at once.
         """
-        with self._main._room.call() as token:
+        with self._main._disk_full.call() as token:
             return await self._persist(what, make, limit, token)
 
     async def here(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -131,17 +131,17 @@ class Patience:
             EndingError: The disk was full for too long, or the run is ending.
             GridError: Other errors, at once.
         """
-        room = self._main._room
-        with room.call() as token:
+        disk_full = self._main._disk_full
+        with disk_full.call() as token:
             while True:
                 try:
-                    return await once(make(), None)
+                    return await with_timeout(make(), None)
                 except EndingError:
                     raise
                 except (GridError, OSError) as error:
                     if not is_of_disk(error):
                         raise
-                    await room.wait(token, error, self.pause)
+                    await disk_full.wait(token, error, self.pause)
 
     async def _persist(
         self,
@@ -154,7 +154,7 @@ class Patience:
         since = time.monotonic()
         while True:
             try:
-                result = await once(make(), limit)
+                result = await with_timeout(make(), limit)
             except CredentialsError as error:
                 refusals += 1
                 if refusals > REFUSALS:
@@ -170,7 +170,7 @@ class Patience:
                 self.over(what)  # that is an answer, too
                 if not is_of_disk(error):
                     raise
-                await self._main._room.wait(token, error, self.pause)
+                await self._main._disk_full.wait(token, error, self.pause)
                 since = time.monotonic()
             else:
                 self.over(what)
@@ -265,7 +265,7 @@ class Patience:
             return
         self._checked = time.monotonic()
         try:
-            warning = await once(self._check())
+            warning = await with_timeout(self._check())
         except CredentialsError as error:
             self._note_expiry(error)
         except (GridError, *PASSING):
@@ -283,7 +283,7 @@ class Patience:
         while True:
             await self.pause(_CREDENTIALS_PAUSE)
             with contextlib.suppress(CredentialsError, *PASSING):
-                await once(self._check())
+                await with_timeout(self._check())
                 return
 
     def _note_expiry(self, error: CredentialsError) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 _FAULTS_IN_A_ROW = 3
 
 
-class Sites:
+class SiteBans:
     """Counts the faults of each site."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

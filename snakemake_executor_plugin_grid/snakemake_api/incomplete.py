@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .workflow import Internals
+from .workflow import WorkflowApi
 
 
 def marked_incomplete(workflow: Any, paths: Iterable[str]) -> set[str]:
@@ -30,7 +30,7 @@ def mark_incomplete(job: Any, grid_id: str, seconds: float) -> None:
     """
     job.register(external_jobid=grid_id)
     began = time.time() - seconds
-    for member in Internals.members(job):
+    for member in WorkflowApi.members(job):
         persistence = member.rule.workflow.persistence
         # Marks in files; those in a database are of now.
         folder = getattr(persistence, "_incomplete_path", None)

@@ -9,7 +9,7 @@ from typing import Any
 from .workflow import local_script
 
 
-def doing(workflow: Any, job: Any) -> list[Any]:
+def rerun_facts(workflow: Any, job: Any) -> list[Any]:
     """Return what a single job does, fit for JSON.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class Scheduling:
+class SchedulerApi:
     """The scheduler of a workflow, and what it says."""
 
     def __init__(self, workflow: Any) -> None:

@@ -28,7 +28,7 @@ from .command import (
 )
 
 
-class Internals:
+class WorkflowApi:
     """Snakemake's workflow and DAG, as far as they are needed."""
 
     def __init__(self, workflow: Any) -> None:

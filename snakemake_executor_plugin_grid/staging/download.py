@@ -41,7 +41,7 @@ class Taken:
     digests: tuple[tuple[str, os.stat_result, str], ...]
 
 
-def take_in(
+def install_outputs(
     spec: JobSpec,
     report: Report,
     layout: Layout,

@@ -66,7 +66,7 @@ class _Needs:
     private: set[Key] = field(default_factory=set)
 
 
-class Outgoing:
+class Upload:
     """Plans and carries out what goes into the store for a batch of jobs.
 
     Small files that are needed by the same jobs share a tarball. A small file is packed once in a
@@ -285,7 +285,7 @@ class Outgoing:
             fingerprint = self._fingerprint(entries)
             known = self._catalog.bundle(fingerprint)
             if known is not None and self._store.has(*known):
-                self._count(0, spared=known[1])
+                self._count(0, exit_as_error=known[1])
                 return Bundle(*known, names)
             archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
             size = sum(entry.size for entry in entries)
@@ -294,7 +294,7 @@ class Outgoing:
                 packed = pack(entries, archive, compression=self._compression)
                 if self._store.has(packed.digest, packed.size):
                     archive.unlink()
-                    self._count(0, spared=packed.size)
+                    self._count(0, exit_as_error=packed.size)
                 else:
                     self._store.put(packed.digest, archive)
                     self._count(packed.size)
@@ -311,7 +311,7 @@ class Outgoing:
             before = path.stat()
             size, digest = before.st_size, self._catalog.digest(entry.path, before)
             if digest is not None and self._store.has(digest, size):
-                self._count(0, spared=size)
+                self._count(0, exit_as_error=size)
             else:
                 with transfer(_shown(entry), size, up=True, store=self._store.url):
                     size, digest = self._store.put_file(path)
@@ -345,10 +345,10 @@ class Outgoing:
     def _is_large(self, entry: Entry) -> bool:
         return entry.kind == "file" and entry.size >= self._large_file
 
-    def _count(self, size: int, spared: int = 0) -> None:
+    def _count(self, size: int, exit_as_error: int = 0) -> None:
         with self._lock:
             self.traffic.stored_bytes += size
-            self.traffic.spared_bytes += spared
+            self.traffic.spared_bytes += exit_as_error
             self.traffic.reused += size == 0
 
 

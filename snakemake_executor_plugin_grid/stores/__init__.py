@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..journal.catalog import Catalog
 from ..model.errors import PermanentError
-from ..resilience.outages import Patience
+from ..resilience.outages import Outages
 from .base import Store
 from .directory import DirectoryStore
 from .transport import Transport
@@ -32,13 +32,13 @@ class Means:
     Attributes:
         folder: Local, below that of this package; the store empties it.
         catalog: Remembers what is where.
-        patience: Of the run.
+        outages: Of the run.
         token_file: Bearer token for WebDAV and XRootD; None for the usual places.
     """
 
     folder: Path
     catalog: Catalog
-    patience: Patience
+    outages: Outages
     token_file: Path | None = None
 
 
@@ -58,7 +58,7 @@ def open_store(url: str, workdir: Path, means: Means) -> Store:
     from .remote import RemoteStore
 
     transport = open_transport(url, means.token_file, means.folder.with_name("xrootd.log"))
-    return RemoteStore(transport, means.folder, means.patience, means.catalog)
+    return RemoteStore(transport, means.folder, means.outages, means.catalog)
 
 
 def check_store(url: str, workdir: Path) -> None:

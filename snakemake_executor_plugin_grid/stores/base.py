@@ -91,7 +91,7 @@ class Store(ABC):
         """Return the URL to which the worker of a job delivers its report and its log."""
         return self.inbox(job)
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Copy what the worker of a job left under a plain name, such as its report.
 
         Args:

@@ -101,7 +101,7 @@ class DirectoryStore(Store):
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Copy a file from the job's folder."""
         source = self._inbox(job) / checked_name(leaf)
         try:

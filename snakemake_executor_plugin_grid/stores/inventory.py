@@ -41,7 +41,7 @@ class Found:
     gone: set[str] = field(default_factory=set)
 
 
-class Holdings(ABC):
+class Inventory(ABC):
     """The files of a workflow in stores of one kind.
 
     Attributes:
@@ -83,13 +83,13 @@ class Holdings(ABC):
 
 
 @contextlib.contextmanager
-def all_holdings(
+def all_inventories(
     catalog: Catalog,
     database: Database,
     folder: Path,
     dirac_python: Path,
     store_token: Path | None = None,
-) -> Iterator[list[Holdings]]:
+) -> Iterator[list[Inventory]]:
     """Return what knows the files of a workflow, one for each store.
 
     Args:
@@ -104,7 +104,7 @@ def all_holdings(
     """
     noted, stores = catalog.locations(), catalog.stores()
     with contextlib.ExitStack() as stack:
-        found: list[Holdings] = []
+        found: list[Inventory] = []
         if any(url.startswith(SCHEME) for url in (*noted, *stores)):
             client = stack.enter_context(open_client(dirac_python, folder))
             found.append(LfnHoldings(client, catalog, database))
@@ -121,7 +121,7 @@ def all_holdings(
         yield found
 
 
-class LfnHoldings(Holdings):
+class LfnHoldings(Inventory):
     """Files on storage elements of DIRAC."""
 
     name = "storage elements"
@@ -184,7 +184,7 @@ class LfnHoldings(Holdings):
         return found
 
 
-class RemoteHoldings(Holdings):
+class RemoteHoldings(Inventory):
     """Files of a `RemoteStore`."""
 
     def __init__(self, transport: Transport, noted: Sequence[str], jobs: set[str]) -> None:

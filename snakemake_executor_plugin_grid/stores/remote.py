@@ -20,7 +20,7 @@ from typing import TypeVar
 from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
-from ..resilience.outages import Patience
+from ..resilience.outages import Outages
 from ..worker.archive.tarball import file_digest
 from .base import Store, checked_digest, checked_name
 from .transport import Transport
@@ -39,14 +39,14 @@ class RemoteStore(Store):
     """Blobs as files at a remote place."""
 
     def __init__(
-        self, transport: Transport, folder: Path, patience: Patience, catalog: Catalog
+        self, transport: Transport, folder: Path, outages: Outages, catalog: Catalog
     ) -> None:
         """Use a transport.
 
         Args:
             transport: Moves the files.
             folder: Local, for archives and for what was downloaded; it is emptied by ``check``.
-            patience: Of the run; the store's own outages and credentials are waited for beside it.
+            outages: Of the run; the store's own outages and credentials are waited for beside it.
             catalog: Remembers what is where.
         """
         self.url = transport.url
@@ -54,7 +54,7 @@ class RemoteStore(Store):
         self.workspace = folder
         self._transport = transport
         self._catalog = catalog
-        self._patience = patience.beside(self.url, self._check_credentials)
+        self._outages = outages.beside(self.url, self._check_credentials)
         # Of its own: the threads of the loop's pool may all be waiting for this.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._lock = threading.Lock()
@@ -153,7 +153,7 @@ class RemoteStore(Store):
                 ) from error
         return target
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Download a file that the worker left under a plain name."""
         name = f"{_inbox(job)}/{checked_name(leaf)}"
         try:
@@ -240,7 +240,7 @@ class RemoteStore(Store):
 
     def _persist(self, what: str, call: Callable[[], T]) -> T:
         """Make a call until it works, or the limit of an outage is over."""
-        return self._patience.call_now(what, lambda: self._in_pool(call), None)
+        return self._outages.call_now(what, lambda: self._in_pool(call), None)
 
     async def _in_pool(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)

@@ -71,9 +71,9 @@ class SplitStore(Store):
         """Return where report and log go there."""
         return self._main.reports(job)
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Copy what the worker left there."""
-        return self._main.brought(job, leaf, target)
+        return self._main.fetch_file(job, leaf, target)
 
     def post(self, name: str, path: Path) -> str:
         """Store a small file for workers there: the backend carries only what is public."""

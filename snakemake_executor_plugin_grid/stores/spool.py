@@ -78,9 +78,9 @@ class SpoolStore(DirectoryStore):
         """Return the way by which small outputs come back."""
         return "sandbox:"
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Refuse: workers do not reach the folder."""
-        return Store.brought(self, job, leaf, target)
+        return Store.fetch_file(self, job, leaf, target)
 
     def post(self, name: str, path: Path) -> str:
         """Refuse: workers do not reach the folder."""

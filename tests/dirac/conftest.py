@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import MakeProject, Project, Site
+from tests.conftest import LocalServer, MakeProject, Project
 from tests.servers.dirac.fixture import dirac_server
 from tests.servers.dirac.server import UNSET, DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, PARKED_SITE
@@ -17,7 +17,7 @@ from .hiding import hidden
 __all__ = ["dirac_server", "s3", "webdav"]
 
 
-def dirac_site(server: DiracServer, user: str = "ciuser") -> Site:
+def dirac_site(server: DiracServer, user: str = "ciuser") -> LocalServer:
     """Return a DIRAC server as a site for projects of a user."""
     options = (
         *("--grid-backend", "dirac", "--grid-dirac-python", str(server.settings.python)),
@@ -25,11 +25,11 @@ def dirac_site(server: DiracServer, user: str = "ciuser") -> Site:
         *("--grid-banned-sites", PARKED_SITE),
         *("--seconds-between-status-checks", "1"),
     )
-    return Site("dirac", LOCAL_SITE, server.folder, options, server.environment(user))
+    return LocalServer("dirac", LOCAL_SITE, server.folder, options, server.environment(user))
 
 
 @pytest.fixture
-def site(dirac_server: DiracServer, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(dirac_server: DiracServer, monkeypatch: pytest.MonkeyPatch) -> LocalServer:
     for name in UNSET:
         monkeypatch.delenv(name, raising=False)
     return dirac_site(dirac_server)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.dirac import local_mode as localmode
 from snakemake_executor_plugin_grid.backends.dirac.local_mode import LocalModeBackend
 from snakemake_executor_plugin_grid.model.errors import PermanentError
@@ -400,7 +400,7 @@ def test_a_folder_that_cannot_be_written_refuses_the_job(bench: Bench) -> None:
         assert folder is not None
         (folder / payload.spec.name).touch()  # a file is in the way
         (answer,) = await bench.backend.submit([payload])
-        assert isinstance(answer, SubmitError)
+        assert isinstance(answer, Rejected)
         assert "choose another place by TMPDIR" in answer.message
         assert await bench.backend.find([payload.spec.name]) == {}
 

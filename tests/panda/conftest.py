@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeProject, Project, Site
+from tests.conftest import LocalServer, MakeProject, Project
 from tests.servers.panda.client import Client
 from tests.servers.panda.fixture import panda_server
 from tests.servers.panda.model import FINAL_JOB
@@ -22,7 +22,7 @@ SITE = "SITE_A"
 OTHER_SITE = "SITE_B"
 
 
-def panda_site(server: PandaServer, store: str, *options: str) -> Site:
+def panda_site(server: PandaServer, store: str, *options: str) -> LocalServer:
     """Return a PanDA server as a site for projects.
 
     Args:
@@ -35,13 +35,13 @@ def panda_site(server: PandaServer, store: str, *options: str) -> Site:
         *("--seconds-between-status-checks", "0"),
         *options,
     )
-    return Site("panda", SITE, server.folder, given, server.environment())
+    return LocalServer("panda", SITE, server.folder, given, server.environment())
 
 
 @pytest.fixture
 def site(
     panda_server: PandaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+) -> Iterator[LocalServer]:
     for name in UNSET:
         monkeypatch.delenv(name, raising=False)
     yield panda_site(panda_server, f"file://{tmp_path / 'store'}")
@@ -82,7 +82,7 @@ def seen(panda_server: PandaServer) -> Seen:
 
 
 @pytest.fixture
-def other_tool(site: Site, tmp_path: Path) -> Iterator[Client]:
+def other_tool(site: LocalServer, tmp_path: Path) -> Iterator[Client]:
     """Return a client of the same user, who uses something else beside Snakemake."""
     folder = tmp_path / "other_tool"
     folder.mkdir()

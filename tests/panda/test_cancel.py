@@ -16,12 +16,12 @@ from snakemake_executor_plugin_grid.backends.panda import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.routes import Jedi
 from snakemake_executor_plugin_grid.backends.panda.task import Options, shape, task
-from snakemake_executor_plugin_grid.backends.panda.task_registry import Ledger
+from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
-from tests.conftest import Site
+from tests.conftest import LocalServer
 from tests.unit.specs import spec
 
 from .conftest import SITE
@@ -33,12 +33,16 @@ NAMES = ["sleep-0a1b2c3d-1", "sleep-0a1b2c3d-2", "sleep-0a1b2c3d-3"]
 
 
 @pytest.fixture
-def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PandaBackend]:
+def backend(
+    site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PandaBackend]:
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     database = Database(tmp_path / "grid.sqlite")
     client = Client(Path(sys.executable), tmp_path / "panda.log")
-    made = PandaBackend(client, Jedi(client), Ledger(database), Options("testvo", sites=(SITE,)))
+    made = PandaBackend(
+        client, Jedi(client), TaskRegistry(database), Options("testvo", sites=(SITE,))
+    )
     spool = SpoolStore(tmp_path / "spool", lambda: 1 << 20, "")
     made.carry(spool, tmp_path, DirectoryStore(tmp_path / "store"), by_server=False)
     yield made
@@ -58,9 +62,9 @@ async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
     options = Options("testvo", sites=(SITE,))
     cache = str((await backend.client.facts())["cache"])
     parameters = task(shape(spec(NAMES[0]), options), name, NAMES, sandbox, cache)
-    backend._ledger.submitting(name, NAMES, 1)
+    backend._registry.submitting(name, NAMES, 1)
     grid_id = await backend._route.submit(parameters)
-    backend._ledger.submitted(name, grid_id)
+    backend._registry.submitted(name, grid_id)
     return grid_id
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends import registry as equipment
 from snakemake_executor_plugin_grid.cli import cancel, clean
-from snakemake_executor_plugin_grid.engine import recovery as adoption
-from snakemake_executor_plugin_grid.resilience import disk_full as room
-from snakemake_executor_plugin_grid.resilience import outages as patience
+from snakemake_executor_plugin_grid.engine import recovery as recovery
+from snakemake_executor_plugin_grid.resilience import disk_full as disk_full
+from snakemake_executor_plugin_grid.resilience import outages as outages
 from tests.unit.backends.local import local_bench
 from tests.unit.cli.commands import FakeBackend
 from tests.unit.fickle import Bench
@@ -29,11 +29,11 @@ def bench(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
     """Return a controller whose backend misbehaves, and which is not as patient as others."""
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PAUSE", 0.01)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PERIOD", 0.0)
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
-    monkeypatch.setattr(adoption, "_LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(outages, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(outages, "_CREDENTIALS_PAUSE", 0.01)
+    monkeypatch.setattr(outages, "_CREDENTIALS_PERIOD", 0.0)
+    monkeypatch.setattr(disk_full, "_PAUSE", 0.01)
+    monkeypatch.setattr(recovery, "_LOOK_AGAIN", 0.02)
     bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench
     bench.controller.close()

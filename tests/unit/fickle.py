@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Backend, Payload, SubmitError, Submitted
-from snakemake_executor_plugin_grid.console.job_log import Tidings
+from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejected, Submitted
+from snakemake_executor_plugin_grid.console.job_log import JobLog
 from snakemake_executor_plugin_grid.engine.context import Parts
 from snakemake_executor_plugin_grid.engine.controller import Controller
 from snakemake_executor_plugin_grid.engine.landing import Landing
@@ -23,9 +23,9 @@ from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.staging.upload import Outgoing
+from snakemake_executor_plugin_grid.staging.upload import Upload
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
@@ -74,7 +74,7 @@ class Fickle(Backend):
     async def check(self) -> None:
         self.checks()
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         self._for("submit", payloads)
         self.payloads += payloads
         for payload in payloads:
@@ -154,7 +154,7 @@ class Bench:
             store=store,
             journal=journal,
             layout=layout,
-            outgoing=Outgoing(layout, store, catalog, pool, large_file=1 << 20, compression="none"),
+            upload=Upload(layout, store, catalog, pool, large_file=1 << 20, compression="none"),
             landing=Landing("fickle", store, journal, catalog, layout, own, "none", say),
             pool=pool,
             worker=folder / "worker.pyz",
@@ -164,12 +164,12 @@ class Bench:
             compression="none",
             lost_limit=lost_limit,
             retries=retries,
-            patience=Patience("fickle", outage_limit, self.backend.check_credentials, say),
+            outages=Outages("fickle", outage_limit, self.backend.check_credentials, say),
             say=say,
         )
         self.controller = Controller(self.parts)
         # They are told of every job, and would hide what a test looks for.
-        self.controller._tidings = Tidings(lambda _: None)
+        self.controller._job_log = JobLog(lambda _: None)
 
     def submit(self, *names: str, identity: str = IDENTITY, **fields: Any) -> None:
         """Hand over jobs; ``fields`` are those of their specs."""
@@ -220,7 +220,7 @@ class Bench:
 
     def settle(self, *needed: str, unnoted: bool = False) -> None:
         """Say which outputs are needed, and whether Snakemake misses notes of the others."""
-        self.controller.call(self.controller.adoption.settle(needed, lambda _: unnoted), 20)
+        self.controller.call(self.controller.recovery.settle(needed, lambda _: unnoted), 20)
 
     def left(self) -> dict[str, str]:
         """Return what the next run would find, with the phase of each."""

@@ -54,7 +54,7 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
     executor._run = SimpleNamespace(
         controller=SimpleNamespace(poll=poll, loop=loop), backend=SimpleNamespace(poll_interval=1)
     )
-    executor._departure = SimpleNamespace(ending=True, look=lambda quiet: None)
+    executor._shutdown = SimpleNamespace(ending=True, look=lambda quiet: None)
     pace = SimpleNamespace(seconds_between_status_checks=1)
     executor.workflow = SimpleNamespace(remote_execution_settings=pace)
     job: Any = SimpleNamespace(name="a")
@@ -75,8 +75,8 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
 )
 def test_how_a_run_has_ended(failed: bool, stopped: bool, end: str) -> None:
     executor: Any = unmade()
-    scheduling = SimpleNamespace(has_failed=failed, was_stopped=stopped)
-    executor._run = SimpleNamespace(scheduling=scheduling)
+    scheduler_api = SimpleNamespace(has_failed=failed, was_stopped=stopped)
+    executor._run = SimpleNamespace(scheduler_api=scheduler_api)
     assert executor._end(early=False) == end
     assert executor._end(early=True) == "cancelled"
 

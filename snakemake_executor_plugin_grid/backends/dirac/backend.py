@@ -16,13 +16,13 @@ from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker import report as reports
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, SubmitError, Submitted
-from ..packaging import Cargo, cargo_of
+from ..base import Backend, Payload, Rejected, Submitted
+from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
 from .sandboxes import Sandboxes
-from .states import Settling, given_up_as, job_status
+from .states import Debouncer, given_up_as, job_status
 
 if TYPE_CHECKING:
     from ...stores.spool import SpoolStore
@@ -79,7 +79,7 @@ class DiracBackend(Backend):
         self._max_parametric = 0
         self._place = ""
         self._sandboxes: Sandboxes | None = None
-        self._settling = Settling()
+        self._settling = Debouncer()
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
         self._active_sites: frozenset[str] | None = None
@@ -120,7 +120,7 @@ class DiracBackend(Backend):
         """Look at the proxy."""
         return judge(read_proxy(await self.client.call("proxy")), self._margin)
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit in chunks of equal requirements, each in two steps.
 
         The server creates the jobs, and runs them when they are confirmed. Where the answer to the
@@ -128,14 +128,14 @@ class DiracBackend(Backend):
         (``StalledJobAgent`` of DIRAC 9.1.22), unless ``adopt`` confirms them.
         """
         limit = await self._limits()
-        answers: dict[str, Submitted | SubmitError] = {}
+        answers: dict[str, Submitted | Rejected] = {}
         required: dict[str, Mapping[str, str]] = {}
         for payload in payloads:
             avoid = await self._avoidable(payload)
             try:
                 required[payload.spec.name] = requirements(payload.spec, self._options, avoid)
             except PermanentError as error:
-                answers[payload.spec.name] = SubmitError(str(error))
+                answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in required]
         for chunk in self._chunks(self._carrier().load(accepted), required, limit):
             required_here = required[chunk[0].name]
@@ -143,9 +143,9 @@ class DiracBackend(Backend):
         return [answers[payload.spec.name] for payload in payloads]
 
     async def _submit_chunk(
-        self, chunk: Sequence[Cargo], required: Mapping[str, str], worker: Path
-    ) -> dict[str, Submitted | SubmitError]:
-        names = [cargo.name for cargo in chunk]
+        self, chunk: Sequence[JobPackage], required: Mapping[str, str], worker: Path
+    ) -> dict[str, Submitted | Rejected]:
+        names = [package.name for package in chunk]
         try:
             addresses = await self._carrier().upload(chunk, worker)
             text = jdl(
@@ -153,7 +153,7 @@ class DiracBackend(Backend):
                 names,
                 required,
                 addresses,
-                [self._input_data(cargo) for cargo in chunk],
+                [self._input_data(package) for package in chunk],
             )
             ids = await self.client.call("create", text)
             if len(ids) != len(names):
@@ -162,9 +162,9 @@ class DiracBackend(Backend):
         except PermanentError as error:
             smaller = _TOO_MANY.search(str(error))
             if smaller is None or int(smaller[1]) >= len(chunk) or int(smaller[1]) < 1:
-                return dict.fromkeys(names, SubmitError(str(error)))
+                return dict.fromkeys(names, Rejected(str(error)))
             self._max_parametric = int(smaller[1])
-            answers: dict[str, Submitted | SubmitError] = {}
+            answers: dict[str, Submitted | Rejected] = {}
             for part in _portions(chunk, self._max_parametric):
                 answers.update(await self._submit_chunk(part, required, worker))
             return answers
@@ -307,7 +307,7 @@ class DiracBackend(Backend):
         return reason in _SITE_REASONS if reason else status.infrastructure
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """Address of the configuration that the installation's servers share."""
         return self._place
 
@@ -316,7 +316,7 @@ class DiracBackend(Backend):
         """What fits into an output sandbox beside the report, wherever the outputs go."""
         return self._spool.limits.log
 
-    def whereabouts(self, name: str) -> str:
+    def monitor_hint(self, name: str) -> str:
         """Return the job group of the run."""
         group = _group_of(name)
         return f"job group {group} (dirac-wms-job-status -g {group})"
@@ -327,10 +327,10 @@ class DiracBackend(Backend):
         if options.storage_element and not options.output_folder:  # check() has not been called
             options = replace(options, output_folder=_OWN_FOLDER)
         required = requirements(payload.spec, options, payload.avoid)
-        cargo = cargo_of(payload)
+        package = package_of(payload)
         name = payload.spec.name
         return jdl(
-            _group_of(name), [name], required, [[_UPLOADED_LATER]], [self._input_data(cargo)]
+            _group_of(name), [name], required, [[_UPLOADED_LATER]], [self._input_data(package)]
         )
 
     async def close(self) -> None:
@@ -348,7 +348,7 @@ class DiracBackend(Backend):
 
         Jobs with input data run where that is, and DIRAC 9.1.22 fails them when they may not.
         """
-        if not payload.avoid or self._input_data(cargo_of(payload)):
+        if not payload.avoid or self._input_data(package_of(payload)):
             return frozenset()
         if self._active_sites is None:
             self._active_sites = frozenset(await self.client.call("active_sites"))
@@ -362,23 +362,23 @@ class DiracBackend(Backend):
         return self._sandboxes
 
     def _chunks(
-        self, cargos: Sequence[Cargo], required: Mapping[str, Mapping[str, str]], limit: int
-    ) -> Iterator[Sequence[Cargo]]:
+        self, cargos: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
+    ) -> Iterator[Sequence[JobPackage]]:
         """Sort jobs by what one JDL has in common, and by what fits into one sandbox."""
-        kinds: dict[Any, list[Cargo]] = {}
-        for cargo in cargos:
+        kinds: dict[Any, list[JobPackage]] = {}
+        for package in cargos:
             kind = (
-                _group_of(cargo.name),
-                frozenset(required[cargo.name].items()),
-                len(self._input_data(cargo)),
-                len(cargo.separate),
+                _group_of(package.name),
+                frozenset(required[package.name].items()),
+                len(self._input_data(package)),
+                len(package.separate),
             )
-            kinds.setdefault(kind, []).append(cargo)
+            kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             yield from self._carrier().portions(alike, limit)
 
-    def _input_data(self, cargo: Cargo) -> list[str]:
-        return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in cargo.lfns]
+    def _input_data(self, package: JobPackage) -> list[str]:
+        return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in package.lfns]
 
 
 def _group_of(name: str) -> str:

@@ -22,7 +22,7 @@ from ...model.errors import PermanentError
 from ...model.state import JobState, JobStatus
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ...worker.processes import kill_marked
-from ..base import Backend, Payload, SubmitError, Submitted
+from ..base import Backend, Payload, Rejected, Submitted
 from ..local.config import machine_cores
 from ..packaging import SCRIPT
 from . import local_run
@@ -89,14 +89,14 @@ class LocalModeBackend(Backend):
         """See whether the interpreter has DIRAC."""
         await asyncio.to_thread(self._check)
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Write the sandboxes, and start what there are processors for."""
         new = [payload for payload in payloads if payload.spec.name not in self._jobs]
-        errors: dict[str, SubmitError] = {}
+        errors: dict[str, Rejected] = {}
         for payload, made in zip(
             new, await asyncio.to_thread(self._write_sandboxes, new), strict=True
         ):
-            if isinstance(made, SubmitError):
+            if isinstance(made, Rejected):
                 errors[payload.spec.name] = made
             else:
                 self._jobs[made.name] = made
@@ -221,17 +221,17 @@ class LocalModeBackend(Backend):
             environment["TMPDIR"] = str(self._folder / "tmp")
         return environment
 
-    def _write_sandboxes(self, payloads: Sequence[Payload]) -> list[_Job | SubmitError]:
-        made: list[_Job | SubmitError] = []
+    def _write_sandboxes(self, payloads: Sequence[Payload]) -> list[_Job | Rejected]:
+        made: list[_Job | Rejected] = []
         for payload in payloads:
             try:
                 requirements(payload.spec, self._options)  # as a server would be asked
                 made.append(self._write_sandbox(payload))
             except PermanentError as error:
-                made.append(SubmitError(str(error)))
+                made.append(Rejected(str(error)))
             except OSError as error:
                 made.append(
-                    SubmitError(
+                    Rejected(
                         f"the job's sandbox in {self._folder or tempfile.gettempdir()} cannot be "
                         f"written: {error.strerror}; choose another place by TMPDIR"
                     )

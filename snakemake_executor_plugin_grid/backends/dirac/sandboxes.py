@@ -12,7 +12,7 @@ from pathlib import Path
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.spool import SpoolStore
 from ..base import Payload
-from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo, load, portions
+from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, JobPackage, load, portions
 from .client import Client
 
 _UPLOADS = 4
@@ -36,25 +36,25 @@ class Sandboxes:
         self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(_UPLOADS)
 
-    def load(self, payloads: Sequence[Payload]) -> list[Cargo]:
+    def load(self, payloads: Sequence[Payload]) -> list[JobPackage]:
         """Sort what a batch of jobs needs."""
         return load(payloads, self._addresses.keys())
 
-    def portions(self, cargos: Sequence[Cargo], limit: int) -> Iterator[list[Cargo]]:
+    def portions(self, cargos: Sequence[JobPackage], limit: int) -> Iterator[list[JobPackage]]:
         """Divide jobs into chunks that fit into one submission and one sandbox."""
         return portions(cargos, limit, self._spool.fits)
 
-    async def upload(self, chunk: Sequence[Cargo], worker: Path) -> list[list[str]]:
+    async def upload(self, chunk: Sequence[JobPackage], worker: Path) -> list[list[str]]:
         """Upload what a chunk needs.
 
         Returns:
             For each job, the addresses of its sandboxes.
         """
-        own = sorted({digest for cargo in chunk for digest in cargo.separate})
+        own = sorted({digest for package in chunk for digest in package.separate})
         await asyncio.gather(*(self._upload_blob(digest) for digest in own))
         common = await self._upload_chunk(chunk, worker)
         return [
-            [common, *(self._addresses[digest] for digest in cargo.separate)] for cargo in chunk
+            [common, *(self._addresses[digest] for digest in package.separate)] for package in chunk
         ]
 
     async def _upload_blob(self, digest: str) -> None:
@@ -63,7 +63,7 @@ class Sandboxes:
                 path = str(self._spool.path(digest))
                 self._addresses[digest] = await self._upload([path])
 
-    async def _upload_chunk(self, chunk: Sequence[Cargo], worker: Path) -> str:
+    async def _upload_chunk(self, chunk: Sequence[JobPackage], worker: Path) -> str:
         folder = self._folder / secrets.token_hex(8)
         try:
             paths = await asyncio.to_thread(self._pack, folder, chunk, worker)
@@ -75,11 +75,11 @@ class Sandboxes:
     async def _upload(self, paths: list[str]) -> str:
         return str(await self._client.call("upload_sandbox", paths, limit=SANDBOX_TIMEOUT))
 
-    def _pack(self, folder: Path, chunk: Sequence[Cargo], worker: Path) -> list[str]:
+    def _pack(self, folder: Path, chunk: Sequence[JobPackage], worker: Path) -> list[str]:
         folder.mkdir(parents=True, mode=0o700)
         jobs, script = folder / JOBS_FILE, folder / START_SCRIPT
         jobs.touch(mode=0o600)  # it holds the values of envvars
-        jobs.write_text(json.dumps({cargo.name: cargo.entry for cargo in chunk}))
+        jobs.write_text(json.dumps({package.name: package.entry for package in chunk}))
         script.write_text(SCRIPT)
         script.chmod(0o755)
         (folder / WORKER_FILE).symlink_to(worker.absolute())  # DIRAC follows links

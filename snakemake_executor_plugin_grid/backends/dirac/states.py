@@ -116,7 +116,7 @@ class _Seen:
     since: float
 
 
-class Settling:
+class Debouncer:
     """Takes states that are not final for ended only when they last.
 
     A running job that is killed goes Killed, Running, Failed (seen with DIRAC 9.1.22).

@@ -19,7 +19,7 @@ from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...resilience.calls import TRANSFER_TIMEOUT
-from ...resilience.outages import Patience
+from ...resilience.outages import Outages
 from ...stores.base import Limits, Store
 from ...stores.spool import SpoolStore
 from ...worker.archive.tarball import file_digest
@@ -45,7 +45,7 @@ class LfnStore(Store):
         self,
         spool: SpoolStore,
         client: Client,
-        patience: Patience,
+        outages: Outages,
         catalog: Catalog,
         element: str,
         url: str,
@@ -55,7 +55,7 @@ class LfnStore(Store):
         Args:
             spool: For small blobs.
             client: Of the DIRAC installation.
-            patience: Waits for it.
+            outages: Waits for it.
             catalog: Remembers what is where.
             element: Storage element.
             url: As given by the user; empty for a folder in the user's own.
@@ -64,7 +64,7 @@ class LfnStore(Store):
         self.workspace = spool.workspace
         self._spool = spool
         self._client = client
-        self._patience = patience
+        self._outages = outages
         self._catalog = catalog
         self._element = element
         self._lock = threading.Lock()
@@ -220,11 +220,11 @@ class LfnStore(Store):
                     raise PermanentError(f"{lfn} has not arrived whole on {self._element}")
 
         with transfer(path.name, size, up=True, store=self._element) as moving:
-            self._patience.call_now(_STORAGE, attempt, None)
+            self._outages.call_now(_STORAGE, attempt, None)
         self._verified[digest] = lfn
 
     def _call(self, name: str, *args: Any) -> Any:
-        return self._patience.call_now(_STORAGE, lambda: self._client.call(name, *args), None)
+        return self._outages.call_now(_STORAGE, lambda: self._client.call(name, *args), None)
 
     def _lfn(self, digest: str) -> str:
         return f"{self.folder}/blobs/{digest[:2]}/{digest}"

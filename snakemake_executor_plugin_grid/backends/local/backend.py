@@ -19,7 +19,7 @@ from ...console.failures import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
 from ...worker.description import DELIVERY_FOLDER, ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, SubmitError, Submitted
+from ..base import Backend, Payload, Rejected, Submitted
 from . import config as names
 from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
 from .isolation import can_hide
@@ -49,7 +49,7 @@ class LocalBackend(Backend):
     poll_interval = 0.1
 
     def __init__(
-        self, settings: ExecutorSettings, workdir: Path, *, guest: bool = False, place: str = ""
+        self, settings: ExecutorSettings, workdir: Path, *, guest: bool = False, endpoint: str = ""
     ) -> None:
         """Choose the folder; nothing is started yet.
 
@@ -57,13 +57,13 @@ class LocalBackend(Backend):
             settings: Options of the run.
             workdir: Working directory of the workflow.
             guest: Whether a run may need the site: it is not ended.
-            place: Of a site that has jobs of this workflow: chosen if it is on this host.
+            endpoint: Of a site that has jobs of this workflow: chosen if it is on this host.
         """
         self._settings = settings
         self._guest = guest
         self._workdir = workdir
         self.folder = site_folder(settings.local_dir, workdir)
-        host, _, known = place.partition(":")
+        host, _, known = endpoint.partition(":")
         # By TMPDIR it would be another one for cron.
         if settings.local_dir is None and host == socket.gethostname() and Path(known).is_dir():
             self.folder = Path(known)
@@ -75,7 +75,7 @@ class LocalBackend(Backend):
         self._config: Config | None = None
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """Host and folder of the site."""
         return f"{socket.gethostname()}:{self.folder}"
 
@@ -98,15 +98,15 @@ class LocalBackend(Backend):
             self._config = self._make_config()
         return self._config
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Write the sandboxes, and queue the jobs in one call."""
-        answers: list[Submitted | SubmitError] = []
+        answers: list[Submitted | Rejected] = []
         jobs = []
         for payload, problem in zip(
             payloads, await asyncio.to_thread(self._write_sandboxes, payloads), strict=True
         ):
             if problem:
-                answers.append(SubmitError(problem))
+                answers.append(Rejected(problem))
             else:
                 jobs.append(_request(payload))
                 answers.append(Submitted(payload.spec.name))
@@ -116,10 +116,10 @@ class LocalBackend(Backend):
             for answer in answers
         ]
 
-    def _note(self, name: str, reply: int | str) -> Submitted | SubmitError:
+    def _note(self, name: str, reply: int | str) -> Submitted | Rejected:
         """Remember the id of a job, unless the reply says why it has none."""
         if isinstance(reply, str):
-            return SubmitError(reply)
+            return Rejected(reply)
         self._names[str(reply)] = name
         return Submitted(str(reply))
 

@@ -36,7 +36,7 @@ _ENDING = 5.0
 _KILL_AFTER = 8.0
 
 
-class Site:
+class LocalServer:
     """Runs jobs until there are none and nobody asks any more."""
 
     def __init__(self, folder: Path, config: Config) -> None:
@@ -307,7 +307,7 @@ def _lock(descriptor: int) -> bool:
 
 
 async def _serve(folder: Path, config: Config) -> None:
-    await Site(folder, config).serve()
+    await LocalServer(folder, config).serve()
 
 
 if __name__ == "__main__":

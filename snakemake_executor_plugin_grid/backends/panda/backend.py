@@ -19,7 +19,7 @@ from ...stores.base import Store
 from ...stores.spool import SpoolStore
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, SubmitError, Submitted
+from ..base import Backend, Payload, Rejected, Submitted
 from .client import Client
 from .credentials import Credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
@@ -28,7 +28,7 @@ from .routes import Route, Task
 from .sandboxes import Sandboxes
 from .submitting import Submitting
 from .task import Options, shape, task, task_name
-from .task_registry import Ledger
+from .task_registry import TaskRegistry
 
 _CANCEL_PATIENCE = 20.0
 _CANCEL_PAUSE = 1.0
@@ -62,7 +62,7 @@ class PandaBackend(Backend):
         self,
         client: Client,
         route: Route,
-        ledger: Ledger,
+        registry: TaskRegistry,
         options: Options,
         *,
         monitor: str = "",
@@ -74,7 +74,7 @@ class PandaBackend(Backend):
         Args:
             client: Of the server.
             route: By which tasks get there.
-            ledger: Remembers which job is in which task.
+            registry: Remembers which job is in which task.
             options: For task parameters.
             monitor: URL of the web monitor; empty where there is none.
             proxy_hours: For which credentials have to be valid at the start.
@@ -83,7 +83,7 @@ class PandaBackend(Backend):
         self.client = client
         self._place = ""
         self._route = route
-        self._ledger = ledger
+        self._registry = registry
         self._options = options
         self._monitor = monitor.rstrip("/")
         self._margin = proxy_hours * 3600
@@ -104,10 +104,10 @@ class PandaBackend(Backend):
         """
         self._store = store
         self._sandboxes = Sandboxes(
-            self.client, self._ledger, spool, store, folder, by_server=by_server
+            self.client, self._registry, spool, store, folder, by_server=by_server
         )
         self._submitting = Submitting(
-            self.client, self._route, self._ledger, self._sandboxes, self._options
+            self.client, self._route, self._registry, self._sandboxes, self._options
         )
 
     async def check(self) -> None:
@@ -133,7 +133,7 @@ class PandaBackend(Backend):
     async def _credentials(self) -> Credentials:
         return await asyncio.to_thread(read_credentials, os.environ, time.time())
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit one task for all jobs of a shape."""
         return await self._submitting.submit(
             [replace(payload, avoid=self._avoidable(payload)) for payload in payloads]
@@ -155,7 +155,7 @@ class PandaBackend(Backend):
         by_task = _by_task(ids)
         tasks = await self._tasks(by_task)
         wanted = {
-            found.number: Wanted(by_task[grid_id], self._ledger.attempts(grid_id))
+            found.number: Wanted(by_task[grid_id], self._registry.attempts(grid_id))
             for grid_id, found in tasks.items()
             if found.number is not None
         }
@@ -176,13 +176,13 @@ class PandaBackend(Backend):
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
         """Find jobs by the names of their tasks, which were noted before these were submitted."""
-        by_task = self._ledger.tasks_of(names)
-        ids = {task_of_them: self._ledger.grid_id(task_of_them) for task_of_them in by_task}
+        by_task = self._registry.tasks_of(names)
+        ids = {task_of_them: self._registry.grid_id(task_of_them) for task_of_them in by_task}
         found = {task_of_them: grid_id for task_of_them, grid_id in ids.items() if grid_id}
         # The server takes one call for each, and does not find one that is not registered yet.
         asked = await self._route.find([name for name in by_task if name not in found])
         for task_of_them, grid_id in asked.items():
-            self._ledger.submitted(task_of_them, grid_id)
+            self._registry.submitted(task_of_them, grid_id)
         found |= asked
         return {
             name: f"{grid_id}:{name}"
@@ -206,8 +206,8 @@ class PandaBackend(Backend):
 
     async def _cancel(self, grid_id: str, names: Collection[str]) -> set[str]:
         """Return the names of those whose end is not confirmed."""
-        name = self._ledger.name(grid_id)
-        others = set(self._ledger.jobs_of(name) if name else ()) - set(names)
+        name = self._registry.name(grid_id)
+        others = set(self._registry.jobs_of(name) if name else ()) - set(names)
         number = await self._number(grid_id)
         if others:
             return await self._cancel_jobs(grid_id, number, set(names)) if number else set(names)
@@ -235,7 +235,7 @@ class PandaBackend(Backend):
         return await self._not_ended(grid_id, number, left) if left else left
 
     async def _not_ended(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        wanted = Wanted(names, self._ledger.attempts(grid_id))
+        wanted = Wanted(names, self._registry.attempts(grid_id))
         statuses = (await self._following.states({number: wanted})).get(number, {})
         return names - {name for name, status in statuses.items() if status.state.ended}
 
@@ -266,7 +266,7 @@ class PandaBackend(Backend):
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
 
     async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
-        return await asyncio.to_thread(self._store.brought, name, leaf, folder / leaf)
+        return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
 
     async def logs(self, grid_id: str) -> str:
         """Return the server's own account of a job, and where the monitor shows it."""
@@ -278,7 +278,7 @@ class PandaBackend(Backend):
         if number is None:
             return lines[0] + ": it has no task yet\n"
         if self._monitor:
-            lines.append(self._page(number))
+            lines.append(self._monitor_url(number))
         with contextlib.suppress(GridError):
             details = await self.client.call("details", number)
             lines.append(f"task {number}: {details['status']} {details['errorDialog'] or ''}")
@@ -295,9 +295,9 @@ class PandaBackend(Backend):
     async def discard(self, ids: Collection[str]) -> None:
         """Remove what is private to tasks that have ended; the server keeps the tasks."""
         for grid_id, names in _by_task(ids).items():
-            self._ledger.ended(names)
-            name = self._ledger.name(grid_id)
-            if name is not None and not self._ledger.jobs_of(name):
+            self._registry.ended(names)
+            name = self._registry.name(grid_id)
+            if name is not None and not self._registry.jobs_of(name):
                 with contextlib.suppress(GridError):
                     number = await self._number(grid_id)
                     if number is not None:
@@ -305,7 +305,7 @@ class PandaBackend(Backend):
         await self._forget_private()
 
     async def _forget_private(self) -> None:
-        for name in self._ledger.over():
+        for name in self._registry.over():
             with contextlib.suppress(GridError):  # tried again when the next have ended
                 await self._sandboxes.forget(name)
 
@@ -317,7 +317,7 @@ class PandaBackend(Backend):
     async def _tasks(self, grid_ids: Collection[str]) -> dict[str, Task]:
         tasks = await self._route.tasks(grid_ids)
         for grid_id, found in list(tasks.items()):
-            name = self._ledger.name(grid_id) if found.problem else None
+            name = self._registry.name(grid_id) if found.problem else None
             # A request fails without its task where PanDA's answer to iDDS was lost.
             if name and (known := await self.client.call("tasks_named", name)):
                 tasks[grid_id] = Task(int(known[0]["jediTaskID"]))
@@ -325,11 +325,11 @@ class PandaBackend(Backend):
 
     async def forget(self, names: Collection[str]) -> None:
         """Remove what is private to tasks that were never submitted."""
-        self._ledger.ended(names)
+        self._registry.ended(names)
         await self._forget_private()
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """URL of the server."""
         return self._place
 
@@ -337,20 +337,24 @@ class PandaBackend(Backend):
         """Return whether the system or a site has failed, rather than the job."""
         return reason in _SITE_REASONS if reason else status.infrastructure
 
-    def whereabouts(self, name: str) -> str:
+    def monitor_hint(self, name: str) -> str:
         """Return the task of a job, and where the monitor shows it."""
-        of_it = self._ledger.task_of(name) or ""
-        number = self._ledger.grid_id(of_it) or ""
+        of_it = self._registry.task_of(name) or ""
+        number = self._registry.grid_id(of_it) or ""
         prefix = of_it.rpartition(".")[0]
-        page = f", the first at {self._page(number)}" if self._monitor and number.isdigit() else ""
-        return f"in tasks named {prefix}.*{page}"
+        monitor_url = (
+            f", the first at {self._monitor_url(number)}"
+            if self._monitor and number.isdigit()
+            else ""
+        )
+        return f"in tasks named {prefix}.*{monitor_url}"
 
-    def page(self, grid_id: str) -> str:
+    def monitor_url(self, grid_id: str) -> str:
         """Return the URL of a job's task."""
         number = grid_id.partition(":")[0]
-        return self._page(number) if self._monitor and number.isdigit() else ""
+        return self._monitor_url(number) if self._monitor and number.isdigit() else ""
 
-    def _page(self, number: int | str) -> str:
+    def _monitor_url(self, number: int | str) -> str:
         return f"{self._monitor}/task/{number}/"
 
     def describe(self, payload: Payload) -> str:

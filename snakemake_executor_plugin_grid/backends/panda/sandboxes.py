@@ -26,9 +26,9 @@ from ...stores.base import Store
 from ...stores.spool import SpoolStore
 from ...worker.environment import STORE_TOKEN
 from ...worker.private import PRIVATE_FILE
-from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo
+from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, JobPackage
 from .client import Client
-from .task_registry import Ledger
+from .task_registry import TaskRegistry
 
 CACHE_LIMIT = 8 << 20
 """Bytes of the largest blob that goes through the cache; it takes 10 MB of any name."""
@@ -62,7 +62,7 @@ class Sandboxes:
     def __init__(
         self,
         client: Client,
-        ledger: Ledger,
+        registry: TaskRegistry,
         spool: SpoolStore,
         store: Store,
         folder: Path,
@@ -73,14 +73,14 @@ class Sandboxes:
 
         Args:
             client: Of the server.
-            ledger: Knows which tasks have something private.
+            registry: Knows which tasks have something private.
             spool: Has the small blobs.
             store: Takes what must stay private, if it can.
             folder: For putting sandboxes together.
             by_server: Whether the server takes it rather than the store.
         """
         self._client = client
-        self._ledger = ledger
+        self._registry = registry
         self._spool = spool
         self._store = store
         self._folder = folder
@@ -99,7 +99,9 @@ class Sandboxes:
         """Whether what is private goes by way of the server: signed URLs do, whatever was said."""
         return self._by_server or self._store.secret
 
-    async def upload(self, task: str, chunk: Sequence[Cargo], worker: Path, cache: str) -> Packed:
+    async def upload(
+        self, task: str, chunk: Sequence[JobPackage], worker: Path, cache: str
+    ) -> Packed:
         """Upload what the jobs of a task need.
 
         Args:
@@ -108,12 +110,12 @@ class Sandboxes:
             worker: The worker program.
             cache: URL of the cache's server.
         """
-        own = sorted({digest for cargo in chunk for digest in cargo.separate})
+        own = sorted({digest for package in chunk for digest in package.separate})
         # What the cache has lost meanwhile goes up again with jobs that are sent again.
-        again = max(_faults(cargo.name) for cargo in chunk)
+        again = max(_faults(package.name) for package in chunk)
         await asyncio.gather(*(self._upload_blob(digest, again) for digest in own))
         places = {digest: f"{cache}/cache/{_PREFIX}{digest}" for digest in own}
-        entries = {cargo.name: _placed(cargo.entry, places) for cargo in chunk}
+        entries = {package.name: _placed(package.entry, places) for package in chunk}
         pointer = await self._hide(task, entries)
         folder = self._folder / task
         try:
@@ -126,11 +128,11 @@ class Sandboxes:
 
     async def forget(self, task: str) -> None:
         """Remove what was private to the jobs of a task, all of which have ended."""
-        if self._ledger.hides(task):
+        if self._registry.hides(task):
             if self._on_server:
                 await self._client.call("set_secret", _secret(task), None)
             await asyncio.to_thread(self._store.withdraw, [_private(task)])
-            self._ledger.hide(task, hidden=False)
+            self._registry.hide(task, hidden=False)
 
     async def _upload_blob(self, digest: str, again: int) -> None:
         async with self._locks.setdefault(digest, asyncio.Lock()), self._slots:
@@ -155,7 +157,7 @@ class Sandboxes:
                 hidden[name] = part
         if not hidden:
             return {}
-        self._ledger.hide(task)
+        self._registry.hide(task)
         text = json.dumps({"jobs": hidden})
         if not self._on_server or len(text) > _SECRET_SIZE:
             path = self._folder / _private(task)
@@ -175,7 +177,7 @@ class Sandboxes:
     def _pack(
         self,
         folder: Path,
-        chunk: Sequence[Cargo],
+        chunk: Sequence[JobPackage],
         entries: dict[str, dict[str, Any]],
         pointer: dict[str, str],
         worker: Path,
@@ -194,7 +196,7 @@ class Sandboxes:
             for name, text in texts.items():
                 _add(archive, name, text.encode())
             _add(archive, WORKER_FILE, worker.read_bytes())
-            for digest in sorted({digest for cargo in chunk for digest, _ in cargo.packed}):
+            for digest in sorted({digest for package in chunk for digest, _ in package.packed}):
                 _add(archive, digest, self._spool.path(digest).read_bytes())
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         name = f"{_PREFIX}{digest[:40]}.tar.gz"

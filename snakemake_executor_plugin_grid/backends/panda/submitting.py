@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...model.errors import GridError, PermanentError
-from ..base import Payload, SubmitError, Submitted
-from ..packaging import Cargo, load, portions
+from ..base import Payload, Rejected, Submitted
+from ..packaging import JobPackage, load, portions
 from .client import Client
 from .routes import Route
 from .sandboxes import SANDBOX_LIMIT, SEPARATE_SIZE, Sandboxes
 from .task import Options, attempts, shape, task, task_name
-from .task_registry import Ledger
+from .task_registry import TaskRegistry
 
 JOBS_PER_TASK = 1000
 _AT_A_TIME = 8
@@ -35,7 +35,7 @@ class _Chunk(NamedTuple):
     """
 
     task: str
-    jobs: list[Cargo]
+    jobs: list[JobPackage]
     shape: Mapping[str, Any]
     tried: bool
 
@@ -47,7 +47,7 @@ class Submitting:
         self,
         client: Client,
         route: Route,
-        ledger: Ledger,
+        registry: TaskRegistry,
         sandboxes: Sandboxes,
         options: Options,
     ) -> None:
@@ -56,30 +56,30 @@ class Submitting:
         Args:
             client: Of the server.
             route: By which tasks get there.
-            ledger: Remembers which job is in which task.
+            registry: Remembers which job is in which task.
             sandboxes: Uploads what the jobs need.
             options: For task parameters.
         """
         self._client = client
         self._route = route
-        self._ledger = ledger
+        self._registry = registry
         self._sandboxes = sandboxes
         self._options = options
         self._slots = asyncio.Semaphore(_AT_A_TIME)
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit jobs; where an answer is lost, the same jobs go into the same tasks again.
 
         Raises:
             GridError: Of some tasks it is not known whether they were taken.
         """
-        answers: dict[str, Submitted | SubmitError] = {}
+        answers: dict[str, Submitted | Rejected] = {}
         shapes: dict[str, Mapping[str, Any]] = {}
         for payload in payloads:
             try:
                 shapes[payload.spec.name] = shape(payload.spec, self._options, payload.avoid)
             except PermanentError as error:
-                answers[payload.spec.name] = SubmitError(str(error))
+                answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in shapes]
         chunks = list(self._chunks(accepted, shapes))
         results = await asyncio.gather(
@@ -87,11 +87,11 @@ class Submitting:
         )
         unanswered: list[BaseException] = []
         for chunk, result in zip(chunks, results, strict=True):
-            names = [cargo.name for cargo in chunk.jobs]
+            names = [package.name for package in chunk.jobs]
             if isinstance(result, str):
                 answers.update((name, Submitted(f"{result}:{name}")) for name in names)
             elif isinstance(result, PermanentError):
-                answers.update((name, SubmitError(str(result))) for name in names)
+                answers.update((name, Rejected(str(result))) for name in names)
             else:
                 unanswered.append(result)
         if unanswered:
@@ -103,19 +103,20 @@ class Submitting:
     ) -> Iterator[_Chunk]:
         """Sort jobs by task; what was divided before stays as it was."""
         cargos = {
-            cargo.name: cargo for cargo in load(payloads, self._sandboxes.uploaded, SEPARATE_SIZE)
+            package.name: package
+            for package in load(payloads, self._sandboxes.uploaded, SEPARATE_SIZE)
         }
-        for name, known in self._ledger.tasks_of(cargos).items():
+        for name, known in self._registry.tasks_of(cargos).items():
             yield _Chunk(name, [cargos.pop(job) for job in known], shapes[known[0]], tried=True)
-        kinds: dict[str, list[Cargo]] = {}
-        for cargo in cargos.values():
-            kind = json.dumps([run_of(cargo.name), shapes[cargo.name]], sort_keys=True)
-            kinds.setdefault(kind, []).append(cargo)
+        kinds: dict[str, list[JobPackage]] = {}
+        for package in cargos.values():
+            kind = json.dumps([run_of(package.name), shapes[package.name]], sort_keys=True)
+            kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             for jobs in portions(alike, JOBS_PER_TASK, lambda size: size <= SANDBOX_LIMIT):
-                names = [cargo.name for cargo in jobs]
+                names = [package.name for package in jobs]
                 name = task_name(self._options.user, run_of(names[0]), names)
-                self._ledger.submitting(name, names, attempts(shapes[names[0]]))
+                self._registry.submitting(name, names, attempts(shapes[names[0]]))
                 yield _Chunk(name, jobs, shapes[names[0]], tried=False)
 
     async def _submit_chunk(self, chunk: _Chunk, any_payload: Payload) -> str:
@@ -124,11 +125,11 @@ class Submitting:
             try:
                 grid_id = await self._hand_over(chunk, any_payload.worker)
             except PermanentError:
-                self._ledger.ended(cargo.name for cargo in chunk.jobs)
+                self._registry.ended(package.name for package in chunk.jobs)
                 with contextlib.suppress(GridError):  # it only is of no use any more
                     await self._sandboxes.forget(chunk.task)
                 raise
-            self._ledger.submitted(chunk.task, grid_id)
+            self._registry.submitted(chunk.task, grid_id)
             return grid_id
 
     async def _hand_over(self, chunk: _Chunk, worker: Path) -> str:
@@ -142,7 +143,7 @@ class Submitting:
         known = await self._route.find([chunk.task]) if chunk.tried else {}
         if known:
             return known[chunk.task]
-        names = [cargo.name for cargo in chunk.jobs]
+        names = [package.name for package in chunk.jobs]
         return await self._route.submit(
             task(chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets)
         )

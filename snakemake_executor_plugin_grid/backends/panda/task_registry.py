@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ...journal.database import Database
 
 
-class Ledger:
+class TaskRegistry:
     """The ``tasks`` and ``task_jobs`` tables."""
 
     def __init__(self, database: Database) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .model import Store, Task
 from .oidc import IssuerPages
-from .pilot import Sites
+from .pilot import SiteBans
 from .settings import Settings
 from .tasks import Machine
 from .tokens import Issuer
@@ -48,7 +48,7 @@ class World:
         self.store = Store(settings.folder / "state.sqlite")
         self.issuer = Issuer(settings.folder / "keys", settings.url)
         self.pages = IssuerPages(self.issuer, self.store, settings.url)
-        self.sites = Sites(settings, self.store)
+        self.sites = SiteBans(settings, self.store)
         self.machine = Machine(settings, self.store, self.sites)
         self.idds: Relay | None = None
 

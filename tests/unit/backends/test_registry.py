@@ -17,7 +17,7 @@ from snakemake_executor_plugin_grid.backends.registry import equip
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.settings.validate import check
 from snakemake_executor_plugin_grid.stores import Store
@@ -33,7 +33,7 @@ class Bench:
         self.shared = folder / "shared"
         self.database = Database(self.folder / "grid.sqlite")
 
-    def equip(self, *, guest: bool = False, **values: Any) -> tuple[Backend, Store, Patience]:
+    def equip(self, *, guest: bool = False, **values: Any) -> tuple[Backend, Store, Outages]:
         settings = ExecutorSettings(**values)
         check(settings, self.workdir)
         return equip(
@@ -54,8 +54,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.database.close()
 
 
-def limit_of(patience: Patience) -> float:
-    return patience._limit
+def limit_of(outages: Outages) -> float:
+    return outages._limit
 
 
 def test_by_default_jobs_run_here(bench: Bench) -> None:
@@ -129,19 +129,19 @@ def test_options_of_the_jdl_arrive(bench: Bench) -> None:
 def test_outages_are_waited_out_as_long_as_the_user_and_the_backend_say(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend, _, patience = bench.equip(backend="dirac", outage_limit=0.5)
+    backend, _, outages = bench.equip(backend="dirac", outage_limit=0.5)
     assert backend.outage_limit is None
-    assert limit_of(patience) == 1800
+    assert limit_of(outages) == 1800
     monkeypatch.setattr(DiracBackend, "outage_limit", 5.0)
     assert limit_of(bench.equip(backend="dirac")[2]) == 5
     assert limit_of(bench.equip(backend="dirac", outage_limit=0.0)[2]) == 0
 
 
-def leave_jobs(bench: Bench, *places: str) -> None:
-    """Have jobs that earlier runs have left in some places, the last of them last."""
-    for number, place in enumerate(places):
+def leave_jobs(bench: Bench, *endpoints: str) -> None:
+    """Have jobs that earlier runs have left in some endpoints, the last of them last."""
+    for number, place in enumerate(endpoints):
         journal = Journal(bench.database, f"run-{number}", "local")
-        journal.place = place
+        journal.endpoint = place
         journal.submitting([Entry(spec(f"j-{number}"), "same", f"j-{number}", 1.0)])
 
 

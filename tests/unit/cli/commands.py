@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner, Result
 
-from snakemake_executor_plugin_grid.backends.base import Backend, Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.database import FOLDER
 from snakemake_executor_plugin_grid.journal.writer import Phase
@@ -62,7 +62,7 @@ class FakeBackend(Backend):
         self._call("check_credentials")
         return self.warning
 
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         raise AssertionError("no command submits jobs")
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
@@ -88,10 +88,10 @@ class FakeBackend(Backend):
         self._call("discard", ids)
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         return self.address
 
-    def page(self, grid_id: str) -> str:
+    def monitor_url(self, grid_id: str) -> str:
         return f"https://monitor/{grid_id}"
 
     def describe(self, payload: Payload) -> str:
@@ -106,7 +106,7 @@ class FakeBackend(Backend):
     def equip(
         self, settings: ExecutorSettings, workdir: Path, folder: Path, *_: Any, guest: bool
     ) -> tuple[Backend, None, _Patience]:
-        """Take the place of ``equipment.equip``."""
+        """Take the place of ``registry.equip``."""
         assert folder == workdir / FOLDER / "command", "stores empty the folder of a run"
         self.made.append((settings, workdir, guest))
         if "equip" in self.errors:
@@ -151,7 +151,7 @@ def states_of(past: Past) -> None:
     for number, (name, state) in enumerate(said.items(), start=2):
         past.job(name, sample=name, grid_id=str(number), said=JobStatus(state, "why", "CERN"))
     for name, phase in (
-        ("landed", Phase.LANDED),
+        ("landed", Phase.OUTPUTS_INSTALLED),
         ("succeeded", Phase.SUCCEEDED),
         ("failed", Phase.FAILED),
         ("cancelled", Phase.CANCELLED),

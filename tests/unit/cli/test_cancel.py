@@ -100,7 +100,7 @@ def test_what_has_finished_is_left(past: Past, backend: FakeBackend) -> None:
     backend.statuses["1"] = backend.statuses["3"] = JobStatus(JobState.DONE)
     past.journal.cancelling(["a-3"])
     past.job("l-1", "sort", grid_id="9")
-    past.journal.ended("l-1", Phase.LANDED)
+    past.journal.ended("l-1", Phase.OUTPUTS_INSTALLED)
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 0
     assert "1 job had finished already: the next run takes them in." in result.output
@@ -110,7 +110,7 @@ def test_what_has_finished_is_left(past: Past, backend: FakeBackend) -> None:
         "a-1": Phase.SUBMITTED,
         "a-2": Phase.CANCELLED,
         "a-3": Phase.CANCELLED,
-        "l-1": Phase.LANDED,
+        "l-1": Phase.OUTPUTS_INSTALLED,
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.console.job_log import Line, Tidings
+from snakemake_executor_plugin_grid.console.job_log import JobLog, Line
 from snakemake_executor_plugin_grid.model.state import UNKNOWN, JobState, JobStatus
 
 QUEUED = JobStatus(JobState.QUEUED)
@@ -41,12 +41,12 @@ class Bench:
     def __init__(self) -> None:
         self.time = 1000.0
         self.said: list[str] = []
-        self.tidings = Tidings(self.said.append, now=lambda: self.time)
+        self.job_log = JobLog(self.said.append, now=lambda: self.time)
 
     def round(self, statuses: dict[str, Line]) -> list[str]:
         """Return what is told of jobs in a round."""
         self.said.clear()
-        self.tidings.update(statuses)
+        self.job_log.update(statuses)
         return [line for line in self.said if not line.startswith("jobs: ")]
 
     def summary(self, statuses: dict[str, Line]) -> str:
@@ -102,9 +102,9 @@ def test_a_job_that_runs_before_it_was_seen_to_wait_has_one_line(bench: Bench) -
 
 def test_the_page_of_a_job_is_shown_when_it_is_submitted() -> None:
     said: list[str] = []
-    tidings = Tidings(said.append, page=lambda grid_id: f"https://wms/{grid_id}")
-    tidings.update(fit(QUEUED))
-    tidings.update(fit(running("A")))
+    job_log = JobLog(said.append, monitor_url=lambda grid_id: f"https://wms/{grid_id}")
+    job_log.update(fit(QUEUED))
+    job_log.update(fit(running("A")))
     assert said == [
         "rule fit (x=1): submitted as job 4711, see https://wms/4711",
         "jobs: 1 queued",
@@ -149,7 +149,7 @@ def test_one_line_for_each_kind_of_change_with_the_right_plurals(bench: Bench) -
 
 def test_the_summary_has_all_counts_in_the_order_of_the_way(bench: Bench) -> None:
     for number in range(7):
-        bench.tidings.done(f"early-{number}", success=number > 2)
+        bench.job_log.done(f"early-{number}", success=number > 2)
     states = [
         *[QUEUED] * 3,
         *[running("LCG.B")] * 2,
@@ -186,29 +186,29 @@ def test_summaries_come_when_counts_change_and_not_too_often(bench: Bench) -> No
     bench.round(fit(running("A")))
     assert bench.said == ["jobs: 1 running (A 1)"]
     assert bench.summary(fit(running("A"))) == ""
-    bench.tidings.done("fit", success=True)
+    bench.job_log.done("fit", success=True)
     assert bench.summary({}) == "jobs: 1 done"
 
 
 def test_the_last_counts_are_told_in_the_end(bench: Bench) -> None:
     bench.round(fit(QUEUED))
-    bench.tidings.done("fit", success=False)
+    bench.job_log.done("fit", success=False)
     bench.round({})
     assert bench.said == []
-    bench.tidings.flush()
-    bench.tidings.flush()
+    bench.job_log.flush()
+    bench.job_log.flush()
     assert bench.said == ["jobs: 1 failed"]
 
 
 def test_what_ends_after_the_last_round_is_counted(bench: Bench) -> None:
     bench.round(fit(QUEUED) | many(1, lambda _: QUEUED))
-    bench.tidings.done("fit", success=True)
-    bench.tidings.flush()
+    bench.job_log.done("fit", success=True)
+    bench.job_log.flush()
     assert bench.said[-1] == "jobs: 1 queued, 1 done"
 
 
 def test_a_run_without_jobs_says_nothing(bench: Bench) -> None:
-    bench.tidings.flush()
+    bench.job_log.flush()
     assert bench.said == []
 
 
@@ -257,5 +257,5 @@ def test_a_round_never_has_more_than_a_handful_of_lines(
         summary = bench.summary(lines)  # of the same round once more
         assert len(bench.said) == bool(summary)
     bench.said.clear()
-    bench.tidings.flush()
+    bench.job_log.flush()
     assert bench.said == []

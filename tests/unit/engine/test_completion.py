@@ -16,8 +16,8 @@ from snakemake_executor_plugin_grid.engine import controller
 from snakemake_executor_plugin_grid.journal.writer import Entry
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
-from snakemake_executor_plugin_grid.model.tracked import Flight, Plan
-from snakemake_executor_plugin_grid.resilience.calls import once
+from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
+from snakemake_executor_plugin_grid.resilience.calls import with_timeout
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.fickle import DOWN, IDENTITY, PATIENT, Bench, Gate, Times
 from tests.unit.specs import spec
@@ -54,7 +54,7 @@ class Death:
         self._coroutine.close()
 
 
-def ended_flight(bench: Bench, name: str) -> Flight:
+def ended_flight(bench: Bench, name: str) -> TrackedJob:
     """Return a job that has ended well on the grid, and is not yet taken in."""
     plan = Plan(spec(name), Runtime("inherit"), identity=IDENTITY)
     journal = bench.parts.journal
@@ -63,9 +63,9 @@ def ended_flight(bench: Bench, name: str) -> Flight:
     bench.backend.jobs[name] = f"id-{name}"
     bench.backend.good.add(f"id-{name}")
     status = JobStatus(JobState.DONE)
-    flight = Flight(plan, plan.spec, grid_id=f"id-{name}", status=status, ended=True)
-    bench.controller._flights[name] = flight
-    return flight
+    job = TrackedJob(plan, plan.spec, grid_id=f"id-{name}", status=status, ended=True)
+    bench.controller._jobs[name] = job
+    return job
 
 
 def test_a_run_that_dies_while_it_takes_in_a_job_leaves_it_open(bench: Bench) -> None:
@@ -183,9 +183,9 @@ def test_each_step_is_done_again_until_it_works(
     landing = bench.parts.landing
     work, fails = getattr(landing, step), Times(error, 3)
 
-    def works(flight: Flight, folder: Path) -> object:
+    def works(job: TrackedJob, folder: Path) -> object:
         fails()
-        return work(flight, folder)
+        return work(job, folder)
 
     monkeypatch.setattr(landing, step, works)
     bench.submit("j-1")
@@ -241,8 +241,8 @@ def test_what_this_side_could_not_take_in_is_taken_in_by_the_next_run(
 
 @pytest.mark.parametrize("final", [False, True])
 def test_only_a_job_that_has_failed_itself_is_noted_as_failed(bench: Bench, final: bool) -> None:
-    flight = ended_flight(bench, "j-1")
-    outcome = bench.parts.landing.failure(flight, "no room for it", final=final)
+    job = ended_flight(bench, "j-1")
+    outcome = bench.parts.landing.failure(job, "no room for it", final=final)
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", False, "id-j-1")
     assert "no room for it" in outcome.message
     assert bench.left() == ({} if final else {"j-1": "submitted"})
@@ -275,7 +275,7 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
     gate = Gate()
     hanging: list[threading.Thread] = []
 
-    def hangs(flight: Flight, folder: Path) -> None:
+    def hangs(job: TrackedJob, folder: Path) -> None:
         hanging.append(threading.current_thread())
         gate()
         raise OSError(errno.EIO, "Input/output error")
@@ -311,11 +311,11 @@ def test_jobs_are_taken_in_while_the_pool_waits_for_a_store(bench: Bench) -> Non
     for _ in range(8):
         pool.submit(gate)
     landing = bench.parts.landing
-    flight = ended_flight(bench, "j-1")
+    job = ended_flight(bench, "j-1")
     folder = bench.parts.folder / "incoming" / "j-1"
     folder.mkdir(parents=True)
     try:
-        outcome = bench.controller.call(retrieval._apart(landing.land, flight, folder), 10)
+        outcome = bench.controller.call(retrieval._apart(landing.land, job, folder), 10)
         assert not outcome.success  # there is no report
         assert "no report" in outcome.message
     finally:
@@ -331,7 +331,7 @@ def test_what_runs_apart_hands_on_its_errors(bench: Bench) -> None:
             bench.controller.call(retrieval._apart(fails, error), 10)
         assert raised.value is error
     with pytest.raises(PermanentError, match="exited with 3"):
-        bench.controller.call(once(retrieval._apart(fails, SystemExit(3))), 10)
+        bench.controller.call(with_timeout(retrieval._apart(fails, SystemExit(3))), 10)
     assert bench.controller.call(retrieval._apart(lambda: None), 10) is None
 
 

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.engine import controller as module
 from snakemake_executor_plugin_grid.model.errors import EndingError, GridError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
-from snakemake_executor_plugin_grid.resilience import outages as patience
+from snakemake_executor_plugin_grid.resilience import outages as outages
 from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
 
 
@@ -122,7 +122,7 @@ def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Benc
 def test_time_in_which_the_server_is_down_loses_no_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "_LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(outages, "_LONGEST_PAUSE", 0.02)
     bench.submit("j-1")
     bench.wait_for(lambda: bench.backend.asked > 0)
     bench.backend.statuses = {"id-0": JobStatus(JobState.RUNNING)}
@@ -237,12 +237,12 @@ def test_of_submissions_that_are_under_way_each_is_waited_for(
 ) -> None:
     submit = bench.backend.submit
 
-    async def slow(payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+    async def slow(payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         await asyncio.sleep(0.2)
         answers = await submit(payloads)
         refused = {"j-2", "j-4"}
         return [
-            SubmitError("no") if payload.spec.name in refused else answer
+            Rejected("no") if payload.spec.name in refused else answer
             for payload, answer in zip(payloads, answers, strict=True)
         ]
 

@@ -159,7 +159,7 @@ def test_jobs_of_another_place_are_left_alone_and_told_of_once(
     bench.earlier("e-3", phase=Phase.CANCELLING)
     bench.earlier("e-4", phase=Phase.FAILED)
     bench.database.change("UPDATE jobs SET place='there'", [()])
-    monkeypatch.setattr(Fickle, "place", property(lambda _: "here"))
+    monkeypatch.setattr(Fickle, "endpoint", property(lambda _: "here"))
     bench.look()
     bench.settle("work/a", "work/b")
     bench.submit("j-1", outputs=A)
@@ -195,7 +195,7 @@ def test_the_server_is_told_of_jobs_that_were_over_when_a_run_died(bench: Bench)
     bench.earlier("e-2", phase=Phase.FAILED, state=JobState.FAILED)
     bench.earlier("e-3", phase=Phase.CANCELLED, state=None)  # it has let go by itself
     bench.earlier("e-4", outputs=A)
-    bench.earlier("e-5", outputs=B, phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-5", outputs=B, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     assert kept(bench) == ["e-1", "e-2", "e-3"]
     bench.look()
     assert [set(ids) for ids in bench.backend.discarded] == [{"id-e-1", "id-e-2"}]
@@ -242,7 +242,7 @@ def test_a_server_that_cannot_be_told_is_told_by_a_later_run(
 
 
 def test_a_success_that_snakemake_has_noted_is_let_go(bench: Bench) -> None:
-    bench.earlier("e-1", outputs=A, phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
     bench.settle("work/b")
     assert bench.phases() == {"e-1": "succeeded"}
@@ -252,7 +252,7 @@ def test_a_success_that_snakemake_has_noted_is_let_go(bench: Bench) -> None:
 
 
 def test_a_success_that_snakemake_may_not_have_noted_stays(bench: Bench) -> None:
-    bench.earlier("e-1", outputs=A, phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
     bench.settle("work/b", unnoted=True)
     assert bench.left() == {"e-1": "landed"}
@@ -260,7 +260,7 @@ def test_a_success_that_snakemake_may_not_have_noted_stays(bench: Bench) -> None
 
 
 def test_a_success_that_snakemake_has_not_noted_is_taken_in_once_more(bench: Bench) -> None:
-    bench.earlier("e-1", outputs=A, phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
     bench.settle("work/a")
     assert bench.discarded() == []
@@ -273,7 +273,7 @@ def test_a_success_that_snakemake_has_not_noted_is_taken_in_once_more(bench: Ben
 
 
 def test_a_success_of_which_the_server_has_let_go_is_a_success(bench: Bench) -> None:
-    bench.earlier("e-1", outputs=A, phase=Phase.LANDED, state=None)
+    bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=None)
     bench.look()
     assert bench.phases() == {"e-1": "succeeded"}
     bench.submit("j-1", outputs=A)  # it was not what Snakemake wanted
@@ -282,7 +282,7 @@ def test_a_success_of_which_the_server_has_let_go_is_a_success(bench: Bench) -> 
 
 def test_a_success_that_was_kept_from_running_again_is_taken_in_once_more(bench: Bench) -> None:
     # It was put back into the queue after its outputs had come, and cancelled for that.
-    bench.earlier("e-1", outputs=A, phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.backend.statuses["id-e-1"] = JobStatus(JobState.CANCELLED)
     bench.look()
     bench.settle("work/a")

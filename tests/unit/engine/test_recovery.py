@@ -253,7 +253,7 @@ def test_attempts_are_those_of_the_jobs_that_were_left(bench: Bench) -> None:
     bench.earlier("e-3", attempt=4)
     bench.earlier("e-4", outputs=outputs("gone"), attempt=5, state=None)
     bench.look()
-    attempt = bench.controller.adoption.attempt
+    attempt = bench.controller.recovery.attempt
     assert attempt(["work/a"], "sort", '{"sample": "a"}') == 3
     assert attempt(["work/a", "work/b"], "sort", "{}") == 3
     assert attempt([], "sort", '{"sample": "a"}') == 4
@@ -332,7 +332,7 @@ def test_a_full_disk_is_waited_out(
 ) -> None:
     bench.earlier("e-1", outputs=A)
     bench.earlier("e-2", outputs=B, state=None)
-    bench.earlier("e-3", outputs=outputs("c"), phase=Phase.LANDED, state=JobState.DONE)
+    bench.earlier("e-3", outputs=outputs("c"), phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.fill_disk(monkeypatch, write)
     bench.look()
     bench.settle("work/a", "work/b")

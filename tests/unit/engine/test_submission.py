@@ -10,7 +10,7 @@ import pytest
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
-from snakemake_executor_plugin_grid.resilience import outages as patience
+from snakemake_executor_plugin_grid.resilience import outages as outages
 from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
 
 EXPIRED = CredentialsError("the proxy has expired; run 'renew'.")
@@ -228,8 +228,8 @@ def test_a_site_that_fails_job_after_job_gets_no_more(bench: Bench) -> None:
 def test_cancelling_while_the_run_waits_ends_soon_and_sends_nothing_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 30.0)
-    monkeypatch.setattr(patience, "_CREDENTIALS_PAUSE", 30.0)
+    monkeypatch.setattr(outages, "_FIRST_PAUSE", 30.0)
+    monkeypatch.setattr(outages, "_CREDENTIALS_PAUSE", 30.0)
     backend = bench.backend
     backend.takes = lambda name: False
     if where == "finds":

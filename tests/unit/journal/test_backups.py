@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.journal.backups import Updates
+from snakemake_executor_plugin_grid.journal.backups import Backups
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.journal.writer import Journal
 
@@ -20,10 +20,10 @@ class Files:
         self.table.parent.mkdir()
         self.table.write_text("kept")
 
-    def updates(self) -> Updates:
+    def updates(self) -> Backups:
         """As a run of Snakemake has it."""
         database = Database(self.folder / "grid.sqlite")
-        return Updates(self.copies, Journal(database, "run", "local"))
+        return Backups(self.copies, Journal(database, "run", "local"))
 
 
 @pytest.fixture

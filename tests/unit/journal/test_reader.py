@@ -111,12 +111,17 @@ def test_a_job_as_it_was_submitted_and_as_it_ended(past: Past) -> None:
     past.job("a-1", grid_id="7", resources=Resources(2, 500), attempt=3, jobid="9")
     past.journal.seen({"a-1": JobStatus(JobState.RUNNING, "", "SITE")})
     past.journal.seen({"a-1": JobStatus(JobState.DONE)})
-    past.journal.ended("a-1", Phase.LANDED, "success", json.dumps({"host": "wn1"}))
+    past.journal.ended("a-1", Phase.OUTPUTS_INSTALLED, "success", json.dumps({"host": "wn1"}))
     job = past.records()["a-1"]
     assert (job.title, job.run, job.rule, job.jobid, job.attempt) == (
         *("align (sample=a)", "run1", "align", "9", 3),
     )
-    assert (job.grid_id, job.phase, job.state, job.site) == ("7", Phase.LANDED, "done", "SITE")
+    assert (job.grid_id, job.phase, job.state, job.site) == (
+        "7",
+        Phase.OUTPUTS_INSTALLED,
+        "done",
+        "SITE",
+    )
     assert job.outputs == ("work/align.a",)
     assert (job.asked["processors"], job.asked["memory_mb"]) == (2, 500)
     assert job.report == {"host": "wn1"}

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Left, Phase, last_place
+from snakemake_executor_plugin_grid.journal.writer import (
+    Entry,
+    Journal,
+    OpenJob,
+    Phase,
+    last_endpoint,
+)
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.description import Output
@@ -44,8 +50,8 @@ def test_jobs_of_an_earlier_run_are_left(database: Database) -> None:
     submit(earlier, *names)
     earlier.submitted({name: f"id-{name}" for name in names[1:]})
     earlier.cancelling(["unwanted"])
-    earlier.ended("here", Phase.LANDED, report="{}")
-    earlier.ended("good", Phase.LANDED, report="{}")
+    earlier.ended("here", Phase.OUTPUTS_INSTALLED, report="{}")
+    earlier.ended("good", Phase.OUTPUTS_INSTALLED, report="{}")
     earlier.noted(["good"])
     earlier.ended("bad", Phase.FAILED, "exit code 1")
     earlier.ended("gone", Phase.CANCELLED)
@@ -54,7 +60,7 @@ def test_jobs_of_an_earlier_run_are_left(database: Database) -> None:
         "unsure": Phase.SUBMITTING,
         "there": Phase.SUBMITTED,
         "unwanted": Phase.CANCELLING,
-        "here": Phase.LANDED,
+        "here": Phase.OUTPUTS_INSTALLED,
     }
     assert left["unsure"].grid_id is None
     assert left["there"].grid_id == "id-there"
@@ -70,7 +76,7 @@ def test_what_the_next_run_has_to_know_of_a_job_is_kept(database: Database) -> N
     Journal(database, "run1", "local").submitting([Entry(one, "sum", "a-2", 1.0)])
     (left,) = Journal(database, "run2", "local").left()
     assert before <= left.changed <= time.time()
-    assert left == Left(
+    assert left == OpenJob(
         name="a-2.1",
         origin="a-2",
         rule="sort",
@@ -90,7 +96,7 @@ def test_own_jobs_and_those_of_other_backends_are_not_left(database: Database) -
     submit(Journal(database, "run0", "dirac"), "b", "c", "d", "e")
     dirac = Journal(database, "run0", "dirac")
     dirac.submitted({"c": "1"})
-    dirac.ended("d", Phase.LANDED)
+    dirac.ended("d", Phase.OUTPUTS_INSTALLED)
     dirac.ended("e", Phase.FAILED)
     assert journal.left() == []
     assert left_names(database, "run2", "dirac") == ["b", "c", "d"]
@@ -100,37 +106,37 @@ def test_own_jobs_and_those_of_other_backends_are_not_left(database: Database) -
 
 def test_jobs_on_another_server_are_not_left(database: Database) -> None:
     here, there = Journal(database, "run1", "dirac"), Journal(database, "run2", "dirac")
-    here.place, there.place = "dirac.example.org", "other.example.org"
+    here.endpoint, there.endpoint = "dirac.example.org", "other.example.org"
     submit(here, "a", "b")
     submit(there, "c")
     submit(Journal(database, "run0", "dirac"), "d")  # of a former version
     later = Journal(database, "run3", "dirac")
-    later.place = here.place
+    later.endpoint = here.endpoint
     assert sorted(left.name for left in later.left()) == ["a", "b", "d"]
     assert later.left_elsewhere() == {"dirac (other.example.org)": 1}
 
 
 def test_the_last_place_is_that_of_the_last_open_job(database: Database) -> None:
-    assert last_place(database, "local") == ""
+    assert last_endpoint(database, "local") == ""
     journal = Journal(database, "run1", "local")
     for place in ("a:/one", "a:/two", "a:/three"):
-        journal.place = place
+        journal.endpoint = place
         submit(journal, place[3:])
     dirac = Journal(database, "run2", "dirac")
-    dirac.place = "dirac.example.org"
+    dirac.endpoint = "dirac.example.org"
     submit(dirac, "there")
-    assert last_place(database, "local") == "a:/three"
+    assert last_endpoint(database, "local") == "a:/three"
     journal.ended("three", Phase.SUCCEEDED)
-    assert last_place(database, "local") == "a:/two"
+    assert last_endpoint(database, "local") == "a:/two"
     journal.submitted({"one": "17"})  # which is newer
-    assert last_place(database, "local") == "a:/one"
-    for phase in (Phase.CANCELLING, Phase.LANDED):
+    assert last_endpoint(database, "local") == "a:/one"
+    for phase in (Phase.CANCELLING, Phase.OUTPUTS_INSTALLED):
         journal.ended("one", phase)
-        assert last_place(database, "local") == "a:/one"
+        assert last_endpoint(database, "local") == "a:/one"
     journal.noted(["one"])
     journal.ended("two", Phase.FAILED)
-    assert last_place(database, "local") == ""
-    assert last_place(database, "dirac") == "dirac.example.org"
+    assert last_endpoint(database, "local") == ""
+    assert last_endpoint(database, "dirac") == "dirac.example.org"
 
 
 def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Database) -> None:
@@ -138,8 +144,8 @@ def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Databas
     names = ("good", "bad", "gone", "here", "there", "unwanted", "refused")
     submit(earlier, *names)
     earlier.submitted({name: f"id-{name}" for name in names if name != "refused"})
-    earlier.ended("good", Phase.LANDED)
-    earlier.ended("here", Phase.LANDED)
+    earlier.ended("good", Phase.OUTPUTS_INSTALLED)
+    earlier.ended("here", Phase.OUTPUTS_INSTALLED)
     earlier.noted(["good"])
     earlier.ended("bad", Phase.FAILED)
     earlier.ended("gone", Phase.CANCELLED)
@@ -171,12 +177,12 @@ def test_what_is_kept_elsewhere_is_not_to_be_discarded_here(database: Database) 
         (("local", "a:/one"), ("local", "a:/two"), ("local", ""), ("dirac", "a:/one"))
     ):
         journal = Journal(database, f"run{run}", backend)
-        journal.place = place
+        journal.endpoint = place
         submit(journal, f"{run}")
         journal.submitted({f"{run}": "17"})
         journal.ended(f"{run}", Phase.FAILED)
     later = Journal(database, "later", "local")
-    later.place = "a:/one"
+    later.endpoint = "a:/one"
     assert sorted(later.kept()) == ["0", "2"]  # a former version noted no place
 
 
@@ -185,7 +191,7 @@ def test_a_job_that_is_adopted_belongs_to_the_later_run(database: Database) -> N
     names = ("unsure", "there", "here")
     submit(earlier, *names)
     earlier.submitted({"there": "17", "here": "18"})
-    earlier.ended("here", Phase.LANDED)
+    earlier.ended("here", Phase.OUTPUTS_INSTALLED)
     (taken,) = row(database, "there", "taken")
     later = Journal(database, "run2", "local")
     later.adopted({"unsure": ("16", "7"), "there": ("17", "8"), "here": ("18", "9")})
@@ -218,7 +224,7 @@ def test_what_is_told_of_a_job_is_kept(database: Database) -> None:
 def test_a_success_that_snakemake_has_noted_keeps_its_report(database: Database) -> None:
     journal = Journal(database, "run1", "local")
     submit(journal, "a", "b")
-    journal.ended("a", Phase.LANDED, "success", "{}")
+    journal.ended("a", Phase.OUTPUTS_INSTALLED, "success", "{}")
     journal.noted(["a", "b", "unknown"])
     assert row(database, "a", "phase", "detail", "report") == ("succeeded", "success", "{}")
     assert row(database, "b", "phase") == ("submitting",)  # only what has landed

@@ -18,10 +18,10 @@ import pytest
 from snakemake.resources import Resources
 from snakemake.settings import types as options
 
-from snakemake_executor_plugin_grid.planning.fingerprint import Identities
+from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
 from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
-from snakemake_executor_plugin_grid.snakemake_api.workflow import Internals
+from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker.description import Blob
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
@@ -79,7 +79,7 @@ def no_runtime(runtime: Runtime) -> Blob:
     raise NotImplementedError(runtime.kind)
 
 
-def identities(
+def fingerprints(
     context: tuple[str, ...] = ("file:///store", "none"),
     *,
     attempt: int = 1,
@@ -97,18 +97,18 @@ def identities(
         ),
     ) as workflow:
         workflow.async_run(workflow.dag.postprocess())  # finds groups
-        internals = Internals(workflow)
+        workflow_api = WorkflowApi(workflow)
         planner = Planner(
             ExecutorSettings(),
-            internals,
+            workflow_api,
             Layout(Path.cwd()),
             no_runtime,
             lambda _: None,
-            Identities(workflow, Path.cwd(), context),
+            Fingerprints(workflow, Path.cwd(), context),
         )
         planner.begin()
         found = {}
-        for number, job in enumerate(internals.needed_jobs()):
+        for number, job in enumerate(workflow_api.needed_jobs()):
             job.attempt = attempt
             name = "group" if job.is_group() else f"{job.name} {','.join(job.wildcards)}"
             found[name] = planner.plan(job, f"j-{number}", f"run {number}", {}).identity
@@ -138,9 +138,9 @@ def edit(old: str, new: str, name: str = "Snakefile") -> None:
 
 def changed(change: Callable[[], object], **later: Any) -> set[str]:
     """Return the rules of which some jobs are others after a change."""
-    before = identities()
+    before = fingerprints()
     change()
-    after = identities(**later)
+    after = fingerprints(**later)
     assert before.keys() == after.keys()
     return {name.partition(" ")[0] for name in before if before[name] != after[name]}
 
@@ -158,7 +158,7 @@ def elsewhere(folder: Path, seed: int) -> dict[str, str]:
 
 
 def test_jobs_are_the_same_in_another_process(tmp_path: Path) -> None:
-    here = identities()
+    here = fingerprints()
     assert len(here) == len(set(here.values())) == 8
     assert elsewhere(tmp_path, 1) == here
     assert elsewhere(tmp_path, 2) == here
@@ -183,14 +183,14 @@ rule two:
 
 def test_a_group_is_the_same_in_another_process(tmp_path: Path) -> None:
     write({"Snakefile": GROUP})
-    here = identities()
+    here = fingerprints()
     assert list(here) == ["group"]
     assert elsewhere(tmp_path, 1) == here
 
 
 def test_a_group_is_the_same_each_time() -> None:
     write({"Snakefile": GROUP})
-    assert len({identities()["group"] for _ in range(3)}) == 1
+    assert len({fingerprints()["group"] for _ in range(3)}) == 1
 
 
 def test_a_group_changes_with_one_of_its_jobs() -> None:
@@ -198,7 +198,7 @@ def test_a_group_changes_with_one_of_its_jobs() -> None:
     found = set()
     for number in range(8):  # its jobs have no order
         edit('    output: "all.txt"', f'    params: {number}\n    output: "all.txt"')
-        found.add(identities()["group"])
+        found.add(fingerprints()["group"])
         edit(f"    params: {number}\n", "")
     assert len(found) == 8
 
@@ -227,9 +227,9 @@ def test_a_job_changes_with_its_rule_and_no_other_does(old: str, new: str, rule:
 
 
 def test_only_the_jobs_change_whose_parameters_do() -> None:
-    before = identities()
+    before = fingerprints()
     edit('{"a": 1, "b": 2}', '{"a": 1, "b": 3}')
-    after = identities()
+    after = fingerprints()
     assert {name for name in before if before[name] != after[name]} == {"show b"}
 
 
@@ -276,17 +276,17 @@ def test_a_job_changes_with_its_inputs(change: Callable[[], object], rules: set[
 
 
 def test_only_the_jobs_change_whose_inputs_do() -> None:
-    before = identities()
+    before = fingerprints()
     write({"data/a.csv": "4\n"})
-    after = identities()
+    after = fingerprints()
     others = {name for name in before if before[name] != after[name]}
     assert others == {"sort a", "run a", "scripted a"}
 
 
 def test_a_job_changes_when_what_it_needs_has_been_made() -> None:
-    before = identities()
+    before = fingerprints()
     write({"sorted/a.csv": "1\n2\n", "sorted/a.unused": ""})
-    after = identities()
+    after = fingerprints()
     assert before["show a"] != after["show a"]
     assert before["show b"] == after["show b"]
 
@@ -303,12 +303,12 @@ def test_jobs_change_with_the_configuration_that_they_can_read() -> None:
 
 def test_a_shell_command_changes_with_the_configuration_that_it_names() -> None:
     edit('"sort {input}', '"sort {config[cut]} {input}')
-    before = identities()
+    before = fingerprints()
     edit("other: [1, 2]", "other: [1, 3]", "config.yaml")
-    other = identities()
+    other = fingerprints()
     assert other["sort a"] == before["sort a"]
     edit("cut: 5", "cut: 6", "config.yaml")
-    assert identities()["sort a"] != before["sort a"]
+    assert fingerprints()["sort a"] != before["sort a"]
 
 
 def test_jobs_change_with_the_place_where_their_files_are() -> None:
@@ -324,18 +324,18 @@ def test_what_a_job_updates_in_place_changes_it_not() -> None:
             "table": "1\n",
         }
     )
-    before = identities()
+    before = fingerprints()
     assert before
     write({"table": "1\n2\n"})
-    assert identities() == before
+    assert fingerprints() == before
 
 
 def test_a_shell_command_that_cannot_be_written_is_no_reason_to_stop() -> None:
     edit('"sort {input}', '"sort {missing.thing} {input}')
-    assert set(identities()) == {
+    assert set(fingerprints()) == {
         f"{rule} {sample}" for rule in ("sort", "show", "run", "scripted") for sample in "ab"
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(identities()))
+    print(json.dumps(fingerprints()))

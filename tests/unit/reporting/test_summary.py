@@ -93,7 +93,7 @@ def test_what_became_of_failed_jobs() -> None:
         failed("c", outputs=("c",)),
         failed("d", outputs=("d",)),
         a_job("a.1", origin="a", grid_id="77", sent=START + 1, phase=Phase.SUCCEEDED),
-        a_job("b2", outputs=("b",), attempt=2, sent=START + 1, phase=Phase.LANDED),
+        a_job("b2", outputs=("b",), attempt=2, sent=START + 1, phase=Phase.OUTPUTS_INSTALLED),
         failed("c2", outputs=("c",), attempt=2, sent=START + 1),
     ]
     found = failures(timeline(jobs, START + 20).spans)
@@ -130,7 +130,7 @@ def test_a_job_counts_once_however_often_it_was_submitted() -> None:
         failed("a"),
         a_job("a.1", origin="a", sent=START + 1, phase=Phase.SUCCEEDED),
         failed("b", outputs=("b",)),
-        a_job("b2", outputs=("b",), sent=START + 1, phase=Phase.LANDED),
+        a_job("b2", outputs=("b",), sent=START + 1, phase=Phase.OUTPUTS_INSTALLED),
         failed("c"),
         a_job("d", phase=Phase.CANCELLED),
         a_job("e"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 
 EXPIRED = CredentialsError("the proxy has expired; run 'renew'.")
 DOWN = TransientError("connection refused")
@@ -30,7 +30,7 @@ class Run:
         self.said: list[str] = []
         self.proxy = Server()
         self.warning = ""
-        self.patience = Patience("dirac", limit, self._check, self.said.append)
+        self.outages = Outages("dirac", limit, self._check, self.said.append)
 
     async def _check(self) -> str:
         await self.proxy.call()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.resilience.circuit_breaker import Breaker
+from snakemake_executor_plugin_grid.resilience.circuit_breaker import CircuitBreaker
 
 GRID = "the site could not fetch the job's input sandbox"
 DISK = "the disk of the worker node ran full"
@@ -17,7 +17,7 @@ class Bench:
     def __init__(self) -> None:
         self.time = 1000.0
         self.said: list[str] = []
-        self.breaker = Breaker(self.said.append, lambda: self.time)
+        self.breaker = CircuitBreaker(self.said.append, lambda: self.time)
         self._count = 0
 
     def job(self) -> str:

@@ -54,7 +54,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("error", [DOWN, TimeoutError(), ConnectionResetError(104, "reset")])
 def test_what_may_pass_is_tried_again_until_it_works(run: Run, error: BaseException) -> None:
     server = Server(error, error, error)
-    assert asyncio.run(run.patience.call("states", server.call)) == "answer"
+    assert asyncio.run(run.outages.call("states", server.call)) == "answer"
     assert server.tries == 4
 
 
@@ -62,7 +62,7 @@ def test_other_errors_come_at_once(run: Run) -> None:
     for error in (PermanentError("no"), GridError("what"), ValueError("bug")):
         server = Server(error)
         with pytest.raises(type(error), match=str(error)):
-            asyncio.run(run.patience.call("states", server.call))
+            asyncio.run(run.outages.call("states", server.call))
         assert server.tries == 1
     assert run.said == []
 
@@ -71,11 +71,11 @@ def test_an_outage_ends_the_run_by_time_not_by_count() -> None:
     run, server = Run(limit=0.3), Server(*[DOWN] * 1000)
     began = time.monotonic()
     with pytest.raises(EndingError) as caught:
-        asyncio.run(run.patience.call("states", server.call))
+        asyncio.run(run.outages.call("states", server.call))
     assert 0.2 < time.monotonic() - began < 2
     assert 5 < server.tries < 60
-    assert run.patience.exhausted == str(caught.value)
-    assert run.patience.exhausted == (
+    assert run.outages.exhausted == str(caught.value)
+    assert run.outages.exhausted == (
         "dirac has not answered for 0 s, asked for states (connection refused): that is the limit "
         "(--grid-outage-limit)"
     )
@@ -84,7 +84,7 @@ def test_an_outage_ends_the_run_by_time_not_by_count() -> None:
 def test_no_limit_of_time_means_one_try() -> None:
     run, server = Run(limit=0.0), Server(DOWN)
     with pytest.raises(EndingError):
-        asyncio.run(run.patience.call("states", server.call))
+        asyncio.run(run.outages.call("states", server.call))
     assert server.tries == 1
 
 
@@ -94,28 +94,28 @@ def test_once_the_run_has_to_end_nothing_waits_any_longer() -> None:
 
     async def calls() -> None:
         with pytest.raises(EndingError):
-            await run.patience.call("results", results.call)
-        reason = run.patience.exhausted
+            await run.outages.call("results", results.call)
+        reason = run.outages.exhausted
         with pytest.raises(EndingError):
-            await run.patience.call("submission", other.call)
+            await run.outages.call("submission", other.call)
         assert other.tries == 1
-        assert run.patience.exhausted == reason
+        assert run.outages.exhausted == reason
 
     asyncio.run(calls())
 
 
 def test_a_server_beside_ends_the_run_as_well(run: Run) -> None:
-    run.patience._limit = 0.05
-    beside = run.patience.beside("s3", Server().call)
+    run.outages._limit = 0.05
+    beside = run.outages.beside("s3", Server().call)
 
     async def calls() -> None:
         with pytest.raises(EndingError):
             await beside.call("blobs", Server(*[DOWN] * 1000).call)
         with pytest.raises(EndingError):
-            await run.patience.call("states", Server(DOWN).call)
+            await run.outages.call("states", Server(DOWN).call)
 
     asyncio.run(calls())
-    assert run.patience.exhausted.startswith("s3 has not answered for 0 s, asked for blobs")
+    assert run.outages.exhausted.startswith("s3 has not answered for 0 s, asked for blobs")
 
 
 def test_the_time_counts_from_the_first_failure_of_a_call() -> None:
@@ -123,7 +123,7 @@ def test_the_time_counts_from_the_first_failure_of_a_call() -> None:
 
     async def outages() -> None:
         for _ in range(4):
-            await run.patience.call("states", Server(*[DOWN] * 4).call)
+            await run.outages.call("states", Server(*[DOWN] * 4).call)
 
     began = time.monotonic()
     asyncio.run(outages())
@@ -138,12 +138,12 @@ def test_a_call_that_takes_too_long_is_a_failed_try(run: Run) -> None:
         await asyncio.sleep(0 if len(tries) > 2 else 60)
         return "answer"
 
-    assert asyncio.run(run.patience.call("states", slow, 0.02)) == "answer"
+    assert asyncio.run(run.outages.call("states", slow, 0.02)) == "answer"
     assert len(tries) == 3
 
 
 def test_pauses_grow_up_to_a_bound_and_are_never_the_same(run: Run, pauses: list[float]) -> None:
-    asyncio.run(run.patience.call("states", Server(*[DOWN] * 60).call))
+    asyncio.run(run.outages.call("states", Server(*[DOWN] * 60).call))
     assert 0.005 <= pauses[0] <= 0.015
     assert all(pause <= 0.03 for pause in pauses[:2])
     # None grows while another call may have made it grow: at the latest at every third try.
@@ -156,14 +156,14 @@ def test_pauses_grow_up_to_a_bound_and_are_never_the_same(run: Run, pauses: list
 
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(run: Run) -> None:
     async def calls() -> None:
-        patience = run.patience
+        outages = run.outages
         await asyncio.gather(
-            patience.call("states", Server(*[DOWN] * 3).call),
-            patience.call("results", Server(*[DOWN] * 5).call),
-            patience.call("submission", Server().call),
+            outages.call("states", Server(*[DOWN] * 3).call),
+            outages.call("results", Server(*[DOWN] * 5).call),
+            outages.call("submission", Server().call),
         )
         assert len(run.said) == 2
-        await patience.call("states", Server(DOWN).call)
+        await outages.call("states", Server(DOWN).call)
 
     asyncio.run(calls())
     assert run.said[0].startswith("dirac does not answer, asked for states (connection refused)")
@@ -172,15 +172,15 @@ def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(run: Run) -> No
 
 
 def test_what_works_says_nothing(run: Run) -> None:
-    asyncio.run(run.patience.call("states", Server().call))
-    run.patience.over("states")
+    asyncio.run(run.outages.call("states", Server().call))
+    run.outages.over("states")
     assert run.said == []
 
 
 def test_the_run_waits_for_credentials_without_limit_and_goes_on_by_itself() -> None:
     run, server = Run(limit=0.0), Server(EXPIRED)
     run.proxy.errors = [EXPIRED, TransientError("CS down"), TimeoutError(), EXPIRED]
-    assert asyncio.run(run.patience.call("submission", server.call)) == "answer"
+    assert asyncio.run(run.outages.call("submission", server.call)) == "answer"
     assert run.proxy.tries == 5
     assert server.tries == 2
     assert run.said == [
@@ -195,7 +195,7 @@ def test_calls_that_wait_for_the_same_credentials_say_so_once(run: Run) -> None:
     servers = [Server(EXPIRED) for _ in range(4)]
 
     async def calls() -> None:
-        await asyncio.gather(*(run.patience.call(str(n), s.call) for n, s in enumerate(servers)))
+        await asyncio.gather(*(run.outages.call(str(n), s.call) for n, s in enumerate(servers)))
 
     asyncio.run(calls())
     assert [text.split()[0] for text in run.said] == ["Waiting", "The"]
@@ -205,12 +205,12 @@ def test_time_without_credentials_is_no_outage(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 0.4)
     run = Run(limit=0.15)
     server = Server(DOWN, EXPIRED, DOWN)
-    assert asyncio.run(run.patience.call("submission", server.call)) == "answer"
+    assert asyncio.run(run.outages.call("submission", server.call)) == "answer"
 
 
 def test_an_error_of_credentials_that_is_only_noted_waits_for_nothing(run: Run) -> None:
-    run.patience.note("states", EXPIRED)
-    run.patience.note("results", EXPIRED)
+    run.outages.note("states", EXPIRED)
+    run.outages.note("results", EXPIRED)
     assert len(run.said) == 1
     assert run.said[0].startswith("Waiting for credentials: ")
     assert run.proxy.tries == 0
@@ -220,12 +220,12 @@ def test_credentials_that_expire_soon_are_warned_of_once(run: Run) -> None:
     async def watch() -> None:
         for minutes in (50, 40):
             run.warning = f"expires in {minutes} min"
-            await run.patience.watch_credentials()
+            await run.outages.watch_credentials()
         run.warning = ""
-        await run.patience.watch_credentials()
+        await run.outages.watch_credentials()
         assert run.said == ["expires in 50 min"]
         run.warning = "expires in 59 min"
-        await run.patience.watch_credentials()
+        await run.outages.watch_credentials()
 
     asyncio.run(watch())
     assert run.said == ["expires in 50 min", "expires in 59 min"]
@@ -236,7 +236,7 @@ def test_credentials_that_expire_are_told_of_and_their_renewal_too(run: Run) -> 
 
     async def watch() -> None:
         for _ in range(4):
-            await run.patience.watch_credentials()
+            await run.outages.watch_credentials()
             await asyncio.sleep(2 * module._CREDENTIALS_PAUSE)
 
     asyncio.run(watch())
@@ -249,11 +249,11 @@ def test_credentials_are_not_looked_at_all_the_time(
 ) -> None:
     monkeypatch.setattr(module, "_CREDENTIALS_PERIOD", 60.0)
     # The clock of a machine that has just been started is still below the period.
-    monkeypatch.setattr(run.patience, "_checked", time.monotonic() - 61)
+    monkeypatch.setattr(run.outages, "_checked", time.monotonic() - 61)
 
     async def watch() -> None:
         for _ in range(3):
-            await run.patience.watch_credentials()
+            await run.outages.watch_credentials()
 
     asyncio.run(watch())
     assert run.proxy.tries == 1
@@ -270,35 +270,35 @@ def test_the_end_of_the_run_ends_the_waiting(
     run.proxy.errors = [EXPIRED] * 9
 
     async def stopped() -> None:
-        asyncio.get_running_loop().call_later(0.05, run.patience.stop)
-        await run.patience.call("submission", server.call)
+        asyncio.get_running_loop().call_later(0.05, run.outages.stop)
+        await run.outages.call("submission", server.call)
 
     began = time.monotonic()
     with pytest.raises(EndingError, match="the run is ending"):
         asyncio.run(stopped())
     assert time.monotonic() - began < 5
-    assert run.patience.exhausted == ""
+    assert run.outages.exhausted == ""
     assert server.tries == 1  # what a run wanted before its end is not begun after it
 
 
 def test_calls_from_other_threads(run: Run, loop: asyncio.AbstractEventLoop) -> None:
-    run.patience.loop = loop
+    run.outages.loop = loop
     server = Server(DOWN, DOWN)
-    assert run.patience.call_now("storage", server.call) == "answer"
+    assert run.outages.call_now("storage", server.call) == "answer"
     assert server.tries == 3
     with pytest.raises(PermanentError):
-        run.patience.call_now("storage", Server(PermanentError("no")).call)
+        run.outages.call_now("storage", Server(PermanentError("no")).call)
 
 
 def test_calls_from_other_threads_need_the_loop(run: Run) -> None:
     with pytest.raises(RuntimeError, match="before the controller has started"):
-        run.patience.call_now("storage", Server().call)
+        run.outages.call_now("storage", Server().call)
 
 
 def test_a_server_that_refuses_good_credentials_is_not_asked_for_ever(run: Run) -> None:
     server = Server(*[EXPIRED] * 10)
     with pytest.raises(PermanentError, match="look good from here"):
-        asyncio.run(run.patience.call("states", server.call))
+        asyncio.run(run.outages.call("states", server.call))
     assert server.tries == 4
 
 
@@ -306,27 +306,27 @@ def test_what_is_asked_for_now_and_then_is_asked_for_more_seldom_in_an_outage(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.08)
-    patience = run.patience
+    outages = run.outages
     tries: list[float] = []
-    assert patience.due("states")
+    assert outages.due("states")
     while len(tries) < 7:
-        if patience.due("states"):
+        if outages.due("states"):
             tries.append(time.monotonic())
-            patience.note("states", DOWN)
+            outages.note("states", DOWN)
         time.sleep(0.001)
     pauses = [after - before for before, after in pairwise(tries)]
     assert pauses[0] >= 0.01
     assert pauses[1] >= 0.02
     assert pauses[2] >= 0.04
     assert min(pauses[3:]) >= 0.08
-    assert patience.due("results")  # of which nothing is known
-    patience.over("states")
-    assert patience.due("states")
+    assert outages.due("results")  # of which nothing is known
+    outages.over("states")
+    assert outages.due("states")
     assert len(run.said) == 2
-    patience.note("states", DOWN)
+    outages.note("states", DOWN)
     time.sleep(0.03)
-    assert patience.due("states")  # another outage, and its first pause
-    assert patience.exhausted == ""
+    assert outages.due("states")  # another outage, and its first pause
+    assert outages.exhausted == ""
 
 
 def test_calls_that_fail_together_make_the_pauses_grow_once(
@@ -334,55 +334,55 @@ def test_calls_that_fail_together_make_the_pauses_grow_once(
 ) -> None:
     monkeypatch.setattr(module, "_LONGEST_PAUSE", 60.0)
     for _ in range(12):
-        run.patience.note("states", DOWN)
+        run.outages.note("states", DOWN)
     time.sleep(0.1)
-    assert run.patience.due("states")
+    assert run.outages.due("states")
 
 
 def test_the_first_reason_why_the_run_has_to_end_stays() -> None:
     run = Run(limit=0.02)
     for what in ("states", "results"):
-        run.patience.note(what, DOWN)
+        run.outages.note(what, DOWN)
     time.sleep(0.05)
     for what in ("states", "results"):
-        run.patience.due(what)
-        assert "asked for states" in run.patience.exhausted
+        run.outages.due(what)
+        assert "asked for states" in run.outages.exhausted
 
 
 def test_an_outage_of_what_is_asked_for_now_and_then_ends_the_run() -> None:
     run = Run(limit=0.1)
-    run.patience.note("states", DOWN)
-    assert run.patience.exhausted == ""
+    run.outages.note("states", DOWN)
+    assert run.outages.exhausted == ""
     time.sleep(0.15)
-    run.patience.due("states")
-    assert run.patience.exhausted.startswith("dirac has not answered for 0 s, asked for states:")
+    run.outages.due("states")
+    assert run.outages.exhausted.startswith("dirac has not answered for 0 s, asked for states:")
 
 
 def test_the_end_of_a_run_is_no_reason_to_try_again(run: Run) -> None:
     server = Server(EndingError("the run is ending"))
     with pytest.raises(EndingError):
-        asyncio.run(run.patience.call("staging", server.call))
+        asyncio.run(run.outages.call("staging", server.call))
     assert server.tries == 1
     assert run.said == []
 
 
 def test_trouble_is_that_of_this_server_of_those_beside_and_of_credentials(run: Run) -> None:
-    patience = run.patience
-    beside = patience.beside("s3", Server().call)
-    for one in (patience, beside):
-        assert not patience.trouble
+    outages = run.outages
+    beside = outages.beside("s3", Server().call)
+    for one in (outages, beside):
+        assert not outages.trouble
         one.note("states", DOWN)
-        assert patience.trouble
+        assert outages.trouble
         one.over("states")
-    patience.note("states", EXPIRED)
-    assert patience.trouble
-    patience.over("states")
-    assert not patience.trouble
+    outages.note("states", EXPIRED)
+    assert outages.trouble
+    outages.over("states")
+    assert not outages.trouble
 
 
 def test_what_is_done_on_this_host_says_nothing_of_the_credentials(run: Run) -> None:
-    run.patience.note("states", EXPIRED)
-    assert asyncio.run(run.patience.here(Server().call)) == "answer"
+    run.outages.note("states", EXPIRED)
+    assert asyncio.run(run.outages.here(Server().call)) == "answer"
     assert [text.partition(":")[0] for text in run.said] == ["Waiting for credentials"]
 
 

@@ -9,14 +9,14 @@ import time
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, EndingError, GridError
-from snakemake_executor_plugin_grid.resilience import disk_full as room
+from snakemake_executor_plugin_grid.resilience import disk_full as disk_full
 
 from .outages_bench import Run, Server
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
+    monkeypatch.setattr(disk_full, "_PAUSE", 0.01)
 
 
 FULL = [
@@ -33,25 +33,25 @@ def test_a_full_disk_is_waited_out_and_said_once(error: Exception) -> None:
     servers = [Server(*[error] * 4) for _ in range(3)]
 
     async def calls() -> None:
-        await asyncio.gather(*(run.patience.call(str(n), s.call) for n, s in enumerate(servers)))
+        await asyncio.gather(*(run.outages.call(str(n), s.call) for n, s in enumerate(servers)))
 
     asyncio.run(calls())
     assert [server.tries for server in servers] == [5, 5, 5]
     assert [text.partition(":")[0] for text in run.said][:1] == ["Waiting for the disk"]
     assert run.said[1] == "There is room on the disk again after 0 s; going on."
-    assert not run.patience.trouble
+    assert not run.outages.trouble
 
 
 def test_a_full_disk_is_trouble_but_no_outage() -> None:
     run = Run(limit=60.0)
 
     async def calls() -> None:
-        call = asyncio.create_task(run.patience.call("outputs", Server(*[FULL[0]] * 9).call))
+        call = asyncio.create_task(run.outages.call("outputs", Server(*[FULL[0]] * 9).call))
         await asyncio.sleep(0.02)
-        assert run.patience.trouble
-        assert run.patience.due("states")
+        assert run.outages.trouble
+        assert run.outages.due("states")
         await call
-        assert not run.patience.trouble
+        assert not run.outages.trouble
 
     asyncio.run(calls())
     assert "the disk of the submit host is full (/w/out.root)" in run.said[0]
@@ -61,8 +61,8 @@ def test_a_full_disk_is_trouble_but_no_outage() -> None:
 def test_no_room_for_too_long_ends_the_run() -> None:
     run, server = Run(limit=0.1), Server(*[FULL[0]] * 1000)
     with pytest.raises(EndingError):
-        asyncio.run(run.patience.call("outputs", server.call))
-    assert run.patience.exhausted.startswith(
+        asyncio.run(run.outages.call("outputs", server.call))
+    assert run.outages.exhausted.startswith(
         "the disk could not be written for 0 s, which is the limit"
     )
     assert server.tries > 3
@@ -70,12 +70,12 @@ def test_no_room_for_too_long_ends_the_run() -> None:
 
 def test_room_that_a_server_beside_waits_for_is_that_of_all() -> None:
     run = Run()
-    beside = run.patience.beside("s3", Server().call)
+    beside = run.outages.beside("s3", Server().call)
 
     async def calls() -> None:
         call = asyncio.create_task(beside.call("blobs", Server(*[FULL[0]] * 9).call))
         await asyncio.sleep(0.02)
-        assert run.patience.trouble
+        assert run.outages.trouble
         await call
 
     asyncio.run(calls())
@@ -84,11 +84,11 @@ def test_room_that_a_server_beside_waits_for_is_that_of_all() -> None:
 
 def test_the_end_of_the_run_ends_the_waiting_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run()
-    monkeypatch.setattr(room, "_PAUSE", 20.0)
+    monkeypatch.setattr(disk_full, "_PAUSE", 20.0)
 
     async def stopped() -> None:
-        asyncio.get_running_loop().call_later(0.05, run.patience.stop)
-        await run.patience.call("outputs", Server(*[FULL[0]] * 3).call)
+        asyncio.get_running_loop().call_later(0.05, run.outages.stop)
+        await run.outages.call("outputs", Server(*[FULL[0]] * 3).call)
 
     began = time.monotonic()
     with pytest.raises(EndingError, match="the run is ending"):

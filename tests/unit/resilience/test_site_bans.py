@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.resilience.site_bans import Sites
+from snakemake_executor_plugin_grid.resilience.site_bans import SiteBans
 
 
 @pytest.fixture
@@ -11,11 +11,11 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def sites(said: list[str]) -> Sites:
-    return Sites(said.append)
+def sites(said: list[str]) -> SiteBans:
+    return SiteBans(said.append)
 
 
-def test_a_site_is_banned_after_three_faults_in_a_row(sites: Sites, said: list[str]) -> None:
+def test_a_site_is_banned_after_three_faults_in_a_row(sites: SiteBans, said: list[str]) -> None:
     for _ in range(2):
         sites.fault("A")
     assert (sites.banned, said) == (set(), [])
@@ -26,7 +26,7 @@ def test_a_site_is_banned_after_three_faults_in_a_row(sites: Sites, said: list[s
     assert said[0].startswith("site A has failed 3 jobs in a row")
 
 
-def test_a_job_that_runs_well_clears_its_site_alone(sites: Sites) -> None:
+def test_a_job_that_runs_well_clears_its_site_alone(sites: SiteBans) -> None:
     for site in ("A", "A", "B", "B"):
         sites.fault(site)
     sites.fine("A")
@@ -36,7 +36,7 @@ def test_a_job_that_runs_well_clears_its_site_alone(sites: Sites) -> None:
     assert sites.banned == {"B"}
 
 
-def test_faults_at_unknown_places_ban_nothing(sites: Sites) -> None:
+def test_faults_at_unknown_places_ban_nothing(sites: SiteBans) -> None:
     for _ in range(5):
         sites.fault("")
     assert sites.banned == set()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from snakemake.settings import types as options
 
-from snakemake_executor_plugin_grid.snakemake_api.workflow import Internals
+from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
 from tests.unit.snakemake_api.dags import made
 
 SNAKEFILE = """
@@ -54,7 +54,7 @@ class Workflow:
 
     def __init__(self, workflow: Any) -> None:
         self.workflow = workflow
-        self.internals = Internals(workflow)
+        self.workflow_api = WorkflowApi(workflow)
 
     def job(self, rule: str, **wildcards: str) -> Any:
         (found,) = [

@@ -30,12 +30,12 @@ from .conftest import Build, Workflow
 
 def arguments(made: Workflow, job: Any) -> list[str]:
     """Return what a shell makes of the command of a job."""
-    internals = made.internals
+    workflow_api = made.workflow_api
 
     class Commands(Executor):
         @property
         def run(self) -> Any:
-            return SimpleNamespace(internals=internals)
+            return SimpleNamespace(workflow_api=workflow_api)
 
     workflow = made.workflow
     workflow.executor_settings = settings.ExecutorSettings()
@@ -111,7 +111,7 @@ def test_wildcards_that_no_output_tells_are_refused(build: Build, path: str) -> 
     made = build(rule, targets=(path.format(name="a,b"),))
     job = made.job("any", name="a,b")
     with pytest.raises(GridError, match="rule any cannot be handed to a worker") as caught:
-        made.internals.targets(job)
+        made.workflow_api.targets(job)
     assert "name='a,b'" in str(caught.value)
 
 
@@ -119,7 +119,7 @@ def test_wildcards_are_told_by_an_output_that_is_read_as_they_are(build: Build) 
     rule = "rule any:\n    output: '{a}-{b}.x', '{a}_{b}.y'\n    shell: 'true'\n"
     made = build(rule, targets=("a_b-c,-d.y",))
     job = made.job("any", a="a", b="b-c,-d")  # the first reads as a="a-b-c,"
-    assert made.internals.targets(job) == ([], ["a_b-c,-d.y"])
+    assert made.workflow_api.targets(job) == ([], ["a_b-c,-d.y"])
 
 
 def test_command_is_for_the_worker(build: Build) -> None:
@@ -182,9 +182,9 @@ def test_unknown_ways_to_hand_on_resources_are_left_alone(build: Build) -> None:
     resources = options.ResourceSettings(
         cores=1, nodes=4, default_resources=parse(["mem_mib=1000"])
     )
-    internals = build(ANY, targets=("one.out",), resources=resources).internals
+    workflow_api = build(ANY, targets=("one.out",), resources=resources).workflow_api
     command = "--snakefile 'Snakefile' --default-resources mem_mb=1000"
-    assert "--default-resources mem_mb=1000 " in internals.worker_command(command)
+    assert "--default-resources mem_mb=1000 " in workflow_api.worker_command(command)
 
 
 @pytest.mark.parametrize("value", ["it's", "$HOME", 'say "x"', "a\\b"])
@@ -203,4 +203,4 @@ def test_config_reaches_the_worker_as_given(build: Build, tmp_path: Path, value:
 def test_unknown_quotes_are_left_alone(build: Build) -> None:
     made = build()
     command = "--target-jobs sort"
-    assert made.internals.requote(command, made.job("sort", sample="one")) == command
+    assert made.workflow_api.requote(command, made.job("sort", sample="one")) == command

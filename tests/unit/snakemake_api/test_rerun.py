@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.settings import types as options
 
-from snakemake_executor_plugin_grid.snakemake_api.rerun import doing
+from snakemake_executor_plugin_grid.snakemake_api.rerun import rerun_facts
 
 from .conftest import Build
 
@@ -41,17 +41,17 @@ rule wrapped:
 
 def test_what_a_job_does_is_told_by_its_rule(build: Build) -> None:
     made = build(CODE, config=options.ConfigSettings(config={"cut": 5}))
-    text = json.dumps(doing(made.workflow, made.job("shell", name="shell")))
+    text = json.dumps(rerun_facts(made.workflow, made.job("shell", name="shell")))
     for fact in (
         *('"shell"', '{"name": "shell"}', "show {input} {output} {params.limit}"),
         *("show in.csv shell.txt 3 shell shell", '"3"', "['x', 'y']"),
     ):
         assert fact in text
     assert "cut" not in text
-    text = json.dumps(doing(made.workflow, made.job("run")))
+    text = json.dumps(rerun_facts(made.workflow, made.job("run")))
     assert "print(7, file=out)" in text
     assert '{"cut": 5}' in text
-    assert "v1.0/tool" in json.dumps(doing(made.workflow, made.job("wrapped")))
+    assert "v1.0/tool" in json.dumps(rerun_facts(made.workflow, made.job("wrapped")))
 
 
 def test_what_a_job_does_is_told_by_its_script(build: Build, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_a_job_does_is_told_by_its_script(build: Build, tmp_path: Path) -> 
     for text in ("print(1)", "print(2)"):
         made = build(CODE)
         (tmp_path / "scripts" / "show.py").write_text(text)
-        shown.add(json.dumps(doing(made.workflow, made.job("script"))))
+        shown.add(json.dumps(rerun_facts(made.workflow, made.job("script"))))
     assert len(shown) == 2
 
 
@@ -72,6 +72,6 @@ def test_what_a_job_does_is_told_by_its_container(build: Build) -> None:
             made.workflow.deployment_settings = options.DeploymentSettings(
                 deployment_method=methods
             )
-            shown.append(json.dumps(doing(made.workflow, made.job("a"))))
+            shown.append(json.dumps(rerun_facts(made.workflow, made.job("a"))))
     assert shown[0] == shown[2]
     assert len(set(shown)) == 3

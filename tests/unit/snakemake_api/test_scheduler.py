@@ -17,11 +17,11 @@ from snakemake.scheduling.greedy import SchedulerSettings as GreedySettings
 from snakemake.settings import types as options
 from snakemake_interface_common.exceptions import WorkflowError
 
-from snakemake_executor_plugin_grid.engine import shutdown as departure
-from snakemake_executor_plugin_grid.snakemake_api.scheduler import Scheduling
+from snakemake_executor_plugin_grid.engine import shutdown as shutdown
+from snakemake_executor_plugin_grid.snakemake_api.scheduler import SchedulerApi
 from tests.unit.snakemake_api.dags import QUIET
 
-Hook = Callable[[Any, Scheduling, Any], None]
+Hook = Callable[[Any, SchedulerApi, Any], None]
 
 
 def execute(
@@ -30,7 +30,7 @@ def execute(
     *,
     running: Hook = lambda *_: None,
     success: Hook = lambda *_: None,
-) -> Scheduling:
+) -> SchedulerApi:
     """Run a workflow here with an executor that calls hooks; its jobs count as those of a grid.
 
     Args:
@@ -40,18 +40,18 @@ def execute(
         success: Is called with workflow, scheduling and a job that has succeeded.
     """
     Path("Snakefile").write_text(snakefile)
-    found: list[Scheduling] = []
+    found: list[SchedulerApi] = []
 
     run_jobs, handle_job_success = LocalExecutor.run_jobs, LocalExecutor.handle_job_success
 
     def hooked_run_jobs(executor: Any, jobs: list[Any]) -> None:
-        found.append(Scheduling(executor.workflow))
+        found.append(SchedulerApi(executor.workflow))
         running(executor.workflow, found[-1], jobs)
         run_jobs(executor, jobs)
 
     def hooked_success(executor: Any, job: Any) -> None:
         handle_job_success(executor, job)
-        success(executor.workflow, Scheduling(executor.workflow), job)
+        success(executor.workflow, SchedulerApi(executor.workflow), job)
 
     monkeypatch.setattr(LocalExecutor, "run_jobs", hooked_run_jobs)
     monkeypatch.setattr(LocalExecutor, "handle_job_success", hooked_success)
@@ -92,7 +92,7 @@ def test_a_success_is_handed_on_after_snakemake_has_noted_it(
 ) -> None:
     seen: list[tuple[str, bool, list[Any]]] = []
 
-    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
+    def success(workflow: Any, scheduler_api: SchedulerApi, job: Any) -> None:
         persistence = workflow.persistence
         persistence._clear_cache()
         noted = persistence.metadata(job.output[0]) is not None
@@ -107,20 +107,20 @@ def test_a_success_is_handed_on_after_snakemake_has_noted_it(
 def test_the_scheduler_is_busy_while_an_end_is_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
     busy: list[tuple[str, bool]] = []
 
-    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
         assert set(jobs) <= set(workflow.scheduler.running)
-        busy.append(("running", scheduling.busy))
+        busy.append(("running", scheduler_api.busy))
         monkeypatch.setattr(type(jobs[0]), "is_local", True)
-        busy.append(("here", scheduling.busy))
+        busy.append(("here", scheduler_api.busy))
         monkeypatch.setattr(type(jobs[0]), "is_local", False)
 
-    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
-        busy.append(("success", scheduling.busy))
+    def success(workflow: Any, scheduler_api: SchedulerApi, job: Any) -> None:
+        busy.append(("success", scheduler_api.busy))
 
-    scheduling = execute(TWO, monkeypatch, running=running, success=success)
+    scheduler_api = execute(TWO, monkeypatch, running=running, success=success)
     assert busy == [("running", False), ("here", True), ("success", True)] * 2
-    assert not scheduling.busy
-    assert not scheduling.has_failed
+    assert not scheduler_api.busy
+    assert not scheduler_api.has_failed
 
 
 @pytest.mark.usefixtures("build")
@@ -134,19 +134,19 @@ def test_a_failure_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) ->
 def test_sigterm_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
 
-    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
         begun.extend(job.name for job in jobs)
-        assert not scheduling.was_stopped
+        assert not scheduler_api.was_stopped
         os.kill(os.getpid(), signal.SIGTERM)
 
     former = signal.getsignal(signal.SIGTERM)
     try:
-        scheduling = execute(TWO, monkeypatch, running=running)
+        scheduler_api = execute(TWO, monkeypatch, running=running)
     finally:
         signal.signal(signal.SIGTERM, former)
     assert begun == ["first"]
-    assert scheduling.was_stopped
-    assert not scheduling.has_failed
+    assert scheduler_api.was_stopped
+    assert not scheduler_api.has_failed
 
 
 @pytest.mark.usefixtures("build")
@@ -155,19 +155,19 @@ def test_a_run_is_interrupted_from_another_thread(
 ) -> None:
     begun: list[str] = []
 
-    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
         begun.extend(job.name for job in jobs)
         error = WorkflowError("it is enough")
-        thread = threading.Thread(target=scheduling.interrupt, args=(error,))
+        thread = threading.Thread(target=scheduler_api.interrupt, args=(error,))
         thread.start()
         thread.join()
 
-    scheduling = execute(TWO, monkeypatch, running=running)
+    scheduler_api = execute(TWO, monkeypatch, running=running)
     assert begun == ["first"]
-    assert not scheduling.has_failed
+    assert not scheduler_api.has_failed
     assert "it is enough" in caplog.text
     assert "Shutting down, this might take some time" in caplog.text
-    for text in departure._NOT_FAILED:
+    for text in shutdown._NOT_FAILED:
         assert text in caplog.text
 
 
@@ -178,17 +178,17 @@ def test_what_is_not_true_of_a_run_that_leaves_its_jobs_is_not_said(
 ) -> None:
     monkeypatch.setattr(logger, "filters", [])  # for the rest of the process it is to be, else
 
-    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
-        scheduling.unsay([*departure._UNTRUE, *departure._NOT_FAILED])
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
+        scheduler_api.unsay([*shutdown._UNTRUE, *shutdown._NOT_FAILED])
         if how == "keyboard":
             raise KeyboardInterrupt
-        scheduling.interrupt(WorkflowError(departure._DETACHED))
+        scheduler_api.interrupt(WorkflowError(shutdown._DETACHED))
 
     execute(TWO, monkeypatch, running=running)
     logger.info("what else is said")
     said = [record.getMessage() for record in caplog.records]
     assert "what else is said" in said
-    for text in (*departure._UNTRUE, *departure._NOT_FAILED):
+    for text in (*shutdown._UNTRUE, *shutdown._NOT_FAILED):
         assert not [message for message in said if text in message]
 
 
@@ -196,7 +196,7 @@ def test_what_is_not_true_of_a_run_that_leaves_its_jobs_is_not_said(
 def test_a_run_that_is_interrupted_by_the_keyboard_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
         raise KeyboardInterrupt
 
     execute(TWO, monkeypatch, running=running)

@@ -18,38 +18,38 @@ from .conftest import Build
 
 
 def test_files_of_all_jobs(build: Build) -> None:
-    internals = build().internals
-    assert sorted(internals.products()) == [
+    workflow_api = build().workflow_api
+    assert sorted(workflow_api.products()) == [
         *("bench/one.tsv", "bench/two.tsv", "logs/one.log", "logs/two.log", "one.sorted"),
         *("one.txt", "one.unused", "parts", "table.csv", "two.sorted", "two.txt", "two.unused"),
     ]
-    assert {"in.csv", "shared.csv", "one.sorted", "one.txt"} <= set(internals.inputs())
+    assert {"in.csv", "shared.csv", "one.sorted", "one.txt"} <= set(workflow_api.inputs())
 
 
 def test_uses(build: Build) -> None:
-    internals = build().internals
-    used = {name: internals.uses(name) for name in ("shared.csv", "one.sorted", "x")}
+    workflow_api = build().workflow_api
+    used = {name: workflow_api.uses(name) for name in ("shared.csv", "one.sorted", "x")}
     assert used == {"shared.csv": 5, "one.sorted": 1, "x": 0}
 
 
 def test_checkpoint_outputs(build: Build, tmp_path: Path) -> None:
-    fresh = build().internals
+    fresh = build().workflow_api
     assert fresh.has_checkpoints
     assert list(fresh.checkpoint_outputs()) == []
     (tmp_path / "parts").mkdir()
-    assert list(build().internals.checkpoint_outputs()) == ["parts"]
+    assert list(build().workflow_api.checkpoint_outputs()) == ["parts"]
 
 
 def test_workflow_without_checkpoint(build: Build) -> None:
-    internals = build("rule a:\n    output: 'a'\n    shell: 'true'\n").internals
-    assert not internals.has_checkpoints
-    assert list(internals.checkpoint_outputs()) == []
+    workflow_api = build("rule a:\n    output: 'a'\n    shell: 'true'\n").workflow_api
+    assert not workflow_api.has_checkpoints
+    assert list(workflow_api.checkpoint_outputs()) == []
 
 
 def test_unneeded_temp_files(build: Build) -> None:
     made = build()
-    assert made.internals.unneeded_temp_files(made.job("sort", sample="one")) == {"one.unused"}
-    assert made.internals.unneeded_temp_files(made.job("show", sample="one")) == set()
+    assert made.workflow_api.unneeded_temp_files(made.job("sort", sample="one")) == {"one.unused"}
+    assert made.workflow_api.unneeded_temp_files(made.job("show", sample="one")) == set()
 
 
 def test_flags(build: Build) -> None:
@@ -76,7 +76,7 @@ def test_files_that_stay_on_the_worker(build: Build) -> None:
 def test_members_of_a_job_and_of_a_group(build: Build) -> None:
     made = build()
     job = made.job("sort", sample="one")
-    assert made.internals.members(job) == [job]
+    assert made.workflow_api.members(job) == [job]
     piped = build(
         "rule p:\n    output: pipe('p')\n    shell: 'true'\n"
         "rule b:\n    input: 'p'\n    output: 'b'\n    shell: 'true'\n",
@@ -85,13 +85,13 @@ def test_members_of_a_job_and_of_a_group(build: Build) -> None:
     piped.workflow.async_run(piped.workflow.dag.postprocess())
     (group,) = piped.workflow.dag.ready_jobs
     assert group.is_group()
-    members = piped.internals.members(group)
+    members = piped.workflow_api.members(group)
     assert {member.rule.name for member in members} == {"p", "b"}
     assert not any(member.is_group() for member in members)
 
 
 def test_declared_sources(build: Build) -> None:
-    found, warning = build().internals.declared_sources()
+    found, warning = build().workflow_api.declared_sources()
     assert warning == ""
     assert {"Snakefile", "rules/more.smk", "scripts/show.py", "scripts/helper.py"} <= found
 
@@ -99,16 +99,16 @@ def test_declared_sources(build: Build) -> None:
 def test_declared_sources_without_git(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    internals = build().internals
+    workflow_api = build().workflow_api
     monkeypatch.setenv("PATH", str(tmp_path))
-    found, warning = internals.declared_sources()
+    found, warning = workflow_api.declared_sources()
     assert {Path(path).name for path in found} == {"Snakefile", "more.smk"}
     assert warning.startswith("not all sources could be listed: ")
     assert "git" in warning
 
 
 def test_source_folders(build: Build, tmp_path: Path) -> None:
-    assert set(build().internals.source_folders()) == {tmp_path, tmp_path / "rules"}
+    assert set(build().workflow_api.source_folders()) == {tmp_path, tmp_path / "rules"}
 
 
 def test_scripts_of_rules(build: Build, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_scripts_of_rules(build: Build, tmp_path: Path) -> None:
         + rule.format("none", "shell: 'true'")
     )
     folder = tmp_path / "scripts"
-    assert made.internals.scripts() == {str(folder / "show.py"), str(folder / "helper.py")}
+    assert made.workflow_api.scripts() == {str(folder / "show.py"), str(folder / "helper.py")}
 
 
 CHAIN = """
@@ -150,9 +150,9 @@ rule there:
 
 def test_jobs_that_have_to_run_on_the_grid(build: Build, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
-    internals = build(CHAIN).internals
-    assert [job.name for job in internals.needed_jobs()] == ["first", "last"]
-    assert set(internals.awaited()) == {"first", "last", "here"}
+    workflow_api = build(CHAIN).workflow_api
+    assert [job.name for job in workflow_api.needed_jobs()] == ["first", "last"]
+    assert set(workflow_api.awaited()) == {"first", "last", "here"}
 
 
 def test_jobs_with_local_files_are_sent_to_the_grid(build: Build) -> None:
@@ -163,7 +163,7 @@ def test_jobs_with_local_files_are_sent_to_the_grid(build: Build) -> None:
     made.workflow.storage_settings.shared_fs_usage = frozenset()
     assert made.job("a").is_local
     assert made.job("b").is_local
-    made.internals.send_local_files()
+    made.workflow_api.send_local_files()
     assert not made.job("a").is_local
     assert not made.job("b").is_local
 
@@ -173,17 +173,17 @@ def test_variables_that_the_workflow_names(build: Build, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, f"of {name}")
     made = build("envvars: 'TOKEN'\nrule a:\n    output: 'a'\n    shell: 'true'\n")
     made.workflow.remote_execution_settings = options.RemoteExecutionSettings(envvars=["OTHER"])
-    assert made.internals.environment() == {"TOKEN": "of TOKEN", "OTHER": "of OTHER"}
+    assert made.workflow_api.environment() == {"TOKEN": "of TOKEN", "OTHER": "of OTHER"}
 
 
 def test_replaced_config(build: Build) -> None:
-    assert not build().internals.replaces_config
+    assert not build().workflow_api.replaces_config
     config = options.ConfigSettings(replace_workflow_config=True)
-    assert build(config=config).internals.replaces_config
+    assert build(config=config).workflow_api.replaces_config
 
 
 def test_no_storage_plugins(build: Build) -> None:
-    assert build().internals.storage_plugins() == []
+    assert build().workflow_api.storage_plugins() == []
 
 
 def test_files_of_storage_plugins_are_left_to_them(build: Build, tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_files_of_storage_plugins_are_left_to_them(build: Build, tmp_path: Path)
         f"    output: storage.fs('{depot}/out'), 'out'\n"
         "    shell: 'true'\n"
     )
-    assert made.internals.storage_plugins() == ["snakemake-storage-plugin-fs"]
-    assert list(made.internals.inputs()) == ["in.csv"]
-    assert list(made.internals.products()) == ["out"]
+    assert made.workflow_api.storage_plugins() == ["snakemake-storage-plugin-fs"]
+    assert list(made.workflow_api.inputs()) == ["in.csv"]
+    assert list(made.workflow_api.products()) == ["out"]
     job = made.job("a")
     assert names([*job.input, *job.output]) == ["in.csv", "out"]
     assert staying(job.output) == []
@@ -210,7 +210,7 @@ def test_cache_is_asked_for_by_rule(build: Build) -> None:
     rules = "rule a:\n    output: 'a'\n    cache: True\n    shell: 'true'\n"
     other = "rule b:\n    input: 'a'\n    output: 'b'\n    shell: 'true'\n"
     made = build(rules + other, settings=options.WorkflowSettings(cache=[]), targets=("b",))
-    assert made.internals.uses_cache(made.job("a"))
-    assert not made.internals.uses_cache(made.job("b"))
+    assert made.workflow_api.uses_cache(made.job("a"))
+    assert not made.workflow_api.uses_cache(made.job("b"))
     without = build(rules)
-    assert not without.internals.uses_cache(without.job("a"))
+    assert not without.workflow_api.uses_cache(without.job("a"))

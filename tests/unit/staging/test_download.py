@@ -19,7 +19,11 @@ import pytest
 from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
 from snakemake_executor_plugin_grid.staging import download as incoming
-from snakemake_executor_plugin_grid.staging.download import OutputDamagedError, Taken, take_in
+from snakemake_executor_plugin_grid.staging.download import (
+    OutputDamagedError,
+    Taken,
+    install_outputs,
+)
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.archive.tarball import TarballError
@@ -101,7 +105,7 @@ class Host:
         (self.blobs / digest).write_bytes(data)
         return digest
 
-    def take_in(self, *returned: dict[str, Any], undeclared: bool = True) -> Taken:
+    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Taken:
         """Take in what a report lists, each a member with ``blob`` and ``kind`` beside it."""
         items = [
             {
@@ -115,7 +119,7 @@ class Host:
         path = self.scratch / "report.json"
         report = {"name": "job-1", "reason": "success", "times": {"ended": ENDED}}
         path.write_text(json.dumps(report | {"returned": items}))
-        return take_in(
+        return install_outputs(
             self.spec,
             reports.load(path),
             Layout(self.workdir),
@@ -163,7 +167,7 @@ def test_a_good_result_replaces_the_old_one(host: Host) -> None:
         )
     )
     large = host.store(b"large log")
-    taken = host.take_in(
+    taken = host.install_outputs(
         said("work/out/a.txt", b"new", blob=blob),
         said("work/folder", kind="dir", mode=0o755, blob=blob),
         said("work/folder/other.txt", b"x", blob=blob),
@@ -189,7 +193,7 @@ def test_an_output_in_a_folder_that_is_an_output_too(host: Host, inner_first: bo
         said("work/folder", kind="dir", mode=0o755, blob=blob),
         said("work/folder/beside.txt", b"beside", blob=blob),
     ]
-    taken = host.take_in(*(members if inner_first else members[::-1]))
+    taken = host.install_outputs(*(members if inner_first else members[::-1]))
     assert taken.moved == ("work/folder",)
     assert {path.name: path.read_text() for path in (host.workdir / "folder").iterdir()} == {
         "inner.txt": "inner",
@@ -248,7 +252,7 @@ def test_hostile_and_damaged_tarballs_change_nothing(host: Host, case: str) -> N
     blob = host.store(data)
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="output damaged"):
-        host.take_in(*(member | {"blob": blob} for member in says))
+        host.install_outputs(*(member | {"blob": blob} for member in says))
     assert host.picture() == before
 
 
@@ -277,7 +281,7 @@ def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str,
     blob = host.store(b"x" if raw else archive(packed(name, b"x")))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match=f"brings {name}, which"):
-        host.take_in(said(name, b"x", blob=blob, as_=as_, raw=raw))
+        host.install_outputs(said(name, b"x", blob=blob, as_=as_, raw=raw))
     assert host.picture() == before
 
 
@@ -287,14 +291,14 @@ def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str,
 def test_a_name_that_is_not_plain_is_refused_in_the_report(host: Host, name: str) -> None:
     before = host.picture()
     with pytest.raises((TarballError, ValueError)):
-        host.take_in(said(name, b"x", blob=sha256(b"x"), raw=True))
+        host.install_outputs(said(name, b"x", blob=sha256(b"x"), raw=True))
     assert host.picture() == before
 
 
 def test_a_large_file_is_announced(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     monkeypatch.setattr(progress, "_current", heard)
-    host.take_in(said(A, b"genuine", blob=host.store(b"genuine"), raw=True))
+    host.install_outputs(said(A, b"genuine", blob=host.store(b"genuine"), raw=True))
     assert heard.announced == [(A.partition("/")[2], 7, False, "")]
     assert len(heard.moving) == 1
 
@@ -303,7 +307,7 @@ def test_a_large_file_with_other_contents_is_refused(host: Host) -> None:
     blob = host.store(b"damaged", sha256(b"genuine"))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match=r"out/a\.txt: 7 bytes .* expected 7 bytes"):
-        host.take_in(said(A, b"genuine", blob=blob, raw=True))
+        host.install_outputs(said(A, b"genuine", blob=blob, raw=True))
     assert host.picture() == before
 
 
@@ -311,7 +315,7 @@ def test_a_large_file_that_grew_is_not_copied(host: Host) -> None:
     blob = host.store(b"\0" * (4 << 20), sha256(b"small"))
     before = host.picture()
     with pytest.raises(OutputDamagedError):
-        host.take_in(said(A, b"small", blob=blob, raw=True))
+        host.install_outputs(said(A, b"small", blob=blob, raw=True))
     assert host.picture() == before
     assert sum(path.stat().st_size for path in host.scratch.rglob("*")) < 1 << 20
 
@@ -322,7 +326,7 @@ def test_a_report_that_contradicts_itself_is_refused(host: Host, contradiction: 
     fields: dict[str, Any] = {"kind": {"kind": "dir"}, "blob": {"sha256": sha256(b"y")}}
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="contradicts itself"):
-        host.take_in(said(A, b"x", blob=blob, raw=True, **fields[contradiction]))
+        host.install_outputs(said(A, b"x", blob=blob, raw=True, **fields[contradiction]))
     assert host.picture() == before
 
 
@@ -331,7 +335,7 @@ def test_a_large_file_is_not_written_through_a_link_of_the_same_job(host: Host) 
     large = host.store(b"x")
     before = host.picture()
     with pytest.raises((OutputDamagedError, OSError)):
-        host.take_in(
+        host.install_outputs(
             said("work/folder", kind="link", target="out", blob=tar),
             said("work/folder/a.txt", b"x", blob=large, raw=True),
         )
@@ -343,7 +347,7 @@ def test_nothing_is_moved_when_the_last_blob_is_bad(host: Host) -> None:
     bad = host.store(archive(packed("work/folder", b"x"))[:100])
     before = host.picture()
     with pytest.raises(OutputDamagedError):
-        host.take_in(said(A, NEW, blob=good), said("work/folder", b"x", blob=bad))
+        host.install_outputs(said(A, NEW, blob=good), said("work/folder", b"x", blob=bad))
     assert host.picture() == before
 
 
@@ -352,9 +356,9 @@ def test_undeclared_files_come_only_when_asked_for(host: Host) -> None:
     before = host.picture()
     result = said("work/new.txt", b"x", blob=blob, raw=True, as_="undeclared")
     with pytest.raises(OutputDamagedError, match=r"work/new\.txt, which is no output"):
-        host.take_in(dict(result), undeclared=False)
+        host.install_outputs(dict(result), undeclared=False)
     assert host.picture() == before
-    host.take_in(result, undeclared=True)
+    host.install_outputs(result, undeclared=True)
     assert host.read("new.txt") == "x"
 
 
@@ -363,7 +367,7 @@ def test_an_undeclared_file_does_not_replace_a_folder(host: Host) -> None:
     (host.workdir / "data").mkdir()
     (host.workdir / "data" / "precious.txt").write_text("of the user")
     with pytest.raises(OutputDamagedError, match="data"):
-        host.take_in(said("work/data", b"x", blob=blob, raw=True, as_="undeclared"))
+        host.install_outputs(said("work/data", b"x", blob=blob, raw=True, as_="undeclared"))
     assert host.read("data/precious.txt") == "of the user"
 
 
@@ -372,7 +376,9 @@ def test_an_undeclared_file_does_not_leave_by_a_link_of_the_user(host: Host) -> 
     blob = host.store(b"x")
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="shortcut"):
-        host.take_in(said("work/shortcut/other.txt", b"x", blob=blob, raw=True, as_="undeclared"))
+        host.install_outputs(
+            said("work/shortcut/other.txt", b"x", blob=blob, raw=True, as_="undeclared")
+        )
     assert host.picture() == before
 
 
@@ -384,7 +390,7 @@ def test_an_output_replaces_a_link_rather_than_what_it_leads_to(host: Host, kind
     member = _link(A, "b.txt") if kind == "link" else GOOD
     blob = host.store(archive(member))
     says = said(A, kind="link", target="b.txt") if kind == "link" else said(A, NEW)
-    host.take_in(says | {"blob": blob})
+    host.install_outputs(says | {"blob": blob})
     assert (host.top / "home" / "other.txt").read_text() == "of the user"
     assert path.is_symlink() == (kind == "link")
 
@@ -394,7 +400,7 @@ def test_a_blob_that_is_no_file_does_not_block(host: Host) -> None:
     os.mkfifo(host.blobs / digest)
     before = host.picture()
     with pytest.raises((OutputDamagedError, OSError)):
-        host.take_in(said(A, b"x", blob=digest, raw=True))
+        host.install_outputs(said(A, b"x", blob=digest, raw=True))
     assert host.picture() == before
 
 
@@ -432,17 +438,17 @@ def test_a_folder_that_holds_something_is_not_replaced_by_a_file(host: Host) -> 
     blob = host.store(archive(packed("work/folder", b"x")))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="not empty"):
-        host.take_in(said("work/folder", b"x", blob=blob))
+        host.install_outputs(said("work/folder", b"x", blob=blob))
     assert host.picture() == before
     (host.workdir / "folder" / "inner.txt").unlink()
     shutil.rmtree(host.scratch / "tree")
-    host.take_in(said("work/folder", b"x", blob=blob))
+    host.install_outputs(said("work/folder", b"x", blob=blob))
     assert (host.workdir / "folder").read_bytes() == b"x"
 
 
 def test_files_that_no_rule_names_replace_nothing(host: Host) -> None:
     blob = host.store(archive(packed("work/Snakefile", b"x"), packed("work/new", b"y")))
-    taken = host.take_in(
+    taken = host.install_outputs(
         said("work/Snakefile", b"x", blob=blob, as_="undeclared"),
         said("work/new", b"y", blob=blob, as_="undeclared"),
     )

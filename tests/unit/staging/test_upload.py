@@ -14,7 +14,7 @@ from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import JobSpec
 from snakemake_executor_plugin_grid.planning.sources import Sources
 from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.staging.upload import Outgoing, _growth
+from snakemake_executor_plugin_grid.staging.upload import Upload, _growth
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.worker.archive.tarball import scan
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
@@ -39,9 +39,9 @@ class Submission:
         self.store.check()
         self.database = Database(folder / "grid.sqlite")
 
-    def outgoing(self, compression: str = "none") -> Outgoing:
+    def upload(self, compression: str = "none") -> Upload:
         """What a run of Snakemake has: the catalog is that of earlier runs."""
-        return Outgoing(
+        return Upload(
             Layout(self.home),
             self.store,
             Catalog(self.database),
@@ -84,9 +84,9 @@ def host(tmp_path: Path) -> Iterator[Submission]:
         yield Submission(tmp_path, pool)
 
 
-def prepared(outgoing: Outgoing, *specs: JobSpec) -> dict[str, tuple[Blob, ...]]:
+def prepared(upload: Upload, *specs: JobSpec) -> dict[str, tuple[Blob, ...]]:
     found = {}
-    for name, blobs in outgoing.prepare(specs).items():
+    for name, blobs in upload.prepare(specs).items():
         assert not isinstance(blobs, GridError), blobs
         found[name] = blobs
     return found
@@ -107,7 +107,7 @@ def test_inputs_arrive_under_their_names(host: Submission) -> None:
     host.put("../shared/d.txt", "d")
     host.put("large", "l" * LARGE)
     job = spec("j", ["a.txt", "data", "../shared/d.txt", str(host.home / "large"), "/cvmfs/x"])
-    blobs = prepared(host.outgoing(), job)["j"]
+    blobs = prepared(host.upload(), job)["j"]
     assert host.arrive(blobs) == {
         "work/a.txt": "a",
         "work/data/b/c.txt": "c",
@@ -127,11 +127,11 @@ def test_what_goes_up_is_announced_by_its_names(
     host.put("b.txt", "bb")
     host.put("c.txt", "ccc")
     path = host.put("data/large", "l" * LARGE)
-    outgoing, url = host.outgoing(), host.store.url
-    outgoing.send_sources(host.sources("Snakefile", "config.yaml"))
-    outgoing.send_folder(host.home)
-    prepared(outgoing, spec("j", ["a.txt", "b.txt", "data"]))
-    prepared(outgoing, spec("k", ["a.txt", "b.txt", "c.txt", "data"]))
+    upload, url = host.upload(), host.store.url
+    upload.send_sources(host.sources("Snakefile", "config.yaml"))
+    upload.send_folder(host.home)
+    prepared(upload, spec("j", ["a.txt", "b.txt", "data"]))
+    prepared(upload, spec("k", ["a.txt", "b.txt", "c.txt", "data"]))
     assert sorted(heard.announced) == sorted(
         [
             ("2 source files", 16, True, url),
@@ -158,7 +158,7 @@ def test_an_archive_is_measured_while_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_tarballs_are_compressed_as_asked(host: Submission, compression: str) -> None:
     host.put("a.txt", "a" * (LARGE - 1))
-    blobs = prepared(host.outgoing(compression), spec("j", ["a.txt"]))["j"]
+    blobs = prepared(host.upload(compression), spec("j", ["a.txt"]))["j"]
     assert [blob.compression for blob in blobs] == [compression]
     assert host.arrive(blobs) == {"work/a.txt": "a" * (LARGE - 1)}
 
@@ -166,9 +166,9 @@ def test_tarballs_are_compressed_as_asked(host: Submission, compression: str) ->
 @pytest.mark.parametrize("text", ["small", "l" * LARGE])
 def test_input_of_many_jobs_is_stored_once(host: Submission, text: str) -> None:
     host.put("table", text)
-    outgoing = host.outgoing()
+    upload = host.upload()
     jobs = [spec(f"j{number}", ["table"], ["table"]) for number in range(5)]
-    found = {**prepared(outgoing, *jobs[:3]), **prepared(outgoing, *jobs[3:])}
+    found = {**prepared(upload, *jobs[:3]), **prepared(upload, *jobs[3:])}
     assert len(set(found.values())) == 1
     assert len(host.stored()) == 1
     assert host.arrive(found["j4"]) == {"work/table": text}
@@ -179,8 +179,8 @@ def test_job_takes_no_file_of_other_jobs(host: Submission) -> None:
     for number in range(4):
         host.put(f"in{number}", str(number))
     jobs = [spec(f"j{number}", ["table", f"in{number}"], ["table"]) for number in range(4)]
-    outgoing = host.outgoing()
-    found = {**prepared(outgoing, *jobs[:2]), **prepared(outgoing, *jobs[2:])}
+    upload = host.upload()
+    found = {**prepared(upload, *jobs[:2]), **prepared(upload, *jobs[2:])}
     for number in range(4):
         arrived = host.arrive(found[f"j{number}"])
         assert arrived == {"work/table": "t", f"work/in{number}": str(number)}
@@ -189,9 +189,9 @@ def test_job_takes_no_file_of_other_jobs(host: Submission) -> None:
 def test_file_of_later_jobs_is_not_packed_with_a_private_one(host: Submission) -> None:
     host.put("table", "t")
     host.put("private", "p" * (LARGE - 1))
-    outgoing = host.outgoing()
-    first = prepared(outgoing, spec("j1", ["table", "private"], ["table"]))["j1"]
-    second = prepared(outgoing, spec("j2", ["table"], ["table"]))["j2"]
+    upload = host.upload()
+    first = prepared(upload, spec("j1", ["table", "private"], ["table"]))["j1"]
+    second = prepared(upload, spec("j2", ["table"], ["table"]))["j2"]
     assert len(first) == 2
     assert set(second) < set(first)
     assert sum(blob.size for blob in second) < sum(blob.size for blob in first) / 1.2
@@ -201,7 +201,7 @@ def test_small_files_of_the_same_jobs_share_a_tarball(host: Submission) -> None:
     names = [f"f{number}" for number in range(20)]
     for name in names:
         host.put(name, name)
-    blobs = prepared(host.outgoing(), spec("j", names))["j"]
+    blobs = prepared(host.upload(), spec("j", names))["j"]
     assert [blob.kind for blob in blobs] == ["tar"]
     assert host.arrive(blobs) == {f"work/{name}": name for name in names}
 
@@ -209,7 +209,7 @@ def test_small_files_of_the_same_jobs_share_a_tarball(host: Submission) -> None:
 def test_large_file_travels_as_it_is(host: Submission) -> None:
     path = host.put("large", "l" * LARGE)
     path.chmod(0o750)
-    (blob,) = prepared(host.outgoing(), spec("j", ["large"]))["j"]
+    (blob,) = prepared(host.upload(), spec("j", ["large"]))["j"]
     assert (blob.kind, blob.name, blob.mode, blob.size) == ("raw", "work/large", 0o750, LARGE)
     assert blob.mtime_ns == path.stat().st_mtime_ns
     assert (host.store.folder / blob.digest).read_text() == "l" * LARGE
@@ -218,23 +218,23 @@ def test_large_file_travels_as_it_is(host: Submission) -> None:
 def test_unchanged_files_are_not_read_again_by_the_next_run(host: Submission) -> None:
     large = host.put("large", "l" * LARGE)
     small = host.put("small", "s")
-    before = prepared(host.outgoing(), spec("j", ["large", "small"]))
+    before = prepared(host.upload(), spec("j", ["large", "small"]))
     change_unnoticed(large, "x" * LARGE)
     change_unnoticed(small, "x")
-    outgoing = host.outgoing()
-    assert prepared(outgoing, spec("j", ["large", "small"])) == before
-    assert (outgoing.traffic.stored_bytes, outgoing.traffic.reused) == (0, 2)
+    upload = host.upload()
+    assert prepared(upload, spec("j", ["large", "small"])) == before
+    assert (upload.traffic.stored_bytes, upload.traffic.reused) == (0, 2)
 
 
 def test_what_the_store_has_lost_is_stored_again(host: Submission) -> None:
     host.put("large", "l" * LARGE)
     host.put("small", "s")
-    before = prepared(host.outgoing(), spec("j", ["large", "small"]))
+    before = prepared(host.upload(), spec("j", ["large", "small"]))
     for name in host.stored():
         (host.store.folder / name).unlink()
-    outgoing = host.outgoing()
-    assert prepared(outgoing, spec("j", ["large", "small"])) == before
-    assert outgoing.traffic.reused == 0
+    upload = host.upload()
+    assert prepared(upload, spec("j", ["large", "small"])) == before
+    assert upload.traffic.reused == 0
     assert set(host.arrive(before["j"])) == {"work/large", "work/small"}
 
 
@@ -259,18 +259,18 @@ def test_changed_file_is_read_again(
     host: Submission, size: int, change: Callable[[Path], object]
 ) -> None:
     path = host.put("in", "a" * size)
-    prepared(host.outgoing(), spec("j", ["in"]))
+    prepared(host.upload(), spec("j", ["in"]))
     change(path)
-    blobs = prepared(host.outgoing(), spec("j", ["in"]))["j"]
+    blobs = prepared(host.upload(), spec("j", ["in"]))["j"]
     assert host.arrive(blobs) == {"work/in": path.read_text()}
 
 
 def test_input_that_changes_between_jobs_comes_in_its_new_version(host: Submission) -> None:
     path = host.put("in", "old")
-    outgoing = host.outgoing()
-    old = prepared(outgoing, spec("j1", ["in"], ["in"]))["j1"]
+    upload = host.upload()
+    old = prepared(upload, spec("j1", ["in"], ["in"]))["j1"]
     path.write_text("newer")
-    new = prepared(outgoing, spec("j2", ["in"], ["in"]))["j2"]
+    new = prepared(upload, spec("j2", ["in"], ["in"]))["j2"]
     assert host.arrive(new) == {"work/in": "newer"}
     assert host.arrive(old) == {"work/in": "old"}
 
@@ -279,9 +279,9 @@ def test_every_job_gets_the_sources(host: Submission) -> None:
     host.put("Snakefile", "rule a")
     host.put("model.bin", "m" * LARGE)
     host.put("in", "i")
-    outgoing = host.outgoing()
-    outgoing.send_sources(host.sources("Snakefile", "model.bin"))
-    found = prepared(outgoing, spec("j1"), spec("j2", ["in"]))
+    upload = host.upload()
+    upload.send_sources(host.sources("Snakefile", "model.bin"))
+    found = prepared(upload, spec("j1"), spec("j2", ["in"]))
     sources = {"work/Snakefile": "rule a", "work/model.bin": "m" * LARGE}
     assert host.arrive(found["j1"]) == sources
     assert host.arrive(found["j2"]) == sources | {"work/in": "i"}
@@ -290,9 +290,9 @@ def test_every_job_gets_the_sources(host: Submission) -> None:
 def test_input_that_is_a_source_travels_once(host: Submission) -> None:
     host.put("Snakefile", "rule a")
     host.put("config/a.yaml", "a")
-    outgoing = host.outgoing()
-    outgoing.send_sources(host.sources("Snakefile", "config/a.yaml"))
-    found = prepared(outgoing, spec("j1"), spec("j2", ["config/a.yaml"]))
+    upload = host.upload()
+    upload.send_sources(host.sources("Snakefile", "config/a.yaml"))
+    found = prepared(upload, spec("j1"), spec("j2", ["config/a.yaml"]))
     assert found["j1"] == found["j2"]
 
 
@@ -300,35 +300,35 @@ def test_input_that_is_a_source_travels_once(host: Submission) -> None:
 def test_newer_version_of_a_source_wins(host: Submission, old: str, new: str) -> None:
     host.put("Snakefile", "rule a")
     path = host.put("state", old)
-    outgoing = host.outgoing()
-    outgoing.send_sources(host.sources("Snakefile", "state"))
+    upload = host.upload()
+    upload.send_sources(host.sources("Snakefile", "state"))
     path.write_text(new)
-    found = prepared(outgoing, spec("j1"), spec("j2", ["state"]))
+    found = prepared(upload, spec("j1"), spec("j2", ["state"]))
     assert host.arrive(found["j1"])["work/state"] == old
     assert host.arrive(found["j2"]) == {"work/Snakefile": "rule a", "work/state": new}
 
 
 def test_no_sources_are_no_tarball(host: Submission) -> None:
-    outgoing = host.outgoing()
-    outgoing.send_sources(Sources())
-    assert prepared(outgoing, spec("j")) == {"j": ()}
+    upload = host.upload()
+    upload.send_sources(Sources())
+    assert prepared(upload, spec("j")) == {"j": ()}
     assert host.stored() == set()
 
 
 def test_depth_of_the_sources(host: Submission) -> None:
     host.put("../lib/tool.py", "t")
-    outgoing = host.outgoing()
+    upload = host.upload()
     found = Sources()
     for entry in scan(host.home / "../lib/tool.py", "up1/lib/tool.py"):
         found.entries[entry.name] = entry
-    assert outgoing.depth == 0
-    outgoing.send_sources(found)
-    assert outgoing.depth == 1
+    assert upload.depth == 0
+    upload.send_sources(found)
+    assert upload.depth == 1
 
 
 def test_folder_for_the_runtime(host: Submission) -> None:
     host.put("wheels/pkg/__init__.py", "x = 1")
-    blob = host.outgoing().send_folder(host.home / "wheels")
+    blob = host.upload().send_folder(host.home / "wheels")
     assert blob.kind == "runtime"
     host.arrive([blob])
     assert (host.folder / "sandboxes/0/runtime/pkg/__init__.py").read_text() == "x = 1"
@@ -336,7 +336,7 @@ def test_folder_for_the_runtime(host: Submission) -> None:
 
 def test_missing_input_hurts_only_its_job(host: Submission) -> None:
     host.put("a", "a")
-    found = host.outgoing().prepare(
+    found = host.upload().prepare(
         [spec("good", ["a"], ["a"]), spec("bad", ["a", "missing"], ["a"]), spec("none")]
     )
     assert str(found["bad"]) == "input missing does not exist"
@@ -351,17 +351,17 @@ def test_input_that_vanishes_while_it_is_stored_hurts_only_its_jobs(
 ) -> None:
     host.put("a", "a")
     gone = host.put("gone", "g" * size)
-    outgoing = host.outgoing()
-    scan_all = Outgoing._scan
+    upload = host.upload()
+    scan_all = Upload._scan
 
-    def scan_then_remove(self: Outgoing, path: str) -> object:
+    def scan_then_remove(self: Upload, path: str) -> object:
         found = scan_all(self, path)
         if path == "gone":
             gone.unlink()
         return found
 
-    monkeypatch.setattr(Outgoing, "_scan", scan_then_remove)
-    found = outgoing.prepare([spec("good", ["a"]), spec("bad", ["gone"])])
+    monkeypatch.setattr(Upload, "_scan", scan_then_remove)
+    found = upload.prepare([spec("good", ["a"]), spec("bad", ["gone"])])
     assert "gone" in str(found["bad"])
     assert isinstance(found["bad"], GridError)
     assert not isinstance(found["good"], GridError)
@@ -376,7 +376,7 @@ def test_full_disk_is_told_as_such(host: Submission, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(host.store, "put_file", full)
-    found = host.outgoing().prepare([spec("j", ["large"])])
+    found = host.upload().prepare([spec("j", ["large"])])
     assert str(found["j"]) == f"no space left where inputs are stored, {host.store.folder}"
 
 
@@ -392,7 +392,7 @@ def test_large_input_that_changes_while_it_is_stored_is_an_error(
         return result
 
     monkeypatch.setattr(host.store, "put_file", put_and_change)
-    found = host.outgoing().prepare([spec("j", ["large"])])
+    found = host.upload().prepare([spec("j", ["large"])])
     assert str(found["j"]) == f"input {path} changed while it was being stored"
 
 
@@ -400,16 +400,16 @@ def test_store_that_went_away_is_told(host: Submission) -> None:
     host.put("small", "s")
     host.put("large", "l" * LARGE)
     host.store.folder.rmdir()
-    found = host.outgoing().prepare([spec("j1", ["small"]), spec("j2", ["large"])])
+    found = host.upload().prepare([spec("j1", ["small"]), spec("j2", ["large"])])
     assert all(isinstance(result, GridError) for result in found.values())
     with pytest.raises(GridError):
-        host.outgoing().send_sources(host.sources("small"))
+        host.upload().send_sources(host.sources("small"))
 
 
 def test_empty_folder_and_link_inputs(host: Submission) -> None:
     (host.home / "empty").mkdir()
     host.put("d/a", "a")
     (host.home / "d" / "link").symlink_to("a")
-    (blob,) = prepared(host.outgoing(), spec("j", ["empty", "d"]))["j"]
+    (blob,) = prepared(host.upload(), spec("j", ["empty", "d"]))["j"]
     assert host.arrive([blob])["work/d/link"] == "a"
     assert (host.folder / "sandboxes/0/tree/me/home/empty").is_dir()

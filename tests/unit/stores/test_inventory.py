@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
-from snakemake_executor_plugin_grid.stores import inventory as holdings
+from snakemake_executor_plugin_grid.stores import inventory as inventory
 from tests.unit.cli.test_clean import Workflow
 from tests.unit.stores.test_remote import URL, FolderTransport
 
@@ -22,8 +22,8 @@ def transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderTranspor
     for name in OTHERS | MINE:
         (transport.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (transport.folder / name).write_bytes(b"12345")
-    monkeypatch.setattr(holdings, "open_transport", lambda url, _: {URL: transport}[url])
-    monkeypatch.setattr(holdings, "REMOTE", ("test", "dead"))
+    monkeypatch.setattr(inventory, "open_transport", lambda url, _: {URL: transport}[url])
+    monkeypatch.setattr(inventory, "REMOTE", ("test", "dead"))
     return transport
 
 
@@ -77,7 +77,7 @@ def test_a_store_that_does_not_answer_keeps_no_other_from_it(
 
     both = {URL: transport, "dead://host": Dead(tmp_path / "dead")}
     both["dead://host"].url = "dead://host"
-    monkeypatch.setattr(holdings, "open_transport", lambda url, _: both[url])
+    monkeypatch.setattr(inventory, "open_transport", lambda url, _: both[url])
     workflow.catalog.note_store("dead://host", "")
     workflow.catalog.note_locations([("ff", "dead://host/blobs/ff")])
     result = workflow.clean("--yes")
@@ -116,7 +116,7 @@ def test_the_token_for_the_store(
         given.append(token_file)
         return transport
 
-    monkeypatch.setattr(holdings, "open_transport", open_transport)
+    monkeypatch.setattr(inventory, "open_transport", open_transport)
     monkeypatch.delenv("SNAKEMAKE_GRID_STORE_TOKEN", raising=False)
     token = workflow.directory / "token"
     arguments = ["--grid-store-token", str(token)] if by == "option" else []

@@ -21,7 +21,7 @@ from snakemake_executor_plugin_grid.model.errors import (
     TransientError,
 )
 from snakemake_executor_plugin_grid.resilience import outages as pauses
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores import DirectoryStore
 from snakemake_executor_plugin_grid.stores.remote import RemoteStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
@@ -110,13 +110,13 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.patience = Patience("local", 60.0, fine, self.said.append)
-        self.patience.loop = loop
+        self.outages = Outages("local", 60.0, fine, self.said.append)
+        self.outages.loop = loop
         self.store = self.again()
 
     def again(self) -> RemoteStore:
         """Return the store as a later run has it."""
-        store = RemoteStore(self.transport, self.folder / "work", self.patience, self.catalog)
+        store = RemoteStore(self.transport, self.folder / "work", self.outages, self.catalog)
         store.check()
         self.transport.calls.clear()
         return store
@@ -335,7 +335,7 @@ def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
     kept, left = bench.deliver("j-1", b"kept"), bench.deliver("j-1", b"left")
     bench.deliver("j-1", b"{}", "report.json")
     paths = [bench.store.delivered("j-1", digest) for digest in (kept, left)]
-    assert bench.store.brought("j-1", "report.json", bench.folder / "report.json")
+    assert bench.store.fetch_file("j-1", "report.json", bench.folder / "report.json")
     bench.store.keep("j-1", [kept, "never delivered"])
     bench.store.drop("j-1")
     assert bench.transport.files() == {f"delivered/j-1/{kept}"}
@@ -367,11 +367,11 @@ def test_what_cannot_be_removed_is_remembered(bench: Bench) -> None:
 
 def test_reports_and_logs(bench: Bench) -> None:
     target = bench.folder / "report.json"
-    assert not bench.store.brought("j-1", "report.json", target)
+    assert not bench.store.fetch_file("j-1", "report.json", target)
     assert not target.exists()
     bench.deliver("j-1", b"{}", "report.json")
     bench.transport.errors["download"] = [DOWN]
-    assert bench.store.brought("j-1", "report.json", target)
+    assert bench.store.fetch_file("j-1", "report.json", target)
     assert target.read_bytes() == b"{}"
     assert [path.name for path in target.parent.glob("*.part")] == []
 
@@ -397,7 +397,7 @@ def test_names_lead_to_no_other_folder(bench: Bench, name: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: bench.store.post(name, path),
         lambda: bench.store.withdraw([name]),
-        lambda: bench.store.brought("j-1", name, path),
+        lambda: bench.store.fetch_file("j-1", name, path),
         lambda: bench.store.inbox(name),
     ]
     for call in calls:
@@ -418,18 +418,18 @@ def test_folders_have_reports_and_posted_files_too(tmp_path: Path) -> None:
     assert posted.stat().st_mode & 0o777 == 0o600
     store.withdraw(["chunk-1", "never-posted"])
     assert list(posted.parent.iterdir()) == []
-    assert not store.brought("j-1", "report.json", target)
+    assert not store.fetch_file("j-1", "report.json", target)
     folder = tmp_path / "store" / "delivered" / "j-1"
     folder.mkdir(parents=True)
     (folder / "report.json").write_text("{}")
     assert store.reports("j-1") == folder.as_uri()
-    assert store.brought("j-1", "report.json", target)
+    assert store.fetch_file("j-1", "report.json", target)
     assert target.read_text() == "{}"
     (folder / "payload.log").mkdir()  # as good as unreadable
     with pytest.raises(TransientError, match=r"payload\.log"):
-        store.brought("j-1", "payload.log", target)
+        store.fetch_file("j-1", "payload.log", target)
     with pytest.raises(FileNotFoundError):
-        store.brought("j-1", "report.json", tmp_path / "none" / "target")
+        store.fetch_file("j-1", "report.json", tmp_path / "none" / "target")
 
 
 def test_a_spool_takes_no_files_by_name(tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_spool_takes_no_files_by_name(tmp_path: Path) -> None:
     calls: list[Callable[[], object]] = [
         lambda: spool.post("x", tmp_path),
         lambda: spool.withdraw(["x"]),
-        lambda: spool.brought("j-1", "x", tmp_path),
+        lambda: spool.fetch_file("j-1", "x", tmp_path),
     ]
     for call in calls:
         with pytest.raises(GridError, match="takes no files by name; give another --grid-store"):

@@ -87,8 +87,8 @@ def test_what_jobs_bring_goes_to_the_other_store(bench: Bench) -> None:
     (inbox / digest(SMALL)).write_bytes(SMALL)
     (inbox / "report.json").write_text("{}")
     assert bench.store.delivered("job", digest(SMALL)).read_bytes() == SMALL
-    assert bench.store.brought("job", "report.json", bench.folder / "report")
-    assert not bench.store.brought("job", "payload.log", bench.folder / "log")
+    assert bench.store.fetch_file("job", "report.json", bench.folder / "report")
+    assert not bench.store.fetch_file("job", "payload.log", bench.folder / "log")
     bench.store.keep("job", [digest(SMALL)])
     assert bench.main.has(digest(SMALL), len(SMALL))
     (inbox / "more").touch()

@@ -11,7 +11,7 @@ import pytest
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError, TransientError
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores import Means, check_store, open_store
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 
@@ -31,8 +31,8 @@ def means(tmp_path: Path) -> Iterator[Means]:
         return ""
 
     database = Database(tmp_path / "grid.sqlite")
-    patience = Patience("local", 1.0, fine, print)
-    yield Means(tmp_path / "remote", Catalog(database), patience)
+    outages = Outages("local", 1.0, fine, print)
+    yield Means(tmp_path / "remote", Catalog(database), outages)
     database.close()
 
 

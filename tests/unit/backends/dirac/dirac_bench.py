@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
@@ -46,7 +46,7 @@ class Bench:
         description = json.dumps({"number": number})
         return Payload(job, description, tuple(blobs), self.worker, frozenset(avoid.split()))
 
-    def submit(self, *payloads: Payload) -> list[Submitted | SubmitError]:
+    def submit(self, *payloads: Payload) -> list[Submitted | Rejected]:
         return asyncio.run(self.backend.submit(payloads))
 
     def submitted(self, count: int) -> list[str]:

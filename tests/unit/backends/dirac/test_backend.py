@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
@@ -51,7 +51,7 @@ def test_a_server_that_allows_fewer_than_its_configuration_says_is_believed(benc
 def test_a_server_that_allows_no_job_refuses_them(bench: Bench) -> None:
     bench.dirac.allowed = 0
     answers = bench.submit(bench.payload(1), bench.payload(2))
-    assert answers == [SubmitError("Number of parametric jobs exceeds the limit of 0")] * 2
+    assert answers == [Rejected("Number of parametric jobs exceeds the limit of 0")] * 2
     assert bench.dirac.counts["create"] == 1
 
 
@@ -101,7 +101,7 @@ def test_a_resource_that_cannot_go_into_a_jdl_fails_its_job_alone(bench: Bench) 
     bad = bench.payload(1, overrides={"platform": 'x";y'})
     first, refused, last = bench.submit(bench.payload(0), bad, bench.payload(2))
     assert (first, last) == (Submitted("1"), Submitted("2"))
-    assert isinstance(refused, SubmitError)
+    assert isinstance(refused, Rejected)
     assert "grid_platform" in refused.message
 
 
@@ -109,14 +109,14 @@ def test_a_refused_chunk_leaves_the_others(bench: Bench) -> None:
     bench.dirac.max_parametric = 2
     bench.dirac.errors["create"] = [PermanentError("Invalid sites: X")]
     answers = bench.submit(*map(bench.payload, range(4)))
-    assert answers[:2] == [SubmitError("Invalid sites: X")] * 2
+    assert answers[:2] == [Rejected("Invalid sites: X")] * 2
     assert answers[2:] == [Submitted("1"), Submitted("2")]
 
 
 def test_jobs_that_are_not_as_many_as_were_sent_do_not_run(bench: Bench) -> None:
     bench.dirac.create = lambda jdl: [1]  # type: ignore[method-assign]
     answers = bench.submit(bench.payload(0), bench.payload(1))
-    assert answers == [SubmitError("DIRAC has made 1 jobs of 2")] * 2
+    assert answers == [Rejected("DIRAC has made 1 jobs of 2")] * 2
     assert bench.dirac.counts["confirm"] == 0
 
 

@@ -14,7 +14,7 @@ import pytest
 from snakemake_executor_plugin_grid.backends.base import Payload
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.sandboxes import Sandboxes
-from snakemake_executor_plugin_grid.backends.packaging import Cargo
+from snakemake_executor_plugin_grid.backends.packaging import JobPackage
 from snakemake_executor_plugin_grid.model.errors import TransientError
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob
@@ -50,7 +50,7 @@ class Bench:
         """Return the content of the sandboxes of each job."""
         return self.upload(self.sandboxes.load(payloads))
 
-    def upload(self, chunk: Sequence[Cargo]) -> list[list[dict[str, bytes]]]:
+    def upload(self, chunk: Sequence[JobPackage]) -> list[list[dict[str, bytes]]]:
         addresses = asyncio.run(self.sandboxes.upload(chunk, self.worker))
         numbers = [[int(a.rpartition("/")[2].split(".")[0]) for a in job] for job in addresses]
         return [[self.dirac.uploads[number - 1] for number in job] for job in numbers]
@@ -80,8 +80,8 @@ def test_what_jobs_share_goes_up_once_in_a_run(bench: Bench, size: int) -> None:
     common = bench.blob(size, "common")
     for batch in ("a", "b"):
         jobs = [bench.payload(f"{batch}-{number}", common) for number in range(3)]
-        for cargo in bench.sandboxes.load(jobs):  # in chunks of one job
-            (sandboxes,) = bench.upload([cargo])
+        for package in bench.sandboxes.load(jobs):  # in chunks of one job
+            (sandboxes,) = bench.upload([package])
             assert [set(sandbox) & {common.digest} for sandbox in sandboxes] == [
                 set(),
                 {common.digest},
@@ -113,8 +113,8 @@ def test_blobs_elsewhere_are_in_no_sandbox(bench: Bench) -> None:
         Blob("a" * 64, 9, url="lfn:/vo/a"),
         Blob("b" * 64, 9, url="file:///shared/b"),
     ]
-    (cargo,) = bench.sandboxes.load([bench.payload("j-1", *elsewhere)])
-    assert (cargo.separate, cargo.packed, cargo.lfns) == ((), (), ("/vo/a",))
+    (package,) = bench.sandboxes.load([bench.payload("j-1", *elsewhere)])
+    assert (package.separate, package.packed, package.lfns) == ((), (), ("/vo/a",))
 
 
 def test_chunks_fit_into_a_submission_and_into_a_sandbox(bench: Bench) -> None:
@@ -125,7 +125,7 @@ def test_chunks_fit_into_a_submission_and_into_a_sandbox(bench: Bench) -> None:
     cargos = bench.sandboxes.load(jobs)
     portions = list(bench.sandboxes.portions(cargos, 100))
     assert [len(portion) for portion in portions] == [2, 2, 1]
-    assert [cargo for portion in portions for cargo in portion] == cargos
+    assert [package for portion in portions for package in portion] == cargos
     same = bench.sandboxes.load([bench.payload(f"same-{n}", common, blobs[0]) for n in range(5)])
     assert [len(portion) for portion in bench.sandboxes.portions(same, 100)] == [5]
     assert [len(portion) for portion in bench.sandboxes.portions(same, 2)] == [2, 2, 1]

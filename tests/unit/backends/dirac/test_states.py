@@ -6,7 +6,12 @@ import subprocess
 import pytest
 
 from snakemake_executor_plugin_grid.backends.dirac.reasons import REASONS, explain
-from snakemake_executor_plugin_grid.backends.dirac.states import GRACE, STATES, Settling, job_status
+from snakemake_executor_plugin_grid.backends.dirac.states import (
+    GRACE,
+    STATES,
+    Debouncer,
+    job_status,
+)
 from snakemake_executor_plugin_grid.model.state import UNKNOWN, JobState, JobStatus
 
 from .dirac_parser import python
@@ -193,13 +198,13 @@ class Clock:
         return self.now
 
 
-def look(settling: Settling, status: str, minor: str = "") -> JobState:
+def look(settling: Debouncer, status: str, minor: str = "") -> JobState:
     return settling.settle("7", status, job_status(status, minor, "")).state
 
 
 def test_killed_counts_when_it_lasts() -> None:
     clock = Clock()
-    settling = Settling(clock=clock)
+    settling = Debouncer(clock=clock)
     assert look(settling, "Killed") is JobState.RUNNING
     clock.now += GRACE["Killed"] - 1
     assert look(settling, "Killed") is JobState.RUNNING
@@ -209,7 +214,7 @@ def test_killed_counts_when_it_lasts() -> None:
 
 def test_killed_that_goes_back_begins_anew() -> None:
     clock = Clock()
-    settling = Settling(clock=clock)
+    settling = Debouncer(clock=clock)
     assert look(settling, "Killed") is JobState.RUNNING
     clock.now += 50
     assert look(settling, "Running") is JobState.RUNNING
@@ -220,7 +225,7 @@ def test_killed_that_goes_back_begins_anew() -> None:
 
 def test_completed_is_waited_for_and_then_taken_for_done() -> None:
     clock = Clock()
-    settling = Settling(clock=clock)
+    settling = Debouncer(clock=clock)
     assert look(settling, "Completed", "Pending Requests") is JobState.RUNNING
     assert look(settling, "Done") is JobState.DONE
     assert look(settling, "Completed", "Pending Requests") is JobState.RUNNING
@@ -230,7 +235,7 @@ def test_completed_is_waited_for_and_then_taken_for_done() -> None:
 
 def test_the_time_in_one_state_does_not_count_for_another() -> None:
     clock = Clock()
-    settling = Settling(clock=clock)
+    settling = Debouncer(clock=clock)
     look(settling, "Completed")
     clock.now += GRACE["Killed"]
     assert look(settling, "Killed") is JobState.RUNNING
@@ -238,7 +243,7 @@ def test_the_time_in_one_state_does_not_count_for_another() -> None:
 
 def test_each_job_has_its_own_time_and_may_be_forgotten() -> None:
     clock = Clock()
-    settling = Settling(clock=clock)
+    settling = Debouncer(clock=clock)
     status = job_status("Killed", "", "")
     settling.settle("1", "Killed", status)
     clock.now += GRACE["Killed"]

@@ -15,7 +15,7 @@ from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError, TransientError
 from snakemake_executor_plugin_grid.resilience import outages as pauses
-from snakemake_executor_plugin_grid.resilience.outages import Patience
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from tests.unit.backends.dirac.fake_dirac import FakeDirac
 from tests.unit.console.test_progress import Heard
@@ -39,8 +39,8 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.patience = Patience("dirac", 60.0, fine, self.said.append)
-        self.patience.loop = loop
+        self.outages = Outages("dirac", 60.0, fine, self.said.append)
+        self.outages.loop = loop
         self.store = self.again(url)
 
     def again(self, url: str = f"lfn:{FOLDER}/") -> LfnStore:
@@ -50,7 +50,7 @@ class Bench:
             self.dirac.sandbox_limit,
             "hint",
         )
-        store = LfnStore(spool, self.client, self.patience, self.catalog, "SE-1", url)
+        store = LfnStore(spool, self.client, self.outages, self.catalog, "SE-1", url)
         store.check()
         self.dirac.asked.clear()
         return store

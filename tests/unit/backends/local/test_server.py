@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import SubmitError
+from snakemake_executor_plugin_grid.backends.base import Rejected
 from snakemake_executor_plugin_grid.backends.local import LocalBackend
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState
@@ -132,17 +132,17 @@ def test_the_site_that_has_jobs_of_the_workflow_is_gone_on_with(
     settings = ExecutorSettings()
     first = LocalBackend(settings, tmp_path)
     assert first.folder.parent == tmp_path / "one"
-    assert first.place == f"{HOST}:{first.folder}"
+    assert first.endpoint == f"{HOST}:{first.folder}"
     first.folder.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "two"))
     other = LocalBackend(settings, tmp_path)
     assert other.folder.parent == tmp_path / "two"
-    assert LocalBackend(settings, tmp_path, place="").folder == other.folder
-    again = LocalBackend(settings, tmp_path, place=first.place)
-    assert (again.folder, again.place) == (first.folder, first.place)
+    assert LocalBackend(settings, tmp_path, endpoint="").folder == other.folder
+    again = LocalBackend(settings, tmp_path, endpoint=first.endpoint)
+    assert (again.folder, again.endpoint) == (first.folder, first.endpoint)
     assert again.store_folder == first.store_folder
     first.folder.rmdir()  # with all its jobs
-    assert LocalBackend(settings, tmp_path, place=first.place).folder == other.folder
+    assert LocalBackend(settings, tmp_path, endpoint=first.endpoint).folder == other.folder
 
 
 def test_neither_the_site_of_another_host_nor_another_than_the_chosen_is_gone_on_with(
@@ -153,9 +153,9 @@ def test_neither_the_site_of_another_host_nor_another_than_the_chosen_is_gone_on
     there.mkdir(parents=True)
     own = LocalBackend(ExecutorSettings(), tmp_path).folder
     for place in (f"other-{HOST}:{there}", f":{there}", f"{HOST}:{there}/none"):
-        assert LocalBackend(ExecutorSettings(), tmp_path, place=place).folder == own
+        assert LocalBackend(ExecutorSettings(), tmp_path, endpoint=place).folder == own
     chosen = ExecutorSettings(local_dir=tmp_path / "chosen")
-    folder = LocalBackend(chosen, tmp_path, place=f"{HOST}:{there}").folder
+    folder = LocalBackend(chosen, tmp_path, endpoint=f"{HOST}:{there}").folder
     assert folder.parent == tmp_path / "chosen"
 
 
@@ -276,7 +276,7 @@ def test_a_full_disk_refuses_new_jobs_and_ends_running_ones(
         await bench.noted("up-0", "up-1", "up-2")
         fill(small_disk)
         (answer,) = await bench.backend.submit([bench.payload("b-1", "true")])
-        assert isinstance(answer, SubmitError)
+        assert isinstance(answer, Rejected)
         assert "No space left" in answer.message or "full" in answer.message
         (bench.notes / "go").touch()
         await bench.ended(running, 15)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
-from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.panda import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.replies import UnknownTaskError
 from snakemake_executor_plugin_grid.backends.panda.routes import Idds, Jedi, Route
 from snakemake_executor_plugin_grid.backends.panda.task import Options
-from snakemake_executor_plugin_grid.backends.panda.task_registry import Ledger
+from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import PermanentError
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
@@ -227,7 +227,7 @@ class RemoteStore(DirectoryStore):
         for name in names:
             self.posted.pop(name, None)
 
-    def brought(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         if (job, leaf) in self.brought_files:
             target.write_bytes(self.brought_files[job, leaf])
         return (job, leaf) in self.brought_files
@@ -254,7 +254,7 @@ class Bench:
         self.spool.check()
         self.store = RemoteStore(folder / "store", secret)
         self.database = Database(folder / "grid.sqlite")
-        self.ledger = Ledger(self.database)
+        self.registry = TaskRegistry(self.database)
         self.said: list[str] = []
         self._options = options or Options("testvo", user="Jane Doe")
         self._idds, self._by_server, self._monitor = idds, by_server, monitor
@@ -267,7 +267,7 @@ class Bench:
         self.backend = PandaBackend(
             client,
             route,
-            self.ledger,
+            self.registry,
             self._options,
             monitor=self._monitor,
             say=self.said.append,
@@ -291,7 +291,7 @@ class Bench:
         job = spec(name(number), **fields)
         return Payload(job, description, blobs, self.worker, frozenset(avoid.split()))
 
-    def submit(self, *payloads: Payload) -> list[Submitted | SubmitError]:
+    def submit(self, *payloads: Payload) -> list[Submitted | Rejected]:
         return self.call(self.backend.submit(payloads))
 
     def submitted(self, count: int, **fields: Any) -> list[str]:

@@ -358,8 +358,8 @@ def test_a_job_is_described_without_a_server(bench: Bench) -> None:
 )
 def test_the_user_is_told_where_to_look(bench: Bench, where: str) -> None:
     (grid_id,) = bench.submitted(1)
-    assert bench.backend.whereabouts(name(0)) == where
-    assert bench.backend.page(grid_id) == where.partition(" at ")[2]
+    assert bench.backend.monitor_hint(name(0)) == where
+    assert bench.backend.monitor_url(grid_id) == where.partition(" at ")[2]
     assert not bench.backend.blames_site(UNKNOWN, "")
 
 

@@ -170,8 +170,8 @@ def test_a_full_disk_on_this_side_is_no_outage() -> None:
 
 
 def test_messages_are_one_line_without_markup_and_code() -> None:
-    page = "<html><head><title>502</title></head>\n<body><h1>Bad\nGateway</h1></body></html>"
-    assert readable(page) == "Bad Gateway"
+    monitor_url = "<html><head><title>502</title></head>\n<body><h1>Bad\nGateway</h1></body></html>"
+    assert readable(monitor_url) == "Bad Gateway"
     assert readable("Token decode failure. 'x' Traceback (most recent call last):\n  File") == (
         "Token decode failure. 'x'"
     )

@@ -115,7 +115,7 @@ def test_tasks_may_go_through_idds(bench: Bench) -> None:
     )
     assert isinstance(backend, PandaBackend)
     assert isinstance(backend._route, Idds)
-    assert backend.page("7:a") == "https://m/task/7/"
+    assert backend.monitor_url("7:a") == "https://m/task/7/"
 
 
 @pytest.mark.parametrize(

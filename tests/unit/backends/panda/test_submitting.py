@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import SubmitError, Submitted
+from snakemake_executor_plugin_grid.backends.base import Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.panda import submitting
 from snakemake_executor_plugin_grid.backends.panda.submitting import run_of
 from snakemake_executor_plugin_grid.model.errors import (
@@ -67,7 +67,7 @@ def test_large_batches_are_divided(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 
 def test_two_batches_at_once_are_two_tasks(bench: Bench) -> None:
-    async def both() -> list[list[Submitted | SubmitError]]:
+    async def both() -> list[list[Submitted | Rejected]]:
         first, second = [bench.payload(0), bench.payload(1)], [bench.payload(2)]
         return await asyncio.gather(bench.backend.submit(first), bench.backend.submit(second))
 
@@ -78,7 +78,7 @@ def test_two_batches_at_once_are_two_tasks(bench: Bench) -> None:
         number, _, job = answer.grid_id.partition(":")
         task = bench.panda.task(int(number))
         assert job in task.parameters["pfnList"]
-        assert bench.ledger.grid_id(task.name) == number
+        assert bench.registry.grid_id(task.name) == number
 
 
 def test_a_job_that_cannot_be_described_fails_alone(bench: Bench) -> None:
@@ -87,10 +87,10 @@ def test_a_job_that_cannot_be_described_fails_alone(bench: Bench) -> None:
     )
     assert isinstance(first, Submitted)
     assert isinstance(last, Submitted)
-    assert isinstance(refused, SubmitError)
+    assert isinstance(refused, Rejected)
     assert "grid_priority" in refused.message
     (alone,) = bench.submit(bench.payload(3, overrides={"panda_task": "["}))
-    assert isinstance(alone, SubmitError)
+    assert isinstance(alone, Rejected)
     assert "grid_panda_task" in alone.message
     assert len(bench.panda.tasks) == 1
 
@@ -103,7 +103,7 @@ def test_a_refused_task_leaves_the_others_and_nothing_private(bench: Bench, call
         bench.payload(0, environment=SECRET),
         bench.payload(1, environment=SECRET, resources=Resources(processors=2)),
     )
-    assert sorted(type(answer).__name__ for answer in answers) == ["SubmitError", "Submitted"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["Rejected", "Submitted"]
     assert len(bench.panda.secrets) + len(bench.store.posted) == 1
 
 
@@ -311,5 +311,5 @@ def test_nothing_is_submitted_whose_private_part_is_nowhere(bench: Bench, error:
     except TransientError:
         assert error is DOWN
     else:
-        assert answers == [SubmitError("no space")]
+        assert answers == [Rejected("no space")]
     assert bench.panda.tasks == []
