@@ -37,7 +37,7 @@ from bench_fanout import MB, make_input
 from dirac_sides import ROOT, LostError, Ours, Usual
 from workflows import options, project, snakemake, verdict
 
-from snakemake_executor_plugin_grid.errors import TransientError
+from snakemake_executor_plugin_grid.model.errors import TransientError
 from tests.servers.dirac.fixture import what_is_missing
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import PARKED_SITE

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from workflows import options, verdict
 
-from snakemake_executor_plugin_grid.worker import tarball
+from snakemake_executor_plugin_grid.worker.archive import tarball
 
 GOAL = 0.8
 GOAL_MB = 200

@@ -16,12 +16,12 @@ from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
 from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
-from snakemake_executor_plugin_grid.errors import TransientError
-from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources, safe_name
+from snakemake_executor_plugin_grid.model.errors import TransientError
+from snakemake_executor_plugin_grid.model.job import JobSpec, Resources, safe_name
+from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from snakemake_executor_plugin_grid.worker_archive import write_worker
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from snakemake_executor_plugin_grid.backends.local import site
+from snakemake_executor_plugin_grid.backends.local import server as site
 from snakemake_executor_plugin_grid.worker import description, stageout
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.tree import Tree

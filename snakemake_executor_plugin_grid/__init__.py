@@ -9,22 +9,26 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import parsing
+from .snakemake_api import files_read
 
 if TYPE_CHECKING:
     from snakemake_interface_executor_plugins.settings import CommonSettings
 
     from .executor import Executor
-    from .settings import ExecutorSettings
+    from .settings.options import ExecutorSettings
 
     common_settings: CommonSettings
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-_HOMES = {"Executor": "executor", "ExecutorSettings": "settings", "common_settings": "executor"}
+_HOMES = {
+    "Executor": "executor",
+    "ExecutorSettings": "settings.options",
+    "common_settings": "executor",
+}
 
 if "snakemake.cli" in sys.modules or "snakemake" in sys.modules:
-    parsing.record()
+    files_read.record()
 
 
 def __getattr__(name: str) -> Any:

@@ -16,14 +16,14 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from . import parsing
-from .errors import EndingError, GridError
-from .interrupts import Interrupts
+from .engine.interrupts import Interrupts
+from .model.errors import EndingError, GridError
+from .snakemake_api import files_read
 
 if TYPE_CHECKING:
-    from .assembly import Run
-    from .departure import Departure
-    from .flight import Outcome
+    from .engine.run import Run
+    from .engine.shutdown import Departure
+    from .model.tracked import Outcome
 
 common_settings = CommonSettings(
     non_local_exec=True,
@@ -54,10 +54,10 @@ class Executor(RemoteExecutor):
         """Check the options; everything else waits for the first job."""
         # The first job must not wait for a round of the grid's pace that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
-        from .internals import Internals
-        from .settings_check import check
+        from .settings.validate import check
+        from .snakemake_api.workflow import Internals
 
-        self._parsed = parsing.stop()
+        self._parsed = files_read.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
         self._give_up: Callable[[], bool] = _never
@@ -79,7 +79,7 @@ class Executor(RemoteExecutor):
 
     def _describe(self) -> NoReturn:
         """Show all jobs, and end. Before the first job, as Snakemake calls anything else failed."""
-        from .describe import describe
+        from .planning.preview import describe
 
         try:
             problems = describe(self.workflow, self._run_id, self._say)
@@ -122,8 +122,8 @@ class Executor(RemoteExecutor):
     def run(self) -> Run:
         """Everything behind the executor, put together when it is first needed."""
         if self._run is None:
-            from .assembly import Run
-            from .departure import Departure
+            from .engine.run import Run
+            from .engine.shutdown import Departure
 
             self._run = Run(
                 self.workflow,
@@ -143,7 +143,7 @@ class Executor(RemoteExecutor):
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Hand all ready jobs to the controller, which stages and submits them in one go."""
-        from .internals import Scheduling
+        from .snakemake_api.scheduler import Scheduling
 
         self._submitting = True
         try:
@@ -191,7 +191,7 @@ class Executor(RemoteExecutor):
 
     def _mark_incomplete(self, name: str, grid_id: str, seconds: float) -> None:
         """Have Snakemake know that outputs are being replaced, should this be the last it hears."""
-        from .internals import mark_incomplete
+        from .snakemake_api.incomplete import mark_incomplete
 
         info = self._infos.get(name)
         if info is not None:
@@ -201,7 +201,7 @@ class Executor(RemoteExecutor):
                 self._say(f"{info.job.name}: its outputs could not be marked: {error}")
 
     def _next_name(self, job: Any) -> str:
-        from .jobspec import safe_name
+        from .model.job import safe_name
 
         self._count += 1
         return safe_name(job.name, self._run_id, self._count)
@@ -334,7 +334,7 @@ class Executor(RemoteExecutor):
                 if early or self._run.controller.active:
                     self._cancel_all(self._run)
                 self._run.close(self._end(early), self._give_up)
-        parsing.record()  # a program may run another workflow
+        files_read.record()  # a program may run another workflow
         if departure is not None and departure.exit_code is not None:
             raise SystemExit(departure.exit_code)
 

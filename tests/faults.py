@@ -59,7 +59,7 @@ def local_sites(project: Project) -> list[int]:
     found = []
     for pid in processes_below(project.site.folder):
         with suppress(OSError):
-            if b"backends.local.site" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"backends.local.server" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 

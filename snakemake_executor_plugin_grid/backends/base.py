@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..jobspec import JobSpec
-from ..states import JobStatus
+from ..model.job import JobSpec
+from ..model.state import JobStatus
 from ..worker.description import Blob
 
 

@@ -23,7 +23,7 @@ from ..backends.panda.credentials import (
     span,
     uses_tokens,
 )
-from ..errors import CredentialsError, GridError
+from ..model.errors import CredentialsError, GridError
 from .dirac import checked_python
 
 _PROGRAM = Path(__file__).parents[1] / "backends" / "panda" / "login.py"

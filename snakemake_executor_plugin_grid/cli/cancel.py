@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 
 from ..backends.base import Backend
-from ..errors import GridError, PermanentError
-from ..history import JobRecord, RunRecord
-from ..journal import Journal, Phase
-from ..lock import lock_folder
-from ..states import JobState, JobStatus
+from ..journal.lock import lock_folder
+from ..journal.reader import JobRecord, RunRecord
+from ..journal.writer import Journal, Phase
+from ..model.errors import GridError, PermanentError
+from ..model.state import JobState, JobStatus
 from .selection import select, standing
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_database, open_history, own_folder, run_is_on

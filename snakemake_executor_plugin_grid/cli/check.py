@@ -17,8 +17,8 @@ from rich.text import Text
 from .workflow import directory_option
 
 if TYPE_CHECKING:
-    from ..checks.findings import Finding, Findings
-    from ..checks.options import Chosen
+    from ..diagnostics.findings import Finding, Findings
+    from ..diagnostics.options import Chosen
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "untried": "–"}  # noqa: RUF001 - a dash
 _PLAIN = {"ok": "ok", "warning": "warn", "failed": "FAIL", "untried": "-"}
@@ -67,9 +67,9 @@ def check(
 ) -> None:
     """Choose the options, make the checks, show what they find."""
     # They import much, which other commands need not wait for.
-    from ..checks.findings import Findings
-    from ..checks.options import OptionError, choose
-    from ..checks.trial import try_all
+    from ..diagnostics.findings import Findings
+    from ..diagnostics.options import OptionError, choose
+    from ..diagnostics.trial import try_all
 
     workdir = directory.resolve()
     try:
@@ -93,7 +93,7 @@ def check(
 
 
 def _document(findings: Findings, chosen: Chosen, workdir: Path) -> dict[str, Any]:
-    from ..settings_json import to_json
+    from ..settings.serialize import to_json
 
     return {
         "ok": not findings.failed,

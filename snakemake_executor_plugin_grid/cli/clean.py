@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from ..database import Database
-from ..errors import GridError
-from ..journal import Journal
-from ..lock import lock_folder
-from ..staging.catalog import Catalog
-from ..stores.lfn import SCHEME
+from ..backends.dirac.store import SCHEME
+from ..journal.catalog import Catalog
+from ..journal.database import Database
+from ..journal.lock import lock_folder
+from ..journal.writer import Journal
+from ..model.errors import GridError
+from ..stores.inventory import Found, Holdings, all_holdings, portions
 from .dirac import python_option
-from .holdings import Found, Holdings, all_holdings, portions
 from .workflow import directory_option, open_database, own_folder
 
 _SHOWN = 5

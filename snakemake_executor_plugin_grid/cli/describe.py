@@ -18,11 +18,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import GridError
-from ..history import JobRecord, RunRecord
-from ..journal import Phase
+from ..journal.reader import JobRecord, RunRecord
+from ..journal.writer import Phase
+from ..model.errors import GridError
+from ..model.state import UNKNOWN, JobStatus
 from ..reporting.measured import Measured, measured
-from ..states import UNKNOWN, JobStatus
 from .overview import Overview, is_asked, overview, waits_for
 from .selection import in_words, select, standing
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from ..calls import SANDBOX_TIMEOUT
-from ..errors import GridError
-from ..history import JobRecord, RunRecord
-from ..jobspec import log_file
+from ..journal.reader import JobRecord, RunRecord
+from ..model.errors import GridError
+from ..model.job import log_file
+from ..resilience.calls import SANDBOX_TIMEOUT
 from .selection import in_words, latest, select, standing
 from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder

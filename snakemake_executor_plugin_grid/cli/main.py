@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..errors import GridError
+from ..model.errors import GridError
 from .auth import auth
 from .cancel import cancel
 from .check import check

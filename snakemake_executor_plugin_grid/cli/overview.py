@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..history import JobRecord, RunRecord
-from ..jobspec import log_file
-from ..journal import Phase
-from ..states import UNKNOWN, JobStatus
+from ..journal.reader import JobRecord, RunRecord
+from ..journal.writer import Phase
+from ..model.job import log_file
+from ..model.state import UNKNOWN, JobStatus
 from .selection import Standing, in_words, latest, since, standing
 from .workflow import run_is_on
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import GridError
-from ..history import JobRecord, RunRecord
+from ..journal.reader import JobRecord, RunRecord
+from ..model.errors import GridError
 from ..reporting.summary import Summary, summarise
 from .workflow import directory_option, open_history, own_folder, run_is_on
 

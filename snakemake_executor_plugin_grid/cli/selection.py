@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from ..errors import GridError
-from ..history import JobRecord
-from ..journal import Phase
-from ..states import JobState
+from ..journal.reader import JobRecord
+from ..journal.writer import Phase
+from ..model.errors import GridError
+from ..model.state import JobState
 from .server import tell
 
 _SHOWN = 10

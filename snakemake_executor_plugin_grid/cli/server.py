@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import click
 
 from ..backends.base import Backend
-from ..calls import CALL_TIMEOUT, in_words, once
-from ..errors import GridError, TransientError
-from ..history import JobRecord, RunRecord
+from ..journal.reader import JobRecord, RunRecord
+from ..model.errors import GridError, TransientError
+from ..resilience.calls import CALL_TIMEOUT, in_words, once
 from .dirac import checked_python
 from .workflow import open_database
 
@@ -114,9 +114,9 @@ async def backend_of(
     if run.backend == "local" and run.host != socket.gethostname():
         raise GridError(f"local: its jobs run on {run.host}, and can be asked for only there.")
     # They import much, which commands that ask no server need not wait for.
-    from ..equipment import equip
-    from ..settings_json import from_json
-    from ..staging.catalog import Catalog
+    from ..backends.registry import equip
+    from ..journal.catalog import Catalog
+    from ..settings.serialize import from_json
 
     settings = from_json(run.settings)
     settings = replace(

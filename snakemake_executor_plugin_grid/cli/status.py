@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends.base import Backend
-from ..errors import GridError
-from ..history import History, JobRecord
+from ..journal.reader import History, JobRecord
+from ..model.errors import GridError
 from .overview import (
     Overview,
     counts,

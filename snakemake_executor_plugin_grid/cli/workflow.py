@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from ..database import DATABASE_FILE, FOLDER, Database
-from ..history import History
+from ..journal.database import DATABASE_FILE, FOLDER, Database
+from ..journal.reader import History
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timezone
 from typing import Any
 
-from ..journal import Phase
+from ..journal.writer import Phase
 from .failures import reason_of
 from .intervals import Kind, Span, Timeline
 from .words import LINE, duration, label, paragraph

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..history import JobRecord
-from ..journal import Phase
+from ..journal.reader import JobRecord
+from ..journal.writer import Phase
 from ..worker.report import SUCCESS
 from .intervals import Span, site_of
 

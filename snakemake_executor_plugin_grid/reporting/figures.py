@@ -13,17 +13,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..history import RunRecord
-from ..journal import Phase
-from .chart import (
-    COLOURS,
-    OTHERS,
-    clock_ms,
-    groups,
-    hover_text,
-    rows_by,
-    rule_of,
-)
+from ..journal.reader import RunRecord
+from ..journal.writer import Phase
+from .chart import COLOURS, OTHERS, clock_ms, groups, hover_text, rows_by, rule_of
 from .efficiency import Efficiency
 from .failures import counted
 from .intervals import Kind, site_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..history import JobRecord
+from ..journal.reader import JobRecord
 from .measured import Measured, measured
 
 

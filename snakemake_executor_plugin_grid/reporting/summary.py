@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..database import FOLDER
-from ..history import JobRecord, RunRecord
-from ..jobspec import log_file
-from ..journal import Phase
+from ..journal.database import FOLDER
+from ..journal.reader import JobRecord, RunRecord
+from ..journal.writer import Phase
+from ..model.job import log_file
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
 from .failures import SUCCEEDED_LATER, Failure, counted, failures

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import GridError
+from ..model.errors import GridError
 
 WORK = "work"
 

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import PermanentError
-from ..patience import Patience
-from ..staging.catalog import Catalog
+from ..journal.catalog import Catalog
+from ..model.errors import PermanentError
+from ..resilience.outages import Patience
 from .base import Store
 from .directory import DirectoryStore
 from .transport import Transport

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GridError
+from ..model.errors import GridError
 
 
 @dataclass(frozen=True)

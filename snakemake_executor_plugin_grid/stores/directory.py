@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import GridError, PermanentError, TransientError
-from ..progress import size_of, transfer
-from ..staging.catalog import Catalog
-from ..worker.tarball import copy_hashed
+from ..console.progress import size_of, transfer
+from ..journal.catalog import Catalog
+from ..model.errors import GridError, PermanentError, TransientError
+from ..worker.archive.tarball import copy_hashed
 from .base import Store, checked_digest, checked_name
 
 

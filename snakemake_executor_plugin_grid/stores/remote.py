@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
-from ..patience import Patience
-from ..progress import NOTHING, Transfer, transfer
-from ..staging.catalog import Catalog
-from ..worker.tarball import file_digest
+from ..console.progress import NOTHING, Transfer, transfer
+from ..journal.catalog import Catalog
+from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..resilience.outages import Patience
+from ..worker.archive.tarball import file_digest
 from .base import Store, checked_digest, checked_name
 from .transport import Transport
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
-from ..progress import NOTHING, Transfer
+from ..console.progress import NOTHING, Transfer
+from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
 from .transport import Transport
 
 T = TypeVar("T")

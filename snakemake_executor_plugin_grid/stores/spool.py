@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..errors import GridError
+from ..model.errors import GridError
 from .base import Limits, Store
 from .directory import DirectoryStore
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..progress import NOTHING, Transfer
+from ..console.progress import NOTHING, Transfer
 
 
 class Transport(ABC):

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
-from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
-from ..progress import NOTHING, Transfer, size_of
-from ..worker import web
-from ..worker.connection import Access, Body, failure, request
-from ..worker.transfer import (
+from ..console.progress import NOTHING, Transfer, size_of
+from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..worker.transfer import http as web
+from ..worker.transfer.connection import Access, Body, failure, request
+from ..worker.transfer.errors import (
     AbsentError,
     PassingError,
     RefusedError,

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from ..backends.process.client import ProcessClient
-from ..calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
-from ..errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
-from ..progress import NOTHING, Transfer, size_of
-from ..worker.credentials import bearer_token, has_expired
-from ..worker.transfer import AbsentError, PassingError, RefusedError, TransferError
-from ..worker.xrootd import environment, fail, plain
+from ..client_process.client import ProcessClient
+from ..console.progress import NOTHING, Transfer, size_of
+from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..resilience.calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
+from ..worker.transfer.credentials import bearer_token, has_expired
+from ..worker.transfer.errors import AbsentError, PassingError, RefusedError, TransferError
+from ..worker.transfer.xrootd import environment, fail, plain
 from .transport import Transport
 
 _PROGRAM = Path(__file__).with_name("xrootd_program.py")

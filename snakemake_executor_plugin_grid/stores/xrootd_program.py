@@ -159,7 +159,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # Run by path, where the package may not be installed.
-    sys.path[0] = str(Path(__file__).parents[1] / "backends" / "process")
+    sys.path[0] = str(Path(__file__).parents[1] / "client_process")
     from serve import serve
 
     serve(_answer, _error)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from . import remote
+from .archive.tarball import Entry, Member, copy_hashed, file_digest, pack
 from .description import DELIVERY_FOLDER, Job
 from .report import Report, Returned
-from .tarball import Entry, Member, copy_hashed, file_digest, pack
+from .transfer import remote
 
 SANDBOX_SUFFIX = ".blob"
 """Of what the WMS's output sandbox takes."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from . import remote
+from .archive.tarball import file_digest
 from .description import Blob
 from .processes import die_with_parent
-from .tarball import file_digest
-from .transfer import TransferError
+from .transfer import remote
+from .transfer.errors import TransferError
 
 _GET_FILE = "dirac-dms-get-file"
 _TIME_LIMIT = 3600.0  # seconds; of one file

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import remote
+from .transfer import remote
 
 PRIVATE_FILE = "private.json"
 """Beside the description of the jobs: says where the private part of it is."""

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Callable
 
-from . import processes, remote, stageout
+from . import processes, stageout
 from . import report as reports
 from .description import (
     ENVIRONMENT_FILE,
@@ -42,7 +42,8 @@ from .runtime import (
     wheels_environment,
 )
 from .stagein import stage_in
-from .transfer import TransferError
+from .transfer import remote
+from .transfer.errors import TransferError
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]

@@ -6,11 +6,11 @@ import errno
 import time
 from pathlib import Path
 
+from .archive.tarball import Member, TarballError, place, unpack
 from .description import Blob, Job
 from .fetch import InputDamagedError, forget, locate
-from .remote import SCHEMES, scheme_of
-from .tarball import Member, TarballError, place, unpack
-from .transfer import shown
+from .transfer.errors import shown
+from .transfer.remote import SCHEMES, scheme_of
 from .tree import Tree
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .archive.tarball import Entry, scan
+from .archive.ustar import BLOCK
 from .delivery import Delivery, is_large
 from .description import Job, Output
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
-from .tarball import Entry, scan
-from .transfer import TransferError
+from .transfer.errors import TransferError
 from .tree import Tree, below
-from .ustar import BLOCK
 
 _LINK_DEPTH = 16
 _TELLING = ("log", "benchmark")

@@ -15,18 +15,17 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
-from snakemake_executor_plugin_grid.backends.dirac import localmode
-from snakemake_executor_plugin_grid.backends.dirac.localmode import LocalModeBackend
-from snakemake_executor_plugin_grid.errors import PermanentError
-from snakemake_executor_plugin_grid.jobspec import Resources
-from snakemake_executor_plugin_grid.states import JobState, JobStatus
+from snakemake_executor_plugin_grid.backends.dirac import local_mode as localmode
+from snakemake_executor_plugin_grid.backends.dirac.local_mode import LocalModeBackend
+from snakemake_executor_plugin_grid.model.errors import PermanentError
+from snakemake_executor_plugin_grid.model.job import Resources
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from snakemake_executor_plugin_grid.worker_archive import write_worker
-
-from ..unit.dirac_parser import python
-from ..unit.specs import spec
+from tests.unit.backends.dirac.dirac_parser import python
+from tests.unit.specs import spec
 
 SECRET = "never to be seen in a log"
 

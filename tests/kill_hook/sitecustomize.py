@@ -30,16 +30,16 @@ _CALLS = ("submit", "adopt", "find", "states", "cancel", "retrieve", "discard")
 _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 # By module: what its functions and methods are called here, and which of them are steps.
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
-    f"{_PACKAGE}.database": ("database", ("change",)),
-    f"{_PACKAGE}.staging.incoming": ("incoming", ("install",)),
-    f"{_PACKAGE}.landing": ("landing", ("land",)),
+    f"{_PACKAGE}.journal.database": ("database", ("change",)),
+    f"{_PACKAGE}.staging.download": ("incoming", ("install",)),
+    f"{_PACKAGE}.engine.landing": ("landing", ("land",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),
     f"{_PACKAGE}.backends.panda.backend": ("backend", _CALLS),
-    f"{_PACKAGE}.backends.process.client": ("client", ("call_now", "_write")),
+    f"{_PACKAGE}.client_process.client": ("client", ("call_now", "_write")),
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
-    f"{_PACKAGE}.stores.lfn": ("store", _STORE),
+    f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
     f"{_PACKAGE}.stores.remote": ("store", _STORE),
     f"{_PACKAGE}.stores.split": ("store", _STORE),
     "snakemake.jobs": ("snakemake", ("register", "postprocess")),

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.packaging import START_SCRIPT
 from snakemake_executor_plugin_grid.backends.panda import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
-from snakemake_executor_plugin_grid.backends.panda.ledger import Ledger
 from snakemake_executor_plugin_grid.backends.panda.routes import Jedi
 from snakemake_executor_plugin_grid.backends.panda.task import Options, shape, task
-from snakemake_executor_plugin_grid.backends.sandbox import START_SCRIPT
-from snakemake_executor_plugin_grid.database import Database
-from snakemake_executor_plugin_grid.states import JobState
+from snakemake_executor_plugin_grid.backends.panda.task_registry import Ledger
+from snakemake_executor_plugin_grid.journal.database import Database
+from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from tests.conftest import Site

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.panda.client import Client
-from snakemake_executor_plugin_grid.errors import TransientError
+from snakemake_executor_plugin_grid.model.errors import TransientError
 from tests.faults import eventually, waiting_for
 from tests.servers.panda.fixture import panda_server
 

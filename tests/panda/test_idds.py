@@ -20,7 +20,7 @@ from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.idds import IddsRelay, python_with_idds
 from tests.servers.panda.server import PandaServer
 from tests.servers.panda.world import RelayedCommand, World
-from tests.unit.fake_panda import Bench, names
+from tests.unit.backends.panda.fake_panda import Bench, names
 
 from .faults import FILES, SUBMIT, Scene
 from .seen import Seen, running, until

@@ -33,7 +33,7 @@ CLOSED = "Jobs are submitted again"
 
 # It is five minutes, in which a test would only wait.
 SHORT_PAUSE = """
-from snakemake_executor_plugin_grid import breaker
+from snakemake_executor_plugin_grid.resilience import circuit_breaker as breaker
 breaker._FIRST_PAUSE = 6.0
 """
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid import adoption, equipment, patience, room
+from snakemake_executor_plugin_grid.backends import registry as equipment
 from snakemake_executor_plugin_grid.cli import cancel, clean
-from tests.unit import local_bench
-from tests.unit.commands import FakeBackend
+from snakemake_executor_plugin_grid.engine import recovery as adoption
+from snakemake_executor_plugin_grid.resilience import disk_full as room
+from snakemake_executor_plugin_grid.resilience import outages as patience
+from tests.unit.backends.local import local_bench
+from tests.unit.cli.commands import FakeBackend
 from tests.unit.fickle import Bench
 
 

@@ -12,26 +12,21 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import (
-    Backend,
-    Payload,
-    SubmitError,
-    Submitted,
-)
-from snakemake_executor_plugin_grid.controller import Controller
-from snakemake_executor_plugin_grid.database import Database
-from snakemake_executor_plugin_grid.errors import DiskFullError, TransientError
-from snakemake_executor_plugin_grid.flight import Outcome, Plan
-from snakemake_executor_plugin_grid.journal import Entry, Journal, Phase
-from snakemake_executor_plugin_grid.landing import Landing
-from snakemake_executor_plugin_grid.parts import Parts
-from snakemake_executor_plugin_grid.patience import Patience
-from snakemake_executor_plugin_grid.staging.catalog import Catalog
-from snakemake_executor_plugin_grid.staging.outgoing import Outgoing
+from snakemake_executor_plugin_grid.backends.base import Backend, Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.console.job_log import Tidings
+from snakemake_executor_plugin_grid.engine.context import Parts
+from snakemake_executor_plugin_grid.engine.controller import Controller
+from snakemake_executor_plugin_grid.engine.landing import Landing
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import Database
+from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
+from snakemake_executor_plugin_grid.resilience.outages import Patience
 from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.states import JobState, JobStatus
+from snakemake_executor_plugin_grid.staging.upload import Outgoing
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.tidings import Tidings
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.report import Report

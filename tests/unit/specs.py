@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from snakemake_executor_plugin_grid.jobspec import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
 
 
 def spec(

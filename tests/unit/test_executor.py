@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from snakemake_executor_plugin_grid.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.executor import Executor
-from snakemake_executor_plugin_grid.lock import lock_folder
-from snakemake_executor_plugin_grid.staging.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
+from snakemake_executor_plugin_grid.journal.lock import lock_folder
 from tests.conftest import Finished, Project
 
 SNAKEFILE = """

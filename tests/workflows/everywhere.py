@@ -51,6 +51,4 @@ from tests.workflows.test_times import (
     test_outputs_are_of_now_in_their_order_and_stay_up_to_date,
     test_temporary_and_ancient_inputs,
 )
-from tests.workflows.test_updates import (
-    test_a_failed_update_leaves_the_file_as_it_was,
-)
+from tests.workflows.test_updates import test_a_failed_update_leaves_the_file_as_it_was

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from snakemake_executor_plugin_grid.database import Database
-from snakemake_executor_plugin_grid.staging.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import Database
 from tests.conftest import Finished, Project
 
 pytestmark = pytest.mark.workflow

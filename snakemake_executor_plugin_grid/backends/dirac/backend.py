@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ...calls import SANDBOX_TIMEOUT
-from ...errors import PermanentError
-from ...states import JobState, JobStatus
+from ...model.errors import PermanentError
+from ...model.state import JobState, JobStatus
+from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker import report as reports
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, SubmitError, Submitted
-from ..sandbox import Cargo, cargo_of
+from ..packaging import Cargo, cargo_of
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...calls import CALL_TIMEOUT
-from ...errors import GridError
-from ..process.client import ProcessClient
+from ...client_process.client import ProcessClient
+from ...model.errors import GridError
+from ...resilience.calls import CALL_TIMEOUT
 from .replies import error_of
 
 _PROGRAM = Path(__file__).with_name("program.py")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import CredentialsError
+from ...model.errors import CredentialsError
 
 _MAY_SUBMIT = frozenset({"NormalUser", "JobAdministrator"})
 """Properties of a group, one of which DIRAC asks for (``JobPolicy`` of DIRAC 9.1.22)."""

@@ -17,8 +17,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...errors import PermanentError
-from ...jobspec import JobSpec, Resources
+from ...model.errors import PermanentError
+from ...model.job import JobSpec, Resources
 
 MIN_CPU_TIME, MAX_CPU_TIME = 100, 500_000  # defaults of JobDescription/{Min,Max}CPUTime
 MAX_PRIORITY = 10  # default of JobDescription/MaxPriority

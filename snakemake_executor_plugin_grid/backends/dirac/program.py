@@ -367,7 +367,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # Run by path, where the package may not be installed.
-    sys.path.append(str(Path(__file__).parents[1] / "process"))
+    sys.path.append(str(Path(__file__).parents[2] / "client_process"))
     from serve import serve  # type: ignore[import-not-found]
 
     serve(_answer, _error)

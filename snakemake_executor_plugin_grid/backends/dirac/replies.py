@@ -13,7 +13,7 @@ import re
 from errno import EDQUOT, ENOSPC
 from typing import Final
 
-from ...errors import CredentialsError, GridError, PermanentError, TransientError
+from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
 from .credentials import renewal
 
 RENEW: Final = (

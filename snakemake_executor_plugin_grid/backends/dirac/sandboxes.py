@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...calls import SANDBOX_TIMEOUT
+from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.spool import SpoolStore
 from ..base import Payload
-from ..sandbox import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo, load, portions
+from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo, load, portions
 from .client import Client
 
 _UPLOADS = 4

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ...states import JobState, JobStatus
+from ...model.state import JobState, JobStatus
 from .reasons import Reason, explain, own_words
 
 STATES = {

@@ -15,23 +15,17 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import PermanentError, TransientError
-from ...messages import read_tail
-from ...states import JobState, JobStatus
-from ...worker.description import (
-    DELIVERY_FOLDER,
-    ENVIRONMENT_FILE,
-    JOB_FILE,
-    LOG_FILE,
-    REPORT_FILE,
-)
+from ...console.failures import read_tail
+from ...model.errors import PermanentError, TransientError
+from ...model.state import JobState, JobStatus
+from ...worker.description import DELIVERY_FOLDER, ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, SubmitError, Submitted
 from . import config as names
 from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
 from .isolation import can_hide
 
 if TYPE_CHECKING:
-    from ...settings import ExecutorSettings
+    from ...settings.options import ExecutorSettings
 
 WORKER_LOG = "worker.log"
 _START_TIMEOUT = 30.0
@@ -260,7 +254,7 @@ class LocalBackend(Backend):
         config.write_text(self.config.dumps())
         with (self.folder / names.LOG_FILE).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.site", str(self.folder)],
+                [sys.executable, "-m", f"{__package__}.server", str(self.folder)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...calls import SANDBOX_TIMEOUT
-from ...errors import GridError, PermanentError
-from ...jobspec import words
-from ...states import JobState, JobStatus
+from ...model.errors import GridError, PermanentError
+from ...model.job import words
+from ...model.state import JobState, JobStatus
+from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import Store
 from ...stores.spool import SpoolStore
 from ...worker import report as reports
@@ -23,12 +23,12 @@ from ..base import Backend, Payload, SubmitError, Submitted
 from .client import Client
 from .credentials import Credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
-from .ledger import Ledger
 from .reasons import explain
 from .routes import Route, Task
 from .sandboxes import Sandboxes
 from .submitting import Submitting
 from .task import Options, shape, task, task_name
+from .task_registry import Ledger
 
 _CANCEL_PATIENCE = 20.0
 _CANCEL_PAUSE = 1.0

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import CredentialsError, GridError, PermanentError
-from ..process.client import ProcessClient
+from ...client_process.client import ProcessClient
+from ...model.errors import CredentialsError, GridError, PermanentError
 from .credentials import client_environment, read_credentials
 from .replies import error_of
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ...errors import CredentialsError, PermanentError
+from ...model.errors import CredentialsError, PermanentError
 from .certificates import owner, read_certificates
 
 AUTH_COMMAND: Final = "snakemake-grid auth"

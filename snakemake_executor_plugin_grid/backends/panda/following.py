@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from ...calls import in_words
-from ...errors import CredentialsError, GridError, PermanentError, TransientError
-from ...states import JobStatus
-from ..sandbox import START_SCRIPT
+from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
+from ...model.state import JobStatus
+from ...resilience.calls import in_words
+from ..packaging import START_SCRIPT
 from .client import Client
 from .reasons import explain
 from .replies import UnknownTaskError, payload_files

@@ -337,7 +337,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 if __name__ == "__main__":
     os.umask(0o077)  # the client writes tokens
     # Run by path, where the package may not be installed; this folder is found first.
-    sys.path.append(str(Path(__file__).parents[1] / "process"))
+    sys.path.append(str(Path(__file__).parents[2] / "client_process"))
     from serve import serve  # type: ignore[import-not-found]
 
     serve(_answer, _error)

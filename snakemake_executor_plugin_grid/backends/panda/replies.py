@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ...errors import CredentialsError, GridError, PermanentError, TransientError
+from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
 
 RENEW: Final = "run 'snakemake-grid auth', or get a new proxy where PanDA is used with one"
 

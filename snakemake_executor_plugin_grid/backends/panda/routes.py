@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from ...errors import PermanentError
+from ...model.errors import PermanentError
 from .client import Client
 from .replies import submitted_task
 

@@ -21,14 +21,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...calls import SANDBOX_TIMEOUT
+from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import Store
 from ...stores.spool import SpoolStore
 from ...worker.environment import STORE_TOKEN
 from ...worker.private import PRIVATE_FILE
-from ..sandbox import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo
+from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, Cargo
 from .client import Client
-from .ledger import Ledger
+from .task_registry import Ledger
 
 CACHE_LIMIT = 8 << 20
 """Bytes of the largest blob that goes through the cache; it takes 10 MB of any name."""

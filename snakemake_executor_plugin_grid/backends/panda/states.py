@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 
-from ...states import JobState, JobStatus
+from ...model.state import JobState, JobStatus
 
 TASK_STATES = {
     "waiting": JobState.QUEUED,  # registered for JEDI, which has not taken it yet

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...errors import GridError, PermanentError
+from ...model.errors import GridError, PermanentError
 from ..base import Payload, SubmitError, Submitted
-from ..sandbox import Cargo, load, portions
+from ..packaging import Cargo, load, portions
 from .client import Client
-from .ledger import Ledger
 from .routes import Route
 from .sandboxes import SANDBOX_LIMIT, SEPARATE_SIZE, Sandboxes
 from .task import Options, attempts, shape, task, task_name
+from .task_registry import Ledger
 
 JOBS_PER_TASK = 1000
 _AT_A_TIME = 8

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import PermanentError
-from ...jobspec import JobSpec, words
-from ..sandbox import START_SCRIPT
+from ...model.errors import PermanentError
+from ...model.job import JobSpec, words
+from ..packaging import START_SCRIPT
 
 PFN_LIMIT = 4000
 """Characters that the parameters of one job may have (JEDI, panda-server 1.0.4)."""

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import settings
+from tests.servers.dirac import settings
+
 from .server import UNSET, DiracServer
 
 

@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import configuration
+from tests.servers.dirac import configuration
+
 from .database import Database
 from .settings import WORKING_SITES, Settings
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from . import database
+from tests.servers.dirac import database
+
 from .certificates import distinguished_name
 from .settings import (
     GROUPS,

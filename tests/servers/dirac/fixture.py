@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from . import settings
+from tests.servers.dirac import settings
+
 from .server import DiracServer
 
 _ROOT = Path(__file__).parents[3]

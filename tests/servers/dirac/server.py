@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import certificates, configuration, settings
+from tests.servers.dirac import certificates, configuration, settings
+
 from .components import HERE, agent_name, all_components
 from .database import Database
 from .processes import Processes, is_listening, wait_for

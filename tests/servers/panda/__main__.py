@@ -7,7 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from . import settings
+from tests.servers.panda import settings
+
 from .server import UNSET, PandaServer
 
 

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from . import admin, api, job_api, other_api, task_api  # noqa: F401 - they register themselves
+from tests.servers.panda import admin, api, job_api, other_api, task_api  # noqa: F401 - they register themselves
+
 from .faults import FaultyApp
 from .settings import Settings
 from .tokens import RefusedError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import describe
+from tests.servers.panda import describe
+
 from .api import Answer, Call, answer, endpoint
 
 _MOST = 5500

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import uvicorn
 
-from . import settings
+from tests.servers.panda import settings
+
 from .app import make_app
 from .settings import HOST
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import settings
+from tests.servers.panda import settings
+
 from .pilot import start_time
 from .settings import SITES, VO, Delays, Settings
 from .tokens import Issuer

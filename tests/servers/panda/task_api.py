@@ -8,7 +8,8 @@ import re
 import time
 from typing import Any
 
-from . import describe
+from tests.servers.panda import describe
+
 from .api import Answer, Call, answer, endpoint
 from .model import FINAL_TASK, Task
 

@@ -12,7 +12,8 @@ import re
 import time
 import traceback
 
-from . import refine
+from tests.servers.panda import refine
+
 from .model import ENDED_TASK, InputFile, Job, Store, Task
 from .pilot import Sites
 from .settings import Settings

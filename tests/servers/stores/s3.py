@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from . import free_port
+from tests.servers.stores import free_port
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from . import free_port, wait_for
+from tests.servers.stores import free_port, wait_for
 
 PROGRAM = "/usr/sbin/apache2"
 TOKEN = "a.good.token"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from . import free_port
+from tests.servers.stores import free_port
 
 _USER = "daemon"
 """Who runs the server if we are root: it refuses that."""

@@ -1,0 +1,233 @@
+"""A store on a DIRAC storage element: ``lfn:/vo/user/u/user/folder``.
+
+What fits into a sandbox travels there; only larger blobs and the outputs of jobs are put on the
+storage element. Blobs lie under ``blobs/``, named by digest; each job delivers into a folder of its
+own under ``delivered/``, where those outputs stay that serve other jobs as inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...console.progress import size_of, transfer
+from ...journal.catalog import Catalog
+from ...model.errors import CredentialsError, GridError, PermanentError
+from ...resilience.calls import TRANSFER_TIMEOUT
+from ...resilience.outages import Patience
+from ...stores.base import Limits, Store
+from ...stores.spool import SpoolStore
+from ...worker.archive.tarball import file_digest
+from ...worker.delivery import DATA_SUFFIX
+
+if TYPE_CHECKING:
+    from .client import Client
+
+SCHEME = "lfn:"
+_STORAGE = "storage"
+_DEFAULT_FOLDER = "snakemake-grid"
+
+
+def deliveries(url: str) -> str:
+    """Return the LFN of the folder, in a store, in which each job has its folder of outputs."""
+    return f"{url.removeprefix(SCHEME).rstrip('/')}/delivered"
+
+
+class LfnStore(Store):
+    """Blobs on a storage element, found by the file catalog of DIRAC."""
+
+    def __init__(
+        self,
+        spool: SpoolStore,
+        client: Client,
+        patience: Patience,
+        catalog: Catalog,
+        element: str,
+        url: str,
+    ) -> None:
+        """Use a client.
+
+        Args:
+            spool: For small blobs.
+            client: Of the DIRAC installation.
+            patience: Waits for it.
+            catalog: Remembers what is where.
+            element: Storage element.
+            url: As given by the user; empty for a folder in the user's own.
+        """
+        self.url = url
+        self.workspace = spool.workspace
+        self._spool = spool
+        self._client = client
+        self._patience = patience
+        self._catalog = catalog
+        self._element = element
+        self._lock = threading.Lock()
+        self._verified: dict[str, str] = {}
+        self._delivered: dict[str, dict[str, str]] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """Of the sandbox, by which logs come back."""
+        return self._spool.limits
+
+    @property
+    def folder(self) -> str:
+        """LFN of the store's folder."""
+        if not self.url:
+            proxy = self._client.call_now("proxy")
+            user, vo = proxy["user"], proxy["vo"]
+            if not user or not vo:
+                raise PermanentError(
+                    "--grid-store: the proxy does not tell user and VO; give lfn:/vo/user/u/user/…"
+                )
+            self.url = f"{SCHEME}/{vo}/user/{user[0]}/{user}/{_DEFAULT_FOLDER}"
+        return self.url.removeprefix(SCHEME).rstrip("/")
+
+    @property
+    def deliveries(self) -> str:
+        """LFN of the folder in which each job has its folder of outputs."""
+        return deliveries(self.folder)
+
+    def check(self) -> None:
+        """Put a small file there, and remove it.
+
+        Raises:
+            GridError: It does not work.
+        """
+        self._spool.check()
+        probe = self._spool.folder / f".{secrets.token_hex(8)}.probe"
+        lfn = f"{self.folder}/{probe.name.strip('.')}"
+        probe.write_bytes(b"probe")
+        try:
+            self._client.call_now("put", lfn, str(probe), self._element)
+            self._client.call_now("remove", [lfn])
+        except CredentialsError:
+            raise
+        except GridError as error:
+            raise type(error)(
+                f"{self._element} cannot be used for {SCHEME}{self.folder}: {error}; choose "
+                "others by --grid-dirac-storage-element and --grid-store."
+            ) from error
+        finally:
+            probe.unlink()
+        self._catalog.note_store(f"{SCHEME}{self.folder}", self._element)
+
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the blob is there: in the spool, or whole in the file catalog."""
+        if digest in self._verified or self._spool.has(digest, size):
+            return True
+        url = self._catalog.location(digest, SCHEME)
+        if url is None and self._spool.fits(size):
+            return False  # it would not be there
+        lfn = (url or self._lfn(digest)).removeprefix(SCHEME)
+        if self._call("sizes", [lfn])[lfn] != size:
+            return False
+        self._verified[digest] = lfn
+        return True
+
+    def put(self, digest: str, path: Path) -> None:
+        """Take a file of the workspace."""
+        if self._spool.fits(path.stat().st_size):
+            self._spool.put(digest, path)
+            return
+        try:
+            self._upload(digest, path)
+        finally:
+            path.unlink()
+
+    def put_file(self, path: Path) -> tuple[int, str]:
+        """Store a user's file; a large one is read for its digest, and goes up as it is."""
+        if self._spool.fits(path.stat().st_size):
+            return self._spool.put_file(path)
+        size, digest = file_digest(path)
+        if not self.has(digest, size):
+            self._upload(digest, path)
+        return size, digest
+
+    def locate(self, digest: str) -> str:
+        """Return where the worker finds the blob: nothing if it lies beside the job."""
+        lfn = self._verified.get(digest)
+        return SCHEME + lfn if lfn is not None else self._spool.locate(digest)
+
+    def inbox(self, job: str) -> str:
+        """Return the folder of a job."""
+        return f"{SCHEME}{self.deliveries}/{job}"
+
+    def delivered(self, job: str, digest: str) -> Path:
+        """Download what a job delivered, once."""
+        target = self._incoming(job) / digest
+        lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"
+        with self._lock:
+            self._delivered.setdefault(job, {})[digest] = lfn
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.parent / lfn.rpartition("/")[2]  # as DIRAC names it
+            try:
+                with transfer(f"outputs of {job}", 0, up=False, store=self._element) as moving:
+                    moving.watch(size_of(part))
+                    path = self._client.call_now(
+                        "get", lfn, str(target.parent), limit=TRANSFER_TIMEOUT
+                    )
+            except PermanentError as error:
+                raise PermanentError(
+                    f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
+                    "make room, or choose another by --grid-dirac-storage-element"
+                ) from error
+            Path(path).rename(target)
+        return target
+
+    def keep(self, job: str, digests: Iterable[str]) -> None:
+        """Remember where blobs are that serve other jobs."""
+        delivered = self._delivered.get(job, {})
+        kept = {digest: delivered[digest] for digest in digests if digest in delivered}
+        self._catalog.note_locations((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
+        with self._lock:
+            self._verified.update(kept)
+            for digest in kept:
+                del delivered[digest]
+
+    def drop(self, job: str) -> None:
+        """Remove what a job delivered and was not kept; what cannot be removed is noted."""
+        shutil.rmtree(self._incoming(job), ignore_errors=True)
+        with self._lock:
+            lfns = list(self._delivered.pop(job, {}).values())
+        if lfns:
+            failed = dict.fromkeys(lfns, "")
+            with contextlib.suppress(GridError):
+                failed = self._client.call_now("remove", lfns)
+            self._catalog.note_locations(("", f"{SCHEME}{lfn}") for lfn in failed)
+
+    def _upload(self, digest: str, path: Path) -> None:
+        lfn, size = self._lfn(digest), path.stat().st_size
+
+        async def attempt() -> None:
+            call = self._client.call
+            found = (await call("sizes", [lfn]))[lfn]
+            if found not in (None, size):
+                await call("remove", [lfn])  # an upload that broke off
+            if found != size:
+                # Noted before: what is there has to be known, whatever happens next.
+                self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
+                moving.restart()
+                await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)
+                if (await call("sizes", [lfn]))[lfn] != size:
+                    raise PermanentError(f"{lfn} has not arrived whole on {self._element}")
+
+        with transfer(path.name, size, up=True, store=self._element) as moving:
+            self._patience.call_now(_STORAGE, attempt, None)
+        self._verified[digest] = lfn
+
+    def _call(self, name: str, *args: Any) -> Any:
+        return self._patience.call_now(_STORAGE, lambda: self._client.call(name, *args), None)
+
+    def _lfn(self, digest: str) -> str:
+        return f"{self.folder}/blobs/{digest[:2]}/{digest}"
+
+    def _incoming(self, job: str) -> Path:
+        return self._spool.folder / "incoming" / job

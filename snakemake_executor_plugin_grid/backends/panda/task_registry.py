@@ -1,0 +1,94 @@
+"""Which job is in which task: noted before a task is submitted, so that it can be found again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from ...journal.database import Database
+
+
+class Ledger:
+    """The ``tasks`` and ``task_jobs`` tables."""
+
+    def __init__(self, database: Database) -> None:
+        """Use a database."""
+        self._database = database
+
+    def submitting(self, task: str, jobs: Sequence[str], attempts: int) -> None:
+        """Note the jobs of a task that is about to be submitted.
+
+        Args:
+            task: Its unique name.
+            jobs: Their unique names.
+            attempts: How often the server lets each of them fail.
+        """
+        self._database.change(
+            "INSERT OR IGNORE INTO tasks (name, attempts) VALUES (?, ?)", [(task, attempts)]
+        )
+        self._database.change(
+            "INSERT OR REPLACE INTO task_jobs VALUES (?, ?)", [(job, task) for job in jobs]
+        )
+
+    def submitted(self, task: str, grid_id: str) -> None:
+        """Note the id that a task has got.
+
+        Args:
+            task: Its name.
+            grid_id: Id of the task; of the request, where it went through iDDS.
+        """
+        self._database.change("UPDATE tasks SET grid_id=? WHERE name=?", [(grid_id, task)])
+
+    def ended(self, jobs: Iterable[str]) -> None:
+        """Drop jobs of which nothing more is wanted."""
+        self._database.change("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
+
+    def hide(self, task: str, *, hidden: bool = True) -> None:
+        """Note that something private is kept for the jobs of a task, or is no more."""
+        self._database.change("UPDATE tasks SET private=? WHERE name=?", [(hidden, task)])
+
+    def hides(self, task: str) -> bool:
+        """Return whether something private is kept for them."""
+        rows = self._database.query("SELECT private FROM tasks WHERE name=?", (task,))
+        return bool(rows and rows[0][0])
+
+    def over(self) -> list[str]:
+        """Return the names of tasks that hide something, though none of their jobs is wanted."""
+        rows = self._database.query(
+            "SELECT name FROM tasks WHERE private=1 "
+            "AND NOT EXISTS (SELECT 1 FROM task_jobs WHERE task=tasks.name)"
+        )
+        return [str(name) for (name,) in rows]
+
+    def task_of(self, job: str) -> str | None:
+        """Return the name of the task that a job was submitted in, or None."""
+        rows = self._database.query("SELECT task FROM task_jobs WHERE job=?", (job,))
+        return str(rows[0][0]) if rows else None
+
+    def tasks_of(self, jobs: Collection[str]) -> dict[str, list[str]]:
+        """Return jobs by the names of their tasks; those that have none are left out."""
+        found: dict[str, list[str]] = {}
+        for job in jobs:
+            task = self.task_of(job)
+            if task is not None:
+                found.setdefault(task, []).append(job)
+        return found
+
+    def jobs_of(self, task: str) -> list[str]:
+        """Return the names of the jobs of a task that are still wanted."""
+        rows = self._database.query("SELECT job FROM task_jobs WHERE task=? ORDER BY job", (task,))
+        return [str(job) for (job,) in rows]
+
+    def grid_id(self, task: str) -> str | None:
+        """Return the id of a task, None if it is not known to have one."""
+        rows = self._database.query("SELECT grid_id FROM tasks WHERE name=?", (task,))
+        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def attempts(self, grid_id: str) -> int:
+        """Return how often the server lets each job of a task fail."""
+        rows = self._database.query("SELECT attempts FROM tasks WHERE grid_id=?", (grid_id,))
+        return int(rows[0][0]) if rows else 1
+
+    def name(self, grid_id: str) -> str | None:
+        """Return the name of the task that has an id, or None."""
+        rows = self._database.query("SELECT name FROM tasks WHERE grid_id=?", (grid_id,))
+        return str(rows[0][0]) if rows else None

@@ -1,1 +1,0 @@
-"""Client libraries in processes of their own."""

@@ -1,0 +1,1 @@
+"""What a user reads: lines about jobs, failures, and transfers."""

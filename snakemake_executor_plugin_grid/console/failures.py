@@ -1,0 +1,133 @@
+"""What the person at the terminal reads when a job has failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..model.job import JobSpec
+from ..model.state import JobStatus
+from ..worker import report as reports
+from ..worker.report import Report
+
+_TAIL_LINES = 20
+_SEARCHED_LINES = 200
+# Snakemake announces a job in an indented block, and tells of its error in another.
+_ANNOUNCED = ("    reason: ", "    resources: ")
+_ERROR = re.compile(r"Error in (rule|group) .+:")
+_DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
+_TAIL_BYTES = 16 << 10
+_SHOWN = 10
+# Of Snakemake 9.27: where a plugin is asked for by its name, by a query, by an option of its own.
+_NO_PLUGIN = re.compile(
+    r"The package snakemake-storage-plugin-\S+ is not installed"
+    r"|No storage provider found for query|unrecognized arguments: .*--storage-"
+)
+_MISSING = ("No such file or directory", "FileNotFoundError", "MissingInput")
+
+
+def failure(
+    spec: JobSpec,
+    grid_id: str | None,
+    backend: str,
+    reason: str,
+    log: Path | None = None,
+    rule_logs: Sequence[str] = (),
+    page: str = "",
+) -> str:
+    """Return the message about a failed job.
+
+    Args:
+        spec: The job.
+        grid_id: Its id on the grid, None if it never got one.
+        backend: Name of the backend.
+        reason: Why it failed, in words.
+        log: The payload's output on this host.
+        rule_logs: Paths of the rule's own logs that came back.
+        page: Where the backend shows the job, a URL or nothing.
+    """
+    where = f"{backend} job {grid_id}" if grid_id else "not submitted"
+    lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
+    tail = _last_words(log) if log is not None else []
+    if tail:
+        lines.append("Last lines of its output:")
+        lines += [f"    {line}" for line in tail]
+    if log is not None:
+        lines.append(f"Its whole output: {log}")
+    if rule_logs:
+        lines.append(f"Logs of the rule: {', '.join(rule_logs)}")
+    if page:
+        lines.append(f"On the web: {page}")
+    return "\n".join(lines) + "\n"
+
+
+def reason_of(report: Report, workdir: Path, log: Path | None) -> str:
+    """Return why a job failed, in words, with what to do where that is known."""
+    text = f"{report.reason}: {report.message}" if report.message else report.reason
+    where = f" (host {report.host}{f', site {report.site}' if report.site else ''})"
+    return text + where + _hint(report, workdir, log)
+
+
+def _hint(report: Report, workdir: Path, log: Path | None) -> str:
+    if report.reason == reports.OUTPUT_MISSING and report.undeclared:
+        names = ", ".join(name.partition("/")[2] for name in report.undeclared[:_SHOWN])
+        return f"; files it made that no rule names: {names}"
+    if report.reason != reports.PAYLOAD_FAILED or log is None:
+        return ""
+    text = "\n".join(read_tail(log, _SEARCHED_LINES))
+    if re.search(rf"(?<![\w./-]){re.escape(str(workdir))}(?![\w.-])", text):
+        return (
+            f"; its output mentions {workdir}, which exists on the submit host only: use paths "
+            "relative to the working directory"
+        )
+    if _NO_PLUGIN.search(text):
+        return (
+            "; the worker's Snakemake lacks a storage plugin, or has another version of it: ship "
+            "it by --grid-runtime wheels, or install it where --grid-runtime-setup or "
+            "--grid-runtime-image finds Snakemake"
+        )
+    if any(sign in text for sign in _MISSING):
+        return (
+            "; if a file is missing that the workflow reads without naming it as input, name it by "
+            "--grid-include"
+        )
+    if "No module named snakemake" in text:
+        return "; the python of the worker has no Snakemake: see --grid-runtime"
+    return ""
+
+
+def without_report(status: JobStatus) -> str:
+    """Return the reason for a job that ended and left no report."""
+    detail = f": {status.detail}" if status.detail else ""
+    return f"it ended as {status.state.value} and no report came back{detail}"
+
+
+def _last_words(log: Path) -> list[str]:
+    """Return what the payload said last, without what Snakemake says before and after that."""
+    lines = read_tail(log, _SEARCHED_LINES)
+    ends = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    if ends:
+        lines = [line for line in lines[: ends[0]] if not _DATE.fullmatch(line)]
+    begins = [number for number, line in enumerate(lines) if line.startswith(_ANNOUNCED)]
+    if begins:
+        lines = lines[begins[-1] + 1 :]
+    return lines[-_TAIL_LINES:]
+
+
+def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
+    """Return the last lines of a file, none if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-lines:]
+
+
+def names(items: Sequence[str]) -> str:
+    """Return some names, and how many more there are."""
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

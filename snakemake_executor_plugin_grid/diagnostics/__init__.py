@@ -1,0 +1,1 @@
+"""``snakemake-grid check``: tries everything that a run needs."""

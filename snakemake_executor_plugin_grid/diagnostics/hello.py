@@ -1,0 +1,301 @@
+"""The check with a job: Snakemake itself runs a workflow of one rule, with the same options."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..journal.database import DATABASE_FILE, FOLDER
+from ..journal.reader import History, JobRecord
+from ..model.errors import GridError, PermanentError, TransientError
+from ..settings.options import ExecutorSettings
+from ..settings.serialize import to_json
+from .findings import Told
+from .storing import no_traces
+
+_SNAKEFILE = """
+rule hello:
+    output: "hello.json"
+    run:
+        import json, platform, socket, sys
+        import snakemake
+        facts = {
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+            "executable": sys.executable,
+            "snakemake": snakemake.__version__,
+        }
+        with open(output[0], "w") as stream:
+            json.dump(facts, stream)
+"""
+_ANSWER = "hello.json"
+_LOG = "snakemake.log"
+_POLL = 1.0
+_CANCEL_LIMIT = 120.0
+_CLEAN_LIMIT = 300.0
+_CLOCKS_DIFFER = 5.0
+_SHOWN = 15
+_STEPS = (
+    ("prepared", "began", "sent"),
+    ("submitted", "sent", "taken"),
+    ("waited", "taken", "received"),
+    ("staged in", "received", "running"),
+    ("ran", "running", "staging out"),
+    ("staged out", "staging out", "ended"),
+    ("came back", "ended", "landed"),
+)
+"""What a job does, between which two times: those of the report go before the journal's."""
+_CLEAN = "from snakemake_executor_plugin_grid.cli import main; main()"
+
+
+async def check_job(
+    settings: ExecutorSettings, minutes: float, note: Callable[[str], None]
+) -> Told:
+    """Run a job on the real path, and remove what it has left.
+
+    Args:
+        settings: Options of the run.
+        minutes: After which the job is cancelled.
+        note: Shows how far it is.
+
+    Raises:
+        GridError: It has failed, or has not ended in time: says why.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="grid-check-"))
+    (folder / "Snakefile").write_text(_SNAKEFILE)
+    with no_traces(settings.store or ""):
+        return await _try(_own(settings, folder.name), folder, minutes, note)
+
+
+async def _try(
+    settings: ExecutorSettings, folder: Path, minutes: float, note: Callable[[str], None]
+) -> Told:
+    try:
+        code = await _run(folder, settings, minutes, note)
+        told = _told(folder, code)
+    except GridError as error:
+        # By then nobody would find them without its journal.
+        left = await _clean(folder, settings)
+        raise type(error)(f"{error}\nall that was said: {folder / _LOG}{left}") from error
+    except BaseException:
+        note(f"cancelled{await _clean(folder, settings)}")
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    left = await _clean(folder, settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    return replace(told, text=told.text + left, warning=told.warning or bool(left))
+
+
+def _own(settings: ExecutorSettings, name: str) -> ExecutorSettings:
+    """Return the options for this job: nothing of the workflow, and a folder in the store."""
+    store = settings.store
+    return replace(
+        settings,
+        store=f"{store.rstrip('/')}/{name}" if store is not None else None,
+        include=[],
+        exclude=[],
+        describe=False,
+        detach=False,
+        on_interrupt="cancel",
+        infrastructure_retries=0,
+    )
+
+
+def _command(settings: ExecutorSettings) -> list[str]:
+    command = [sys.executable, "-m", "snakemake", "--executor", "grid", "--jobs", "1", "--nocolor"]
+    for name, value in to_json(settings).items():
+        flag = f"--grid-{name.replace('_', '-')}"
+        if value is True:
+            command.append(flag)
+        elif isinstance(value, list):
+            command += [flag, *map(str, value)]
+        elif value is not None and value is not False:
+            command.append(f"{flag}={value}")  # it may begin with a dash
+    return command
+
+
+async def _run(
+    folder: Path, settings: ExecutorSettings, minutes: float, note: Callable[[str], None]
+) -> int:
+    """Run Snakemake to its end; what ends this early cancels the job.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        TransientError: It has taken too long.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
+    with (folder / _LOG).open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_command(settings),
+            cwd=folder,
+            env=kept,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this process, which cancels the job
+            preexec_fn=_heed_interrupts,
+        )
+    watch = asyncio.create_task(_watch(folder, note))
+    try:
+        return await asyncio.wait_for(process.wait(), minutes * 60)
+    except TimeoutError:
+        state = _state(_job(folder))
+        raise TransientError(
+            f"the job has not ended within {minutes:g} min ({state}), and was cancelled; "
+            "--timeout sets another limit, --grid-site names a site that may be faster"
+        ) from None
+    finally:
+        watch.cancel()
+        if process.returncode is None:
+            await _stop(process)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), _CANCEL_LIMIT)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _heed_interrupts() -> None:
+    # What a shell starts in the background ignores them, and hands that on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+async def _watch(folder: Path, note: Callable[[str], None]) -> None:
+    said = ""
+    while True:
+        state = _state(_job(folder))
+        if state != said:
+            note(state)
+            said = state
+        await asyncio.sleep(_POLL)
+
+
+def _state(job: JobRecord | None) -> str:
+    if job is None:
+        return "being prepared"
+    grid_id = f"{job.backend} job {job.grid_id}, " if job.grid_id else ""
+    site = f" at {job.site}" if job.site else ""
+    return f"{grid_id}{job.state or job.phase.value}{site}"
+
+
+def _job(folder: Path) -> JobRecord | None:
+    """Return what the journal says of the job, None before it is submitted."""
+    if (folder / FOLDER / DATABASE_FILE).is_file():
+        with suppress(GridError), closing(History(folder / FOLDER)) as history:
+            return next(reversed(history.jobs()), None)
+    return None
+
+
+def _told(folder: Path, code: int) -> Told:
+    """Return what the job has told, if it has succeeded.
+
+    Raises:
+        GridError: It has not: says why.
+    """
+    job = _job(folder)
+    if code != 0 or job is None:
+        raise PermanentError(_reason(job, (folder / _LOG).read_text(errors="replace")))
+    answer: dict[str, Any] = json.loads((folder / _ANSWER).read_text())
+    times = _times(job)
+    seconds = _seconds(times)
+    steps = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    site = str(job.report.get("site") or job.site or "an unnamed site")
+    facts = {**answer, "site": site, "grid_id": job.grid_id, "seconds": seconds}
+    text = (
+        f"{job.backend} job {job.grid_id} ran at {site} on {answer['host']}: Python "
+        f"{answer['python']} ({answer['executable']}), Snakemake {answer['snakemake']}; {steps}"
+    )
+    skew = _skew(times)
+    if abs(skew) > _CLOCKS_DIFFER:
+        way = "ahead of" if skew > 0 else "behind"
+        text += f". The clock there is at least {abs(skew):.0f} s {way} the one here"
+    return Told(text, abs(skew) > _CLOCKS_DIFFER, {**facts, "clock_skew": round(skew, 1)})
+
+
+def _reason(job: JobRecord | None, output: str) -> str:
+    """Return why the job has failed: the journal's words, or the last of Snakemake's."""
+    if job is not None and job.detail:
+        where = f" at {job.site}" if job.site else ""
+        return f"{job.backend} job {job.grid_id or 'without id'} has failed{where}: {job.detail}"
+    lines = [line for line in output.splitlines() if line.strip()]
+    return "\n".join(["Snakemake has failed; its last words:", *lines[-_SHOWN:]])
+
+
+def _times(job: JobRecord) -> dict[str, float]:
+    noted = {"began": job.began, "sent": job.sent, "taken": job.taken, "landed": job.landed}
+    known = {name: moment for name, moment in noted.items() if moment is not None}
+    return {**known, **{str(name): float(at) for name, at in job.report.get("times", {}).items()}}
+
+
+def _seconds(times: dict[str, float]) -> dict[str, float]:
+    """Return how long each step took; times of different clocks may make it nothing."""
+    return {
+        name: round(max(0.0, times[end] - times[start]), 2)
+        for name, start, end in _STEPS
+        if start in times and end in times
+    }
+
+
+def _skew(times: dict[str, float]) -> float:
+    """Return how far the worker's clock is ahead, at least: it cannot start before it was sent."""
+    if not {"sent", "landed", "received", "ended"} <= times.keys():
+        return 0.0
+    ahead = times["ended"] - times["landed"]
+    behind = times["sent"] - times["received"]
+    return ahead if ahead > 0 else -max(0.0, behind)
+
+
+async def _clean(folder: Path, settings: ExecutorSettings) -> str:
+    """Remove what the job has left in its store.
+
+    Returns:
+        What is still there, in words; nothing if all is gone.
+    """
+    store = urlsplit(settings.store or "")
+    if store.scheme == "file":
+        await asyncio.to_thread(shutil.rmtree, unquote(store.path), ignore_errors=True)
+        return ""
+    if not (folder / FOLDER / DATABASE_FILE).is_file():
+        return ""
+    if settings.store is None and settings.dirac_storage_element is None:
+        return ""
+    options = ["clean", "--yes", "--force", "--directory", str(folder)]
+    if settings.dirac_python is not None:
+        options += ["--grid-dirac-python", str(settings.dirac_python)]
+    if settings.store_token is not None:
+        options += ["--grid-store-token", str(settings.store_token)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _CLEAN, *options),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), _CLEAN_LIMIT)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        said = f"no answer within {_CLEAN_LIMIT:.0f} s".encode()
+    if process.returncode == 0:
+        return ""
+    place = settings.store or settings.dirac_storage_element
+    words = " ".join(said.decode(errors="replace").split())
+    return f"\nits files could not all be removed from {place}: {words}"

@@ -1,0 +1,206 @@
+"""The second half of a job's way: bring back what it made, and decide what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..model.errors import EndingError, GridError
+from ..model.tracked import Flight, Outcome
+from ..resilience.calls import TRANSFER_TIMEOUT, in_words, once
+from ..resilience.circuit_breaker import Breaker
+from ..resilience.site_bans import Sites
+
+if TYPE_CHECKING:
+    from .context import Parts
+
+T = TypeVar("T")
+
+_LANDINGS = 8
+
+
+class Retrieval:
+    """Takes in jobs that have ended.
+
+    What a job made stays on the grid until Snakemake has noted its success, so that a run which
+    dies at any moment before can take it in once more.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        sites: Sites,
+        breaker: Breaker,
+        end: Callable[[Flight, Outcome], None],
+        again: Callable[[Flight], None],
+    ) -> None:
+        """Use the parts of a controller.
+
+        Args:
+            parts: The parts.
+            sites: Counts their faults.
+            breaker: Counts the faults of the grid.
+            end: Reports what became of a job.
+            again: Submits a job once more.
+        """
+        self._parts = parts
+        self._sites = sites
+        self._breaker = breaker
+        self._end = end
+        self._again = again
+        self._landings = asyncio.Semaphore(_LANDINGS)
+        store = f"store {parts.store.url}"
+        self._patience_with_store = parts.patience.beside(store, parts.backend.check_credentials)
+        self._landed: dict[str, Flight] = {}
+        self._done: dict[str, str] = {}  # names of jobs by their ids
+        self.under_way = 0
+
+    async def take(self, flight: Flight) -> None:
+        """Bring back what an ended job has made, and decide what became of it."""
+        self.under_way += 1
+        try:
+            # Some at a time: when a thousand jobs end at once, states are still to be asked for.
+            async with self._landings:
+                await self._take(flight)
+        except EndingError:
+            pass  # the next run takes it in
+        finally:
+            self.under_way -= 1
+
+    async def _take(self, flight: Flight) -> None:
+        parts, patience = self._parts, self._parts.patience
+        folder = parts.folder / "incoming" / flight.spec.name
+        try:
+            await patience.call("results", lambda: self._retrieve(flight, folder), TRANSFER_TIMEOUT)
+            patience = self._patience_with_store
+            await patience.call(
+                "outputs", lambda: _apart(parts.landing.fetch, flight, folder), None
+            )
+            outcome = await patience.call(
+                "outputs", lambda: _apart(parts.landing.land, flight, folder), None
+            )
+        except EndingError:
+            raise
+        except OSError as error:  # of this side: its results stay where they are
+            words = f"its results could not be taken in: {in_words(error)}; the next run tries it"
+            self._end(flight, parts.landing.failure(flight, words, final=False))
+            return
+        except (Exception, SystemExit) as error:
+            outcome = parts.landing.failure(
+                flight, f"{_failed(flight)}its results could not be taken in: {in_words(error)}"
+            )
+        await self._conclude(flight, outcome)
+        await self._in_pool(_remove, folder)
+
+    async def _retrieve(self, flight: Flight, folder: Path) -> None:
+        await self._in_pool(_make_anew, folder)
+        await self._parts.backend.retrieve(flight.grid_id or "", folder)
+
+    async def _conclude(self, flight: Flight, outcome: Outcome) -> None:
+        """Report what became of a job, or send it again if the infrastructure has failed it."""
+        parts, site = self._parts, flight.status.site or outcome.site
+        blamed = not outcome.success and parts.backend.blames_site(flight.status, outcome.reason)
+        if blamed or flight.status.infrastructure:
+            # DIRAC may have put it back into its queue, also after its outputs have come.
+            await self.give_up(flight.grid_id or "")
+        if outcome.success:
+            self._landed[flight.name] = flight
+        else:
+            await self._drop([flight])
+        if not blamed:
+            self._sites.fine(site)
+            self._breaker.fine(flight.name, site)
+            self._end(flight, outcome)
+            return
+        self._sites.fault(site)
+        costs = self._breaker.fault(flight.name, outcome.reason or flight.status.detail, site)
+        if parts.patience.stopped or (costs and flight.charged >= parts.retries):
+            self._end(flight, outcome)
+            return
+        budget = f"{flight.charged + 1} of at most {parts.retries} times" if costs else "at no cost"
+        parts.say(f"{outcome.message.splitlines()[0]} Sending it again ({budget}).")
+        flight.submit_again(site, costs=costs)
+        self._again(flight)
+
+    async def acknowledge(self, names: Iterable[str]) -> None:
+        """Let go of what jobs made, now that Snakemake has noted their success."""
+        flights = [self._landed.pop(name) for name in names if name in self._landed]
+        if not flights:
+            return
+        with contextlib.suppress(GridError):  # the next run finds that Snakemake knows
+            await self._in_pool(self._parts.journal.noted, [flight.spec.name for flight in flights])
+            await self._drop(flights)
+
+    async def _drop(self, flights: Iterable[Flight]) -> None:
+        for flight in flights:
+            with contextlib.suppress(GridError, OSError):  # it only costs room
+                await self._in_pool(self._parts.store.drop, flight.spec.name)
+            self._done[flight.grid_id or ""] = flight.spec.name
+
+    async def discard(self) -> None:
+        """Tell the backend, in one call, of all jobs of which nothing more is wanted."""
+        done, self._done = self._done, {}
+        if done:
+            with contextlib.suppress(Exception):  # it only costs room, and the next run does it
+                await once(self._parts.backend.discard(done))
+                await self._in_pool(self._parts.journal.discarded, list(done.values()))
+
+    async def give_up(self, grid_id: str) -> None:
+        """Cancel a job that may come back: nobody waits for it any more."""
+        with contextlib.suppress(Exception):
+            await once(self._parts.backend.cancel([grid_id]))
+
+    def _in_pool(self, work: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+        return in_pool(self._parts, work, *args)
+
+
+async def in_pool(parts: Parts, work: Callable[..., T], *args: Any) -> T:
+    """Run something slow outside the loop."""
+    return await asyncio.get_running_loop().run_in_executor(parts.pool, work, *args)
+
+
+async def _apart(work: Callable[..., T], *args: Any) -> T:
+    """Run something in a thread of its own, which does not keep the program from ending.
+
+    All of it may be done again. The pool would be full of those that wait for a store.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if not future.done():
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]  # then it is one
+
+    def run() -> None:
+        result, problem = None, None
+        try:
+            result = work(*args)
+        except BaseException as error:
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, result, problem)
+
+    threading.Thread(target=run, name="landing", daemon=True).start()
+    return await future
+
+
+def _failed(flight: Flight) -> str:
+    status = flight.status
+    return f"{status.detail}; " if status.infrastructure and status.detail else ""
+
+
+def _make_anew(folder: Path) -> None:
+    _remove(folder)
+    folder.mkdir(parents=True)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

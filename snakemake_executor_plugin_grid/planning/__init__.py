@@ -1,0 +1,1 @@
+"""Turns Snakemake's jobs into plans: what travels, and what runs."""

@@ -1,0 +1,204 @@
+"""A Snakemake job becomes a plan: what runs, what goes in, what comes out, in which runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..model.errors import GridError
+from ..model.job import JobSpec, read_overrides, read_resources
+from ..model.tracked import Plan
+from ..settings.options import RUNTIMES, UNDECLARED, ExecutorSettings
+from ..snakemake_api.workflow import Internals, is_flagged, names, staying
+from ..staging.paths import Layout, OutsideError
+from ..worker.description import Blob, Output
+from ..worker.runtime import Runtime
+from .fingerprint import Identities
+
+_OVERRIDES = {
+    *("runtime", "runtime_image", "runtime_setup", "undeclared"),
+    *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
+    *("panda_container", "panda_task"),
+}
+
+
+class Planner:
+    """Makes plans. It has no effect outside, and is called in Snakemake's main thread."""
+
+    def __init__(
+        self,
+        settings: ExecutorSettings,
+        internals: Internals,
+        layout: Layout,
+        ship: Callable[[Runtime], Blob],
+        say: Callable[[str], None],
+        identities: Identities | None = None,
+    ) -> None:
+        """Know the run.
+
+        Args:
+            settings: Options of the run.
+            internals: Snakemake's workflow.
+            layout: Of the submit host.
+            ship: Stores a runtime of kind ``wheels``.
+            say: Shows a line to the user.
+            identities: Tell whether jobs are still the same; not needed to describe them.
+        """
+        self._identities = identities
+        self._settings = settings
+        self._internals = internals
+        self._layout = layout
+        self._ship = ship
+        self._say = say
+        self._said: set[str] = set()
+        self._checkpoints: list[str] = []
+
+    def begin(self) -> None:
+        """Look at what has changed in the DAG, once for all jobs of a round."""
+        if self._identities is not None:
+            self._identities.begin()
+        self._checkpoints = list(self._internals.checkpoint_outputs())
+
+    def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
+        """Turn a Snakemake job into what the controller carries through.
+
+        Args:
+            job: Single job or group.
+            name: Unique name for it.
+            command: Shell line that runs it.
+            environment: Variables that ``envvars:`` names.
+
+        Raises:
+            GridError: The job cannot run on the grid: says why.
+        """
+        spec = self._spec(job, name, command, environment)
+        self._check_outputs(spec)
+        for resource in spec.overrides.keys() - _OVERRIDES:
+            self._say_once(f"resource grid_{resource} is not known, and has no effect.")
+        undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
+        if undeclared not in UNDECLARED:
+            raise _no_such("grid_undeclared", undeclared, UNDECLARED)
+        runtime = self._runtime(spec.overrides)
+        blob = self._ship(runtime) if runtime.kind == "wheels" else None
+        identity = self._identities.of(job, spec) if self._identities is not None else ""
+        return Plan(spec, runtime, blob, undeclared == "fetch", identity)
+
+    def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
+        internals = self._internals
+        members = internals.members(job)
+        updated = [
+            str(path)
+            for member in members
+            for path in member.output
+            if is_flagged(path, "update") and os.path.lexists(path)
+        ]
+        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
+        self._mention_site_data(inputs)
+        unneeded = internals.unneeded_temp_files(job)
+        resources = list(job.resources.items())
+        wildcards = {} if job.is_group() else job.wildcards_dict
+        placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
+        return JobSpec(
+            name=name,
+            rule=job.name,
+            wildcards=tuple((key, str(value)) for key, value in wildcards.items()),
+            jobid=str(job.jobid),
+            attempt=job.attempt,
+            command=command,
+            inputs=inputs,
+            shared=frozenset(path for path in inputs if internals.uses(path) > 1).union(
+                self._checkpoints
+            ),
+            outputs=tuple(self._outputs(members, unneeded)),
+            consumed=frozenset(
+                self._layout.member(path)
+                for member in members
+                for path in names(member.output)
+                if internals.uses(path) and not path.startswith("/")
+            ),
+            placeholders=placeholders,
+            resources=read_resources(job.threads, resources),
+            environment=dict(environment),
+            overrides=read_overrides(resources),
+        )
+
+    def _outputs(self, members: list[Any], unneeded: set[str]) -> Iterable[Output]:
+        for member in members:
+            benchmark = [member.benchmark] if member.benchmark else []
+            for kind, paths in (
+                ("output", member.output),
+                ("log", member.log),
+                ("benchmark", benchmark),
+            ):
+                for path in names(paths):
+                    try:
+                        name = self._layout.member(path)
+                    except OutsideError as error:
+                        raise GridError(
+                            f"{kind} {path} is outside of the working directory, where a job on "
+                            "the grid cannot write; use a relative path"
+                        ) from error
+                    yield Output(name, kind, kind != "log" and path not in unneeded)
+            for path in staying(member.output):
+                with contextlib.suppress(OutsideError):
+                    yield Output(self._layout.member(path), "staying", required=False)
+
+    def _check_outputs(self, spec: JobSpec) -> None:
+        """Refuse to replace write-protected files."""
+        for output in spec.outputs:
+            path = self._layout.local(output.name)
+            if output.kind != "output" or path.is_symlink() or not path.is_file():
+                continue
+            if not path.stat().st_mode & 0o222:
+                raise GridError(
+                    f"output {os.path.relpath(path, self._layout.workdir)} is write-protected; "
+                    "remove it, or make it writable, if the rule shall make it again"
+                )
+
+    def _mention_site_data(self, inputs: Iterable[str]) -> None:
+        for path in inputs:
+            try:
+                self._layout.member(path)
+            except OutsideError:
+                self._say_once(f"input {path} is taken for data of the site: it is not staged.")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+    def _runtime(self, overrides: Mapping[str, str]) -> Runtime:
+        settings = self._settings
+        kind = overrides.get("runtime", settings.runtime)
+        if kind not in RUNTIMES:
+            raise _no_such("grid_runtime", kind, RUNTIMES)
+        image = overrides.get("runtime_image", settings.runtime_image) or ""
+        setup = overrides.get("runtime_setup", settings.runtime_setup) or ""
+        needed = {"container": ("runtime_image", image), "setup": ("runtime_setup", setup)}
+        name, value = needed.get(kind, ("", "none needed"))
+        if not value:
+            raise GridError(
+                f"runtime {kind}: give --grid-{name.replace('_', '-')} or resource grid_{name}"
+            )
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        try:
+            return Runtime(
+                kind=kind,
+                setup=setup,
+                image=image if kind == "container" else "",
+                engine=settings.runtime_engine,
+                engine_options=tuple(shlex.split(settings.runtime_options or "")),
+                python=(settings.runtime_python or own) if kind == "wheels" else "",
+            )
+        except ValueError as error:
+            raise GridError(f"runtime {kind}: {error}") from error
+
+
+def _no_such(resource: str, value: str, allowed: Iterable[str]) -> GridError:
+    return GridError(
+        f"resource {resource}: there is no {value!r}; choose from {', '.join(allowed)}"
+    )

@@ -1,0 +1,165 @@
+"""What each job would be submitted as: nothing is staged, and no server is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+
+from ..backends.base import Backend, Payload
+from ..backends.dirac.store import SCHEME
+from ..backends.registry import equip
+from ..journal.catalog import Catalog
+from ..journal.database import DATABASE_FILE, FOLDER, Database
+from ..journal.lock import lock_folder
+from ..model.errors import GridError
+from ..model.job import ASKED_FOR, NOT_YET, JobSpec, safe_name
+from ..settings.options import ExecutorSettings
+from ..snakemake_api.workflow import Internals, names
+from ..staging.paths import Layout, OutsideError
+from ..staging.symlinks import scan_following
+from ..stores.spool import RESERVE
+from ..worker.archive.tarball import Entry
+from ..worker.description import Blob
+from ..worker.runtime import Runtime
+from .planner import Planner
+
+_SANDBOX_LIMIT = 10 << 20  # default of SandboxStore/MaxSandboxSizeMiB, DIRAC 9.1
+_UPLOADED_LATER = f"{SCHEME}/uploaded-when-submitted"
+_NOT_IN_LFN = re.compile(r"[^A-Za-z0-9_.+@=/-]|(?<![^/])[^A-Za-z0-9_/]")
+
+
+def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str]:
+    """Write to stdout what would be submitted for all jobs that have to run.
+
+    Args:
+        workflow: Snakemake's workflow, with its DAG.
+        run_id: Unique id of the run.
+        say: Shows a line to the user.
+
+    Returns:
+        For each job of which nothing can be said, why.
+
+    Raises:
+        GridError: None can: says why.
+    """
+    folder = Path.cwd() / FOLDER
+    problems = []
+    with lock_folder(folder), contextlib.closing(Database(folder / DATABASE_FILE)) as database:
+        descriptions = _Descriptions(workflow, folder, database, say)
+        jobs = list(descriptions.internals.needed_jobs())
+        for number, job in enumerate(jobs, start=1):
+            try:
+                text = descriptions.text(job, safe_name(job.name, run_id, number))
+            except (GridError, WorkflowError) as error:
+                problems.append(f"rule {job.name}, cannot be described: {error}")
+                continue
+            if not _write(text):
+                break
+        if not jobs:
+            say("No job has to run on the grid.")
+        if descriptions.internals.has_checkpoints:
+            say("Jobs that depend on checkpoints may not be known yet.")
+    return problems
+
+
+class _Descriptions:
+    """Plans jobs as a run does, but makes nothing of the plans."""
+
+    def __init__(
+        self, workflow: Any, folder: Path, database: Database, say: Callable[[str], None]
+    ) -> None:
+        self._settings: ExecutorSettings = workflow.executor_settings
+        self._layout = Layout(Path.cwd())
+        self._folder = folder
+        self._catalog = catalog = Catalog(database)
+        self.internals = Internals(workflow)
+        self._backend: Backend
+        self._backend, _, _ = equip(
+            self._settings, self._layout.workdir, folder, database, catalog, say
+        )
+        self._planner = Planner(self._settings, self.internals, self._layout, _ship_nothing, say)
+        self._planner.begin()
+        self._awaited = set(self.internals.awaited())
+
+    def text(self, job: Any, name: str) -> str:
+        """Return comments, and what the backend would be given."""
+        # Neither command nor environment is in what a backend shows, and the latter is secret.
+        spec = self._planner.plan(job, name, "", {}).spec
+        self.internals.targets(job)  # the command would have to name it
+        notes, blobs = [], []
+        pending = [
+            key
+            for key, value in job.resources.items()
+            if value == NOT_YET and (key in ASKED_FOR or key.startswith("grid_"))
+        ]
+        if pending:
+            notes.append(f"not known before its inputs are there: {', '.join(pending)}")
+        if self._settings.dirac_storage_element:
+            for entry in self._large_inputs(spec):
+                blob, is_there = self._blob(entry)
+                blobs.append(blob)
+                if not is_there:
+                    size = f"{entry.size / 1e6:.1f} MB"
+                    notes.append(f"not uploaded yet: {entry.name.partition('/')[2]} ({size})")
+            if missing := [path for path in spec.inputs if not self._is_there(path)]:
+                notes.append(
+                    "not made yet, input data as well if they do not fit into a sandbox: "
+                    f"{', '.join(missing)}"
+                )
+        payload = Payload(spec, "", tuple(blobs), self._folder / "worker.pyz")
+        comments = [f"# {_line(note)}\n" for note in (self._title(job, spec), *notes)]
+        return f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n\n"
+
+    def _is_there(self, path: str) -> bool:
+        return path not in self._awaited and os.path.lexists(path)
+
+    def _title(self, job: Any, spec: JobSpec) -> str:
+        if not job.is_group():
+            return spec.title
+        jobs = sorted(f"{job.name} -> {', '.join(names(job.output))}" for job in job.jobs)
+        return f"group {job.groupid}: {'; '.join(jobs)}"
+
+    def _large_inputs(self, spec: JobSpec) -> Iterator[Entry]:
+        """Yield the inputs that are there and fit into no sandbox."""
+        least = max(self._settings.large_file, _SANDBOX_LIMIT - RESERVE + 1)
+        for path in filter(self._is_there, spec.inputs):
+            # Site data is not staged.
+            with contextlib.suppress(OutsideError, OSError):
+                member = self._layout.member(path)
+                for entry in scan_following(self._layout.local(member), member):
+                    if entry.kind == "file" and entry.size >= least:
+                        yield entry
+
+    def _blob(self, entry: Entry) -> tuple[Blob, bool]:
+        """Return a file of the storage element, and whether it is there already."""
+        digest = self._catalog.digest(entry.path, Path(entry.path).stat())
+        url = self._catalog.location(digest) if digest is not None else None
+        later = f"{_UPLOADED_LATER}/{_NOT_IN_LFN.sub('_', entry.name.partition('/')[2])}"
+        return Blob(digest or "", entry.size, url or later, kind="raw"), url is not None
+
+
+def _ship_nothing(_: Runtime) -> Blob:
+    return Blob("", 0, kind="runtime")
+
+
+def _line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _write(text: str) -> bool:
+    """Write to stdout; return whether anybody still reads it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As the documentation of Python's signal module has it: nothing is left to be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""How a run gets through outages, full disks, expired credentials, and bad sites."""

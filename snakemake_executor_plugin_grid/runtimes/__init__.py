@@ -1,1 +1,0 @@
-"""Runtimes made on the submit host and shipped to the worker."""

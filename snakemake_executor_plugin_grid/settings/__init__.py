@@ -1,0 +1,1 @@
+"""The options of the plugin, their check, and their form in the journal."""

@@ -1,0 +1,34 @@
+"""Options as JSON values: a run notes them, so that commands reach the same server later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from .options import ExecutorSettings
+
+
+def to_json(settings: ExecutorSettings) -> dict[str, Any]:
+    """Return the options that differ from their defaults."""
+    found: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        factory = field.default_factory
+        default = field.default if factory is MISSING else factory()
+        if value != default:
+            # Absolute: a command may be called from elsewhere.
+            found[field.name] = str(value.absolute()) if isinstance(value, Path) else value
+    return found
+
+
+def from_json(values: Mapping[str, Any]) -> ExecutorSettings:
+    """Return the options again; those that this version does not know are left out."""
+    known: dict[str, Any] = {}
+    for field in fields(ExecutorSettings):
+        if field.name in values:
+            value = values[field.name]
+            is_path = Path in get_args(field.type) or field.type is Path
+            known[field.name] = Path(value) if is_path and value is not None else value
+    return ExecutorSettings(**known)

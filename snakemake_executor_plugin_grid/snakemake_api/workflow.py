@@ -1,0 +1,323 @@
+"""Snakemake's workflow and DAG, as far as they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.utils import (
+    encode_target_jobs_cli_args,
+    format_cli_arg,
+)
+
+from . import storage_options as storage_settings
+from .command import (
+    named_snakefile,
+    quote_for_shell,
+    read_target,
+    resources_as_given,
+    telling_output,
+)
+
+
+class Internals:
+    """Snakemake's workflow and DAG, as far as they are needed."""
+
+    def __init__(self, workflow: Any) -> None:
+        """Look at a workflow.
+
+        Args:
+            workflow: ``snakemake.workflow.Workflow``.
+        """
+        self._workflow = workflow
+        self._dag = workflow.dag
+        self._uses: Counter[str] = Counter()
+        self._counted = -1
+
+    @property
+    def replaces_config(self) -> bool:
+        """Whether --replace-workflow-config is set; Snakemake does not hand it on."""
+        return bool(getattr(self._workflow.config_settings, "replace_workflow_config", False))
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether any rule is a checkpoint."""
+        return any(rule.is_checkpoint for rule in self._workflow.rules)
+
+    @staticmethod
+    def members(job: Any) -> list[Any]:
+        """Return the single jobs of a group, or the job itself."""
+        return list(job.jobs) if job.is_group() else [job]
+
+    def needed_jobs(self) -> Iterator[Any]:
+        """Yield all jobs and groups that have to run on the grid, each after those it needs."""
+        groups = set()
+        for layer in self._dag.toposorted(set(self._dag.needrun_jobs())):
+            for job in sorted(layer, key=_rule_and_wildcards):
+                group = self._dag.get_job_group(job)
+                if group is None and not job.is_local:
+                    yield job
+                elif group is not None and group not in groups and not group.is_local:
+                    groups.add(group)
+                    yield group
+
+    def awaited(self) -> Iterator[str]:
+        """Yield outputs of all jobs that have to run."""
+        for job in self._dag.needrun_jobs():
+            yield from map(str, job.output)
+
+    def declared_sources(self) -> tuple[frozenset[str], str]:
+        """Return the files that Snakemake lists, and a warning if it could not ask git."""
+        try:
+            return frozenset(self._dag.get_sources()), ""
+        except (WorkflowError, OSError, subprocess.SubprocessError) as error:
+            return frozenset(self._included()), f"not all sources could be listed: {error}"
+
+    def scripts(self) -> frozenset[str]:
+        """Return the absolute paths of local scripts and notebooks that rules name."""
+        return frozenset(filter(None, map(local_script, self._workflow.rules)))
+
+    def source_folders(self) -> tuple[Path, ...]:
+        """Return the local folders of the included Snakefiles."""
+        # Without dots: they would hide which folder lies in which.
+        folders = (Path(os.path.abspath(path)).parent for path in self._included())  # noqa: PTH100
+        return tuple(dict.fromkeys(folders))
+
+    def _included(self) -> Iterator[str]:
+        for source in self._workflow.included:
+            path = str(source)
+            if os.path.exists(path):  # noqa: PTH110 - may be a URL
+                yield path
+
+    def products(self) -> Iterator[str]:
+        """Yield outputs, logs and benchmarks of all jobs."""
+        for job in self._dag.jobs:
+            benchmark = [job.benchmark] if job.benchmark else []
+            for path in chain(job.output, job.log, benchmark):
+                if not path.is_storage:
+                    yield str(path)
+
+    def inputs(self) -> Iterator[str]:
+        """Yield inputs of all jobs."""
+        for job in self._dag.jobs:
+            for path in job.input:
+                if not path.is_storage:
+                    yield str(path)
+
+    def uses(self, path: str) -> int:
+        """Return how many jobs have the path as an input."""
+        jobs = len(self._dag.jobs)
+        if jobs != self._counted:  # the first call, or a checkpoint has changed the DAG
+            self._uses = Counter(chain.from_iterable(set(job.input) for job in self._dag.jobs))
+            self._counted = jobs
+        return self._uses[path]
+
+    def checkpoint_outputs(self) -> Iterator[str]:
+        """Yield outputs of checkpoints that need not run again.
+
+        Without them the worker would run the checkpoint, as it evaluates input functions too.
+        The DAG itself drops a checkpoint's job once the jobs below it are known.
+        """
+        for path in sorted(self._workflow.checkpoints.created_output):
+            if not path.is_storage and os.path.lexists(path):
+                yield str(path)
+
+    def send_local_files(self) -> None:
+        """Have jobs with ``local()`` files run on the grid, as their files travel.
+
+        Without a shared file system Snakemake 9.27 runs them on the submit host, whatever the
+        executor can transfer. Those that come after a checkpoint has run do so still.
+        """
+        for job in self._dag.jobs:
+            for path in chain(job.input, job.output):
+                # Not those of the rule: they say that a file is in no storage.
+                path.flags.pop("local", None)
+
+    def storage_plugins(self) -> list[str]:
+        """Return the packages of the storage plugins that the workflow uses."""
+        return [f"snakemake-storage-plugin-{plugin.name}" for plugin, _ in self._storages()]
+
+    def _storages(self) -> list[tuple[Any, Any]]:
+        """Return the storage plugins that the workflow uses by now, with their settings."""
+        from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+        used = {type(one) for one in self._workflow.storage_registry._storages.values()}
+        settings = self._workflow.storage_provider_settings or {}
+        return [
+            (plugin, settings.get(name))
+            for name, plugin in sorted(StoragePluginRegistry().plugins.items())
+            if plugin.storage_provider in used
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Return what ``envvars`` names, and the settings of storage plugins that may be secrets.
+
+        Raises:
+            GridError: A setting cannot be handed on.
+        """
+        workflow = self._workflow
+        declared = chain(workflow.remote_execution_settings.envvars, workflow.envvars)
+        values = {name: os.environ[name] for name in declared}
+        return values | storage_settings.environment(self._storages())
+
+    def unneeded_temp_files(self, job: Any) -> set[str]:
+        """Return temporary outputs that no other job needs; the worker may delete them."""
+        return set(names(self._dag.get_unneeded_temp_files(job)))
+
+    def targets(self, job: Any) -> tuple[list[str], list[str]]:
+        """Return how the worker is told which jobs are meant: targets and outputs.
+
+        The values of ``--target-jobs`` end at a comma, and lose quotes at their ends. A job with
+        such a wildcard is named by an output that tells the same wildcards.
+
+        Args:
+            job: Single job or group.
+
+        Returns:
+            Values of ``--target-jobs``, and paths.
+
+        Raises:
+            GridError: A job can be named in neither way.
+        """
+        targets, outputs = [], []
+        for member in self.members(job):
+            (target,) = member.get_target_spec()
+            (text,) = encode_target_jobs_cli_args([target])
+            wanted = {key: str(value) for key, value in target.wildcards_dict.items()}
+            if read_target(text) == wanted:
+                targets.append(text)
+            else:
+                outputs.append(telling_output(member, wanted))
+        return targets, outputs
+
+    def requote(self, args: str, job: Any) -> str:
+        """Quote targets and temporary files so that a shell gives back what was meant.
+
+        Snakemake quotes by Python's repr, which differs from a shell's rules for backslashes,
+        newlines, ``$`` and mixed quotes.
+        """
+        given = encode_target_jobs_cli_args(job.get_target_spec())
+        unneeded = list(self._dag.get_unneeded_temp_files(job))
+        targets, outputs = self.targets(job)
+        args = quote_for_shell(args, "--target-jobs", given, targets)
+        if outputs:
+            # Before an option, as one of several values may come last.
+            named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
+            args = f"{named} {args}"
+        # The main process waits for those in a storage, which the worker would not store.
+        return quote_for_shell(args, "--unneeded-temp-files", unneeded, names(unneeded))
+
+    def worker_command(self, command: str) -> str:
+        """Leave cache and retries to the submit host, and requote what users name."""
+        workflow = self._workflow
+        piece = format_cli_arg("--cache", workflow.workflow_settings.cache)
+        command = command.replace(piece, "", 1) if piece else command
+        files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+        command = quote_for_shell(command, "--snakefile", *named_snakefile(workflow.main_snakefile))
+        command = resources_as_given(command, workflow.resource_settings)
+        command = quote_for_shell(command, "--config", list(workflow.config_settings.config_args))
+        command = self._with_storage(quote_for_shell(command, "--configfiles", files))
+        # Of a rule's own `retries` the worker would make as many, all with the resources of the
+        # first; --retries 0 does not stop that, but this does, for all rules.
+        return f"{command} --preemptible-rules --preemptible-retries 0"
+
+    def _with_storage(self, command: str) -> str:
+        """Name the settings of the storage plugins in use, and of them only."""
+        storage, factory = self._workflow.storage_settings, self._workflow.spawned_job_args_factory
+        for piece in filter(None, factory.get_storage_provider_args()):
+            command = command.replace(piece, "", 1)
+        prefixes = [prefix] if (prefix := storage.default_storage_prefix) else []
+        command = quote_for_shell(command, "--default-storage-prefix", prefixes)
+        words = [] if storage.retrieve_storage else ["--not-retrieve-storage"]
+        return " ".join([command, *words, *storage_settings.options(self._storages())])
+
+    def uses_cache(self, job: Any) -> bool:
+        """Return whether the job's outputs go through Snakemake's between-workflow cache."""
+        if job.is_group() or self._workflow.workflow_settings.cache is None:
+            return False
+        return bool(_cache(self._workflow, job))
+
+    def fetch_from_cache(self, job: Any) -> bool:
+        """Link the job's outputs from the cache; return whether they were there.
+
+        Has to run outside of an event loop.
+        """
+        from snakemake.exceptions import CacheMissException
+
+        async def fetch() -> None:
+            # It links, and does not replace.
+            for path in job.output:
+                await path.remove(remove_non_empty_dir=False)
+                path.prepare()
+            await _cache(self._workflow, job).fetch(job)
+
+        async def exists() -> bool:
+            try:
+                return bool(await _cache(self._workflow, job).exists(job))
+            except CacheMissException:
+                return False
+
+        if not self._workflow.async_run(exists()):
+            return False
+        self._workflow.async_run(fetch())
+        return True
+
+    async def store_in_cache(self, job: Any) -> None:
+        """Move the job's outputs to the cache and link them."""
+
+        async def store() -> None:
+            await _cache(self._workflow, job).store(job)
+
+        # Snakemake runs coroutines in threads that have no event loop.
+        await asyncio.to_thread(self._workflow.async_run, store())
+
+
+def local_script(rule: Any) -> str:
+    """Return the absolute path of a rule's script or notebook; nothing if it has none here."""
+    script = rule.script or rule.notebook
+    if not isinstance(script, str):
+        return ""
+    path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
+    return path if os.path.isfile(path) else ""  # noqa: PTH113 - else it is a URL
+
+
+def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:
+    return job.name, [str(value) for value in job.wildcards_dict.values()]
+
+
+def is_flagged(path: Any, *names: str) -> bool:
+    """Return whether a file of a job carries any of these flags, such as ``temp``."""
+    return any(name in path.flags for name in names)
+
+
+def is_local_file(path: Any) -> bool:
+    """Return whether a file is one that the executor has to bring or fetch.
+
+    Files of storage plugins are fetched and stored by the worker's Snakemake; pipes, services and
+    node-local files never leave the worker.
+    """
+    return not path.is_storage and not is_flagged(path, "pipe", "service", "nodelocal")
+
+
+def names(paths: Iterable[Any]) -> list[str]:
+    """Return the paths of files that the executor has to bring or fetch."""
+    return [str(path) for path in paths if is_local_file(path)]
+
+
+def staying(paths: Iterable[Any]) -> list[str]:
+    """Return the paths of pipes, services and node-local files."""
+    return [str(path) for path in paths if not path.is_storage and not is_local_file(path)]
+
+
+def _cache(workflow: Any, job: Any) -> Any:
+    """Return the rule's cache with ``fetch``, ``exists`` and ``store``, or None."""
+    cache = job.rule.cache
+    return cache if cache and cache.output else None

@@ -1,0 +1,238 @@
+"""Take in what a job brought back: check all of it first, then move it into place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..console.progress import size_of, transfer
+from ..model.errors import GridError
+from ..model.job import JobSpec
+from ..worker.archive.tarball import Member, TarballError, place, unpack
+from ..worker.report import Report, Returned
+from ..worker.tree import Tree, ancestry, below
+from .paths import WORK, Layout, climb
+
+
+class OutputDamagedError(GridError):
+    """What came back is not what the report says, or not what the job may bring."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a job brought.
+
+    Attributes:
+        moved: Names of the outputs, logs and other files that are in place now.
+        extra: Names in the tarballs that the report does not mention; they were not taken.
+        kept: Names of files that no rule names and that are here already; they stay as they are.
+        digests: SHA-256 of large files by path, with their stat, for the catalog.
+    """
+
+    moved: tuple[str, ...]
+    extra: tuple[str, ...]
+    kept: tuple[str, ...]
+    digests: tuple[tuple[str, os.stat_result, str], ...]
+
+
+def take_in(
+    spec: JobSpec,
+    report: Report,
+    layout: Layout,
+    fetch: Callable[[str], Path],
+    folder: Path,
+    compression: str,
+    *,
+    undeclared: bool = False,
+) -> Taken:
+    """Unpack, check and move into place what a job returned.
+
+    Args:
+        spec: The job, which says what it may bring.
+        report: The job's own report.
+        layout: Of the submit host.
+        fetch: Returns a local file for a digest.
+        folder: New scratch folder, on the file system of the working directory.
+        compression: Of the tarballs.
+        undeclared: Whether the job was asked for new files that no rule names.
+
+    Raises:
+        OutputDamagedError: Nothing was moved.
+        OSError: Disk full and the like.
+    """
+    _authorise(spec, report.returned, layout if undeclared else None)
+    shift = time.time_ns() - int(report.times.get("ended", time.time()) * 1e9)
+    # Files that no rule names do not replace anything.
+    kept = [
+        item.member.name
+        for item in report.returned
+        if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
+    ]
+    returned = [
+        replace(item, member=replace(item.member, mtime_ns=item.member.mtime_ns + shift))
+        for item in report.returned
+        if item.member.name not in kept
+    ]
+    depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
+    shutil.rmtree(folder / "tree", ignore_errors=True)  # of a try that the disk had no room for
+    tree = Tree(folder / "tree", layout.nesting(depth))
+    extra: list[str] = []
+    try:
+        for digest in dict.fromkeys(item.blob for item in returned if not item.raw):
+            manifest = {
+                item.member.name: item.member
+                for item in returned
+                if item.blob == digest and not item.raw
+            }
+            unpacked = unpack(
+                fetch(digest),
+                tree.roots,
+                compression=compression,
+                manifest=manifest,
+                not_after_ns=time.time_ns(),
+            )
+            extra += (name for name in unpacked.extra if name not in kept)
+        for item in returned:
+            if item.raw:
+                _place(fetch(item.blob), tree.path(item.member.name), item.member)
+    except TarballError as error:
+        raise OutputDamagedError(f"output damaged: {error}") from error
+    moved = _tops(spec, returned)
+    for name in moved:
+        _check_target(tree.path(name), layout.local(name))
+    for name in moved:
+        install(tree.path(name), layout.local(name))
+    digests = []
+    for item in returned:
+        if item.raw:
+            path = layout.local(item.member.name)
+            digests.append((str(path), path.lstat(), item.member.sha256))
+    return Taken(tuple(moved), tuple(extra), tuple(kept), tuple(digests))
+
+
+def _place(source: Path, target: Path, member: Member) -> None:
+    with transfer(member.name.partition("/")[2], member.size, up=False) as moving:
+        moving.watch(size_of(target))
+        place(source, target, member)
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse to replace a folder that holds something by a file; Snakemake refuses it, too."""
+    if source.is_dir() or source.is_symlink() or target.is_symlink() or not target.is_dir():
+        return
+    if any(target.iterdir()):
+        raise OutputDamagedError(
+            f"output {target} is a file, but a folder that is not empty is there; move it away"
+        )
+
+
+def install(source: Path, target: Path) -> None:
+    """Put a file, link or folder in place of whatever is there, so that no half of it is seen.
+
+    Args:
+        source: What to move.
+        target: Where to; folders above it are made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir() and not source.is_symlink():
+        _install_folder(source, target)
+        return
+    if target.is_dir() and not target.is_symlink():
+        _discard(target)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The output's folder is a link to another file system: copy beside it, then rename.
+        part = target.with_name(f".{target.name}.grid-part")
+        shutil.copy2(source, part, follow_symlinks=False)
+        part.replace(target)
+
+
+def _install_folder(source: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.grid-old")
+    if os.path.lexists(old):
+        _discard(old)
+    replaces = os.path.lexists(target)
+    if replaces:
+        target.rename(old)
+    status = source.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    source.chmod(mode | 0o700)  # renaming a folder writes to it
+    try:
+        _move_folder(source, target)
+    except OSError:
+        if replaces:
+            old.rename(target)
+        raise
+    target.chmod(mode)
+    os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    if replaces:
+        _discard(old)
+
+
+def _move_folder(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = target.with_name(f".{target.name}.grid-part")
+        if part.exists():
+            _discard(part)
+        shutil.copytree(source, part, symlinks=True)
+        part.rename(target)
+
+
+def _discard(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    for folder, _, _ in os.walk(path):
+        os.chmod(folder, 0o700)  # noqa: PTH101 - a read-only folder cannot be emptied
+    shutil.rmtree(path)
+
+
+def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | None) -> None:
+    """Refuse whatever the job has no business to bring."""
+    tops = {output.name for output in spec.outputs}
+    for item in returned:
+        name = item.member.name
+        if item.kind == "undeclared" and layout is not None:
+            _authorise_undeclared(name, layout)
+        elif not below(name, tops):
+            raise OutputDamagedError(f"the job brings {name}, which is no output of its rule")
+        if item.raw and (item.member.kind != "file" or item.blob != item.member.sha256):
+            raise OutputDamagedError(f"the job's report contradicts itself about {name}")
+
+
+def _authorise_undeclared(name: str, layout: Layout) -> None:
+    """Let a file that no rule names into the working directory, but over nothing but a file."""
+    root, *parts = name.split("/")
+    if root != WORK or not parts or parts[0] in (".snakemake", ".git"):
+        raise OutputDamagedError(f"the job brings {name}, which it may not")
+    path = layout.local(name)
+    inside = path.parent.resolve().is_relative_to(layout.workdir.resolve())
+    if not inside or (path.is_dir() and not path.is_symlink()):
+        raise OutputDamagedError(
+            f"the job brings the file {name}, which no rule names and which may not go where a "
+            "folder is or a link leads out of the working directory"
+        )
+
+
+def _tops(spec: JobSpec, returned: Iterable[Returned]) -> list[str]:
+    """Return the names to move: outputs as a whole, undeclared files one by one."""
+    tops = {output.name for output in spec.outputs}
+    names: dict[str, None] = {}
+    for item in returned:
+        name = item.member.name
+        # The outermost: a rule may name a folder and also files in it.
+        names[next((top for top in reversed(ancestry(name)) if top in tops), name)] = None
+    return list(names)

@@ -1,0 +1,384 @@
+"""Send inputs: pack what is small, store what is large, each content once, whoever needs it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from ..console.progress import Measure, transfer
+from ..journal.catalog import Catalog
+from ..model.errors import DiskFullError, EndingError, GridError
+from ..model.job import JobSpec
+from ..planning.sources import Sources
+from ..stores import Store
+from ..worker.archive.tarball import Entry, TarballError, pack, scan
+from ..worker.description import Blob
+from .paths import WORK, Layout, OutsideError, depth
+from .symlinks import scan_following
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+Key = tuple[str, int, int, int]
+"""Name, size, time and mode: what makes two small inputs the same."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A tarball in the store, and the names of what is in it."""
+
+    digest: str
+    size: int
+    names: frozenset[str]
+
+
+@dataclass
+class Traffic:
+    """How much was stored.
+
+    Attributes:
+        stored_bytes: Bytes that went into the store.
+        spared_bytes: Bytes of blobs that were there already.
+        reused: How many blobs these were.
+    """
+
+    stored_bytes: int = 0
+    spared_bytes: int = 0
+    reused: int = 0
+
+
+@dataclass
+class _Needs:
+    """What one job needs beside the sources."""
+
+    small: dict[Key, Entry] = field(default_factory=dict)
+    large: dict[str, Entry] = field(default_factory=dict)
+    skip: set[str] = field(default_factory=set)
+    private: set[Key] = field(default_factory=set)
+
+
+class Outgoing:
+    """Plans and carries out what goes into the store for a batch of jobs.
+
+    Small files that are needed by the same jobs share a tarball. A small file is packed once in a
+    run, a large one stored once for as long as the store keeps it.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        store: Store,
+        catalog: Catalog,
+        pool: ThreadPoolExecutor,
+        *,
+        large_file: int,
+        compression: str,
+    ) -> None:
+        """Use a store.
+
+        Args:
+            layout: Of the submit host.
+            store: Where blobs go.
+            catalog: Knows digests.
+            pool: Packs and copies; its size bounds how much goes on at a time.
+            large_file: Bytes from which on a file travels alone.
+            compression: Of tarballs.
+        """
+        self._layout = layout
+        self._store = store
+        self._catalog = catalog
+        self._pool = pool
+        self._large_file = large_file
+        self._compression = compression
+        self._placed: dict[Key, Bundle] = {}
+        self._sources: dict[str, Entry] = {}
+        self._depth = 0
+        self._source_blobs: list[Blob] = []
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.traffic = Traffic()
+
+    @property
+    def depth(self) -> int:
+        """How many levels above the working directory the sources climb."""
+        return self._depth
+
+    def send_sources(self, sources: Sources) -> None:
+        """Store the sources, which every job gets.
+
+        Raises:
+            GridError: Something cannot be read or stored.
+        """
+        small = [e for e in sources.entries.values() if not self._is_large(e)]
+        large = [e for e in sources.entries.values() if self._is_large(e)]
+        futures = [self._pool.submit(self._store_large, entry) for entry in large]
+        blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
+        self._source_blobs = blobs + [future.result() for future in futures]
+        self._sources = sources.entries
+        self._depth = depth(self._sources)
+
+    def send_folder(self, folder: Path) -> Blob:
+        """Store a folder as one tarball, for the worker's PYTHONPATH."""
+        bundle = self._pack(list(scan(folder, WORK)), "files of Snakemake")
+        return replace(self._tar_blob(bundle, None), kind="runtime")
+
+    def prepare(self, specs: Sequence[JobSpec]) -> dict[str, tuple[Blob, ...] | GridError]:
+        """Store what a batch of jobs needs.
+
+        Returns:
+            By job name, the blobs to stage in, or why that job cannot be submitted.
+        """
+        results: dict[str, tuple[Blob, ...] | GridError] = {}
+        needs: dict[str, _Needs] = {}
+        scanned: dict[str, list[Entry] | GridError] = {}
+        for spec in specs:
+            try:
+                needs[spec.name] = self._needs(spec, scanned)
+            except GridError as error:
+                results[spec.name] = error
+        bundles = self._send_small(needs)
+        large = self._send_large(needs)
+        for name, need in needs.items():
+            try:
+                results[name] = self._blobs(need, bundles, large)
+            except GridError as error:
+                results[name] = error
+        return results
+
+    def stop(self) -> None:
+        """Begin with no further file: the run is being cancelled."""
+        self._stopped.set()
+
+    def _attempt(self, work: Callable[[S], T], subject: S) -> T | GridError:
+        """Return what a function returns, or the error that the jobs concerned have to be told."""
+        if self._stopped.is_set():
+            return EndingError("the run is ending")
+        try:
+            return work(subject)
+        except GridError as error:
+            return error
+
+    def _needs(self, spec: JobSpec, scanned: dict[str, list[Entry] | GridError]) -> _Needs:
+        need = _Needs()
+        for path in spec.inputs:
+            if path not in scanned:
+                scanned[path] = self._scan(path)
+            entries = scanned[path]
+            if isinstance(entries, GridError):
+                raise entries
+            for entry in entries:
+                source = self._sources.get(entry.name)
+                if source is not None:
+                    if _key(source) == _key(entry) or entry.kind == "dir":
+                        continue
+                    need.skip.add(entry.name)
+                if self._is_large(entry):
+                    need.large[entry.name] = entry
+                else:
+                    need.small[_key(entry)] = entry
+                    if path not in spec.shared:
+                        need.private.add(_key(entry))
+        return need
+
+    def _scan(self, path: str) -> list[Entry] | GridError:
+        try:
+            name = self._layout.member(path)
+        except OutsideError:
+            return []  # site data such as /cvmfs: the worker has it, or says that it has not
+        try:
+            return list(scan_following(self._layout.local(name), name))
+        except FileNotFoundError:
+            return GridError(f"input {path} does not exist")
+        except OSError as error:
+            return GridError(f"input {error.filename or path}: {error.strerror}")
+
+    def _send_small(self, needs: dict[str, _Needs]) -> dict[Key, Bundle | GridError]:
+        """Pack the small files that no tarball of this run holds yet."""
+        entries: dict[Key, Entry] = {}
+        users: dict[Key, set[str]] = defaultdict(set)
+        known: dict[Key, Bundle | GridError] = {}
+        for name, need in needs.items():
+            for key, entry in need.small.items():
+                if key in self._placed:
+                    known[key] = self._placed[key]
+                else:
+                    entries[key] = entry
+                    users[key].add(name)
+        groups: dict[tuple[frozenset[str], bool], list[Entry]] = defaultdict(list)
+        for key, names in users.items():
+            # What later jobs need too must not drag along what only this one needs.
+            private = all(key in needs[name].private for name in names)
+            groups[frozenset(names), private].append(entries[key])
+        bundles = self._pool.map(lambda group: self._attempt(self._pack, group), groups.values())
+        for group, bundle in zip(groups.values(), bundles, strict=True):
+            for entry in group:
+                known[_key(entry)] = bundle
+                if isinstance(bundle, Bundle):
+                    self._placed[_key(entry)] = bundle
+        return known
+
+    def _send_large(self, needs: dict[str, _Needs]) -> dict[str, Blob | GridError]:
+        entries = {entry.name: entry for need in needs.values() for entry in need.large.values()}
+        blobs = self._pool.map(
+            lambda entry: self._attempt(self._store_large, entry), entries.values()
+        )
+        return dict(zip(entries, blobs, strict=True))
+
+    def _blobs(
+        self,
+        need: _Needs,
+        bundles: dict[Key, Bundle | GridError],
+        large: dict[str, Blob | GridError],
+    ) -> tuple[Blob, ...]:
+        wanted: dict[str, tuple[Bundle, set[str]]] = {}
+        blobs = [self._without(blob, need.skip) for blob in self._source_blobs]
+        for key, entry in need.small.items():
+            bundle = _unwrap(bundles[key])
+            wanted.setdefault(bundle.digest, (bundle, set()))[1].add(entry.name)
+        for bundle, names in wanted.values():
+            blobs.append(self._tar_blob(bundle, None if names == bundle.names else names))
+        blobs += [_unwrap(large[name]) for name in need.large]
+        return tuple(blob for blob in blobs if blob is not None)
+
+    def _without(self, blob: Blob, skip: set[str]) -> Blob | None:
+        """Leave out of the sources what the job brings in a newer version."""
+        if blob.kind == "raw":
+            return None if blob.name in skip else blob
+        if not skip:
+            return blob
+        names = {
+            name
+            for name, entry in self._sources.items()
+            if not self._is_large(entry) and name not in skip
+        }
+        return Blob(
+            blob.digest,
+            blob.size,
+            blob.url,
+            compression=blob.compression,
+            wanted=tuple(sorted(names)),
+        )
+
+    def _tar_blob(self, bundle: Bundle, names: Iterable[str] | None) -> Blob:
+        return Blob(
+            bundle.digest,
+            bundle.size,
+            self._store.locate(bundle.digest),
+            compression=self._compression,
+            wanted=None if names is None else tuple(sorted(names)),
+        )
+
+    def _pack(self, entries: list[Entry], kind: str = "small files") -> Bundle:
+        files = [entry for entry in entries if entry.kind != "dir"]
+        what = _shown(files[0]) if len(files) == 1 else f"{len(files):,} {kind}"
+        names = frozenset(entry.name for entry in entries)
+        try:
+            fingerprint = self._fingerprint(entries)
+            known = self._catalog.bundle(fingerprint)
+            if known is not None and self._store.has(*known):
+                self._count(0, spared=known[1])
+                return Bundle(*known, names)
+            archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
+            size = sum(entry.size for entry in entries)
+            with transfer(what, size, up=True, store=self._store.url) as moving:
+                moving.watch(_growth(archive))
+                packed = pack(entries, archive, compression=self._compression)
+                if self._store.has(packed.digest, packed.size):
+                    archive.unlink()
+                    self._count(0, spared=packed.size)
+                else:
+                    self._store.put(packed.digest, archive)
+                    self._count(packed.size)
+        except TarballError as error:
+            raise GridError(str(error)) from error
+        except OSError as error:
+            raise _explain(error, self._store.workspace) from error
+        self._catalog.note_bundle(fingerprint, packed.digest, packed.size)
+        return Bundle(packed.digest, packed.size, names)
+
+    def _store_large(self, entry: Entry) -> Blob:
+        path = Path(entry.path)
+        try:
+            before = path.stat()
+            size, digest = before.st_size, self._catalog.digest(entry.path, before)
+            if digest is not None and self._store.has(digest, size):
+                self._count(0, spared=size)
+            else:
+                with transfer(_shown(entry), size, up=True, store=self._store.url):
+                    size, digest = self._store.put_file(path)
+                self._count(size)
+                after = path.stat()
+                if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, size):
+                    raise GridError(f"input {entry.path} changed while it was being stored")
+                self._catalog.note([(entry.path, after, digest)])
+        except TarballError as error:
+            raise GridError(str(error)) from error
+        except OSError as error:
+            raise _explain(error, self._store.workspace) from error
+        return Blob(
+            digest,
+            size,
+            self._store.locate(digest),
+            kind="raw",
+            name=entry.name,
+            mode=entry.mode,
+            mtime_ns=entry.mtime_ns,
+        )
+
+    def _fingerprint(self, entries: list[Entry]) -> str:
+        """Return what tells these files, in this state, from all others."""
+        lines = [self._compression]
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            inode = os.lstat(entry.path).st_ino if entry.path else 0
+            lines.append(f"{_key(entry)!r} {entry.kind} {entry.target!r} {inode}")
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _is_large(self, entry: Entry) -> bool:
+        return entry.kind == "file" and entry.size >= self._large_file
+
+    def _count(self, size: int, spared: int = 0) -> None:
+        with self._lock:
+            self.traffic.stored_bytes += size
+            self.traffic.spared_bytes += spared
+            self.traffic.reused += size == 0
+
+
+def _key(entry: Entry) -> Key:
+    return (entry.name, entry.size, entry.mtime_ns, entry.mode)
+
+
+def _shown(entry: Entry) -> str:
+    return entry.name.partition("/")[2]
+
+
+def _growth(archive: Path) -> Measure:
+    """Return what measures an archive, which has another name until it is whole."""
+    found: list[Path] = []
+
+    def measure() -> int:
+        if not found:
+            found.extend(archive.parent.glob(f".{archive.name}.*"))
+        return found[0].stat().st_size if found else 0
+
+    return measure
+
+
+def _unwrap(value: T | GridError) -> T:
+    if isinstance(value, GridError):
+        raise value
+    return value
+
+
+def _explain(error: OSError, workspace: Path) -> GridError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"no space left where inputs are stored, {workspace}")
+    return GridError(f"{error.filename or 'input'}: {error.strerror}")

@@ -1,0 +1,1 @@
+"""Tarballs: pack, unpack, and refuse hostile names."""

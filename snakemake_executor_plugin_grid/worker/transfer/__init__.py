@@ -1,0 +1,1 @@
+"""Copies files from and to URLs: HTTP and XRootD."""

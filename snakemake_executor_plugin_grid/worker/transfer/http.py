@@ -1,0 +1,206 @@
+"""Files over HTTP: read from a URL, put by WebDAV, posted to S3 by a signed form."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+from email.message import Message
+from pathlib import Path
+from typing import Callable
+from urllib.parse import quote
+
+from .connection import (
+    ANONYMOUS,
+    Access,
+    Answer,
+    Body,
+    CertificateError,
+    LocalError,
+    failure,
+    request,
+)
+from .errors import PassingError, TransferError, persistently, shown
+
+_BLOCK = 1 << 20
+_GOOD = (200, 201, 202, 204, 206)
+CREDENTIALS = Access(credentials=True)
+
+
+def get(url: str, path: Path, *, with_credentials: bool = False, public: bool = False) -> None:
+    """Copy what is at a URL; what had come before a connection broke is not asked for again.
+
+    Args:
+        url: ``http(s)://`` or ``dav(s)://``.
+        path: Where to; replaced if it is there.
+        with_credentials: Whether the server gets token or proxy.
+        public: Whether it does not matter who the server is; not so where the URL has a query,
+            which may be a signature and hence a secret.
+
+    Raises:
+        TransferError: It cannot be had.
+        OSError: The local disk is full, and the like.
+    """
+    access = CREDENTIALS if with_credentials else ANONYMOUS
+    path.unlink(missing_ok=True)
+    try:
+        persistently(lambda: download(url, path, access))
+    except CertificateError:
+        if not public or "?" in url:
+            raise
+        persistently(lambda: download(url, path, Access(verify=False)))
+
+
+def put(path: Path, folder_url: str, name: str) -> None:
+    """Copy a file into a WebDAV folder, which is made if need be.
+
+    Raises:
+        TransferError: It cannot be done.
+        OSError: The local file cannot be read.
+    """
+    url = f"{folder_url.rstrip('/')}/{quote(name)}"
+    persistently(lambda: upload(path, url, CREDENTIALS))
+
+
+def post(path: Path, signed: str, name: str) -> None:
+    """Copy a file to S3 by a form whose policy the submit host has signed.
+
+    Args:
+        path: Local file, of at most 5 GB (Amazon S3 API Reference, POST Object).
+        signed: Base64, for URLs, of a JSON object: ``url``, and ``fields`` of the form, in whose
+            ``key`` stands ``${filename}`` for the name.
+        name: Plain name.
+
+    Raises:
+        TransferError: It cannot be done.
+        OSError: The local file cannot be read.
+    """
+    try:
+        form = json.loads(base64.urlsafe_b64decode(signed))
+        url, fields = str(form["url"]), {str(k): str(v) for k, v in form["fields"].items()}
+        fields["key"] = fields["key"].replace("${filename}", name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TransferError("the signed URL for outputs is damaged") from error
+    persistently(lambda: _post(path, url, fields))
+
+
+def download(url: str, path: Path, access: Access) -> None:
+    """Try once to copy what is at a URL, or the rest of it where the file is part of it.
+
+    Raises:
+        TransferError: It cannot be had.
+        OSError: Of the local disk.
+    """
+    start = path.stat().st_size if path.exists() else 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
+
+    def take(status: int, headers: Message, read: Callable[[int], bytes]) -> None:
+        resumed = status == 206 and headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        if status == 206 and not resumed:
+            raise TransferError(f"{shown(url)}: another part came than was asked for")
+        try:
+            stream = path.open("ab" if resumed else "wb")
+        except OSError as error:
+            raise LocalError(error) from error
+        with stream:
+            while block := read(_BLOCK):
+                try:
+                    stream.write(block)
+                except OSError as error:
+                    raise LocalError(error) from error
+
+    answer = request("GET", url, access, headers=headers, reader=take)
+    if answer.status == 416:  # there is no rest, or it is another file
+        path.unlink()
+        answer = request("GET", url, access, reader=take)
+    if answer.status not in (200, 206):
+        raise failure(answer, access)
+
+
+def upload(path: Path, url: str, access: Access) -> None:
+    """Try once to put a file, with the folders above it, and compare the sizes.
+
+    Raises:
+        TransferError: It cannot be done.
+        OSError: The local file cannot be read.
+    """
+    body = Body.of(path)
+    answer = request("PUT", url, access, body=body)
+    if answer.status in (404, 409):  # RFC 4918, 9.7.1: 409 where a folder is missing
+        make_folder(url.rpartition("/")[0], access)
+        answer = request("PUT", url, access, body=body)
+    if answer.status not in _GOOD:
+        raise failure(answer, access, "upload")
+    there = size(url, access)
+    if there != body.size:
+        raise PassingError(f"{shown(url)}: {there} of {body.size} bytes have arrived")
+
+
+def size(url: str, access: Access) -> int | None:
+    """Return the bytes of a file, None if it is not there.
+
+    Raises:
+        TransferError: That cannot be told.
+    """
+    answer = request("HEAD", url, access)
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise failure(answer, access)
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else _size_by_range(url, access)
+
+
+def _size_by_range(url: str, access: Access) -> int | None:
+    """As ``size``, where HEAD does not tell: Apache (2.4) leaves a length of 0 out."""
+    first = {"Range": "bytes=0-0"}
+    answer = request("GET", url, access, headers=first, reader=lambda *_: None)
+    if answer.status == 404:
+        return None
+    if answer.status not in (200, 206, 416):
+        raise failure(answer, access)
+    name = "Content-Length" if answer.status == 200 else "Content-Range"
+    total = answer.headers.get(name, "").rpartition("/")[2]
+    if not total.isdigit():
+        raise TransferError(f"{shown(url)}: the server does not tell its size")
+    return int(total)
+
+
+def make_folder(url: str, access: Access) -> None:
+    """Make a folder, and those above it as far as they are missing.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    answer = request("MKCOL", f"{url}/", access)
+    if answer.status in (404, 409) and url.count("/") > 3:
+        make_folder(url.rpartition("/")[0], access)
+        answer = request("MKCOL", f"{url}/", access)
+    if answer.status not in (*_GOOD, 405):  # 405: it is there (RFC 4918, 9.3.1)
+        raise failure(answer, access, "making a folder")
+
+
+def _post(path: Path, url: str, fields: dict[str, str]) -> None:
+    boundary = secrets.token_hex(16)
+    lines = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    lines.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    body = Body.of(path, "".join(lines).encode(), f"\r\n--{boundary}--\r\n".encode())
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = request("POST", url, headers=headers, body=body)
+    if answer.status not in _GOOD:
+        raise failure(answer, doing=f"upload of {fields['key']}{_s3_says(answer)}")
+
+
+def _s3_says(answer: Answer) -> str:
+    """The code and message of S3's XML."""
+    found = re.search(rb"<Code>(\w+)</Code>(?:\s*<Message>([^<]{,200}))?", answer.text)
+    if found is None:
+        return ""
+    return f" ({b': '.join(part for part in found.groups() if part).decode(errors='replace')})"

@@ -1,0 +1,249 @@
+"""Files on XRootD servers (``root://``), by ``xrdcp`` and the credentials that it finds itself.
+
+What the client says, by exit code, and what it is taken for; seen with xrdcp 5.5.3 (Debian 12) and
+the Python library 6.2.1, whose texts are the same, against a server 5.5.3:
+
+===  ==============================================================  =============================
+ 51  ``[FATAL] Connection error``: nobody listens, server gone       passes
+ 51  ``[FATAL] Socket timeout``, ``[ERROR] Socket error``            passes
+ 51  ``[FATAL] Invalid address``: no such host, or no name service   passes
+ 52  ``[ERROR] Operation expired``: nothing came for a while         passes
+ 52  ``[FATAL] Auth failed: No protocols left to try``               credentials
+ 53  ``[ERROR] CheckSum error``; also for a file that was replaced
+     within a second: the server keeps checksums by the second       passes: sent again
+ 54  ``[3003] … already opened by 1 writer; open denied``            passes
+ 54  ``[3005] … file path marked read/only``                         stays
+ 54  ``[3009] … no space left on device``                            stays
+ 54  ``[3010] … permission denied``, ``… is disallowed``             stays
+ 54  ``[3011] … no such file or directory``                          absent
+ 54  ``[3013] query chksum is not supported``, after the upload      only the size is checked
+ 54  ``Local error: …``                                              an error of the local disk
+===  ==============================================================  =============================
+
+A server that is asked for more checksums at a time than it computes (5.5.3: ``xrootd.chksum max``)
+has the others wait for 30 s. The other numbers of server errors are those of the protocol
+(XErrorCode in XProtocol.hh).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from ..processes import die_with_parent
+from .errors import AbsentError, PassingError, RefusedError, TransferError, persistently
+
+LIMITS = {
+    # Seconds to connect, and how many times: the defaults make ten minutes of it.
+    "XRD_CONNECTIONWINDOW": "30",
+    "XRD_CONNECTIONRETRY": "2",
+    # Seconds without an answer to a request, such as one for a block of the file; default 1800.
+    "XRD_REQUESTTIMEOUT": "300",
+    # Seconds in which the network takes or brings no byte of what is under way.
+    "XRD_STREAMTIMEOUT": "60",
+    # Seconds in which a server that was down is not asked again; default 1800.
+    "XRD_STREAMERRORWINDOW": "0",
+    # It goes on in a file that the server, started anew, says is open: [3003]. All is sent again.
+    "XRD_WRITERECOVERY": "0",
+}
+"""Settings of XRootD clients; the user's own come first."""
+
+_TIME_LIMIT = 4 * 3600.0  # seconds; of one file, should the client's own limits fail
+_STAT_LIMIT = 300.0  # seconds
+_LAST_WORDS = 2000  # characters
+
+_PASSING_NUMBERS = {
+    "3003": "locked",
+    "3007": "I/O error",
+    "3008": "no memory",
+    "3012": "server error",
+    "3014": "no server",
+    "3017": "cancelled",
+    "3019": "checksum error",
+    "3020": "in progress",
+    "3024": "overloaded",
+    "3034": "timed out",
+    "3035": "timer expired",
+}
+_PASSING_WORDS = (
+    "Connection error",
+    "Socket error",
+    "Socket timeout",
+    "Invalid address",
+    "Operation expired",
+    "Operation interrupted",
+    "CheckSum error",
+    "Invalid response",
+    "Invalid session",
+    "Hand shake failed",
+    "stream disconnect",
+    "Poller error",
+)
+_REFUSED_WORDS = ("Auth failed", "Login failed", "[3030]")
+_NO_CHECKSUM = ("[3013]", "querying the checksum")
+_NUMBER = re.compile(r"\[(3\d\d\d)\]")
+_LOCAL = re.compile(r"Local error: ([^:\n]+)")
+_LOCAL_ERRORS = {
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "permission denied": errno.EACCES,
+    "no such file or directory": errno.ENOENT,
+}
+
+
+def get(url: str, path: Path) -> None:
+    """Copy a file from a server, with retries.
+
+    Args:
+        url: ``root://host[:port]//path``; nothing in it is quoted (as xrdcp 5.5.3 takes it).
+        path: Where to; replaced if it is there.
+
+    Raises:
+        TransferError: It cannot be had.
+        OSError: The local disk is full, and the like.
+    """
+
+    def attempt() -> None:
+        with plain(path) as local:
+            code, words = _run(["xrdcp", "-N", "-f", url, str(local)], _TIME_LIMIT)
+        if code:
+            fail(words, f"{url}: xrdcp ended with exit code {code}")
+        if not path.is_file():
+            raise TransferError(f"{url}: xrdcp left no file")
+
+    persistently(attempt)
+
+
+def put(path: Path, folder_url: str, name: str) -> None:
+    """Copy a file into a folder on a server, with retries; its checksum is compared there.
+
+    Args:
+        path: Local file.
+        folder_url: As for ``get``; the folder is made.
+        name: Plain name in the folder; a file of that name is replaced.
+
+    Raises:
+        TransferError: It cannot be done.
+        OSError: The local file cannot be read.
+    """
+    url = f"{folder_url.rstrip('/')}/{name}"
+
+    def attempt() -> None:
+        size = path.stat().st_size
+        # Files whose upload breaks off are removed by the server, some time later (--posc).
+        options = ["-N", "-f", "-p", "--posc", "--cksum", "adler32"]
+        with plain(path) as local:
+            code, words = _run(["xrdcp", *options, str(local), url], _TIME_LIMIT)
+        if code and any(sign in words for sign in _NO_CHECKSUM):
+            _check_size(url, size)
+        elif code:
+            fail(words, f"{url}: xrdcp ended with exit code {code}")
+
+    persistently(attempt)
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of an XRootD client: this process's own, and limits of time."""
+    return {**LIMITS, **os.environ}
+
+
+def fail(words: str, what: str) -> NoReturn:
+    """Raise what a client's words mean.
+
+    Args:
+        words: What it has written.
+        what: What has failed, for the message.
+
+    Raises:
+        PassingError: It may work later.
+        RefusedError: The server wants other credentials, or any at all.
+        AbsentError: There is no such file.
+        TransferError: All else.
+        OSError: Of the local disk.
+    """
+    text = f"{what}: {_brief(words)}"
+    local = _LOCAL.search(words)
+    if local is not None:
+        raise OSError(_LOCAL_ERRORS.get(local[1].strip(), errno.EIO), text)
+    if any(word in words for word in _REFUSED_WORDS):
+        raise RefusedError(f"{text} (no proxy or token that the server takes)")
+    number = _NUMBER.search(words)
+    if number is None:
+        kind = PassingError if any(word in words for word in _PASSING_WORDS) else TransferError
+        raise kind(text)
+    if number[1] in _PASSING_NUMBERS:
+        raise PassingError(text)
+    if number[1] == "3011":
+        raise AbsentError(text)
+    raise TransferError(text)
+
+
+@contextlib.contextmanager
+def plain(path: Path) -> Iterator[Path]:
+    """Yield a path that XRootD clients read as one: a question mark begins a query to them."""
+    if "?" not in str(path):
+        yield path.absolute()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "file")
+        link.symlink_to(path.absolute())
+        yield link
+
+
+def _check_size(url: str, size: int) -> None:
+    parts = urlsplit(url)
+    path = url.partition(parts.netloc)[2].replace("//", "/", 1)
+    command = ["xrdfs", f"{parts.scheme}://{parts.netloc}", "stat", path]
+    code, words = _run(command, _STAT_LIMIT)
+    if code:
+        fail(words, f"{url}: xrdfs ended with exit code {code}")
+    found = re.search(r"^Size:\s+(\d+)", words, re.MULTILINE)
+    if found is None or int(found[1]) != size:
+        there = found[1] if found else "unknown"
+        raise PassingError(f"{url}: has not arrived whole: {size} bytes here, {there} there")
+
+
+def _run(command: Sequence[str], limit: float) -> tuple[int, str]:
+    """Run a client in a process group of its own; its exit code, and all that it writes."""
+    program = shutil.which(command[0])
+    if program is None:
+        raise TransferError(
+            f"there is no {command[0]} on the worker node, which root:// URLs need: it is in the "
+            "package xrootd-client, or in the software that the site or /cvmfs offers"
+        )
+    with tempfile.TemporaryFile() as output:
+        # The worker has one thread here, so preexec_fn is safe.
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            env=environment(),
+            stdin=subprocess.DEVNULL,  # never a question for a password
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        try:
+            code = process.wait(limit)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise PassingError(f"{command[0]} took longer than {limit:g} s") from None
+            raise
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
+
+
+def _brief(words: str) -> str:
+    """Return the client's last words in one line."""
+    return " ".join(words.replace("\0", " ")[-_LAST_WORDS:].split()) or "it said nothing"

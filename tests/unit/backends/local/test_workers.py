@@ -1,0 +1,174 @@
+"""Workers of the local backend that do not start, hang or die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from tests.unit.backends.local.local_bench import UNTIL_GO, Bench, MakeBench, eventually
+
+
+async def failed(bench: Bench) -> tuple[str, JobStatus]:
+    """Submit a job, and return its id and how it failed."""
+    (grid_id,) = await bench.submit(bench.payload("a-1", "true"))
+    (status,) = await bench.ended([grid_id], 10)
+    assert status.state is JobState.FAILED
+    return grid_id, status
+
+
+def test_a_worker_killed_takes_its_payload_with_it_and_no_other(make_bench: MakeBench) -> None:
+    bench = make_bench()
+
+    async def main() -> None:
+        victim, other = await bench.submit(
+            bench.payload("a-1", "setsid sleep 300 & echo > up; wait"),
+            bench.payload("a-2", f"{UNTIL_GO}; echo ran >> seen"),
+        )
+        await bench.noted("up")
+        os.kill(bench.worker_of("a-1"), signal.SIGKILL)
+        (status,) = await bench.ended([victim])
+        assert status.state is JobState.FAILED
+        assert "died without a report" in status.detail
+        await eventually(lambda: not bench.processes("sleep\x00300"), 5)
+        (bench.notes / "go").touch()
+        (status,) = await bench.ended([other])
+        assert status.state is JobState.DONE
+
+    asyncio.run(main())
+    assert bench.seen() == ["ran"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_cancelled_all_the_same(make_bench: MakeBench) -> None:
+    bench = make_bench()
+
+    async def main() -> None:
+        ids = await bench.submit(bench.payload("a-1", "touch up; sleep 300"))
+        await bench.noted("up")
+        os.kill(bench.worker_of("a-1"), signal.SIGSTOP)
+        assert await bench.backend.cancel(ids) == set()
+        await eventually(lambda: not bench.processes("sleep\x00300"), 5)
+
+    asyncio.run(main())
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_a_worker_that_never_starts_fails_in_time(make_bench: MakeBench, tmp_path: Path) -> None:
+    python = program(tmp_path / "python", "#!/bin/sh\nsleep 300 &\nwait\n")
+    bench = make_bench(local_python=python, start_limit=1)
+
+    async def main() -> None:
+        _, status = await failed(bench)
+        assert status.detail == "the worker did not start within 1 s"
+        await eventually(lambda: not bench.processes("sleep\x00300"), 5)
+
+    asyncio.run(main())
+
+
+def test_a_python_that_is_none_fails_with_its_words(make_bench: MakeBench, tmp_path: Path) -> None:
+    python = program(tmp_path / "python", "#!/bin/sh\necho I am no Python >&2; exit 7\n")
+    bench = make_bench(local_python=python)
+
+    async def main() -> None:
+        grid_id, _ = await failed(bench)
+        assert await bench.backend.logs(grid_id) == "I am no Python\n"
+
+    asyncio.run(main())
+
+
+def test_a_python_that_cannot_be_run_fails_the_job(make_bench: MakeBench, tmp_path: Path) -> None:
+    python = program(tmp_path / "python", "#!/nowhere/interpreter\n")
+    bench = make_bench(local_python=python)
+
+    async def main() -> None:
+        _, status = await failed(bench)
+        assert "could not be started" in status.detail
+        assert str(python) in status.detail
+
+    asyncio.run(main())
+
+
+# The warm process
+
+
+def test_warm_workers_survive_what_happens_to_the_warm_process(make_bench: MakeBench) -> None:
+    bench = make_bench(local_cold=False)
+
+    async def main() -> None:
+        running = await bench.submit(bench.payload("a-0", f"touch up; {UNTIL_GO}"))
+        await bench.noted("up")
+        for n in range(1, 5):
+            for pid in bench.warm():
+                os.kill(pid, signal.SIGKILL)
+            ids = await bench.submit(bench.payload(f"a-{n}", f"echo {n} >> seen"))
+            (status,) = await bench.ended(ids)
+            assert status.state is JobState.DONE
+        assert "does not stay alive" in bench.site_log()
+        assert not bench.warm()
+        (bench.notes / "go").touch()
+        (status,) = await bench.ended(running)
+        assert status.state is JobState.DONE
+
+    asyncio.run(main())
+    assert bench.seen() == ["1", "2", "3", "4"]
+
+
+def test_a_warm_process_that_hangs_is_replaced_in_time(make_bench: MakeBench) -> None:
+    bench = make_bench(local_cold=False, start_limit=10)
+
+    async def main() -> None:
+        await bench.ended(await bench.submit(bench.payload("a-0", "true")))
+        (pid,) = bench.warm()
+        os.kill(pid, signal.SIGSTOP)
+        ids = await bench.submit(bench.payload("a-1", "echo ran >> seen"))
+        (status,) = await bench.ended(ids, 30)
+        assert status.state is JobState.DONE
+        assert pid not in bench.processes()
+
+    asyncio.run(main())
+    assert bench.seen() == ["ran"]
+
+
+def test_a_job_is_cancelled_while_its_worker_is_being_started(make_bench: MakeBench) -> None:
+    bench = make_bench(local_cold=False)
+
+    async def main() -> None:
+        ids = await bench.submit(bench.payload("a-1", "echo ran >> seen; sleep 300"))
+        began = time.monotonic()
+        assert await bench.backend.cancel(ids) == set()
+        assert time.monotonic() - began < 15
+        await bench.backend.close()
+        await eventually(lambda: not bench.processes())
+
+    asyncio.run(main())
+
+
+def test_a_site_killed_while_it_starts_a_worker_runs_the_job_once(make_bench: MakeBench) -> None:
+    bench = make_bench(local_cold=False)
+
+    async def main() -> None:
+        ids = await bench.submit(
+            *(bench.payload(f"a-{n}", f"echo {n} >> seen; sleep 1") for n in range(3))
+        )
+        await bench.until(ids, lambda state: state is JobState.RUNNING)
+        # The warm process is importing, and the first request waits in its pipe.
+        (old,) = bench.warm()
+        bench.kill_site()
+        statuses = await bench.ended(ids)
+        assert [status.state for status in statuses] == [JobState.DONE] * 3
+        await eventually(lambda: not Path(f"/proc/{old}").exists())
+        await asyncio.sleep(0.5)
+
+    asyncio.run(main())
+    assert sorted(bench.seen()) == ["0", "1", "2"]

@@ -1,0 +1,174 @@
+"""Options for PanDA: what is refused, and what becomes of the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake_interface_common.exceptions import WorkflowError
+
+from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.routes import Idds, Jedi
+from snakemake_executor_plugin_grid.backends.panda.task import Options
+from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
+from snakemake_executor_plugin_grid.settings.validate import check
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.stores.split import SplitStore
+from snakemake_executor_plugin_grid.stores.spool import SpoolStore
+from tests.unit.backends.test_registry import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    for variable in ("PANDA_AUTH", "PANDA_AUTH_VO", "OIDC_AUTH_VO", "X509_USER_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    bench = Bench(tmp_path)
+    yield bench
+    bench.database.close()
+
+
+def problems(workdir: Path, **values: Any) -> str:
+    with pytest.raises(WorkflowError) as caught:
+        check(ExecutorSettings(**values), workdir)
+    return str(caught.value)
+
+
+def options(bench: Bench, **values: Any) -> Options:
+    backend, _, _ = bench.equip(backend="panda", store=bench.shared.as_uri(), **values)
+    assert isinstance(backend, PandaBackend)
+    return backend._options
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("panda_python", Path(sys.executable)),
+        ("panda_vo", "x"),
+        ("panda_working_group", "x"),
+        ("panda_cloud", "x"),
+        ("panda_transformation", "x"),
+        ("panda_container", "x"),
+        ("panda_task", "{}"),
+        ("panda_monitor", "https://x"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["local", "dirac"])
+def test_options_of_panda_are_refused_elsewhere(
+    tmp_path: Path, backend: str, option: str, value: object
+) -> None:
+    flag = f"--grid-{option.replace('_', '-')}"
+    assert problems(tmp_path, backend=backend, **{option: value}) == (
+        f"{flag}: is for --grid-backend panda, but that is {backend!r}."
+    )
+
+
+def test_a_store_is_needed_but_not_to_describe(tmp_path: Path) -> None:
+    told = problems(tmp_path, backend="panda")
+    assert told.startswith("--grid-store: PanDA brings no outputs back without one; give a place")
+    check(ExecutorSettings(backend="panda", describe=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"panda_task": "{"}, "--grid-panda-task, resource grid_panda_task: is no JSON"),
+        ({"panda_task": "[]"}, "has to be a JSON object"),
+        ({"panda_task": '{"taskName": "x"}'}, "taskName cannot be set"),
+        ({"panda_route": "x"}, "--grid-panda-route: there is no 'x'; choose from jedi, idds."),
+        ({"panda_secrets": "x"}, "--grid-panda-secrets: there is no 'x'; choose from "),
+        ({"panda_python": Path("/no/python")}, "--grid-panda-python /no/python: is no program"),
+        ({"tags": "x"}, "--grid-tags: is for --grid-backend dirac, but that is 'panda'."),
+        ({"store": "lfn:/vo/x"}, "--grid-store lfn:…: needs --grid-backend dirac."),
+        ({"store_token": Path("/no/token")}, "--grid-store-token /no/token: there is no such file"),
+    ],
+)
+def test_what_cannot_be_used_is_told_at_the_start(
+    tmp_path: Path, values: dict[str, Any], words: str
+) -> None:
+    assert words in problems(
+        tmp_path, **({"backend": "panda", "store": (tmp_path / "store").as_uri()} | values)
+    )
+
+
+def test_small_inputs_are_carried_and_all_else_is_stored(bench: Bench) -> None:
+    (bench.folder / "spool").mkdir()
+    (bench.folder / "spool" / "left").touch()
+    backend, store, _ = bench.equip(backend="panda", store=bench.shared.as_uri())
+    assert not (bench.folder / "spool" / "left").exists()
+    assert isinstance(backend, PandaBackend)
+    assert not backend.brings_files
+    assert isinstance(backend._route, Jedi)
+    assert isinstance(store, SplitStore)
+    assert isinstance(store._main, DirectoryStore)
+    assert store._main.folder == bench.shared
+    assert store.url == bench.shared.as_uri()
+    _, store, _ = bench.equip(backend="panda", describe=True)
+    assert isinstance(store, SpoolStore)
+
+
+def test_tasks_may_go_through_idds(bench: Bench) -> None:
+    backend, _, _ = bench.equip(
+        backend="panda", store=bench.shared.as_uri(), panda_route="idds", panda_monitor="https://m"
+    )
+    assert isinstance(backend, PandaBackend)
+    assert isinstance(backend._route, Idds)
+    assert backend.page("7:a") == "https://m/task/7/"
+
+
+@pytest.mark.parametrize(
+    ("variables", "values", "vo", "group"),
+    [
+        ({}, {}, "atlas", ""),
+        ({"PANDA_AUTH_VO": "epic"}, {}, "epic", "epic"),
+        ({"OIDC_AUTH_VO": "EIC.production"}, {}, "EIC", "EIC"),
+        ({"PANDA_AUTH_VO": "testvo:production"}, {}, "testvo", "testvo"),
+        ({"PANDA_AUTH_VO": "a"}, {"panda_vo": "b"}, "b", "a"),
+        ({"PANDA_AUTH_VO": "a"}, {"panda_working_group": "c"}, "a", "c"),
+    ],
+)
+def test_the_vo_is_that_of_the_token_unless_the_user_says_otherwise(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    values: dict[str, str],
+    vo: str,
+    group: str,
+) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    found = options(bench, **values)
+    assert (found.vo, found.working_group) == (vo, group)
+
+
+def test_options_of_the_task_arrive(bench: Bench) -> None:
+    found = options(
+        bench,
+        site="A, B",
+        banned_sites="C D",
+        platform="x86_64",
+        priority=7,
+        panda_vo="testvo",
+        panda_cloud="EIC",
+        panda_container="/image.sif",
+        panda_transformation="https://x/runGen",
+        panda_task='{"campaign": "x"}',
+        panda_label="test",
+        panda_processing_type="sim",
+    )
+    assert found == Options(
+        vo="testvo",
+        label="test",
+        cloud="EIC",
+        processing_type="sim",
+        sites=("A", "B"),
+        banned_sites=("C", "D"),
+        platform="x86_64",
+        priority=7,
+        container="/image.sif",
+        transformation="https://x/runGen",
+        user=found.user,
+        extra='{"campaign": "x"}',
+    )

@@ -1,0 +1,379 @@
+"""The controller with a backend that misbehaves as real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from snakemake_executor_plugin_grid.backends.base import Payload, SubmitError, Submitted
+from snakemake_executor_plugin_grid.engine import controller as module
+from snakemake_executor_plugin_grid.model.errors import EndingError, GridError
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.resilience import outages as patience
+from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
+
+
+@pytest.mark.parametrize("bench", [{"lost_limit": 0.3}], indirect=True)
+def test_a_job_that_the_backend_no_longer_names_is_given_up_after_a_time(bench: Bench) -> None:
+    bench.submit("j-1")
+    began = time.monotonic()
+    (outcome,) = bench.outcomes(1)
+    assert time.monotonic() - began >= 0.3
+    assert not outcome.success
+    assert "fickle has not known it for" in outcome.message
+
+
+def test_a_job_that_is_not_named_for_a_while_is_neither_failed_nor_done(bench: Bench) -> None:
+    bench.submit("j-1")
+    assert bench.polls(0.3) == []
+    bench.backend.statuses = {"id-0": JobStatus(JobState.FAILED, "pilot lost")}
+    (outcome,) = bench.outcomes(1)
+    assert "no report came back: pilot lost" in outcome.message
+    assert "it said this" in outcome.message
+    assert outcome.grid_id == "id-0"
+
+
+def test_ids_that_nobody_asked_for_do_no_harm(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.polls(0.1)
+    bench.backend.statuses = {
+        "other": JobStatus(JobState.DONE),
+        "id-0": JobStatus(JobState.CANCELLED),
+    }
+    (outcome,) = bench.outcomes(1)
+    assert outcome.name == "j-1"
+
+
+def test_a_client_library_that_exits_is_an_error_like_any_other(bench: Bench) -> None:
+    bench.backend.checks = lambda: sys.exit(255)
+    with pytest.raises(GridError, match="exited with 255"):
+        bench.controller.call(bench.controller.check(), 10)
+    bench.backend.answer = bench.backend.finds = lambda: sys.exit(255)
+    bench.submit("j-1")
+    (outcome,) = bench.outcomes(1)
+    assert "exited with 255" in outcome.message
+
+
+@PATIENT
+def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.asks = Times(DOWN, 5)
+    assert bench.polls(0.2) == []
+    bench.wait_for(lambda: len(bench.said) > 1)
+    assert [text.partition(" ")[2][:15] for text in bench.said] == [
+        "does not answer",
+        "answers again a",
+    ]
+    assert bench.phases() == {"j-1": "submitted"}
+
+
+@PATIENT
+def test_an_outage_is_noted_for_those_who_look_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WATCH", 0.01)
+    bench.submit("j-1")
+    bench.parts.journal.begin_run("", {})
+
+    def noted() -> str:
+        return str(bench.database.query("SELECT trouble FROM runs")[0][0])
+
+    bench.backend.asks = down
+    bench.wait_for(lambda: noted().startswith("fickle does not answer, asked for the states"))
+    bench.backend.asks = lambda: None
+    bench.wait_for(lambda: noted() == "")
+
+
+@PATIENT
+def test_a_server_that_is_down_is_asked_more_and_more_seldom(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.asks = down
+    before = bench.backend.asked
+    bench.polls(0.3)
+    # After pauses of 0.01, 0.02, 0.04, 0.08 and 0.16 s.
+    assert 2 <= bench.backend.asked - before <= 6
+
+
+@pytest.mark.parametrize("bench", [{"outage_limit": 0.2}], indirect=True)
+def test_an_outage_beyond_the_limit_ends_the_run_and_leaves_the_jobs(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    assert not bench.controller.trouble
+    bench.backend.asks = down
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert "asked for the states of jobs" in bench.controller.exhausted
+    assert bench.controller.trouble
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert bench.left() == {"j-1": "submitted"}
+    assert bench.backend.cancelled == []
+    assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
+
+
+@pytest.mark.parametrize("bench", [{"outage_limit": 60.0, "lost_limit": 0.6}], indirect=True)
+def test_time_in_which_the_server_is_down_loses_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_LONGEST_PAUSE", 0.02)
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.backend.statuses = {"id-0": JobStatus(JobState.RUNNING)}
+    bench.polls(0.05)
+    bench.backend.asks = down
+    assert bench.polls(0.9) == []
+    bench.backend.statuses = {}
+    bench.backend.asks = lambda: None
+    before = bench.backend.asked
+    bench.wait_for(lambda: bench.backend.asked > before)
+    assert bench.polls(0.05) == []
+    assert bench.phases() == {"j-1": "submitted"}
+
+
+@pytest.mark.parametrize("what", ["submitting", "submitted"])
+@PATIENT
+def test_a_full_disk_keeps_no_job_from_being_submitted_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    bench.fill_disk(monkeypatch, what)
+    bench.submit("j-1", "j-2")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
+    assert bench.backend.runs == {"j-1": 1, "j-2": 1}
+    assert sorted(bench.left()) == ["j-1", "j-2"]
+    if what == "submitting":
+        assert [text.split()[0] for text in bench.said] == ["Waiting", "There"]
+
+
+def test_what_was_not_confirmed_when_cancelling_is_listed(bench: Bench) -> None:
+    bench.submit("j-1", "j-2")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
+    unconfirmed = bench.backend.jobs["j-2"]
+    bench.backend.unconfirmed = {unconfirmed}
+    left = bench.controller.cancel(10, lambda: False)
+    assert len(left) == 1
+    assert left[0].startswith(unconfirmed)
+    assert sorted(bench.backend.cancelled) == ["id-0", "id-1"]
+    assert bench.left() == {"j-2": "cancelling"}  # the next run tries it again
+    assert bench.phases() == {"j-1": "cancelled", "j-2": "cancelling"}
+    assert "1 job(s) cancelled." in bench.said
+    assert not bench.controller.active
+
+
+def test_what_is_to_be_cancelled_is_noted_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    noted: list[dict[str, str]] = []
+
+    async def cancel(ids: Collection[str]) -> set[str]:
+        noted.append(bench.phases())
+        raise DOWN
+
+    monkeypatch.setattr(bench.backend, "cancel", cancel)
+    assert bench.controller.cancel(10, lambda: False) == ["id-0 (rule sort (sample=a))"]
+    assert noted == [{"j-1": "cancelling"}]
+    assert bench.left() == {"j-1": "cancelling"}
+    assert any("Cancelling failed: the server is down" in text for text in bench.said)
+
+
+def test_a_slow_cancel_is_given_up_when_the_user_wants_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+
+    async def cancel(ids: Collection[str]) -> set[str]:
+        await asyncio.sleep(20)
+        return set()
+
+    monkeypatch.setattr(bench.backend, "cancel", cancel)
+    began = time.monotonic()
+    pressed = began + 0.2
+    left = bench.controller.cancel(10, lambda: time.monotonic() > pressed)
+    assert left == ["id-0 (rule sort (sample=a))"]
+    assert time.monotonic() - began < 3
+    assert bench.left() == {"j-1": "cancelling"}
+
+
+def test_jobs_are_left_at_once_when_all_are_on_the_grid(bench: Bench) -> None:
+    bench.submit("j-1", "j-2")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 2)
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert time.monotonic() - began < 2
+    assert bench.backend.cancelled == []
+    assert bench.left() == {"j-1": "submitted", "j-2": "submitted"}
+    assert len(bench.controller.on_the_grid) == 2
+
+
+def test_what_has_ended_is_told_no_more_once_jobs_are_left(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    bench.controller.leave(lambda: False)
+    bench.succeed("j-1")
+    assert bench.polls(0.1) == []
+
+
+def test_a_submission_that_is_under_way_is_waited_for(bench: Bench) -> None:
+    bench.backend.answer = gate = Gate()
+    bench.submit("j-1")
+    threading.Timer(0.3, gate.open).start()
+    bench.controller.leave(lambda: False)
+    assert bench.controller.on_the_grid == ["id-0 (rule sort (sample=a))"]
+    assert bench.left() == {"j-1": "submitted"}
+
+
+def test_of_submissions_that_are_under_way_each_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = bench.backend.submit
+
+    async def slow(payloads: Sequence[Payload]) -> list[Submitted | SubmitError]:
+        await asyncio.sleep(0.2)
+        answers = await submit(payloads)
+        refused = {"j-2", "j-4"}
+        return [
+            SubmitError("no") if payload.spec.name in refused else answer
+            for payload, answer in zip(payloads, answers, strict=True)
+        ]
+
+    monkeypatch.setattr(bench.backend, "submit", slow)
+    bench.submit("j-1", "j-2")
+    bench.submit("j-3")
+    bench.submit("j-4")  # one that is refused is not waited for
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    assert time.monotonic() - began < 5
+    assert len(bench.controller.on_the_grid) == 2
+    assert bench.left() == {"j-1": "submitted", "j-3": "submitted"}
+    assert bench.polls(0.05) == []
+
+
+@pytest.mark.parametrize("why", ["the user", "the time"])
+def test_a_submission_that_is_slow_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SUBMISSIONS", 0.2 if why == "the time" else 30.0)
+    bench.backend.answer = gate = Gate()
+    bench.submit("j-1")
+    assert gate.reached()
+    began = time.monotonic()
+    bench.controller.leave(lambda: why == "the user")
+    assert time.monotonic() - began < 2
+    assert bench.left() == {"j-1": "submitting"}
+    gate.open()
+
+
+@PATIENT
+def test_a_submission_to_a_server_that_is_down_is_not_waited_for(bench: Bench) -> None:
+    bench.backend.answer = bench.backend.finds = down
+    bench.submit("j-1")
+    bench.wait_for(lambda: bench.controller.trouble)
+    began = time.monotonic()
+    bench.controller.leave(lambda: False)
+    bench.controller.close()
+    assert time.monotonic() - began < 3
+    assert bench.left() == {"j-1": "submitting"}
+    assert bench.controller.exhausted == ""
+
+
+def test_the_run_is_at_rest_when_all_jobs_are_on_the_grid_and_have_been_asked_for(
+    bench: Bench,
+) -> None:
+    controller = bench.controller
+    assert controller.at_rest
+    bench.submit("j-1")
+    assert not controller.at_rest
+    bench.wait_for(lambda: bool(controller.on_the_grid))
+    bench.wait_for(lambda: bench.backend.asked > 0)
+    bench.polls(0.05)
+    assert controller.at_rest
+    bench.backend.fetches = gate = Gate()
+    bench.succeed("j-1")
+    polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
+    assert gate.reached()
+    assert not controller.at_rest
+    gate.open()
+    outcomes = polling.result(10)
+    assert bool(outcomes) or not controller.at_rest  # nobody knows yet what it has brought
+    if not outcomes:
+        bench.outcomes(1)
+    assert controller.at_rest
+
+
+def test_who_waits_for_a_call_is_let_go_when_the_run_is_abandoned(bench: Bench) -> None:
+    threading.Timer(0.1, bench.controller.abandon).start()
+    began = time.monotonic()
+    with pytest.raises(EndingError):
+        bench.controller.call(asyncio.sleep(1))
+    assert time.monotonic() - began < 0.9
+
+
+def test_after_a_run_is_abandoned_nobody_waits_for_a_call(bench: Bench) -> None:
+    bench.controller.abandon()
+    came = threading.Event()
+
+    async def call() -> None:
+        await asyncio.sleep(0.3)
+        came.set()
+
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(EndingError):
+            bench.controller.call(call())
+    assert time.monotonic() - began < 0.3
+    assert came.wait(10)  # it goes on all the same
+    bench.controller.close()
+    assert time.monotonic() - began < 5
+
+
+def test_a_call_that_never_ends_does_not_keep_an_abandoned_run_from_ending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SUBMISSIONS", 0.2)
+    broken_off = threading.Event()
+
+    async def call() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            broken_off.set()
+
+    threading.Timer(0.1, bench.controller.abandon).start()
+    with pytest.raises(EndingError):
+        bench.controller.call(call())
+    bench.controller.leave(lambda: False)
+    began = time.monotonic()
+    bench.controller.close()
+    assert time.monotonic() - began < 5
+    assert broken_off.is_set()
+
+
+def test_closing_lets_calls_end_that_an_interrupt_has_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    async def call() -> str:
+        await closed.wait()
+        await asyncio.sleep(0.2)  # as the error of a broken connection takes its time
+        return "ended"
+
+    monkeypatch.setattr(bench.backend, "close", close)
+    with ThreadPoolExecutor(1) as pool:
+        left = pool.submit(bench.controller.call, call(), 20)
+        time.sleep(0.1)
+        bench.controller.close()
+        assert left.result(5) == "ended"

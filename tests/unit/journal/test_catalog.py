@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import Database
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(Database(tmp_path / "grid.sqlite"))
+
+
+@pytest.fixture
+def file(tmp_path: Path, catalog: Catalog) -> Path:
+    path = tmp_path / "a"
+    path.write_text("abc")
+    catalog.note([(str(path), path.stat(), "digest")])
+    return path
+
+
+def test_digest_of_an_unchanged_file(catalog: Catalog, file: Path) -> None:
+    assert catalog.digest(str(file), file.stat()) == "digest"
+
+
+def test_digest_of_a_file_never_noted(catalog: Catalog, file: Path) -> None:
+    assert catalog.digest(str(file) + "x", file.stat()) is None
+
+
+def append(path: Path) -> None:
+    before = path.stat()
+    path.write_text("abcd")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(5, path.stat().st_mtime_ns + 1))
+
+
+def exchange(path: Path) -> None:
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_text("xyz")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [append, touch, exchange])
+def test_digest_is_forgotten_with_any_change(
+    catalog: Catalog, file: Path, change: Callable[[Path], None]
+) -> None:
+    change(file)
+    assert catalog.digest(str(file), file.stat()) is None
+
+
+def test_later_note_wins(catalog: Catalog, file: Path) -> None:
+    file.write_text("changed")
+    catalog.note([(str(file), file.stat(), "newer")])
+    assert catalog.digest(str(file), file.stat()) == "newer"
+
+
+def test_bundles(catalog: Catalog) -> None:
+    assert catalog.bundle("f") is None
+    catalog.note_bundle("f", "digest", 5)
+    catalog.note_bundle("g", "other", 6)
+    assert catalog.bundle("f") == ("digest", 5)
+    catalog.note_bundle("f", "newer", 1 << 40)
+    assert catalog.bundle("f") == ("newer", 1 << 40)
+
+
+def test_all_is_kept_for_the_next_run(tmp_path: Path, catalog: Catalog, file: Path) -> None:
+    catalog.note_bundle("f", "digest", 5)
+    again = Catalog(Database(tmp_path / "grid.sqlite"))
+    assert again.digest(str(file), file.stat()) == "digest"
+    assert again.bundle("f") == ("digest", 5)

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_plugin_grid.journal.database import Database
+from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Left, Phase, last_place
+from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.description import Output
+from tests.unit.specs import spec
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(tmp_path / "grid.sqlite")
+
+
+def entry(name: str, identity: str = "same", **fields: Any) -> Entry:
+    return Entry(spec(name, **fields), identity, name, 1.0)
+
+
+def submit(journal: Journal, *names: str) -> None:
+    journal.submitting([entry(name) for name in names])
+
+
+def row(database: Database, name: str, *columns: str) -> tuple[Any, ...]:
+    query = f"SELECT {', '.join(columns)} FROM jobs WHERE name=?"  # noqa: S608
+    (found,) = database.query(query, (name,))
+    return tuple(found)
+
+
+def left_names(database: Database, run: str = "later", backend: str = "local") -> list[str]:
+    return sorted(left.name for left in Journal(database, run, backend).left())
+
+
+def test_jobs_of_an_earlier_run_are_left(database: Database) -> None:
+    earlier = Journal(database, "run1", "local")
+    names = ("unsure", "there", "unwanted", "here", "good", "bad", "gone")
+    submit(earlier, *names)
+    earlier.submitted({name: f"id-{name}" for name in names[1:]})
+    earlier.cancelling(["unwanted"])
+    earlier.ended("here", Phase.LANDED, report="{}")
+    earlier.ended("good", Phase.LANDED, report="{}")
+    earlier.noted(["good"])
+    earlier.ended("bad", Phase.FAILED, "exit code 1")
+    earlier.ended("gone", Phase.CANCELLED)
+    left = {job.name: job for job in Journal(database, "run2", "local").left()}
+    assert {name: job.phase for name, job in left.items()} == {
+        "unsure": Phase.SUBMITTING,
+        "there": Phase.SUBMITTED,
+        "unwanted": Phase.CANCELLING,
+        "here": Phase.LANDED,
+    }
+    assert left["unsure"].grid_id is None
+    assert left["there"].grid_id == "id-there"
+    assert not any(job.phase.over for job in left.values())
+    assert all(Phase(row(database, name, "phase")[0]).over for name in names if name not in left)
+
+
+def test_what_the_next_run_has_to_know_of_a_job_is_kept(database: Database) -> None:
+    outputs = tuple(Output(name, kind) for name, kind in (("b", "output"), ("a", "output")))
+    outputs += (Output("l", "log"), Output("t", "benchmark"), Output("p", "staying"))
+    one = spec("a-2.1", attempt=3, outputs=outputs)
+    before = time.time()
+    Journal(database, "run1", "local").submitting([Entry(one, "sum", "a-2", 1.0)])
+    (left,) = Journal(database, "run2", "local").left()
+    assert before <= left.changed <= time.time()
+    assert left == Left(
+        name="a-2.1",
+        origin="a-2",
+        rule="sort",
+        wildcards='{"sample": "a"}',
+        attempt=3,
+        grid_id=None,
+        phase=Phase.SUBMITTING,
+        changed=left.changed,
+        identity="sum",
+        outputs=("a", "b"),
+    )
+
+
+def test_own_jobs_and_those_of_other_backends_are_not_left(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    submit(journal, "a")
+    submit(Journal(database, "run0", "dirac"), "b", "c", "d", "e")
+    dirac = Journal(database, "run0", "dirac")
+    dirac.submitted({"c": "1"})
+    dirac.ended("d", Phase.LANDED)
+    dirac.ended("e", Phase.FAILED)
+    assert journal.left() == []
+    assert left_names(database, "run2", "dirac") == ["b", "c", "d"]
+    assert journal.left_elsewhere() == {"dirac ()": 3}
+    assert Journal(database, "run2", "dirac").left_elsewhere() == {"local ()": 1}
+
+
+def test_jobs_on_another_server_are_not_left(database: Database) -> None:
+    here, there = Journal(database, "run1", "dirac"), Journal(database, "run2", "dirac")
+    here.place, there.place = "dirac.example.org", "other.example.org"
+    submit(here, "a", "b")
+    submit(there, "c")
+    submit(Journal(database, "run0", "dirac"), "d")  # of a former version
+    later = Journal(database, "run3", "dirac")
+    later.place = here.place
+    assert sorted(left.name for left in later.left()) == ["a", "b", "d"]
+    assert later.left_elsewhere() == {"dirac (other.example.org)": 1}
+
+
+def test_the_last_place_is_that_of_the_last_open_job(database: Database) -> None:
+    assert last_place(database, "local") == ""
+    journal = Journal(database, "run1", "local")
+    for place in ("a:/one", "a:/two", "a:/three"):
+        journal.place = place
+        submit(journal, place[3:])
+    dirac = Journal(database, "run2", "dirac")
+    dirac.place = "dirac.example.org"
+    submit(dirac, "there")
+    assert last_place(database, "local") == "a:/three"
+    journal.ended("three", Phase.SUCCEEDED)
+    assert last_place(database, "local") == "a:/two"
+    journal.submitted({"one": "17"})  # which is newer
+    assert last_place(database, "local") == "a:/one"
+    for phase in (Phase.CANCELLING, Phase.LANDED):
+        journal.ended("one", phase)
+        assert last_place(database, "local") == "a:/one"
+    journal.noted(["one"])
+    journal.ended("two", Phase.FAILED)
+    assert last_place(database, "local") == ""
+    assert last_place(database, "dirac") == "dirac.example.org"
+
+
+def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Database) -> None:
+    earlier = Journal(database, "run1", "local")
+    names = ("good", "bad", "gone", "here", "there", "unwanted", "refused")
+    submit(earlier, *names)
+    earlier.submitted({name: f"id-{name}" for name in names if name != "refused"})
+    earlier.ended("good", Phase.LANDED)
+    earlier.ended("here", Phase.LANDED)
+    earlier.noted(["good"])
+    earlier.ended("bad", Phase.FAILED)
+    earlier.ended("gone", Phase.CANCELLED)
+    earlier.ended("refused", Phase.FAILED)
+    earlier.cancelling(["unwanted"])
+    later = Journal(database, "run2", "local")
+    assert sorted(later.kept()) == ["bad", "gone", "good"]
+    assert earlier.kept() == []  # it has not ended yet, and does it by itself
+    later.discarded(["good", "gone", "unknown"])
+    assert later.kept() == ["bad"]
+    assert row(database, "good", "phase") == ("succeeded",)
+    later.noted(["here"])
+    assert sorted(later.kept()) == ["bad", "here"]
+
+
+def test_a_job_that_is_adopted_is_kept_until_it_is_discarded(database: Database) -> None:
+    submit(Journal(database, "run1", "local"), "a")  # the answer was lost
+    later = Journal(database, "run2", "local")
+    later.adopted({"a": ("17", "3")})
+    later.ended("a", Phase.FAILED)
+    last = Journal(database, "run3", "local")
+    assert last.kept() == ["a"]
+    last.discarded(["a"])
+    assert last.kept() == []
+
+
+def test_what_is_kept_elsewhere_is_not_to_be_discarded_here(database: Database) -> None:
+    for run, (backend, place) in enumerate(
+        (("local", "a:/one"), ("local", "a:/two"), ("local", ""), ("dirac", "a:/one"))
+    ):
+        journal = Journal(database, f"run{run}", backend)
+        journal.place = place
+        submit(journal, f"{run}")
+        journal.submitted({f"{run}": "17"})
+        journal.ended(f"{run}", Phase.FAILED)
+    later = Journal(database, "later", "local")
+    later.place = "a:/one"
+    assert sorted(later.kept()) == ["0", "2"]  # a former version noted no place
+
+
+def test_a_job_that_is_adopted_belongs_to_the_later_run(database: Database) -> None:
+    earlier = Journal(database, "run1", "local")
+    names = ("unsure", "there", "here")
+    submit(earlier, *names)
+    earlier.submitted({"there": "17", "here": "18"})
+    earlier.ended("here", Phase.LANDED)
+    (taken,) = row(database, "there", "taken")
+    later = Journal(database, "run2", "local")
+    later.adopted({"unsure": ("16", "7"), "there": ("17", "8"), "here": ("18", "9")})
+    assert later.left() == []
+    found = {name: row(database, name, "run", "grid_id", "jobid", "phase") for name in names}
+    assert found == {
+        "unsure": ("run2", "16", "7", "submitted"),
+        "there": ("run2", "17", "8", "submitted"),
+        "here": ("run2", "18", "9", "landed"),
+    }
+    assert row(database, "there", "taken") == (taken,)
+    assert row(database, "unsure", "taken") != (None,)
+    assert left_names(database, "run3") == sorted(names)
+
+
+def test_what_is_told_of_a_job_is_kept(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    journal.submitting([entry("a", attempt=2, wildcards=(("x", 'q"ü'),))])
+    journal.submitted({"a": "17"})
+    journal.ended("a", Phase.FAILED, "out of disk", '{"name": "a"}')
+    (wildcards, *rest) = row(
+        database,
+        "a",
+        *("wildcards", "rule", "jobid", "attempt", "grid_id", "phase", "detail", "report", "began"),
+    )
+    assert json.loads(wildcards) == {"x": 'q"ü'}
+    assert rest == ["sort", "3", 2, "17", "failed", "out of disk", '{"name": "a"}', 1.0]
+
+
+def test_a_success_that_snakemake_has_noted_keeps_its_report(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    submit(journal, "a", "b")
+    journal.ended("a", Phase.LANDED, "success", "{}")
+    journal.noted(["a", "b", "unknown"])
+    assert row(database, "a", "phase", "detail", "report") == ("succeeded", "success", "{}")
+    assert row(database, "b", "phase") == ("submitting",)  # only what has landed
+
+
+def test_an_answer_that_comes_after_cancelling_does_not_undo_it(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    submit(journal, "a", "b")
+    journal.cancelling(["a"])
+    journal.submitted({"a": "17", "b": "18"})
+    assert row(database, "a", "phase", "grid_id") == ("cancelling", "17")
+    assert row(database, "b", "phase", "grid_id") == ("submitted", "18")
+
+
+def test_times_of_a_job_are_those_when_they_were_seen_first(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    submit(journal, "a")
+    journal.seen({"a": JobStatus(JobState.RUNNING, site="A")})
+    (running,) = row(database, "a", "running")
+    journal.seen({"a": JobStatus(JobState.QUEUED)})
+    journal.seen({"a": JobStatus(JobState.RUNNING)})
+    assert row(database, "a", "running", "site", "ended") == (running, "A", None)
+    journal.seen({"a": JobStatus(JobState.DONE, site="B")})
+    (ended,) = row(database, "a", "ended")
+    assert ended >= running
+    journal.seen({"a": JobStatus(JobState.FAILED)})
+    assert row(database, "a", "ended", "site", "state") == (ended, "B", "failed")
+
+
+def test_name_is_submitted_once(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    submit(journal, "a")
+    with pytest.raises(GridError):
+        submit(journal, "b", "a")
+    assert left_names(database) == ["a"]
+
+
+def test_runs_are_noted_with_their_ends(database: Database) -> None:
+    first, second = Journal(database, "run1", "local"), Journal(database, "run2", "dirac")
+    first.begin_run("file:///s", {"large_file": 7})
+    second.begin_run("", {})
+    first.end_run("left", 10, 20)
+    columns = "name, backend, store, settings, end, ended IS NULL, stored_bytes, spared_bytes"
+    assert database.query(f"SELECT {columns} FROM runs ORDER BY name") == [  # noqa: S608
+        ("run1", "local", "file:///s", '{"large_file": 7}', "left", 0, 10, 20),
+        ("run2", "dirac", "", "{}", "", 1, 0, 0),
+    ]
+
+
+def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    journal.begin_run("", {})
+    begins = []
+    for words in ("it is down", "it is down; the disk is full", "", "down again"):
+        journal.trouble(words)
+        ((noted, since),) = database.query("SELECT trouble, troubled FROM runs")
+        assert noted == words
+        begins.append(since)
+    first, second, third, fourth = begins
+    assert first == second > 0
+    assert third is None
+    assert fourth > 0
+    journal.end_run("left", 0, 0)
+    assert database.query("SELECT trouble, troubled FROM runs") == [("", None)]
+
+
+def test_copies_are_remembered_until_put_back(database: Database) -> None:
+    journal = Journal(database, "run1", "local")
+    journal.set_aside({"/w/a": "/c/1", "/w/b": "/c/2"})
+    journal.set_aside({"/w/a": "/c/3"})
+    later = Journal(database, "run2", "local")
+    assert later.aside() == {"/w/a": "/c/3", "/w/b": "/c/2"}
+    later.put_back(["/w/a"])
+    assert later.aside() == {"/w/b": "/c/2"}

@@ -1,0 +1,341 @@
+"""Which jobs of two runs are the same.
+
+``python -m tests.unit.planning.test_fingerprint`` prints fingerprints.
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake.resources import Resources
+from snakemake.settings import types as options
+
+from snakemake_executor_plugin_grid.planning.fingerprint import Identities
+from snakemake_executor_plugin_grid.planning.planner import Planner
+from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
+from snakemake_executor_plugin_grid.snakemake_api.workflow import Internals
+from snakemake_executor_plugin_grid.staging.paths import Layout
+from snakemake_executor_plugin_grid.worker.description import Blob
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.unit.snakemake_api.dags import made
+
+ROOT = Path(__file__).parents[3]
+SNAKEFILE = """
+configfile: "config.yaml"
+
+def scale(wildcards):
+    return {"a": 1, "b": 2}[wildcards.sample]
+
+rule all:
+    input: expand("{kind}/{sample}.txt", kind=["shown", "run", "scripted"], sample=["a", "b"])
+
+rule sort:
+    input: "data/{sample}.csv"
+    output: temp("sorted/{sample}.csv"), temp("sorted/{sample}.unused")
+    log: "logs/{sample}.log"
+    threads: 2
+    resources: mem_mb=lambda wildcards, attempt: 100 * attempt
+    shell: "sort {input} > {output[0]}; touch {output[1]}"
+
+rule show:
+    input: "sorted/{sample}.csv", table="data/table"
+    output: "shown/{sample}.txt"
+    params: scale=scale, words=["x", "y"], deep={"z": 1, "y": [2]}
+    shell: "show {params.scale} {input} > {output}"
+
+rule run:
+    input: "data/{sample}.csv"
+    output: "run/{sample}.txt"
+    params: limit=3
+    run:
+        with open(output[0], "w") as out:
+            print(config["cut"], params.limit, file=out)
+
+rule scripted:
+    input: "data/{sample}.csv"
+    output: "scripted/{sample}.txt"
+    script: "scripts/show.py"
+"""
+FILES = {
+    "Snakefile": SNAKEFILE,
+    "config.yaml": "cut: 5\nother: [1, 2]\n",
+    "scripts/show.py": "print(1)\n",
+    "data/a.csv": "2\n1\n",
+    "data/b.csv": "3\n1\n",
+    "data/table/x": "x\n",
+    "data/table/deep/y": "y\n",
+}
+
+
+def no_runtime(runtime: Runtime) -> Blob:
+    raise NotImplementedError(runtime.kind)
+
+
+def identities(
+    context: tuple[str, ...] = ("file:///store", "none"),
+    *,
+    attempt: int = 1,
+    config: Mapping[str, Any] | None = None,
+    resources: tuple[str, ...] = (),
+) -> dict[str, str]:
+    """Plan the workflow of this directory; return the identities of all jobs that run."""
+    linecache.clearcache()  # Snakemake reads the code of run directives by it
+    parse = Resources.parser_factory(allow_expressions=True)
+    with made(
+        Path("Snakefile"),
+        config=options.ConfigSettings(config=dict(config or {})),
+        resources=options.ResourceSettings(
+            cores=8, nodes=4, default_resources=parse(list(resources)) if resources else None
+        ),
+    ) as workflow:
+        workflow.async_run(workflow.dag.postprocess())  # finds groups
+        internals = Internals(workflow)
+        planner = Planner(
+            ExecutorSettings(),
+            internals,
+            Layout(Path.cwd()),
+            no_runtime,
+            lambda _: None,
+            Identities(workflow, Path.cwd(), context),
+        )
+        planner.begin()
+        found = {}
+        for number, job in enumerate(internals.needed_jobs()):
+            job.attempt = attempt
+            name = "group" if job.is_group() else f"{job.name} {','.join(job.wildcards)}"
+            found[name] = planner.plan(job, f"j-{number}", f"run {number}", {}).identity
+    return found
+
+
+def write(files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (1e9, 1e9))
+
+
+@pytest.fixture(autouse=True)
+def _workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(FILES)
+
+
+def edit(old: str, new: str, name: str = "Snakefile") -> None:
+    """Change a file, but not its time."""
+    text = Path(name).read_text()
+    assert old in text
+    write({name: text.replace(old, new)})
+
+
+def changed(change: Callable[[], object], **later: Any) -> set[str]:
+    """Return the rules of which some jobs are others after a change."""
+    before = identities()
+    change()
+    after = identities(**later)
+    assert before.keys() == after.keys()
+    return {name.partition(" ")[0] for name in before if before[name] != after[name]}
+
+
+def elsewhere(folder: Path, seed: int) -> dict[str, str]:
+    """Plan the workflow in another process."""
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.unit.planning.test_fingerprint"]
+    process = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    found: dict[str, str] = json.loads(process.stdout.splitlines()[-1])
+    return found
+
+
+def test_jobs_are_the_same_in_another_process(tmp_path: Path) -> None:
+    here = identities()
+    assert len(here) == len(set(here.values())) == 8
+    assert elsewhere(tmp_path, 1) == here
+    assert elsewhere(tmp_path, 2) == here
+
+
+GROUP = """
+rule all:
+    input: "all.txt"
+
+rule one:
+    output: temp("{n}.tmp")
+    group: "both"
+    shell: "touch {output}"
+
+rule two:
+    input: expand("{n}.tmp", n=range(9))
+    output: "all.txt"
+    group: "both"
+    shell: "touch {output}"
+"""
+
+
+def test_a_group_is_the_same_in_another_process(tmp_path: Path) -> None:
+    write({"Snakefile": GROUP})
+    here = identities()
+    assert list(here) == ["group"]
+    assert elsewhere(tmp_path, 1) == here
+
+
+def test_a_group_is_the_same_each_time() -> None:
+    write({"Snakefile": GROUP})
+    assert len({identities()["group"] for _ in range(3)}) == 1
+
+
+def test_a_group_changes_with_one_of_its_jobs() -> None:
+    write({"Snakefile": GROUP.replace("range(9)", "range(1)")})
+    found = set()
+    for number in range(8):  # its jobs have no order
+        edit('    output: "all.txt"', f'    params: {number}\n    output: "all.txt"')
+        found.add(identities()["group"])
+        edit(f"    params: {number}\n", "")
+    assert len(found) == 8
+
+
+def test_nothing_changes_by_itself() -> None:
+    assert changed(lambda: None) == set()
+
+
+RULE_CHANGES = [
+    ('"sort {input}', '"sort -r {input}', "sort"),
+    ('"show {params', '"view {params', "show"),
+    ("limit=3", "limit=4", "run"),
+    ('words=["x", "y"]', 'words=["x", "z"]', "show"),
+    ('deep={"z": 1', 'deep={"z": 2', "show"),
+    ('{"a": 1, "b": 2}', '{"a": 1, "b": 3}', "show"),
+    ('print(config["cut"], params', 'print(config["other"], params', "run"),
+    ('    log: "logs/{sample}.log"', '    log: "logs/{sample}.txt"', "sort"),
+    ('"data/{sample}.csv"\n    output: "run', '"data/a.csv"\n    output: "run', "run"),
+    ("threads: 2", 'threads: 2\n    envmodules: "tools"', "sort"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "rule"), RULE_CHANGES)
+def test_a_job_changes_with_its_rule_and_no_other_does(old: str, new: str, rule: str) -> None:
+    assert changed(lambda: edit(old, new)) == {rule}
+
+
+def test_only_the_jobs_change_whose_parameters_do() -> None:
+    before = identities()
+    edit('{"a": 1, "b": 2}', '{"a": 1, "b": 3}')
+    after = identities()
+    assert {name for name in before if before[name] != after[name]} == {"show b"}
+
+
+def test_a_job_changes_with_a_temporary_output_that_another_needs_now() -> None:
+    old = 'input: "sorted/{sample}.csv", table'
+    new = 'input: "sorted/{sample}.csv", "sorted/{sample}.unused", table'
+    assert changed(lambda: edit(old, new)) == {"sort", "show"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("threads: 2", "threads: 4"),
+        ("100 * attempt", "200 * attempt"),
+        ("threads: 2", "threads: 2\n    priority: 9"),
+        ("threads: 2", "threads: 2\n    retries: 3"),
+        ("rule sort", "\nrule unrelated:\n    output: 'u'\n    shell: 'true'\n\nrule sort"),
+        ("rule sort", "# The first.\nrule sort"),
+    ],
+)
+def test_what_is_no_matter_of_the_result_changes_no_job(old: str, new: str) -> None:
+    assert changed(lambda: edit(old, new)) == set()
+
+
+def test_attempts_and_default_resources_change_no_job() -> None:
+    assert changed(lambda: None, attempt=3) == set()
+    assert changed(lambda: None, resources=("mem_mb=700", "disk_mb=9")) == set()
+
+
+INPUT_CHANGES: list[tuple[str, Callable[[], object], set[str]]] = [
+    ("size", lambda: write({"data/a.csv": "2\n1\n0\n"}), {"sort", "run", "scripted"}),
+    ("time", lambda: os.utime("data/a.csv", (1e9, 1e9 + 1)), {"sort", "run", "scripted"}),
+    ("a file in a folder", lambda: write({"data/table/deep/y": "why\n"}), {"show"}),
+    ("a new file in a folder", lambda: write({"data/table/deep/z": ""}), {"show"}),
+    ("a file less in a folder", lambda: Path("data/table/x").unlink(), {"show"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"), [case[1:] for case in INPUT_CHANGES], ids=[c[0] for c in INPUT_CHANGES]
+)
+def test_a_job_changes_with_its_inputs(change: Callable[[], object], rules: set[str]) -> None:
+    assert changed(change) == rules
+
+
+def test_only_the_jobs_change_whose_inputs_do() -> None:
+    before = identities()
+    write({"data/a.csv": "4\n"})
+    after = identities()
+    others = {name for name in before if before[name] != after[name]}
+    assert others == {"sort a", "run a", "scripted a"}
+
+
+def test_a_job_changes_when_what_it_needs_has_been_made() -> None:
+    before = identities()
+    write({"sorted/a.csv": "1\n2\n", "sorted/a.unused": ""})
+    after = identities()
+    assert before["show a"] != after["show a"]
+    assert before["show b"] == after["show b"]
+
+
+def test_a_job_changes_with_its_script() -> None:
+    assert changed(lambda: edit("print(1)", "print(2)", "scripts/show.py")) == {"scripted"}
+
+
+def test_jobs_change_with_the_configuration_that_they_can_read() -> None:
+    # What the shell command of another rule takes of it stands in that command.
+    assert changed(lambda: edit("cut: 5", "cut: 6", "config.yaml")) == {"run", "scripted"}
+    assert changed(lambda: None, config={"new": "1"}) == {"run", "scripted"}
+
+
+def test_a_shell_command_changes_with_the_configuration_that_it_names() -> None:
+    edit('"sort {input}', '"sort {config[cut]} {input}')
+    before = identities()
+    edit("other: [1, 2]", "other: [1, 3]", "config.yaml")
+    other = identities()
+    assert other["sort a"] == before["sort a"]
+    edit("cut: 5", "cut: 6", "config.yaml")
+    assert identities()["sort a"] != before["sort a"]
+
+
+def test_jobs_change_with_the_place_where_their_files_are() -> None:
+    rules = {"sort", "show", "run", "scripted"}
+    assert changed(lambda: None, context=("file:///other", "none")) == rules
+
+
+def test_what_a_job_updates_in_place_changes_it_not() -> None:
+    write(
+        {
+            "Snakefile": "rule all:\n    input: 'done'\n"
+            "rule grow:\n    output: update('table'), 'done'\n    shell: 'true'\n",
+            "table": "1\n",
+        }
+    )
+    before = identities()
+    assert before
+    write({"table": "1\n2\n"})
+    assert identities() == before
+
+
+def test_a_shell_command_that_cannot_be_written_is_no_reason_to_stop() -> None:
+    edit('"sort {input}', '"sort {missing.thing} {input}')
+    assert set(identities()) == {
+        f"{rule} {sample}" for rule in ("sort", "show", "run", "scripted") for sample in "ab"
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(identities()))

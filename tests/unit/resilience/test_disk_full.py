@@ -1,0 +1,151 @@
+"""What is said of a disk that is full, and how long it is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import pytest
+
+from snakemake_executor_plugin_grid.model.errors import DiskFullError, EndingError
+from snakemake_executor_plugin_grid.resilience.disk_full import Room, hours
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "out.txt")
+
+
+class Call:
+    """One that may have to wait for room."""
+
+    def __init__(self, room: Room) -> None:
+        self._going_on = room.call()
+        self.token = self._going_on.__enter__()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Let it end: well, or with an error, which it hands on."""
+        if error is None:
+            self._going_on.__exit__(None, None, None)
+        else:
+            assert not self._going_on.__exit__(type(error), error, None)
+
+
+class Scene:
+    """Calls that wait for room; time passes only while they pause."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: float = 3600.0) -> None:
+        self.said: list[str] = []
+        self.now = 100.0
+        self.room = Room(limit, self.said.append)
+        self.calls: list[Call] = []
+        monkeypatch.setattr(
+            "snakemake_executor_plugin_grid.resilience.disk_full.time.monotonic", lambda: self.now
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        self.now += seconds
+
+    def begin(self) -> Call:
+        self.calls.append(Call(self.room))  # one that is forgotten ends
+        return self.calls[-1]
+
+    def wait(self, call: Call, error: BaseException = FULL, times: int = 1) -> None:
+        for _ in range(times):
+            asyncio.run(self.room.wait(call.token, error, self._pause))
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
+
+
+def test_what_never_waited_is_over_without_a_word(scene: Scene) -> None:
+    scene.begin().end()
+    assert not scene.room.trouble
+    assert scene.said == []
+
+
+def test_waiting_is_said_once_at_its_start_and_once_at_its_end(scene: Scene) -> None:
+    call = scene.begin()
+    scene.wait(call, times=3)
+    assert scene.room.trouble
+    assert scene.said == [
+        "Waiting for the disk: the disk of the submit host is full (out.txt). The run goes on by "
+        "itself when there is room; jobs that are on the grid are not touched."
+    ]
+    call.end()
+    assert not scene.room.trouble
+    assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
+
+
+def test_there_is_room_again_when_there_is_for_all(scene: Scene) -> None:
+    first, second = scene.begin(), scene.begin()
+    scene.wait(first, times=2)
+    scene.wait(second, DiskFullError("grid.sqlite: disk is full"))
+    first.end()
+    assert scene.room.trouble
+    assert len(scene.said) == 1
+    second.end()
+    assert not scene.room.trouble
+    assert scene.said[1:] == ["There is room on the disk again after 15 s; going on."]
+
+
+def test_the_end_of_another_call_changes_nothing(scene: Scene) -> None:
+    first, second = scene.begin(), scene.begin()
+    scene.wait(first)
+    second.end()
+    assert scene.room.trouble
+    assert len(scene.said) == 1
+
+
+def test_a_call_that_ends_otherwise_says_nothing_of_room(scene: Scene) -> None:
+    call = scene.begin()
+    scene.wait(call)
+    call.end(KeyError("of the call"))
+    assert not scene.room.trouble
+    assert len(scene.said) == 1
+
+
+def test_what_is_full_again_is_said_again_and_waited_for_anew(scene: Scene) -> None:
+    for _ in range(2):
+        call = scene.begin()
+        scene.wait(call, times=600)  # most of the limit
+        call.end()
+    assert [text.split()[0] for text in scene.said] == ["Waiting", "There"] * 2
+    assert scene.room.exhausted == ""
+
+
+def test_the_limit_counts_from_when_the_first_call_began_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch, limit=12.0)
+    scene.wait(scene.begin(), times=2)  # until 10 s
+    late = scene.begin()
+    scene.wait(late)  # until 15 s
+    assert scene.room.exhausted == ""
+    with pytest.raises(EndingError) as ended:
+        scene.wait(late)
+    assert str(ended.value) == scene.room.exhausted
+    assert scene.room.exhausted == (
+        "the disk could not be written for 12 s, which is the limit (--grid-outage-limit): the "
+        "disk of the submit host is full (out.txt)"
+    )
+    assert scene.now == 115.0  # it has not paused once more
+
+
+def test_a_pause_that_the_end_of_the_run_breaks_leaves_nothing_waiting(scene: Scene) -> None:
+    call = scene.begin()
+
+    async def ends(_seconds: float) -> None:
+        raise EndingError("the run is ending")
+
+    with pytest.raises(EndingError, match="the run is ending") as ended:
+        asyncio.run(scene.room.wait(call.token, FULL, ends))
+    call.end(ended.value)
+    assert not scene.room.trouble
+    assert scene.room.exhausted == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(12.4, "12 s"), (359.0, "359 s"), (360.0, "0.1 h"), (86400.0, "24 h")]
+)
+def test_times_for_people(seconds: float, words: str) -> None:
+    assert hours(seconds) == words

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import snakemake_executor_plugin_grid as package
+from snakemake_executor_plugin_grid.snakemake_api import files_read as parsing
+
+
+def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=True
+    )
+
+
+def test_import_of_the_package_imports_nothing_else() -> None:
+    # What `before` holds is there at every start of Snakemake.
+    out = python(
+        "import __future__, os, sys, typing; before = set(sys.modules);"
+        "import snakemake_executor_plugin_grid;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    name = "snakemake_executor_plugin_grid"
+    assert out.stdout.split() == [name, f"{name}.snakemake_api", f"{name}.snakemake_api.files_read"]
+
+
+def test_import_of_the_package_does_not_reach_heavy_modules() -> None:
+    lines = python("import snakemake_executor_plugin_grid", "-X", "importtime").stderr.splitlines()
+    depth = {line.rpartition("|")[2].strip(): line for line in lines if "import time:" in line}
+    assert "snakemake_executor_plugin_grid.snakemake_api.files_read" in depth
+    for heavy in ("snakemake", "snakemake_interface_common", "asyncio", "DIRAC", "pandaclient"):
+        assert heavy not in depth
+
+
+def test_options_are_known_without_the_executor() -> None:
+    out = python(
+        "import sys, snakemake_executor_plugin_grid as package; package.ExecutorSettings;"
+        "print(*sys.modules)"
+    )
+    modules = out.stdout.split()
+    assert "snakemake_executor_plugin_grid.settings.options" in modules
+    assert "snakemake_executor_plugin_grid.executor" not in modules
+    assert "snakemake" not in modules
+
+
+def test_plugin_has_what_snakemake_looks_for() -> None:
+    assert package.common_settings.non_local_exec
+    assert package.Executor.__name__ == "Executor"
+    assert package.ExecutorSettings.__name__ == "ExecutorSettings"
+    assert not hasattr(package, "no_such_thing")
+
+
+@pytest.fixture
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "samples.csv").write_text("a")
+    parsing.record()
+    yield tmp_path
+    parsing.stop()
+
+
+def read(path: str | Path) -> None:
+    with open(path) as stream:  # noqa: PTH123 - relative as given
+        stream.read()
+
+
+def test_relative_and_absolute_reads_are_told_apart(recording: Path) -> None:
+    (recording / "other.csv").write_text("b")
+    read("samples.csv")
+    read(recording / "other.csv")
+    found = parsing.stop()
+    assert found[f"{recording}/samples.csv"] is True
+    assert found[f"{recording}/other.csv"] is False
+
+
+def test_file_read_both_ways_counts_as_relative(recording: Path) -> None:
+    read("samples.csv")
+    read(recording / "samples.csv")
+    assert parsing.stop()[f"{recording}/samples.csv"] is True
+
+
+def test_relative_name_belongs_to_the_folder_of_that_moment(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recording / "sub").mkdir()
+    (recording / "sub" / "in.txt").write_text("")
+    monkeypatch.chdir(recording / "sub")
+    read("in.txt")
+    read("../samples.csv")
+    monkeypatch.chdir(recording)
+    found = parsing.stop()
+    assert f"{recording}/sub/in.txt" in found
+    assert f"{recording}/samples.csv" in found
+
+
+def test_other_ways_to_read_are_seen(recording: Path) -> None:
+    names = ["pathlib", "binary", "low"]
+    for name in names:
+        (recording / name).write_bytes(b"x")
+    parsing.record()
+    Path("pathlib").read_text()
+    with open("binary", "rb") as stream:  # noqa: PTH123
+        stream.read()
+    os.close(os.open("low", os.O_RDONLY))
+    assert {f"{recording}/{name}" for name in names} <= set(parsing.stop())
+
+
+@pytest.mark.parametrize("mode", ["w", "a", "x", "wb", "r+", "w+"])
+def test_files_that_are_written_are_not_recorded(recording: Path, mode: str) -> None:
+    path = recording / "out.txt"
+    if mode != "x":
+        parsing.stop()
+        path.write_text("")
+        parsing.record()
+    with path.open(mode):
+        pass
+    assert str(path) not in parsing.stop()
+
+
+def test_system_files_are_not_recorded(recording: Path) -> None:
+    read("/proc/self/stat")
+    read(os.__file__)
+    found = parsing.stop()
+    assert "/proc/self/stat" not in found
+    assert os.__file__ not in found
+
+
+def test_nothing_is_recorded_after_stop(recording: Path) -> None:
+    parsing.stop()
+    read("samples.csv")
+    assert f"{recording}/samples.csv" not in parsing.stop()
+
+
+def test_second_workflow_of_a_process_has_what_it_read_itself(recording: Path) -> None:
+    for name in ("first.csv", "between.csv", "second.csv"):
+        (recording / name).write_text("")
+    read("first.csv")
+    assert f"{recording}/first.csv" in parsing.stop()
+    read("between.csv")
+    parsing.record()
+    read("second.csv")
+    here = {path for path in parsing.stop() if path.startswith(str(recording))}
+    assert here == {f"{recording}/second.csv"}
+
+
+def test_file_that_is_not_there_does_no_harm(recording: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read("missing")
+    with open(os.open("samples.csv", os.O_RDONLY)) as stream:  # noqa: PTH123 - a descriptor
+        assert stream.read() == "a"
+
+
+def test_reads_in_a_removed_folder_do_no_harm(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recording / "gone").mkdir()
+    monkeypatch.chdir(recording / "gone")
+    (recording / "gone").rmdir()
+    with pytest.raises(FileNotFoundError):
+        read("samples.csv")
+
+
+def test_record_starts_only_when_snakemake_is_there() -> None:
+    code = (
+        "import sys, types, os\n{}\nimport snakemake_executor_plugin_grid\n"
+        "open('/etc/passwd').close()\n"
+        "from snakemake_executor_plugin_grid.snakemake_api import files_read\n"
+        "print('/etc/passwd' in files_read.stop())"
+    )
+    assert python(code.format("")).stdout.strip() == "False"
+    loaded = code.format("sys.modules['snakemake'] = types.ModuleType('snakemake')")
+    assert python(loaded).stdout.strip() == "True"

@@ -1,0 +1,203 @@
+"""How Snakemake's scheduler goes through a run, and ends it: breaks when that changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.executors.local import Executor as LocalExecutor
+from snakemake.logging import logger
+from snakemake.scheduling.greedy import SchedulerSettings as GreedySettings
+from snakemake.settings import types as options
+from snakemake_interface_common.exceptions import WorkflowError
+
+from snakemake_executor_plugin_grid.engine import shutdown as departure
+from snakemake_executor_plugin_grid.snakemake_api.scheduler import Scheduling
+from tests.unit.snakemake_api.dags import QUIET
+
+Hook = Callable[[Any, Scheduling, Any], None]
+
+
+def execute(
+    snakefile: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    running: Hook = lambda *_: None,
+    success: Hook = lambda *_: None,
+) -> Scheduling:
+    """Run a workflow here with an executor that calls hooks; its jobs count as those of a grid.
+
+    Args:
+        snakefile: The workflow.
+        monkeypatch: Undoes it.
+        running: Is called with workflow, scheduling and jobs when they are handed over.
+        success: Is called with workflow, scheduling and a job that has succeeded.
+    """
+    Path("Snakefile").write_text(snakefile)
+    found: list[Scheduling] = []
+
+    run_jobs, handle_job_success = LocalExecutor.run_jobs, LocalExecutor.handle_job_success
+
+    def hooked_run_jobs(executor: Any, jobs: list[Any]) -> None:
+        found.append(Scheduling(executor.workflow))
+        running(executor.workflow, found[-1], jobs)
+        run_jobs(executor, jobs)
+
+    def hooked_success(executor: Any, job: Any) -> None:
+        handle_job_success(executor, job)
+        success(executor.workflow, Scheduling(executor.workflow), job)
+
+    monkeypatch.setattr(LocalExecutor, "run_jobs", hooked_run_jobs)
+    monkeypatch.setattr(LocalExecutor, "handle_job_success", hooked_success)
+    monkeypatch.setattr("snakemake.workflow.Workflow.is_local", lambda *_: False)
+    with SnakemakeApi(QUIET) as api:
+        workflow_api = api.workflow(
+            resource_settings=options.ResourceSettings(cores=2), snakefile=Path("Snakefile")
+        )
+        dag_api = workflow_api.dag(options.DAGSettings())
+        try:
+            dag_api.execute_workflow(
+                executor="local",
+                execution_settings=options.ExecutionSettings(latency_wait=1),
+                scheduler_settings=GreedySettings(),
+                greedy_scheduler_settings=GreedySettings(),
+                scheduling_settings=options.SchedulingSettings(scheduler="greedy"),
+            )
+        except WorkflowError as error:
+            api.print_exception(error)  # as the command line does
+    return found[-1]
+
+
+TWO = """
+rule second:
+    input: "one"
+    output: "two"
+    shell: "touch {output}"
+
+rule first:
+    output: "one"
+    shell: "touch {output}"
+"""
+
+
+@pytest.mark.usefixtures("build")
+def test_a_success_is_handed_on_after_snakemake_has_noted_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, bool, list[Any]]] = []
+
+    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
+        persistence = workflow.persistence
+        persistence._clear_cache()
+        noted = persistence.metadata(job.output[0]) is not None
+        keys = [persistence._get_key(path) for path in job.output]
+        seen.append((job.name, noted, list(persistence._filter_incomplete_keys(keys))))
+
+    execute(TWO, monkeypatch, success=success)
+    assert seen == [("first", True, []), ("second", True, [])]
+
+
+@pytest.mark.usefixtures("build")
+def test_the_scheduler_is_busy_while_an_end_is_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy: list[tuple[str, bool]] = []
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        assert set(jobs) <= set(workflow.scheduler.running)
+        busy.append(("running", scheduling.busy))
+        monkeypatch.setattr(type(jobs[0]), "is_local", True)
+        busy.append(("here", scheduling.busy))
+        monkeypatch.setattr(type(jobs[0]), "is_local", False)
+
+    def success(workflow: Any, scheduling: Scheduling, job: Any) -> None:
+        busy.append(("success", scheduling.busy))
+
+    scheduling = execute(TWO, monkeypatch, running=running, success=success)
+    assert busy == [("running", False), ("here", True), ("success", True)] * 2
+    assert not scheduling.busy
+    assert not scheduling.has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_a_failure_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = TWO.replace('output: "one"\n    shell: "touch', 'output: "one"\n    shell: "false')
+    assert failing != TWO
+    assert execute(failing, monkeypatch).has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_sigterm_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        begun.extend(job.name for job in jobs)
+        assert not scheduling.was_stopped
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        scheduling = execute(TWO, monkeypatch, running=running)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert begun == ["first"]
+    assert scheduling.was_stopped
+    assert not scheduling.has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_a_run_is_interrupted_from_another_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[str] = []
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        begun.extend(job.name for job in jobs)
+        error = WorkflowError("it is enough")
+        thread = threading.Thread(target=scheduling.interrupt, args=(error,))
+        thread.start()
+        thread.join()
+
+    scheduling = execute(TWO, monkeypatch, running=running)
+    assert begun == ["first"]
+    assert not scheduling.has_failed
+    assert "it is enough" in caplog.text
+    assert "Shutting down, this might take some time" in caplog.text
+    for text in departure._NOT_FAILED:
+        assert text in caplog.text
+
+
+@pytest.mark.usefixtures("build")
+@pytest.mark.parametrize("how", ["interrupt", "keyboard"])
+def test_what_is_not_true_of_a_run_that_leaves_its_jobs_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    monkeypatch.setattr(logger, "filters", [])  # for the rest of the process it is to be, else
+
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        scheduling.unsay([*departure._UNTRUE, *departure._NOT_FAILED])
+        if how == "keyboard":
+            raise KeyboardInterrupt
+        scheduling.interrupt(WorkflowError(departure._DETACHED))
+
+    execute(TWO, monkeypatch, running=running)
+    logger.info("what else is said")
+    said = [record.getMessage() for record in caplog.records]
+    assert "what else is said" in said
+    for text in (*departure._UNTRUE, *departure._NOT_FAILED):
+        assert not [message for message in said if text in message]
+
+
+@pytest.mark.usefixtures("build")
+def test_a_run_that_is_interrupted_by_the_keyboard_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def running(workflow: Any, scheduling: Scheduling, jobs: list[Any]) -> None:
+        raise KeyboardInterrupt
+
+    execute(TWO, monkeypatch, running=running)
+    assert "Terminating processes on user request" in caplog.text

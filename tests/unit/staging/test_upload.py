@@ -1,0 +1,415 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.console import progress
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import Database
+from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.model.job import JobSpec
+from snakemake_executor_plugin_grid.planning.sources import Sources
+from snakemake_executor_plugin_grid.staging.paths import Layout
+from snakemake_executor_plugin_grid.staging.upload import Outgoing, _growth
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.worker.archive.tarball import scan
+from snakemake_executor_plugin_grid.worker.description import Blob, Job
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from snakemake_executor_plugin_grid.worker.stagein import stage_in
+from snakemake_executor_plugin_grid.worker.tree import Tree
+from tests.unit.console.test_progress import Heard
+from tests.unit.specs import spec
+
+LARGE = 1000
+
+
+class Submission:
+    """A submit host with a store."""
+
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
+        self.home = folder / "me" / "home"
+        self.home.mkdir(parents=True)
+        self.folder = folder
+        self.pool = pool
+        self.store = DirectoryStore(folder / "store")
+        self.store.check()
+        self.database = Database(folder / "grid.sqlite")
+
+    def outgoing(self, compression: str = "none") -> Outgoing:
+        """What a run of Snakemake has: the catalog is that of earlier runs."""
+        return Outgoing(
+            Layout(self.home),
+            self.store,
+            Catalog(self.database),
+            self.pool,
+            large_file=LARGE,
+            compression=compression,
+        )
+
+    def put(self, name: str, text: str) -> Path:
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def sources(self, *names: str) -> Sources:
+        found = Sources()
+        for name in names:
+            for entry in scan(self.home / name, f"work/{name}"):
+                found.entries[entry.name] = entry
+        return found
+
+    def stored(self) -> set[str]:
+        return {path.name for path in self.store.folder.iterdir()}
+
+    def arrive(self, blobs: Iterable[Blob]) -> dict[str, str]:
+        """Stage in as a worker does; return the files by name."""
+        sandbox = self.folder / "sandboxes" / str(len(list(self.folder.glob("sandboxes/*"))))
+        sandbox.mkdir(parents=True)
+        tree = Tree(sandbox / "tree", ("me", "home"))
+        job = Job("j", "", ("me", "home"), tuple(blobs), (), Runtime("inherit"))
+        names, _ = stage_in(job, sandbox, tree, sandbox / "runtime")
+        files = {name: tree.path(name).read_text() for name in names if tree.path(name).is_file()}
+        assert set(tree.files()) <= names
+        return files
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Submission]:
+    with ThreadPoolExecutor(2) as pool:
+        yield Submission(tmp_path, pool)
+
+
+def prepared(outgoing: Outgoing, *specs: JobSpec) -> dict[str, tuple[Blob, ...]]:
+    found = {}
+    for name, blobs in outgoing.prepare(specs).items():
+        assert not isinstance(blobs, GridError), blobs
+        found[name] = blobs
+    return found
+
+
+def change_unnoticed(path: Path, text: str) -> None:
+    """Change a file so that only reading it could tell."""
+    before = path.stat()
+    assert before.st_size == len(text)
+    with path.open("r+") as stream:
+        stream.write(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_inputs_arrive_under_their_names(host: Submission) -> None:
+    host.put("a.txt", "a")
+    host.put("data/b/c.txt", "c")
+    host.put("../shared/d.txt", "d")
+    host.put("large", "l" * LARGE)
+    job = spec("j", ["a.txt", "data", "../shared/d.txt", str(host.home / "large"), "/cvmfs/x"])
+    blobs = prepared(host.outgoing(), job)["j"]
+    assert host.arrive(blobs) == {
+        "work/a.txt": "a",
+        "work/data/b/c.txt": "c",
+        "up1/shared/d.txt": "d",
+        "work/large": "l" * LARGE,
+    }
+
+
+def test_what_goes_up_is_announced_by_its_names(
+    host: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    monkeypatch.setattr(progress, "_current", heard)
+    host.put("Snakefile", "rule a: pass")
+    host.put("config.yaml", "a: 1")
+    host.put("a.txt", "a")
+    host.put("b.txt", "bb")
+    host.put("c.txt", "ccc")
+    path = host.put("data/large", "l" * LARGE)
+    outgoing, url = host.outgoing(), host.store.url
+    outgoing.send_sources(host.sources("Snakefile", "config.yaml"))
+    outgoing.send_folder(host.home)
+    prepared(outgoing, spec("j", ["a.txt", "b.txt", "data"]))
+    prepared(outgoing, spec("k", ["a.txt", "b.txt", "c.txt", "data"]))
+    assert sorted(heard.announced) == sorted(
+        [
+            ("2 source files", 16, True, url),
+            ("6 files of Snakemake", 1022, True, url),
+            ("2 small files", 3, True, url),
+            ("data/large", LARGE, True, url),
+            (path.name, LARGE, True, url),  # by the store, as a part of that
+            ("c.txt", 3, True, url),
+        ]
+    )
+
+
+def test_an_archive_is_measured_while_it_is_written(tmp_path: Path) -> None:
+    archive = tmp_path / ".abc.part"
+    measure = _growth(archive)
+    assert measure() == 0
+    part = tmp_path / "..abc.part.012.part"
+    part.write_bytes(bytes(10))
+    assert measure() == 10
+    part.write_bytes(bytes(20))
+    assert measure() == 20
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_tarballs_are_compressed_as_asked(host: Submission, compression: str) -> None:
+    host.put("a.txt", "a" * (LARGE - 1))
+    blobs = prepared(host.outgoing(compression), spec("j", ["a.txt"]))["j"]
+    assert [blob.compression for blob in blobs] == [compression]
+    assert host.arrive(blobs) == {"work/a.txt": "a" * (LARGE - 1)}
+
+
+@pytest.mark.parametrize("text", ["small", "l" * LARGE])
+def test_input_of_many_jobs_is_stored_once(host: Submission, text: str) -> None:
+    host.put("table", text)
+    outgoing = host.outgoing()
+    jobs = [spec(f"j{number}", ["table"], ["table"]) for number in range(5)]
+    found = {**prepared(outgoing, *jobs[:3]), **prepared(outgoing, *jobs[3:])}
+    assert len(set(found.values())) == 1
+    assert len(host.stored()) == 1
+    assert host.arrive(found["j4"]) == {"work/table": text}
+
+
+def test_job_takes_no_file_of_other_jobs(host: Submission) -> None:
+    host.put("table", "t")
+    for number in range(4):
+        host.put(f"in{number}", str(number))
+    jobs = [spec(f"j{number}", ["table", f"in{number}"], ["table"]) for number in range(4)]
+    outgoing = host.outgoing()
+    found = {**prepared(outgoing, *jobs[:2]), **prepared(outgoing, *jobs[2:])}
+    for number in range(4):
+        arrived = host.arrive(found[f"j{number}"])
+        assert arrived == {"work/table": "t", f"work/in{number}": str(number)}
+
+
+def test_file_of_later_jobs_is_not_packed_with_a_private_one(host: Submission) -> None:
+    host.put("table", "t")
+    host.put("private", "p" * (LARGE - 1))
+    outgoing = host.outgoing()
+    first = prepared(outgoing, spec("j1", ["table", "private"], ["table"]))["j1"]
+    second = prepared(outgoing, spec("j2", ["table"], ["table"]))["j2"]
+    assert len(first) == 2
+    assert set(second) < set(first)
+    assert sum(blob.size for blob in second) < sum(blob.size for blob in first) / 1.2
+
+
+def test_small_files_of_the_same_jobs_share_a_tarball(host: Submission) -> None:
+    names = [f"f{number}" for number in range(20)]
+    for name in names:
+        host.put(name, name)
+    blobs = prepared(host.outgoing(), spec("j", names))["j"]
+    assert [blob.kind for blob in blobs] == ["tar"]
+    assert host.arrive(blobs) == {f"work/{name}": name for name in names}
+
+
+def test_large_file_travels_as_it_is(host: Submission) -> None:
+    path = host.put("large", "l" * LARGE)
+    path.chmod(0o750)
+    (blob,) = prepared(host.outgoing(), spec("j", ["large"]))["j"]
+    assert (blob.kind, blob.name, blob.mode, blob.size) == ("raw", "work/large", 0o750, LARGE)
+    assert blob.mtime_ns == path.stat().st_mtime_ns
+    assert (host.store.folder / blob.digest).read_text() == "l" * LARGE
+
+
+def test_unchanged_files_are_not_read_again_by_the_next_run(host: Submission) -> None:
+    large = host.put("large", "l" * LARGE)
+    small = host.put("small", "s")
+    before = prepared(host.outgoing(), spec("j", ["large", "small"]))
+    change_unnoticed(large, "x" * LARGE)
+    change_unnoticed(small, "x")
+    outgoing = host.outgoing()
+    assert prepared(outgoing, spec("j", ["large", "small"])) == before
+    assert (outgoing.traffic.stored_bytes, outgoing.traffic.reused) == (0, 2)
+
+
+def test_what_the_store_has_lost_is_stored_again(host: Submission) -> None:
+    host.put("large", "l" * LARGE)
+    host.put("small", "s")
+    before = prepared(host.outgoing(), spec("j", ["large", "small"]))
+    for name in host.stored():
+        (host.store.folder / name).unlink()
+    outgoing = host.outgoing()
+    assert prepared(outgoing, spec("j", ["large", "small"])) == before
+    assert outgoing.traffic.reused == 0
+    assert set(host.arrive(before["j"])) == {"work/large", "work/small"}
+
+
+def set_time(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+def replace_by_other(path: Path) -> None:
+    """As an editor saves: a new file under the old name, here with size and time of the old."""
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_text("x" * before.st_size)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize("size", [3, LARGE])
+@pytest.mark.parametrize(
+    "change", [lambda path: path.write_text("other"), set_time, replace_by_other]
+)
+def test_changed_file_is_read_again(
+    host: Submission, size: int, change: Callable[[Path], object]
+) -> None:
+    path = host.put("in", "a" * size)
+    prepared(host.outgoing(), spec("j", ["in"]))
+    change(path)
+    blobs = prepared(host.outgoing(), spec("j", ["in"]))["j"]
+    assert host.arrive(blobs) == {"work/in": path.read_text()}
+
+
+def test_input_that_changes_between_jobs_comes_in_its_new_version(host: Submission) -> None:
+    path = host.put("in", "old")
+    outgoing = host.outgoing()
+    old = prepared(outgoing, spec("j1", ["in"], ["in"]))["j1"]
+    path.write_text("newer")
+    new = prepared(outgoing, spec("j2", ["in"], ["in"]))["j2"]
+    assert host.arrive(new) == {"work/in": "newer"}
+    assert host.arrive(old) == {"work/in": "old"}
+
+
+def test_every_job_gets_the_sources(host: Submission) -> None:
+    host.put("Snakefile", "rule a")
+    host.put("model.bin", "m" * LARGE)
+    host.put("in", "i")
+    outgoing = host.outgoing()
+    outgoing.send_sources(host.sources("Snakefile", "model.bin"))
+    found = prepared(outgoing, spec("j1"), spec("j2", ["in"]))
+    sources = {"work/Snakefile": "rule a", "work/model.bin": "m" * LARGE}
+    assert host.arrive(found["j1"]) == sources
+    assert host.arrive(found["j2"]) == sources | {"work/in": "i"}
+
+
+def test_input_that_is_a_source_travels_once(host: Submission) -> None:
+    host.put("Snakefile", "rule a")
+    host.put("config/a.yaml", "a")
+    outgoing = host.outgoing()
+    outgoing.send_sources(host.sources("Snakefile", "config/a.yaml"))
+    found = prepared(outgoing, spec("j1"), spec("j2", ["config/a.yaml"]))
+    assert found["j1"] == found["j2"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("old", "newer"), ("o" * LARGE, "n" * (LARGE + 1))])
+def test_newer_version_of_a_source_wins(host: Submission, old: str, new: str) -> None:
+    host.put("Snakefile", "rule a")
+    path = host.put("state", old)
+    outgoing = host.outgoing()
+    outgoing.send_sources(host.sources("Snakefile", "state"))
+    path.write_text(new)
+    found = prepared(outgoing, spec("j1"), spec("j2", ["state"]))
+    assert host.arrive(found["j1"])["work/state"] == old
+    assert host.arrive(found["j2"]) == {"work/Snakefile": "rule a", "work/state": new}
+
+
+def test_no_sources_are_no_tarball(host: Submission) -> None:
+    outgoing = host.outgoing()
+    outgoing.send_sources(Sources())
+    assert prepared(outgoing, spec("j")) == {"j": ()}
+    assert host.stored() == set()
+
+
+def test_depth_of_the_sources(host: Submission) -> None:
+    host.put("../lib/tool.py", "t")
+    outgoing = host.outgoing()
+    found = Sources()
+    for entry in scan(host.home / "../lib/tool.py", "up1/lib/tool.py"):
+        found.entries[entry.name] = entry
+    assert outgoing.depth == 0
+    outgoing.send_sources(found)
+    assert outgoing.depth == 1
+
+
+def test_folder_for_the_runtime(host: Submission) -> None:
+    host.put("wheels/pkg/__init__.py", "x = 1")
+    blob = host.outgoing().send_folder(host.home / "wheels")
+    assert blob.kind == "runtime"
+    host.arrive([blob])
+    assert (host.folder / "sandboxes/0/runtime/pkg/__init__.py").read_text() == "x = 1"
+
+
+def test_missing_input_hurts_only_its_job(host: Submission) -> None:
+    host.put("a", "a")
+    found = host.outgoing().prepare(
+        [spec("good", ["a"], ["a"]), spec("bad", ["a", "missing"], ["a"]), spec("none")]
+    )
+    assert str(found["bad"]) == "input missing does not exist"
+    assert not isinstance(found["good"], GridError)
+    assert host.arrive(found["good"]) == {"work/a": "a"}
+    assert found["none"] == ()
+
+
+@pytest.mark.parametrize("size", [3, LARGE])
+def test_input_that_vanishes_while_it_is_stored_hurts_only_its_jobs(
+    host: Submission, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    host.put("a", "a")
+    gone = host.put("gone", "g" * size)
+    outgoing = host.outgoing()
+    scan_all = Outgoing._scan
+
+    def scan_then_remove(self: Outgoing, path: str) -> object:
+        found = scan_all(self, path)
+        if path == "gone":
+            gone.unlink()
+        return found
+
+    monkeypatch.setattr(Outgoing, "_scan", scan_then_remove)
+    found = outgoing.prepare([spec("good", ["a"]), spec("bad", ["gone"])])
+    assert "gone" in str(found["bad"])
+    assert isinstance(found["bad"], GridError)
+    assert not isinstance(found["good"], GridError)
+    assert host.arrive(found["good"]) == {"work/a": "a"}
+    assert not [name for name in host.stored() if name.endswith(".part")]
+
+
+def test_full_disk_is_told_as_such(host: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.put("large", "l" * LARGE)
+
+    def full(_path: Path) -> tuple[int, str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(host.store, "put_file", full)
+    found = host.outgoing().prepare([spec("j", ["large"])])
+    assert str(found["j"]) == f"no space left where inputs are stored, {host.store.folder}"
+
+
+def test_large_input_that_changes_while_it_is_stored_is_an_error(
+    host: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = host.put("large", "l" * LARGE)
+    put_file = host.store.put_file
+
+    def put_and_change(source: Path) -> tuple[int, str]:
+        result = put_file(source)
+        path.write_text("changed" * LARGE)
+        return result
+
+    monkeypatch.setattr(host.store, "put_file", put_and_change)
+    found = host.outgoing().prepare([spec("j", ["large"])])
+    assert str(found["j"]) == f"input {path} changed while it was being stored"
+
+
+def test_store_that_went_away_is_told(host: Submission) -> None:
+    host.put("small", "s")
+    host.put("large", "l" * LARGE)
+    host.store.folder.rmdir()
+    found = host.outgoing().prepare([spec("j1", ["small"]), spec("j2", ["large"])])
+    assert all(isinstance(result, GridError) for result in found.values())
+    with pytest.raises(GridError):
+        host.outgoing().send_sources(host.sources("small"))
+
+
+def test_empty_folder_and_link_inputs(host: Submission) -> None:
+    (host.home / "empty").mkdir()
+    host.put("d/a", "a")
+    (host.home / "d" / "link").symlink_to("a")
+    (blob,) = prepared(host.outgoing(), spec("j", ["empty", "d"]))["j"]
+    assert host.arrive([blob])["work/d/link"] == "a"
+    assert (host.folder / "sandboxes/0/tree/me/home/empty").is_dir()

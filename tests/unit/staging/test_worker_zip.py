@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import snakemake_executor_plugin_grid.worker as worker
+from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
+from snakemake_executor_plugin_grid.worker.description import Job
+from snakemake_executor_plugin_grid.worker.report import load
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
+
+SOURCES = Path(str(worker.__file__)).parent
+
+
+def test_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pyz", tmp_path / "b.pyz"
+    write_worker(first)
+    os.utime(SOURCES / "run.py")
+    write_worker(second)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pyz", "b.pyz"]
+
+
+def test_archive_holds_every_module_as_it_is(tmp_path: Path) -> None:
+    write_worker(tmp_path / "worker.pyz")
+    with zipfile.ZipFile(tmp_path / "worker.pyz") as archive:
+        for path in SOURCES.glob("*.py"):
+            assert archive.read(f"worker/{path.name}") == path.read_bytes()
+
+
+def test_older_archive_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "worker.pyz"
+    path.write_text("old")
+    write_worker(path)
+    assert zipfile.is_zipfile(path)
+
+
+def test_archive_runs_with_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    write_worker(tmp_path / "worker.pyz")
+    sandbox = tmp_path / "sandbox"
+    sandbox.mkdir()
+    job = Job("j", "echo hello; exit 7", (), (), (), Runtime("inherit"))
+    (sandbox / "job.json").write_text(job.dumps())
+    (sandbox / "environment.json").write_text(json.dumps({}))
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", str(tmp_path / "worker.pyz"), str(sandbox)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr == ""
+    assert ended.returncode == 1
+    report = load(sandbox / "report.json")
+    assert (report.name, report.exit_code) == ("j", 7)
+    assert (sandbox / "payload.log").read_text() == "hello\n"
+
+
+def test_archive_looks_into_the_current_folder_by_default(tmp_path: Path) -> None:
+    write_worker(tmp_path / "worker.pyz")
+    (tmp_path / "job.json").write_text(Job("j", "true", (), (), (), Runtime("inherit")).dumps())
+    (tmp_path / "environment.json").write_text("{}")
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "worker.pyz"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert load(tmp_path / "report.json").reason == "success"
