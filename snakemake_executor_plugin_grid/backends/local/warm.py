@@ -58,7 +58,7 @@ def _import_snakemake() -> None:
     import snakemake.cli
     import snakemake.executors.local
     import snakemake.persistence
-    import snakemake.scheduler_api.job_scheduler
+    import snakemake.scheduling.job_scheduler
     import snakemake.script
     import snakemake.workflow  # noqa: F401
     from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
