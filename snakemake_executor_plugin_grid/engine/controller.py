@@ -21,11 +21,11 @@ from ..journal.writer import Phase
 from ..model.errors import EndingError, GridError, TransientError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
-from ..planning.sources import Sources
 from ..resilience.calls import CALL_TIMEOUT, exit_as_error, in_words, with_timeout
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.outages import persistently
 from ..resilience.site_bans import SiteBans
+from ..worker.archive.tarball import Entry
 from ..worker.description import Blob
 from .completion import Completion, in_pool
 from .context import Parts
@@ -94,7 +94,7 @@ class Controller:
         await persistently(lambda: in_pool(self._parts, self._parts.store.check))
         await self.recovery.look()
 
-    async def send_sources(self, sources: Sources) -> None:
+    async def send_sources(self, sources: Mapping[str, Entry]) -> None:
         """Store what every job needs."""
         upload = self._parts.upload
         async with self._submission.staging:

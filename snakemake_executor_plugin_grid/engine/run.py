@@ -175,7 +175,7 @@ class Run:
                 f"{f' and {more} more' if more > 0 else ''}. Inputs travel with the jobs that name "
                 "them; name others that jobs read by --grid-include."
             )
-        self.controller.call(self.controller.send_sources(found))
+        self.controller.call(self.controller.send_sources(found.entries))
         self._sent = True
 
     def environment(self) -> dict[str, str]:
@@ -243,21 +243,21 @@ class Run:
     def _collect_sources(self) -> sources.Sources:
         settings = self._settings
         declared, warning = self.workflow_api.declared_sources()
-        origin = sources.Origin(
+        files = sources.WorkflowFiles(
             declared=declared,
             parsed={**self._parsed, **dict.fromkeys(self.workflow_api.scripts(), True)},
             folders=self.workflow_api.source_folders(),
             products=self._members(self.workflow_api.products()),
             inputs=self._members(self.workflow_api.inputs()),
         )
-        rules = sources.Rules(
+        filters = sources.Filters(
             include=tuple(settings.include),
             exclude=tuple(settings.exclude),
             file_limit=settings.source_file_limit,
             total_limit=settings.source_limit,
             secrets=secret_files(os.environ, settings.store_token),
         )
-        found = sources.collect(self._layout, origin, rules)
+        found = sources.collect(self._layout, files, filters)
         if warning:
             found.warnings.append(warning)
         return found

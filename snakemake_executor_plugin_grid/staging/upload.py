@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from ..console.progress import Measure, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
-from ..planning.sources import Sources
 from ..stores import Store
 from ..worker.archive.tarball import Entry, TarballError, pack, scan
 from ..worker.description import Blob
@@ -100,7 +99,7 @@ class Upload:
         self._large_file = large_file
         self._compression = compression
         self._placed: dict[Key, Bundle] = {}
-        self._sources: dict[str, Entry] = {}
+        self._sources: Mapping[str, Entry] = {}
         self._depth = 0
         self._source_blobs: list[Blob] = []
         self._lock = threading.Lock()
@@ -112,18 +111,21 @@ class Upload:
         """How many levels above the working directory the sources climb."""
         return self._depth
 
-    def send_sources(self, sources: Sources) -> None:
-        """Store the sources, which every job gets.
+    def send_sources(self, sources: Mapping[str, Entry]) -> None:
+        """Store the sources of the workflow, which go to every job.
+
+        Args:
+            sources: Files by archive name.
 
         Raises:
-            GridError: Something cannot be read or stored.
+            GridError: A file cannot be read or stored.
         """
-        small = [e for e in sources.entries.values() if not self._is_large(e)]
-        large = [e for e in sources.entries.values() if self._is_large(e)]
+        small = [entry for entry in sources.values() if not self._is_large(entry)]
+        large = [entry for entry in sources.values() if self._is_large(entry)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
         self._source_blobs = blobs + [future.result() for future in futures]
-        self._sources = sources.entries
+        self._sources = sources
         self._depth = depth(self._sources)
 
     def send_folder(self, folder: Path) -> Blob:

@@ -10,11 +10,11 @@ import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.planning import sources
-from snakemake_executor_plugin_grid.planning.sources import Origin, Rules, Sources
+from snakemake_executor_plugin_grid.planning.sources import Filters, Sources, WorkflowFiles
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.secret_files import secret_files
 
-KNOWN = ("declared", "parsed", "folders", "products", "inputs")
+FILES = ("declared", "parsed", "folders", "products", "inputs")
 
 
 class Home:
@@ -30,22 +30,22 @@ class Home:
             path.write_bytes(b"x" * size)
 
     def collect(self, **values: Any) -> Sources:
-        origin: dict[str, Any] = {
+        files: dict[str, Any] = {
             "declared": frozenset(),
             "parsed": {},
             "folders": (),
             "products": set(),
             "inputs": set(),
         }
-        rules: dict[str, Any] = {
+        filters: dict[str, Any] = {
             "include": (),
             "exclude": (),
             "file_limit": 100,
             "total_limit": 1000,
         }
         for key, value in values.items():
-            (origin if key in KNOWN else rules)[key] = value
-        return sources.collect(Layout(self.folder), Origin(**origin), Rules(**rules))
+            (files if key in FILES else filters)[key] = value
+        return sources.collect(Layout(self.folder), WorkflowFiles(**files), Filters(**filters))
 
     def names(self, **values: Any) -> set[str]:
         return set(self.collect(**values).entries)
@@ -194,7 +194,7 @@ def test_file_that_cannot_be_read_is_passed_over_with_a_warning(
     )
     found = home.collect()
     assert set(found.entries) == {"work/Snakefile"}
-    assert found.warnings == ["private cannot be read: jobs will not have it"]
+    assert [warning.partition(";")[0] for warning in found.warnings] == ["private cannot be read"]
 
 
 def test_link_travels_as_the_file_it_points_to(home: Home, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_module_imported_from_beside_the_workflow_travels(
 
 
 def test_walk_ends_at_a_limit_and_tells_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_MOST_VISITED", 5)
+    monkeypatch.setattr(sources, "_MAX_VISITED", 5)
     home.put(*(f"f{number}" for number in range(9)))
     found = home.collect(declared=frozenset({"f8"}))
     assert len(found.entries) == 6

@@ -12,11 +12,10 @@ from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import JobSpec
-from snakemake_executor_plugin_grid.planning.sources import Sources
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload, _growth
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.worker.archive.tarball import scan
+from snakemake_executor_plugin_grid.worker.archive.tarball import Entry, scan
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in
@@ -56,12 +55,10 @@ class Submission:
         path.write_text(text)
         return path
 
-    def sources(self, *names: str) -> Sources:
-        found = Sources()
-        for name in names:
-            for entry in scan(self.home / name, f"work/{name}"):
-                found.entries[entry.name] = entry
-        return found
+    def sources(self, *names: str) -> dict[str, Entry]:
+        return {
+            entry.name: entry for name in names for entry in scan(self.home / name, f"work/{name}")
+        }
 
     def stored(self) -> set[str]:
         return {path.name for path in self.store.folder.iterdir()}
@@ -310,7 +307,7 @@ def test_newer_version_of_a_source_wins(host: Submission, old: str, new: str) ->
 
 def test_no_sources_are_no_tarball(host: Submission) -> None:
     upload = host.upload()
-    upload.send_sources(Sources())
+    upload.send_sources({})
     assert prepared(upload, spec("j")) == {"j": ()}
     assert host.stored() == set()
 
@@ -318,11 +315,9 @@ def test_no_sources_are_no_tarball(host: Submission) -> None:
 def test_depth_of_the_sources(host: Submission) -> None:
     host.put("../lib/tool.py", "t")
     upload = host.upload()
-    found = Sources()
-    for entry in scan(host.home / "../lib/tool.py", "up1/lib/tool.py"):
-        found.entries[entry.name] = entry
+    (entry,) = scan(host.home / "../lib/tool.py", "up1/lib/tool.py")
     assert upload.depth == 0
-    upload.send_sources(found)
+    upload.send_sources({entry.name: entry})
     assert upload.depth == 1
 
 
