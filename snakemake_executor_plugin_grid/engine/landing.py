@@ -14,7 +14,7 @@ from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
 from ..model.state import JobState
 from ..model.tracked import Outcome, TrackedJob
-from ..staging.download import Taken, install_outputs
+from ..staging.download import Installed, install_outputs
 from ..staging.paths import Layout
 from ..stores import Store
 from ..worker import report as reports
@@ -106,7 +106,7 @@ class Landing:
             times = report.times
             ran = times.get("staging out", 0.0) - times.get("running", 0.0)
             self._announce(job.name, job.grid_id or "", max(0.0, ran))
-        taken = install_outputs(
+        installed = install_outputs(
             job.spec,
             report,
             self._layout,
@@ -115,7 +115,7 @@ class Landing:
             self._compression,
             undeclared=job.plan.fetch_undeclared,
         )
-        self._catalog.note(taken.digests)
+        self._catalog.note(installed.digests)
         # Large files that other jobs take serve them from the store.
         self._store.keep(
             job.spec.name,
@@ -127,7 +127,7 @@ class Landing:
                 and not (folder / DELIVERY_FOLDER / item.blob).exists()
             },
         )
-        self._tell(job, report, taken)
+        self._tell(job, report, installed)
         return self._judge(job, report, log)
 
     def failure(
@@ -223,7 +223,7 @@ class Landing:
         beside = folder / DELIVERY_FOLDER / digest
         return beside if beside.exists() else self._store.delivered(name, digest)
 
-    def _tell(self, job: TrackedJob, report: Report, taken: Taken) -> None:
+    def _tell(self, job: TrackedJob, report: Report, installed: Installed) -> None:
         title = job.spec.title
         if report.undeclared and report.reason == reports.SUCCESS:
             shown = messages.names([name.partition("/")[2] for name in report.undeclared])
@@ -234,12 +234,13 @@ class Landing:
             )
         if report.left_out:
             self._say(f"{title}: left out: {messages.names(report.left_out)}")
-        if taken.kept:
+        if installed.not_replaced:
             self._say(
-                f"{title}: not brought back, as they are here already: {messages.names(taken.kept)}"
+                f"{title}: not brought back, as they are here already: "
+                f"{messages.names(installed.not_replaced)}"
             )
-        if taken.extra:
+        if installed.extra:
             self._say(
                 f"{title}: not taken, as the report does not name them: "
-                f"{messages.names(taken.extra)}"
+                f"{messages.names(installed.extra)}"
             )
