@@ -20,8 +20,8 @@ from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
 from snakemake_executor_plugin_grid.staging import download as incoming
 from snakemake_executor_plugin_grid.staging.download import (
+    Installed,
     OutputDamagedError,
-    Taken,
     install_outputs,
 )
 from snakemake_executor_plugin_grid.staging.paths import Layout
@@ -105,7 +105,7 @@ class Host:
         (self.blobs / digest).write_bytes(data)
         return digest
 
-    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Taken:
+    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Installed:
         """Take in what a report lists, each a member with ``blob`` and ``kind`` beside it."""
         items = [
             {
