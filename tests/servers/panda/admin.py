@@ -71,6 +71,12 @@ async def _set_task(request: Request) -> Response:
     return JSONResponse(None)
 
 
+async def _pause(request: Request) -> Response:
+    """Stop all tasks and jobs where they are, or let them go on."""
+    request.app.state.world.paused = (await request.json())["paused"]
+    return JSONResponse(None)
+
+
 async def _vanish(request: Request) -> Response:
     """Let the worker nodes of some jobs go down."""
     world: World = request.app.state.world
@@ -103,6 +109,7 @@ routes = [
     Route("/admin/tasks", _tasks),
     Route("/admin/jobs", _jobs),
     Route("/admin/task", _set_task, methods=["POST"]),
+    Route("/admin/pause", _pause, methods=["POST"]),
     Route("/admin/vanish", _vanish, methods=["POST"]),
     Route("/admin/oidc", _oidc, methods=["POST"]),
     Route("/admin/refresh_token", _refresh_token, methods=["POST"]),

@@ -53,7 +53,7 @@ class SiteFault:
             raise ValueError(f"kind={self.kind!r}: not a fault of a site")
 
 
-class SiteBans:
+class Sites:
     """All sites, and the jobs that run there."""
 
     def __init__(self, settings: Settings, store: Store) -> None:

@@ -239,6 +239,15 @@ class PandaServer:
         """Put a task into a state such as ``exhausted``."""
         self._ask("POST", "/admin/task", task=number, status=status, error=error)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop all tasks and jobs where they are; requests are answered."""
+        self._ask("POST", "/admin/pause", paused=True)
+        try:
+            yield
+        finally:
+            self._ask("POST", "/admin/pause", paused=False)
+
     def vanish(self, *jobs: int) -> None:
         """Let the worker nodes of running jobs go down."""
         self._ask("POST", "/admin/vanish", jobs=jobs)

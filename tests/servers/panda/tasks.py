@@ -15,7 +15,7 @@ import traceback
 from tests.servers.panda import refine
 
 from .model import ENDED_TASK, InputFile, Job, Store, Task
-from .pilot import SiteBans
+from .pilot import Sites
 from .settings import Settings
 
 # What `retryTask_JEDI` adds to the attempts of each input that has none left.
@@ -27,7 +27,7 @@ _PROCESSING = frozenset({"running", "scouting", "pending", "paused", "exhausted"
 class Machine:
     """Takes all tasks forward, a step at a time."""
 
-    def __init__(self, settings: Settings, store: Store, sites: SiteBans) -> None:
+    def __init__(self, settings: Settings, store: Store, sites: Sites) -> None:
         self._settings = settings
         self._store = store
         self._sites = sites

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .model import Store, Task
 from .oidc import IssuerPages
-from .pilot import SiteBans
+from .pilot import Sites
 from .settings import Settings
 from .tasks import Machine
 from .tokens import Issuer
@@ -48,9 +48,10 @@ class World:
         self.store = Store(settings.folder / "state.sqlite")
         self.issuer = Issuer(settings.folder / "keys", settings.url)
         self.pages = IssuerPages(self.issuer, self.store, settings.url)
-        self.sites = SiteBans(settings, self.store)
+        self.sites = Sites(settings, self.store)
         self.machine = Machine(settings, self.store, self.sites)
         self.idds: Relay | None = None
+        self.paused = False
 
     def task(self, number: int) -> Task | None:
         """Return a task if JEDI knows it."""
@@ -58,7 +59,8 @@ class World:
         return found if found and found.known else None
 
     async def run(self) -> None:
-        """Take tasks and jobs forward until cancelled."""
+        """Take tasks and jobs forward until cancelled, except while ``paused`` is set."""
         while True:
-            self.machine.tick()
+            if not self.paused:
+                self.machine.tick()
             await asyncio.sleep(self.settings.delays.tick)

@@ -1,6 +1,4 @@
-"""What can go wrong with the PanDA server of the tests, and how its payloads run."""
-
-# ruff: noqa: F401, F811 - fixtures
+"""Faults of the PanDA server of the tests, and the environment of its payloads."""
 
 from __future__ import annotations
 
@@ -9,76 +7,17 @@ import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.servers.panda.client import Client
 from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.server import PandaServer
-from tests.servers.panda.tokens import new_key
-from tests.unit.backends.panda.panda_grid import (
-    Grid,
-    clients,
-    grid,
-    panda_client,
-    panda_server,
-    until,
-)
+from tests.unit.backends.panda.panda_grid import Grid, until
 
-
-def test_hello_tells_an_outage_from_a_bad_token(grid: Grid) -> None:
-    assert grid.client("hello") == (0, "")
-    grid.server.fault("status", "is_alive", status=503)
-    assert grid.client("hello") == (255, "Communication issue: Service Unavailable")
-    grid.server.write_token(seconds=-60)
-    code, message = grid.client("hello")
-    assert code == 255
-    assert message == (
-        "Communication issue: ERROR : Token authentication failed. "
-        "Invalid token. Signature has expired"
-    )
-    assert grid.client("getTaskStatus", 1) == (255, None)
-    grid.server.write_token()
-    assert grid.client("hello") == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"audience": "another"}, "cannot extract client_id from token"),
-        ({"issuer": "http://elsewhere"}, "failed to decode: Invalid issuer"),
-        ({"key": new_key()}, "Signature verification failed"),
-        ({"groups": ["othervo"]}, "Not a member of the testvo group"),
-    ],
-)
-def test_tokens_are_checked(grid: Grid, wrong: dict[str, Any], words: str) -> None:
-    token = grid.server.issuer.issue("Alice Test", **wrong)
-    headers = {"Authorization": f"Bearer {token}", "Origin": "testvo"}
-    url = f"{grid.server.url}/api/v1/system/is_alive"
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(url, headers=headers))  # noqa: S310
-    assert caught.value.code == 403
-    text = caught.value.read().decode()
-    assert text.startswith("ERROR : Token authentication failed. ")
-    assert words in text
-
-
-def test_without_a_token_only_little_is_told(grid: Grid) -> None:
-    def ask(path: str) -> Any:
-        with urllib.request.urlopen(grid.server.url + path) as answer:  # noqa: S310
-            return answer.read()
-
-    assert b"'success': True" in ask("/api/v1/system/is_alive")
-    assert b"SSL secure connection is required" in ask("/api/v1/task/get_job_ids?task_id=1")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        ask("/api/v1/task/no_such_method")
-    # The cache is open to everybody.
-    assert ask(f"/cache/{grid.sandbox}")
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", ["closed", "status", "garbage", "refuse"])
@@ -93,19 +32,6 @@ def test_spoiled_requests_are_answered_alike(grid: Grid, kind: str) -> None:
     else:
         assert grid.client("getPandaIDsWithTaskID", task) == (255, None)
     assert grid.client("getPandaIDsWithTaskID", task)[0] == 0
-
-
-def test_an_answer_is_lost_after_the_task_was_registered(grid: Grid) -> None:
-    parameters = grid.parameters("a")
-    grid.server.fault("lost", "task/submit")
-    assert grid.client("insertTaskParams", parameters)[0] == 255
-    code, (inner, message) = grid.client("insertTaskParams", parameters)
-    assert (code, inner) == (0, 1)
-    assert "is already queued" in message
-    grid.server.fault("closed", "task/submit")
-    other = grid.parameters("b")
-    assert grid.client("insertTaskParams", other)[0] == 255
-    assert grid.submit_these(other)
 
 
 def test_every_request_takes_as_long_as_is_said(grid: Grid) -> None:
@@ -272,12 +198,6 @@ def test_the_relay_takes_only_what_is_compressed(
         server.remove()
 
 
-def test_a_relay_without_idds_fails_inside(grid: Grid) -> None:
-    code, (good, message) = grid.client("call_idds_command", "ping", compress=True)
-    assert (code, good) == (0, False)
-    assert "failed to execute command" in message
-
-
 def test_a_token_is_renewed_and_the_device_flow_waits(
     grid: Grid, clients: Callable[..., Client], tmp_path: Path
 ) -> None:
@@ -298,30 +218,6 @@ def test_a_token_is_renewed_and_the_device_flow_waits(
     stored.write_text(json.dumps({"id_token": old, "refresh_token": renew}))
     with pytest.raises(RuntimeError, match="EOFError"):
         client("getPandaIDsWithTaskID", 1)
-
-
-def test_the_device_flow_ends_when_the_user_agrees(grid: Grid) -> None:
-    def post(path: str, **fields: str) -> tuple[int, Any]:
-        data = urllib.parse.urlencode(fields).encode()
-        try:
-            with urllib.request.urlopen(f"{grid.server.url}/oidc/{path}", data) as answer:  # noqa: S310
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    asked = post("device", client_id="panda-test-client")[1]
-    given = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
-        "device_code": asked["device_code"],
-    }
-    assert post("token", **given) == (400, {"error": "authorization_pending"})
-    grid.server.oidc(denied=True)
-    assert post("token", **given) == (400, {"error": "access_denied"})
-    grid.server.oidc(denied=False, approved="Bob Other")
-    status, tokens = post("token", **given)
-    assert status == 200
-    assert grid.server.issuer.caller(tokens["id_token"], "testvo").name == "Bob Other"
-    assert post("token", **given)[0] == 400
 
 
 def test_the_command_line_brings_a_server_up_and_down(tmp_path: Path) -> None:
