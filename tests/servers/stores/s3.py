@@ -6,6 +6,8 @@ without its signature. What it shows is that requests are well-formed and lead w
 
 from __future__ import annotations
 
+import functools
+import urllib.request
 from typing import Any
 
 import boto3
@@ -43,13 +45,19 @@ class S3Server:
             self._server.stop()
             self._server = None
 
+    def clear(self) -> None:
+        """Remove all buckets."""
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")  # noqa: S310
+        urllib.request.urlopen(request).close()  # noqa: S310 - our own
+
     @property
     def environment(self) -> dict[str, str]:
         """Variables that lead boto3 here."""
         return {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.endpoint}
 
+    @functools.cached_property
     def client(self) -> Any:
-        """Return a client of its own, for tests to look behind the scenes."""
+        """A client for tests that look behind the scenes."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -60,5 +68,5 @@ class S3Server:
 
     def keys(self, bucket: str) -> set[str]:
         """Return the names of all objects of a bucket."""
-        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {item["Key"] for page in pages for item in page.get("Contents", [])}

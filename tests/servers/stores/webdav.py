@@ -115,7 +115,9 @@ class WebDavServer:
         return self.folder / "ca"
 
     def start(self) -> None:
-        """Listen."""
+        """Listen, if it does not yet."""
+        if self._process is not None:
+            return
         root = os.geteuid() == 0
         self._process = subprocess.Popen(
             [PROGRAM, "-f", str(self.folder / "apache.conf"), "-DFOREGROUND"],
@@ -137,6 +139,13 @@ class WebDavServer:
         self.stop()
         shutil.rmtree(self.folder)
 
+    def clear(self) -> None:
+        """Remove the files of clients, forget their requests, and accept the first token again."""
+        for path in self.data.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self.folder / "access.log").write_text("")
+        self.set_token(TOKEN)
+
     def set_token(self, token: str) -> None:
         """Choose the token that is good from now on."""
         (self.folder / "token").write_text(token)
@@ -147,7 +156,7 @@ class WebDavServer:
         before, text = "", None
         while text != before:  # Apache writes a line after it has answered
             before = log.read_text() if log.exists() else ""
-            time.sleep(0.3)
+            time.sleep(0.1)
             text = log.read_text() if log.exists() else ""
         return text.splitlines()
 
