@@ -116,7 +116,7 @@ class WebDavServer:
 
     def start(self) -> None:
         """Listen, if it does not yet."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             return
         root = os.geteuid() == 0
         self._process = subprocess.Popen(
