@@ -236,6 +236,7 @@ def test_a_library_that_hangs_is_ended(
     assert transport.size("file") is None
 
 
+@pytest.mark.slow
 def test_the_server_stops_in_the_middle_of_an_upload(tmp_path: Path) -> None:
     size = 400 << 20
     source = tmp_path / "large"
