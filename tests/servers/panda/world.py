@@ -1,4 +1,4 @@
-"""Everything that one server process has."""
+"""The state of a server process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RelayedCommand:
     """A call of ``/server/panda/relay_idds_command``.
 
     Attributes:
-        user: Who calls.
-        command_name: Method of iDDS' client, maybe with ``+host``.
+        user: Name of the caller.
+        command_name: Method of the iDDS client, optionally with ``+host``.
         args: JSON text of a list, None if there are none.
         kwargs: JSON text of a dictionary, None if there are none.
-        manager: Whether for iDDS' ClientManager.
+        manager: Whether the method is one of the ClientManager.
         json_outputs: Whether the manager's answer is to be JSON.
     """
 
@@ -40,7 +40,7 @@ Relay = Callable[[RelayedCommand], Awaitable[str]]
 
 
 class World:
-    """The parts of a server process; one thread, the event loop's, uses them."""
+    """The parts of a server process. Only the thread of the event loop uses them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -59,7 +59,7 @@ class World:
         return found if found and found.known else None
 
     async def run(self) -> None:
-        """Take tasks and jobs forward until cancelled, except while ``paused`` is set."""
+        """Advance tasks and jobs until cancelled, except while ``paused`` is set."""
         while True:
             if not self.paused:
                 self.machine.tick()
