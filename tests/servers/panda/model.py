@@ -123,7 +123,7 @@ class Job:
 class Store:
     """All records of a server, in memory and in one SQLite file.
 
-    What is saved before an answer goes out is there after a SIGKILL.
+    Changes are saved before they are answered, so that they survive a SIGKILL.
     """
 
     def __init__(self, file: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_task_is_unknown_then_runs_and_is_done(grid: Grid) -> None:
     assert sorted(grid.client("getPandaIDsWithTaskID", task)[1]) == sorted(details["PandaID"])
 
 
-def test_partial_success_is_finished_and_what_failed_is_ready_again(grid: Grid) -> None:
+def test_partial_success_is_finished_and_failed_inputs_are_ready(grid: Grid) -> None:
     task = grid.submit("good", "fail")
     assert grid.wait(task) == "finished"
     assert grid.files(task) == {"000000:good": "finished", "000001:fail": "ready"}
@@ -70,7 +70,7 @@ def test_a_killed_task_is_aborted_and_its_payloads_end(grid: Grid) -> None:
     assert "not accepted if the task is in aborted status" in message
 
 
-def test_what_the_server_cannot_use_is_answered_alike(grid: Grid) -> None:
+def test_invalid_requests_have_the_same_answer(grid: Grid) -> None:
     assert grid.client("getFullJobStatus", ["1"]) == (255, None)
     assert grid.client("getFullJobStatus", [1]) == (0, [None])
     assert grid.client("getTaskStatus", "none") == (255, None)
@@ -85,7 +85,7 @@ def test_the_cache_has_limits_and_overwrites_nothing(grid: Grid) -> None:
     assert client("putFile", grid.sandbox) == (0, "ERROR: cannot overwrite file")
     large = grid.client.folder / f"sources.{uuid.uuid4().hex}.tar"
     large.write_bytes(b"x" * (11 << 20))
-    # By its path the server does not see that it is a sandbox.
+    # The server does not recognise an absolute path as a sandbox.
     code, message = client("putFile", str(large))
     assert code == 0
     assert message.startswith("ERROR: upload failure. Exceeded size limit 11 MB > 10 MB.")
@@ -137,7 +137,7 @@ def test_tokens_are_checked(grid: Grid, wrong: dict[str, Any], words: str) -> No
     assert words in text
 
 
-def test_without_a_token_only_little_is_told(grid: Grid) -> None:
+def test_few_requests_work_without_a_token(grid: Grid) -> None:
     def ask(path: str) -> Any:
         with urllib.request.urlopen(grid.server.url + path) as answer:  # noqa: S310
             return answer.read()

@@ -21,12 +21,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", ["closed", "status", "garbage", "refuse"])
-def test_spoiled_requests_are_answered_alike(grid: Grid, kind: str) -> None:
+def test_all_faults_of_requests_look_alike_to_the_client(grid: Grid, kind: str) -> None:
     task = grid.submit("a")
     grid.wait(task)
     grid.server.fault(kind, "get_job_ids", skip=1, times=1)
     assert grid.client("getPandaIDsWithTaskID", task)[0] == 0
-    if kind == "garbage":  # what is no JSON at all is not even caught by the client
+    if kind == "garbage":  # the client does not catch invalid JSON
         with pytest.raises(RuntimeError, match="JSONDecodeError"):
             grid.client("getPandaIDsWithTaskID", task)
     else:
@@ -34,7 +34,7 @@ def test_spoiled_requests_are_answered_alike(grid: Grid, kind: str) -> None:
     assert grid.client("getPandaIDsWithTaskID", task)[0] == 0
 
 
-def test_every_request_takes_as_long_as_is_said(grid: Grid) -> None:
+def test_latency_delays_every_request(grid: Grid) -> None:
     grid.server.forget_requests()
     grid.server.latency(0.3)
     begun = time.monotonic()
@@ -140,7 +140,7 @@ def test_a_sandbox_is_missing_or_damaged(grid: Grid, damage: str, code: str) -> 
     assert grid.runs("a") == 0
 
 
-def test_a_payload_has_a_world_of_its_own(grid: Grid) -> None:
+def test_the_environment_of_a_payload(grid: Grid) -> None:
     secret = base64.b64encode(b"from a file").decode()
     assert grid.client("set_user_secret", "TOKEN", "from a variable") == (0, (True, None))
     assert grid.client("set_user_secret", "___file___:k", secret) == (0, (True, None))
@@ -157,7 +157,7 @@ def test_a_payload_has_a_world_of_its_own(grid: Grid) -> None:
     assert "OIDC_AUTH_TOKEN_FILE" not in seen
     assert (grid.ran / "k").read_text() == "from a file"
     assert "panda_secrets.json" in (grid.ran / "ls").read_text()
-    # Nothing of that stays at the site.
+    # None of these files stays at the site.
     left = {entry.name for entry in grid.server.pilot(job).iterdir()}
     assert left == {"home", "pilot.json", "pilot.log", "payload.stdout", "result.json"}
     assert grid.client("set_user_secret", None, None) == (0, (True, None))
@@ -179,7 +179,7 @@ def test_a_folder_is_hidden_from_payloads(grid: Grid, tmp_path: Path) -> None:
         assert (grid.ran / "hidden").read_text() == expected
 
 
-def test_the_relay_takes_only_what_is_compressed(
+def test_the_relay_accepts_only_compressed_commands(
     tmp_path: Path, clients: Callable[..., Client]
 ) -> None:
     server = PandaServer.create(
@@ -198,7 +198,7 @@ def test_the_relay_takes_only_what_is_compressed(
         server.remove()
 
 
-def test_a_token_is_renewed_and_the_device_flow_waits(
+def test_a_token_is_refreshed_and_the_device_flow_waits(
     grid: Grid, clients: Callable[..., Client], tmp_path: Path
 ) -> None:
     environment = grid.server.environment()
@@ -214,7 +214,7 @@ def test_a_token_is_renewed_and_the_device_flow_waits(
     renewed = json.loads(stored.read_text())
     assert renewed["id_token"] != old
     assert client("get_user_name_from_token")[0] == "Alice Test"
-    # A refresh token is good for once; then a person is asked, who is not there.
+    # A refresh token is valid once; then the client asks a person, and nobody answers.
     stored.write_text(json.dumps({"id_token": old, "refresh_token": renew}))
     with pytest.raises(RuntimeError, match="EOFError"):
         client("getPandaIDsWithTaskID", 1)

@@ -1,4 +1,4 @@
-"""The tasks of the PanDA server of the tests take the same way as on a real server."""
+"""Tasks of the PanDA server of the tests behave as on a real server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.backends.panda.panda_grid import Grid, until
 pytestmark = pytest.mark.slow
 
 
-def test_ids_come_in_any_order(grid: Grid) -> None:
+def test_ids_have_no_order(grid: Grid) -> None:
     words = [f"w{number}" for number in range(12)]
     task = grid.submit(*words, maxAttempt=1)
     until(lambda: len(grid.client("getPandaIDsWithTaskID", task)[1]) == 12)
@@ -98,7 +98,7 @@ def test_a_site_may_be_a_pattern(grid: Grid) -> None:
     assert grid.wait(grid.submit("a", site="SITE_A,SITE_B"), "pending")
 
 
-def test_more_files_than_strings_leave_the_task_pending(grid: Grid) -> None:
+def test_more_files_than_inputs_leave_the_task_pending(grid: Grid) -> None:
     task = grid.submit("a", nFiles=2)
     assert grid.wait(task, "pending")
     assert grid.client("get_files_in_datasets", task)[1][0]["files"] == []
@@ -158,7 +158,7 @@ def test_a_single_job_is_killed(grid: Grid) -> None:
     assert (job["PandaID"], job["jobStatus"]) == (number, "cancelled")
 
 
-def test_finish_takes_what_there_is(grid: Grid) -> None:
+def test_finishing_a_task_keeps_its_finished_inputs(grid: Grid) -> None:
     task = grid.submit("sleep", "good", maxAttempt=3)
     until(lambda: grid.status(task)[0] == 0 and grid.files(task).get("000001:good") == "finished")
     grid.running("sleep")
@@ -166,7 +166,7 @@ def test_finish_takes_what_there_is(grid: Grid) -> None:
     assert grid.wait(task) == "finished"
 
 
-def test_pausing_takes_the_production_role(grid: Grid, clients: Callable[..., Client]) -> None:
+def test_pausing_needs_the_production_role(grid: Grid, clients: Callable[..., Client]) -> None:
     task = grid.submit("sleep")
     grid.running("sleep")
     refused = (0, (False, "production or pilot role required"))
@@ -196,7 +196,7 @@ def test_a_done_task_runs_again_on_demand(grid: Grid, clients: Callable[..., Cli
     until(lambda: grid.runs("a") == 3)
 
 
-def test_nonsense_breaks_the_task_and_nothing_else(grid: Grid) -> None:
+def test_invalid_parameters_break_only_their_task(grid: Grid) -> None:
     bad = grid.submit("a", nFiles="many")
     worse = grid.submit("a", jobParameters=[{"type": "constant", "value": "'"}])
     assert grid.wait(bad) == "broken"
@@ -205,7 +205,7 @@ def test_nonsense_breaks_the_task_and_nothing_else(grid: Grid) -> None:
     assert grid.wait(grid.submit("a")) == "done"
 
 
-def test_exhausted_waits_for_a_person(grid: Grid) -> None:
+def test_an_exhausted_task_waits_for_a_command(grid: Grid) -> None:
     task = grid.submit("fail", "good", useExhausted=True)
     assert grid.wait(task, "exhausted")
     code, (inner, message) = grid.client("retryTask", task)

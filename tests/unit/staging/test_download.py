@@ -1,4 +1,4 @@
-"""What comes back from a worker is not trusted: hostile and damaged results change nothing."""
+"""Results of workers are not trusted: hostile and damaged ones change nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sha256(data: bytes) -> str:
 
 
 def said(name: str, data: bytes = b"", kind: str = "file", **fields: Any) -> dict[str, Any]:
-    """Return what a report says of a member."""
+    """Return the entry of a member in a report."""
     member = {"name": name, "kind": kind, "mode": 0o644, "size": 0, "mtime_ns": int(ENDED * 1e9)}
     if kind == "file":
         member |= {"size": len(data), "sha256": sha256(data)}
@@ -64,7 +64,7 @@ def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 @dataclass
 class Host:
-    """A submit host with an old output, and the results of a job that is to make it anew."""
+    """A submit host with an old output, and the results of a job that makes it again."""
 
     top: Path
 
@@ -106,7 +106,7 @@ class Host:
         return digest
 
     def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Installed:
-        """Take in what a report lists, each a member with ``blob`` and ``kind`` beside it."""
+        """Install the entries of a report, each a member with ``blob`` and ``kind``."""
         items = [
             {
                 "member": item,
@@ -182,7 +182,7 @@ def test_a_good_result_replaces_the_old_one(host: Host) -> None:
 
 
 @pytest.mark.parametrize("inner_first", [True, False])
-def test_an_output_in_a_folder_that_is_an_output_too(host: Host, inner_first: bool) -> None:
+def test_an_output_inside_a_folder_that_is_an_output(host: Host, inner_first: bool) -> None:
     outputs = [Output("work/folder/inner.txt"), Output("work/folder")]
     host.spec = replace(host.spec, outputs=tuple(outputs if inner_first else outputs[::-1]))
     folder = packed("work/folder", type=tarfile.DIRTYPE, mode=0o755)
@@ -277,7 +277,9 @@ def test_hostile_and_damaged_tarballs_change_nothing(host: Host, case: str) -> N
     ],
 )
 @pytest.mark.parametrize("raw", [False, True])
-def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str, raw: bool) -> None:
+def test_a_file_that_is_no_output_of_the_rule_is_refused(
+    host: Host, name: str, as_: str, raw: bool
+) -> None:
     blob = host.store(b"x" if raw else archive(packed(name, b"x")))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match=f"returned {name}, "):
@@ -288,14 +290,14 @@ def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str,
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "work/../../other.txt", "../other.txt", "work//x", "work/./x", ""]
 )
-def test_a_name_that_is_not_plain_is_refused_in_the_report(host: Host, name: str) -> None:
+def test_an_unsafe_name_in_the_report_is_refused(host: Host, name: str) -> None:
     before = host.picture()
     with pytest.raises((TarballError, ValueError)):
         host.install_outputs(said(name, b"x", blob=sha256(b"x"), raw=True))
     assert host.picture() == before
 
 
-def test_a_large_file_is_announced(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_transfer_of_a_large_file_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     monkeypatch.setattr(progress, "_current", heard)
     host.install_outputs(said(A, b"genuine", blob=host.store(b"genuine"), raw=True))
@@ -351,7 +353,7 @@ def test_nothing_is_moved_when_the_last_blob_is_bad(host: Host) -> None:
     assert host.picture() == before
 
 
-def test_undeclared_files_come_only_when_asked_for(host: Host) -> None:
+def test_undeclared_files_are_installed_only_on_request(host: Host) -> None:
     blob = host.store(b"x")
     before = host.picture()
     result = said("work/new.txt", b"x", blob=blob, raw=True, as_="undeclared")
@@ -371,7 +373,7 @@ def test_an_undeclared_file_does_not_replace_a_folder(host: Host) -> None:
     assert host.read("data/precious.txt") == "of the user"
 
 
-def test_an_undeclared_file_does_not_leave_by_a_link_of_the_user(host: Host) -> None:
+def test_an_undeclared_file_does_not_follow_a_link_of_the_user(host: Host) -> None:
     (host.workdir / "shortcut").symlink_to(host.top / "home")
     blob = host.store(b"x")
     before = host.picture()
@@ -383,7 +385,7 @@ def test_an_undeclared_file_does_not_leave_by_a_link_of_the_user(host: Host) -> 
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_an_output_replaces_a_link_rather_than_what_it_leads_to(host: Host, kind: str) -> None:
+def test_an_output_replaces_a_link_not_its_target(host: Host, kind: str) -> None:
     path = host.workdir / "out" / "a.txt"
     path.unlink()
     path.symlink_to(host.top / "home" / "other.txt")
@@ -434,7 +436,7 @@ def test_a_report_that_is_no_text_is_a_value_error(tmp_path: Path) -> None:
         reports.load(path)
 
 
-def test_a_folder_that_holds_something_is_not_replaced_by_a_file(host: Host) -> None:
+def test_a_folder_with_content_is_not_replaced_by_a_file(host: Host) -> None:
     blob = host.store(archive(packed("work/folder", b"x")))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="not empty"):
