@@ -24,7 +24,7 @@ class Fingerprints:
     """
 
     def __init__(self, workflow: Any, workdir: Path, context: Iterable[str]) -> None:
-        """Store what all fingerprints share.
+        """Set up the fingerprints of a run.
 
         Args:
             workflow: Snakemake's workflow.

@@ -41,7 +41,7 @@ class Planner:
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
     ) -> None:
-        """Store what all plans share.
+        """Set up the planning of a run.
 
         Args:
             settings: Options of the run.

@@ -89,7 +89,7 @@ class Upload:
         large_file: int,
         compression: str,
     ) -> None:
-        """Store what all uploads share.
+        """Set up the uploads of a run.
 
         Args:
             layout: Maps paths of the submit host to names in the archives.
