@@ -34,9 +34,9 @@ class ExecutorSettings(ExecutorSettingsBase):
 
     backend: str = _option(
         "local",
-        f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine, in the same "
-        "way as on a grid worker. 'dirac' and 'panda' submit them to the server that your DIRAC or "
-        "PanDA client is configured for.",
+        "Where jobs run: 'local' runs them on this machine, in the same way as on a grid worker; "
+        "'dirac' and 'panda' submit them to the server that your DIRAC or PanDA client is "
+        "configured for.",
         env_var=True,
         metavar="NAME",
     )
