@@ -93,10 +93,10 @@ class Completion:
                 job, f"{_failed(job)}its results could not be taken in: {in_words(error)}"
             )
         await self._conclude(job, outcome)
-        await self._in_pool(_remove, folder)
+        await _apart(_remove, folder)
 
     async def _retrieve(self, job: TrackedJob, folder: Path) -> None:
-        await self._in_pool(_make_anew, folder)
+        await _apart(_make_anew, folder)
         await self._parts.backend.retrieve(job.grid_id or "", folder)
 
     async def _conclude(self, job: TrackedJob, outcome: Outcome) -> None:

@@ -306,18 +306,17 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
 
 
 def test_jobs_are_taken_in_while_the_pool_waits_for_a_store(bench: Bench) -> None:
+    bench.submit("j-1")
+    bench.goes_on()
     gate = Gate()
-    pool = bench.parts.pool
     for _ in range(8):
-        pool.submit(gate)
-    landing = bench.parts.landing
-    job = ended_flight(bench, "j-1")
-    folder = bench.parts.folder / "incoming" / "j-1"
-    folder.mkdir(parents=True)
+        bench.parts.pool.submit(gate)
     try:
-        outcome = bench.controller.call(retrieval._apart(landing.land, job, folder), 10)
-        assert not outcome.success  # there is no report
-        assert "no report" in outcome.message
+        bench.succeed("j-1")
+        (outcome,) = bench.outcomes(1)
+        assert outcome.success
+        bench.wait_for(lambda: bench.controller._retrieval.under_way == 0)
+        assert bench.phases() == {"j-1": "landed"}
     finally:
         gate.open()
 
