@@ -84,20 +84,6 @@ def test_an_outage_of_many_rounds(scene: Scene, go: Path) -> None:
     scene.each_ran_once(2)
 
 
-def test_an_outage_past_its_limit_leaves_the_jobs(scene: Scene, go: Path) -> None:
-    scene.many(2, wait=waiting_for(go))
-    run = begun(scene, 2, "--grid-outage-limit", "0.002")
-    scene.server.kill()
-    left_behind(run, 2, "panda", 7)
-    assert scene.notes() == {"begun-0": 1, "begun-1": 1}
-    scene.server.start()
-    assert scene.statuses() == {"running": 2}
-    go.touch()
-    again = scene.begin("--grid-outage-limit", "0.002").finish().succeeded()
-    assert "Going on with 2 job(s) of an earlier run" in again.output
-    scene.each_ran_once(2)
-
-
 def test_a_second_interrupt_leaves_at_once(scene: Scene, go: Path) -> None:
     scene.many(2, wait=waiting_for(go))
     run = begun(scene, 2)
