@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from ..model.errors import EndingError, GridError
@@ -140,11 +140,12 @@ class Completion:
             await asyncio.to_thread(self._context.journal.noted, [job.spec.name for job in jobs])
             await self._drop(jobs)
 
-    async def _drop(self, jobs: Iterable[TrackedJob]) -> None:
+    async def _drop(self, jobs: Collection[TrackedJob]) -> None:
         for job in jobs:
             with contextlib.suppress(GridError, OSError):  # it only wastes space
                 await in_thread(self._context.store.drop, job.spec.name)
-            self._disposable[job.grid_id or ""] = job.spec.name
+        # All at once, so that the backend is told in one call.
+        self._disposable.update({job.grid_id or "": job.spec.name for job in jobs})
 
     async def discard(self) -> None:
         """Tell the backend, in one call, which jobs it need not keep any longer."""

@@ -49,6 +49,6 @@ class Faults:
         if ending or (costs and job.charged >= self.retries):
             return False
         budget = f"{job.charged + 1} of at most {self.retries} times" if costs else "at no cost"
-        self.say(f"{outcome.message.splitlines()[0]} Submitting it again ({budget}).")
+        self.say(f"{outcome.message.splitlines()[0]} Sending it again ({budget}).")
         job.submit_again(site, costs=costs)
         return True

@@ -107,7 +107,7 @@ class Recovery:
         told = False
         while True:
             unsure = [job.name for job in unanswered if job.name not in found]
-            if not unsure or clock.time() > until:
+            if not unsure or clock.time() >= until:
                 return found
             if not told:
                 told = True

@@ -101,4 +101,4 @@ class Credentials:
         """Report that they are valid again."""
         if self._problem:
             self._problem = ""
-            self._say("The credentials are valid again; the run continues.")
+            self._say("The credentials are good again; the run continues.")

@@ -91,7 +91,7 @@ class DiskFullWait:
             if success and not self._waiting:
                 seconds = self._clock.monotonic() - self._since
                 self._say(
-                    f"The disk has free space again after {seconds:.0f} s; the run continues."
+                    f"There is room on the disk again after {seconds:.0f} s; the run continues."
                 )
 
 
