@@ -64,6 +64,7 @@ class Fickle(Backend):
         self.fetches: Callable[[], None] = lambda: None
         self.asks: Callable[[], None] = lambda: None
         self.asked = 0
+        self.fetched = ""
         self.statuses: dict[str, JobStatus] = {}
         self.good: set[str] = set()
         self.cancelled: list[str] = []
@@ -111,6 +112,7 @@ class Fickle(Backend):
         return self.unconfirmed
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
+        self.fetched = grid_id
         self.fetches()
         (folder / "payload.log").write_text("it said this\n")
         (name,) = [name for name, known in self.jobs.items() if known == grid_id]
@@ -154,6 +156,7 @@ class Bench:
         self, folder: Path, lost_limit: float = 1e6, outage_limit: float = 0.0, retries: int = 3
     ) -> None:
         self.said: list[str] = []
+        self._passed: list[Outcome] = []
         self.backend = Fickle()
         self.clock = clock = ManualClock()
         layout = Layout(folder / "work")
@@ -248,7 +251,7 @@ class Bench:
 
     def ended(self, count: int) -> list[Outcome]:
         """Poll until so many jobs have ended."""
-        found: list[Outcome] = []
+        found, self._passed = self._passed, []
         for _ in range(_MANY):
             if len(found) >= count:
                 return found
@@ -265,11 +268,11 @@ class Bench:
         return found
 
     def wait_for(self, done: Callable[[], bool]) -> None:
-        """Poll until something is so; what ends meanwhile is not looked at."""
+        """Poll until something is so; ``ended`` returns the jobs that end meanwhile."""
         for _ in range(_MANY):
             if done():
                 return
-            self._poll()
+            self._passed += self._poll()
         raise AssertionError(self.said)
 
     def _poll(self) -> list[Outcome]:
