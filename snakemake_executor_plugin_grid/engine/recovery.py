@@ -1,4 +1,4 @@
-"""Jobs that earlier runs have left on the grid: what this run needs of them, it takes over."""
+"""Finds the jobs that earlier runs have left on the grid, and adopts those that this run needs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Candidate:
     """A job of an earlier run that the backend still has.
 
     Attributes:
-        left: What the journal says of it.
-        grid_id: The id that the backend gave it, asked for by its unique name.
-        status: What the backend says of it.
+        left: Its record in the journal.
+        grid_id: Its id on the backend, which was asked for its unique name.
+        status: Its status on the backend.
     """
 
     left: OpenJob
@@ -37,7 +37,7 @@ class Candidate:
 
 
 class Recovery:
-    """Knows the jobs that earlier runs have left, and hands each to the job that it is."""
+    """Knows the jobs that earlier runs have left, and matches them with the jobs of this run."""
 
     def __init__(self, context: RunContext) -> None:
         """Know no jobs before ``look``.
@@ -51,10 +51,10 @@ class Recovery:
         self._makers: dict[str, set[str]] = defaultdict(set)
 
     async def look(self) -> None:
-        """Find out which jobs of earlier runs the backend has.
+        """Ask the backend for the jobs of earlier runs.
 
         Raises:
-            GridError: It does not say so for longer than the user wants to wait.
+            GridError: It does not answer within the time that the user allows.
         """
         context = self._context
         await self._sweep()
@@ -82,20 +82,22 @@ class Recovery:
             for key in _keys(job.outputs, job.rule, job.wildcards):
                 self._makers[key].add(job.name)
         await self._lose(lost)
-        await self._cancel(unwanted, "that it could not cancel any more, or of a former version")
+        await self._cancel(
+            unwanted, "of an earlier run (cancellation pending, or made by an older version)"
+        )
 
     async def _sweep(self) -> None:
-        """Tell the backend of jobs that are over, where an earlier run died before."""
+        """Tell the backend to discard ended jobs; an earlier run died before it did so."""
         names = self._context.journal.kept()
         if names:
-            with contextlib.suppress(Exception):  # it only costs room
+            with contextlib.suppress(Exception):  # it only wastes space
                 found = set((await self._ask(names)).values())
                 if found:
                     await with_timeout(self._context.backend.discard(found))
                 await self._write(self._context.journal.discarded, names)
 
     async def _find(self, left: Sequence[OpenJob]) -> dict[str, str]:
-        """Ask for jobs by their unique names, and once more for those that may be on their way."""
+        """Ask for jobs by name; repeatedly for those that may still reach the backend."""
         context = self._context
         names = [job.name for job in left]
         found = dict(await self._ask(names))
@@ -112,8 +114,8 @@ class Recovery:
             if not told:
                 told = True
                 context.say(
-                    f"{len(unsure)} job(s) of an earlier run may be on their way to "
-                    f"{context.backend.name} yet: looking for them for up to "
+                    f"{len(unsure)} job(s) of an earlier run may still reach "
+                    f"{context.backend.name}: looking for them for up to "
                     f"{until - clock.time():.0f} s."
                 )
             await clock.sleep(_LOOK_AGAIN)
@@ -124,7 +126,7 @@ class Recovery:
         return await context.outages.call(_BY_NAME, lambda: context.backend.find(names))
 
     async def _lose(self, jobs: Sequence[OpenJob]) -> None:
-        """Note that there is nothing of some jobs on the grid."""
+        """Record that some jobs are not on the grid."""
         context = self._context
         for job in jobs:
             if job.phase is Phase.OUTPUTS_INSTALLED:
@@ -134,12 +136,12 @@ class Recovery:
                 await self._write(context.journal.ended, job.name, Phase.CANCELLED, reason)
             await self._drop(job)
         if jobs:
-            with contextlib.suppress(Exception):  # it only costs room
+            with contextlib.suppress(Exception):  # it only wastes space
                 await with_timeout(context.backend.forget([job.name for job in jobs]))
 
     @property
     def left(self) -> list[str]:
-        """Of each job that this run has not taken over, its id and title."""
+        """Id and title of each job that this run has not adopted."""
         return [
             f"{candidate.grid_id} ({candidate.left.title})"
             for candidate in self._candidates.values()
@@ -147,10 +149,10 @@ class Recovery:
         ]
 
     def attempt(self, outputs: Sequence[str], rule: str, wildcards: str) -> int:
-        """Return at which attempt of Snakemake's a job is that may be adopted; 1 if none may.
+        """Return the attempt of a job that may be adopted; 1 if there is none.
 
         Args:
-            outputs: Names of what it makes.
+            outputs: Names of its outputs.
             rule: Its rule.
             wildcards: JSON text of names and values.
         """
@@ -158,27 +160,28 @@ class Recovery:
         return max((candidate.left.attempt for candidate in known), default=1)
 
     async def settle(
-        self, needed: Collection[str], unnoted: Callable[[Iterable[str]], bool]
+        self, needed: Collection[str], incomplete: Callable[[Iterable[str]], bool]
     ) -> None:
-        """Deal with jobs that this run does not need.
+        """Handle jobs that this run does not need.
 
         Args:
             needed: Names of all outputs that have to be made, as far as that is known.
-            unnoted: Returns whether Snakemake has not noted that some outputs are complete.
+            incomplete: Returns whether Snakemake considers some outputs incomplete.
         """
         wanted = set(needed)
-        noted: list[Candidate] = []
+        recorded: list[Candidate] = []
         others: list[Candidate] = []
         for candidate in self._candidates.values():
             outputs = candidate.left.outputs
             if outputs and wanted.isdisjoint(outputs):
-                # Snakemake may have noted its success before the earlier run died.
-                knows = candidate.left.phase is Phase.OUTPUTS_INSTALLED and not unnoted(outputs)
-                (noted if knows else others).append(candidate)
-        if noted:
-            await self._write(self._context.journal.noted, [one.left.name for one in noted])
-            await self._discard(noted)
-            self._forget(noted)
+                # Snakemake may have recorded its success before the earlier run died.
+                installed = candidate.left.phase is Phase.OUTPUTS_INSTALLED
+                known = installed and not incomplete(outputs)
+                (recorded if known else others).append(candidate)
+        if recorded:
+            await self._write(self._context.journal.noted, [one.left.name for one in recorded])
+            await self._discard(recorded)
+            self._forget(recorded)
         elsewhere = self._context.journal.left_elsewhere()
         for backend, count in elsewhere.items():
             self._context.say(
@@ -193,7 +196,7 @@ class Recovery:
             )
 
     async def adopt(self, jobs: Sequence[TrackedJob]) -> list[TrackedJob]:
-        """Take over the jobs that are on the grid already; cancel those that have changed.
+        """Adopt the jobs that are on the grid already; cancel those that have changed.
 
         Returns:
             The jobs that have to be submitted.
@@ -211,7 +214,7 @@ class Recovery:
             known = self._of(output_names(spec), spec.rule, json.dumps(dict(spec.wildcards)))
             same = [one for one in known if one.left.identity == job.plan.identity]
             if same:
-                # What has come furthest: more than one is there only after a fault.
+                # The one that has come furthest; there is more than one only after a fault.
                 adopted[job] = max(same, key=_progress)
             others |= {one.left.name: one for one in known if one is not adopted.get(job)}
         await self._confirm(adopted)
@@ -228,12 +231,13 @@ class Recovery:
             )
         self._forget([*adopted.values(), *others.values()])
         await self._cancel(
-            list(others.values()), "whose rule, inputs or parameters have changed since"
+            list(others.values()),
+            "of an earlier run whose rule, inputs or parameters have changed since",
         )
         return [job for job in jobs if job not in adopted]
 
     async def _confirm(self, adopted: Mapping[TrackedJob, Candidate]) -> None:
-        """See to it that jobs run whose submission was not finished, and note all."""
+        """Finish the submission of jobs that was interrupted, and record all as adopted."""
         context = self._context
         unsure = [one.left.name for one in adopted.values() if one.left.phase is Phase.SUBMITTING]
         if unsure:
@@ -260,7 +264,7 @@ class Recovery:
         if not candidates:
             return
         context = self._context
-        context.say(f"Cancelling {len(candidates)} job(s) of an earlier run {which}.")
+        context.say(f"Cancelling {len(candidates)} job(s) {which}.")
         names = [candidate.left.name for candidate in candidates]
         await self._write(context.journal.cancelling, names)
         ids = {candidate.grid_id for candidate in candidates}
@@ -279,8 +283,8 @@ class Recovery:
             )
 
     async def _end(self, candidates: Sequence[Candidate], which: str) -> None:
-        """Note that jobs were cancelled, and let go of what is left of them."""
-        reason = f"cancelled by a later run, as one {which}"
+        """Record that jobs were cancelled, and discard what remains of them."""
+        reason = f"cancelled by a later run, as a job {which}"
         for candidate in candidates:
             await self._write(
                 self._context.journal.ended, candidate.left.name, Phase.CANCELLED, reason
@@ -291,7 +295,7 @@ class Recovery:
         for candidate in candidates:
             await self._drop(candidate.left)
         if candidates:
-            with contextlib.suppress(Exception):  # it only costs room
+            with contextlib.suppress(Exception):  # it only wastes space
                 await with_timeout(
                     self._context.backend.discard([one.grid_id for one in candidates])
                 )
@@ -300,17 +304,17 @@ class Recovery:
                 )
 
     async def _drop(self, job: OpenJob) -> None:
-        with contextlib.suppress(GridError, OSError):  # it only costs room
+        with contextlib.suppress(GridError, OSError):  # it only wastes space
             await in_thread(self._context.store.drop, job.name)
 
     async def _write(self, change: Callable[..., None], *args: object) -> None:
-        """Write to the journal, as soon as there is room on the disk."""
+        """Write to the journal, once the disk has room."""
         context = self._context
         await context.outages.retry_when_disk_full(lambda: asyncio.to_thread(change, *args))
 
 
 def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:
-    """Return what tells a job from the others of a workflow: its outputs, if it has any."""
+    """Return what identifies a job within a workflow: its outputs, if it has any."""
     return list(outputs) or [f"{rule} {wildcards}"]
 
 
@@ -320,6 +324,6 @@ def _progress(candidate: Candidate) -> tuple[bool, ...]:
 
 
 def _faults(left: OpenJob) -> int:
-    """Return how often the infrastructure had failed a job before, which its name tells."""
+    """Return how often the grid had failed a job before, according to its name."""
     count = left.name.removeprefix(f"{left.origin}.")
     return int(count) if count.isdecimal() else 0

@@ -237,12 +237,12 @@ class Bench:
                 self.backend.good.add(grid_id)
 
     def look(self) -> None:
-        """Begin as a run does: find what earlier ones have left."""
+        """Start as a run does: look for jobs of earlier runs."""
         self.controller.call(self.controller.check())
 
-    def settle(self, *needed: str, unnoted: bool = False) -> None:
-        """Say which outputs are needed, and whether Snakemake misses notes of the others."""
-        self.controller.call(self.controller.recovery.settle(needed, lambda _: unnoted))
+    def settle(self, *needed: str, incomplete: bool = False) -> None:
+        """Say which outputs are needed, and whether Snakemake considers the others incomplete."""
+        self.controller.call(self.controller.recovery.settle(needed, lambda _: incomplete))
 
     def left(self) -> dict[str, str]:
         """Return what the next run would find, with the phase of each."""

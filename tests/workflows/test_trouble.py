@@ -438,7 +438,7 @@ def test_a_second_interrupt_leaves_at_once(scene: Scene, go: Path) -> None:
     os.kill(site, signal.SIGKILL)
     eventually(lambda: not local_sites(scene.project))
     resumed = scene.begin()
-    resumed.tells("Cancelling 2 job(s) of an earlier run that it could not cancel")
+    resumed.tells("Cancelling 2 job(s) of an earlier run")
     resumed.until(lambda: scene.notes("begun") == {"begun-0": 2, "begun-1": 2})
     go.touch()
     resumed.finish().succeeded()

@@ -62,7 +62,7 @@ def test_a_submission_that_may_be_on_its_way_is_waited_for(bench: Bench) -> None
     bench.submit("j-1", outputs=A)
     bench.goes_on()
     assert bench.backend.runs == {}
-    assert len([text for text in bench.said if "may be on their way to fickle yet" in text]) == 1
+    assert len([text for text in bench.said if "may still reach fickle" in text]) == 1
 
 
 def test_a_submission_that_is_to_be_cancelled_may_be_on_its_way_as_well(bench: Bench) -> None:
@@ -250,7 +250,7 @@ def test_a_success_that_snakemake_has_noted_is_let_go(bench: Bench) -> None:
 def test_a_success_that_snakemake_may_not_have_noted_stays(bench: Bench) -> None:
     bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
-    bench.settle("work/b", unnoted=True)
+    bench.settle("work/b", incomplete=True)
     assert bench.left() == {"e-1": "landed"}
     assert bench.discarded() == []
 
