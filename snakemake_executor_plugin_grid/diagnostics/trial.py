@@ -90,7 +90,7 @@ class Trial:
         backend, store, outages = equip(
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
-        outages.loop = asyncio.get_running_loop()
+        outages.use_loop(asyncio.get_running_loop())
         outages.stop()  # the user waits for the answer, whatever it is
         self._equipment = backend, store
         shown = settings.backend

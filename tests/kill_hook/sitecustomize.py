@@ -32,7 +32,7 @@ _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.journal.database": ("database", ("change",)),
     f"{_PACKAGE}.staging.download": ("incoming", ("install",)),
-    f"{_PACKAGE}.engine.landing": ("landing", ("land",)),
+    f"{_PACKAGE}.engine.outputs": ("outputs", ("install",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),

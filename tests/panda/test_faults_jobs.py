@@ -143,7 +143,7 @@ def test_an_interrupt_while_the_server_is_down(scene: Scene, go: Path) -> None:
     scene.server.start()
     assert scene.statuses() == {"running": 2}
     resumed = scene.begin(*RESUME)
-    resumed.tells("Cancelling 2 job(s) of an earlier run that it could not cancel")
+    resumed.tells("Cancelling 2 job(s) of an earlier run")
     resumed.until(lambda: sum(scene.notes("begun").values()) == 4)
     go.touch()
     resumed.finish().succeeded()

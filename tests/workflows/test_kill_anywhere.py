@@ -25,7 +25,7 @@ STEPS = (
     "Journal.seen",
     "backend.states",
     "backend.retrieve",
-    "landing.land",
+    "outputs.install",
     "snakemake.register",
     "incoming.install",
     "Catalog.note",
