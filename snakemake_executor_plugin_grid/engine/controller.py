@@ -18,11 +18,11 @@ from ..journal.writer import Phase
 from ..model.errors import GridError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
-from ..planning.sources import Sources
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
 from ..staging.upload import Upload
+from ..worker.archive.tarball import Entry
 from ..worker.description import Blob
 from .completion import Completion
 from .context import RunContext
@@ -124,7 +124,7 @@ class Controller:
         await retry_at_start(lambda: asyncio.to_thread(context.store.check), context.clock)
         await self.recovery.look()
 
-    async def send_sources(self, sources: Sources) -> None:
+    async def send_sources(self, sources: Mapping[str, Entry]) -> None:
         """Store the files that every job needs."""
         await self._submission.send_sources(sources)
 

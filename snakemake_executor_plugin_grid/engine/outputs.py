@@ -14,7 +14,7 @@ from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
-from ..staging.download import Taken, install_outputs
+from ..staging.download import Installed, install_outputs
 from ..staging.paths import Layout
 from ..stores import Store
 from ..worker import report as reports
@@ -158,7 +158,7 @@ class Outputs:
         beside = self.incoming(job) / DELIVERY_FOLDER / digest
         return beside if beside.exists() else self.store.delivered(job.spec.name, digest)
 
-    def _tell(self, job: TrackedJob, report: Report, taken: Taken) -> None:
+    def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title
         if report.undeclared and report.reason == reports.SUCCESS:
             shown = names([name.partition("/")[2] for name in report.undeclared])
@@ -170,7 +170,9 @@ class Outputs:
             )
         if report.left_out:
             self.say(f"{title}: left out: {names(report.left_out)}")
-        if taken.kept:
-            self.say(f"{title}: not replaced, as they exist here already: {names(taken.kept)}")
+        if taken.not_replaced:
+            self.say(
+                f"{title}: not replaced, as they exist here already: {names(taken.not_replaced)}"
+            )
         if taken.extra:
             self.say(f"{title}: ignored, as the report does not list them: {names(taken.extra)}")

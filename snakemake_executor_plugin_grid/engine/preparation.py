@@ -71,7 +71,7 @@ class Preparation:
         controller.call(controller.recovery.settle(needed, self._is_incomplete))
         found = self._collect_sources()
         self._warn(found)
-        controller.call(controller.send_sources(found))
+        controller.call(controller.send_sources(found.entries))
         self._done = True
 
     def environment(self) -> dict[str, str]:
@@ -101,14 +101,14 @@ class Preparation:
     def _collect_sources(self) -> sources.Sources:
         settings, workflow_api = self._settings, self._workflow_api
         declared, warning = workflow_api.declared_sources()
-        origin = sources.Origin(
+        origin = sources.WorkflowFiles(
             declared=declared,
             parsed={**self._parsed, **dict.fromkeys(workflow_api.scripts(), True)},
             folders=workflow_api.source_folders(),
             products=self._members(workflow_api.products()),
             inputs=self._members(workflow_api.inputs()),
         )
-        rules = sources.Rules(
+        rules = sources.Filters(
             include=tuple(settings.include),
             exclude=tuple(settings.exclude),
             file_limit=settings.source_file_limit,

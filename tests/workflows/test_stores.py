@@ -61,7 +61,7 @@ class Remote:
 
 def bucket_of(s3: S3Server) -> Remote:
     def files() -> dict[str, object]:
-        pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="bucket")
+        pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket="bucket")
         items = [item for page in pages for item in page.get("Contents", [])]
         return {item["Key"].removeprefix("me/"): item["LastModified"] for item in items}
 
@@ -138,7 +138,7 @@ def _foreign(store: Remote) -> None:
     """Put a file of somebody else's there."""
     server = store.server
     if isinstance(server, S3Server):
-        server.client().put_object(Bucket="bucket", Key="me/foreign.txt", Body=b"x")
+        server.client.put_object(Bucket="bucket", Key="me/foreign.txt", Body=b"x")
     elif isinstance(server, WebDavServer):
         (server.data / "me" / "foreign.txt").write_text("x")
 
