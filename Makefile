@@ -25,7 +25,7 @@ help:
 	@echo "make test-panda         run those of them that use the PanDA server"
 	@echo "make test-dirac         run those that need a DIRAC server, which is installed first"
 	@echo "make coverage           run the tests and check their coverage"
-	@echo "make lint               check style and formatting"
+	@echo "make lint               check style, formatting and imports"
 	@echo "make types              check the types"
 	@echo "make bench              run the benchmarks"
 	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
@@ -60,6 +60,7 @@ coverage: $(VENV)/.test
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev
 	$(BIN)/mypy $(ARGS)
