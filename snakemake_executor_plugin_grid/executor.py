@@ -168,7 +168,7 @@ class Executor(RemoteExecutor):
             self.run_job_pre(job)
             try:
                 # One that an earlier run has left goes on where it was.
-                job.attempt = max(job.attempt, run.attempt(job))
+                run.workflow_api.raise_attempt(job, run.attempt(job))
                 if run.workflow_api.uses_cache(job) and run.workflow_api.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue

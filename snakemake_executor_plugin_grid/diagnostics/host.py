@@ -14,12 +14,12 @@ from packaging.requirements import Requirement
 from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import History
 from ..model.errors import PermanentError
+from ..snakemake_api.locks import LOCKS, lock_files
 from .findings import Told, UntriedError
 
 _PACKAGE = "snakemake-executor-plugin-grid"
 _PROBE = b"probe" * 1000
 _LEAST_ROOM = 10**9
-_LOCKS = Path(".snakemake") / "locks"
 
 
 def check_versions() -> Told:
@@ -120,14 +120,13 @@ def check_snakemake_lock(workdir: Path, running: bool | None) -> Told:
     Raises:
         PermanentError: It was left behind.
     """
-    folder = workdir / _LOCKS
-    if not any(folder.glob("*.lock")):
+    if not lock_files(workdir):
         return Told("free")
     if running:
         return Told("held by the run that is going on")
     raise PermanentError(
-        f"{folder}: Snakemake's lock is there, but no run with --executor grid is going on: one "
-        "was killed, or Snakemake runs with another executor. If no other Snakemake is running in "
-        "this directory, on any host, remove the lock by 'snakemake --unlock'; jobs and results "
-        "are not touched by that."
+        f"{workdir / LOCKS}: Snakemake's lock exists, but no run with --executor grid is active: "
+        "one was killed, or Snakemake runs with another executor. If no other Snakemake is running "
+        "in this directory, on any host, remove the lock by 'snakemake --unlock'; this does not "
+        "touch jobs and results."
     )

@@ -220,8 +220,7 @@ class Run:
         outputs = self._members(
             path for member in self.workflow_api.members(job) for path in names(member.output)
         )
-        wildcards = {} if job.is_group() else job.wildcards_dict
-        text = json.dumps({key: str(value) for key, value in wildcards.items()})
+        text = json.dumps(self.workflow_api.wildcards(job))
         return self.controller.recovery.attempt(sorted(outputs), job.name, text)
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:

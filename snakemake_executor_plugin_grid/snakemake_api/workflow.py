@@ -57,6 +57,17 @@ class WorkflowApi:
         """Return the single jobs of a group, or the job itself."""
         return list(job.jobs) if job.is_group() else [job]
 
+    @staticmethod
+    def wildcards(job: Any) -> dict[str, str]:
+        """Return the wildcards of a single job; a group has none."""
+        given = {} if job.is_group() else job.wildcards_dict
+        return {key: str(value) for key, value in given.items()}
+
+    @staticmethod
+    def raise_attempt(job: Any, attempt: int) -> None:
+        """Make this the attempt of a job if it is a later one; its resources may depend on it."""
+        job.attempt = max(job.attempt, attempt)
+
     def needed_jobs(self) -> Iterator[Any]:
         """Yield all jobs and groups that have to run on the grid, each after those it needs."""
         groups = set()
