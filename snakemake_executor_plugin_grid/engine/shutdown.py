@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ..snakemake_api.scheduler import FAILURE_MESSAGES, TERMINATION_MESSAGES
+
 if TYPE_CHECKING:
     from ..settings.options import ExecutorSettings
     from .run import Run
@@ -16,15 +18,7 @@ if TYPE_CHECKING:
 _TROUBLE_LIMIT = 60.0
 """Seconds for which a run that is to end soon waits for a server that does not answer."""
 _DETACHED = "grid: detached"
-_UNTRUE = (
-    _DETACHED,
-    "Terminating processes on user request",
-    "Shutting down, this might take some time",
-)
-_NOT_FAILED = (
-    "Exiting because a job execution failed",
-    "At least one job did not complete successfully",
-)
+_UNTRUE = (_DETACHED, *TERMINATION_MESSAGES)
 
 
 class Shutdown:
@@ -56,7 +50,7 @@ class Shutdown:
         """Let SIGTERM do what Ctrl-C does: Snakemake would wait for the jobs, perhaps for days."""
         if self._keep and threading.current_thread() is threading.main_thread():
             # Of a run that leaves its jobs Snakemake says that it terminates them.
-            self._scheduler_api.unsay(_UNTRUE)
+            self._scheduler_api.suppress(_UNTRUE)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def interrupted(self, *, crashed: bool) -> None:
@@ -69,7 +63,7 @@ class Shutdown:
         self.ending = True
         self.leaves = self.leaves or self._keep or crashed
         if self.leaves and not crashed and not self._scheduler_api.has_failed:
-            self._scheduler_api.unsay(_NOT_FAILED)
+            self._scheduler_api.suppress(FAILURE_MESSAGES)
 
     def look(self, *, quiet: bool) -> None:
         """End the run if it is time to; called after each round of polling.
@@ -83,7 +77,7 @@ class Shutdown:
         if controller.exhausted:
             self._leave(1)
             if not scheduler_api.has_failed:
-                scheduler_api.unsay(_NOT_FAILED)
+                scheduler_api.suppress(FAILURE_MESSAGES)
             scheduler_api.interrupt(WorkflowError(f"The run ends: {controller.exhausted}."))
         elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
             self._leave(int(scheduler_api.has_failed))
