@@ -1,4 +1,4 @@
-"""``snakemake-grid check``: each thing that can be wrong, made wrong."""
+"""``snakemake-grid check``: each fault that it can find."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OK, WARNING, FAILED, UNTRIED = "✓", "!", "✗", "–"  # noqa: RUF001 - a dash
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no variables and no profiles of whoever runs the tests."""
+    """Remove the variables and profiles of the user who runs the tests."""
     for name in os.environ:
         if name.startswith(("SNAKEMAKE_", "PANDA", "OIDC_", "X509_", "XDG_", "DIRAC")):
             monkeypatch.delenv(name)
@@ -83,7 +83,7 @@ def closed_port() -> int:
 
 
 def note_run(workdir: Path, **options: Any) -> None:
-    """Have had a run with these options."""
+    """Record a run with these options."""
     with contextlib.closing(Database(workdir / FOLDER / DATABASE_FILE)) as database:
         journal = Journal(database, "run1", options.get("backend", "local"))
         journal.begin_run("", options)
@@ -118,7 +118,7 @@ def test_one_json_document(workdir: Path, tmp_path: Path) -> None:
     assert "no store of this kind" in document["checks"][0]["text"]
 
 
-def test_options_that_do_not_fit_keep_the_rest_from_being_tried(workdir: Path) -> None:
+def test_invalid_options_leave_server_and_store_untried(workdir: Path) -> None:
     result = run(workdir, "--backend", "nowhere", "--dirac-python", "/no/python")
     assert result.exit_code == 1
     checks = found(result)
@@ -150,7 +150,7 @@ def test_invalid_options_are_refused(workdir: Path, args: list[str], words: str)
 def test_a_directory_that_is_not_there(workdir: Path) -> None:
     checks = found(run(workdir / "nowhere"))
     assert checks["directory"][0] == FAILED
-    assert "there is no such directory" in checks["directory"][1]
+    assert "no such directory" in checks["directory"][1]
     assert checks["disk"][0] == checks["lock"][0] == UNTRIED
 
 
@@ -164,14 +164,14 @@ def test_a_directory_that_cannot_be_written(workdir: Path) -> None:
     assert "Not a directory" in text
 
 
-def test_a_disk_with_little_room_and_with_none(workdir: Path) -> None:
+def test_a_disk_with_little_space_and_with_none(workdir: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(workdir)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("needs to mount a small file system")
     try:
         mark, text = found(run(workdir))["disk"]
         assert mark == WARNING
-        assert "make room" in text
+        assert "free more" in text
         assert run(workdir).exit_code == 0
         with contextlib.suppress(OSError), (workdir / "full").open("wb") as stream:
             stream.write(bytes(2 << 20))
@@ -182,7 +182,7 @@ def test_a_disk_with_little_room_and_with_none(workdir: Path) -> None:
         subprocess.run(["umount", str(workdir)], check=True)
 
 
-def test_a_run_that_is_going_on_is_no_failure(workdir: Path) -> None:
+def test_an_active_run_is_no_failure(workdir: Path) -> None:
     note_run(workdir)
     locks = workdir / ".snakemake" / "locks"
     locks.mkdir()
@@ -192,10 +192,10 @@ def test_a_run_that_is_going_on_is_no_failure(workdir: Path) -> None:
         assert result.exit_code == 0, result.output
         checks = found(result)
         assert f"(process {os.getpid()} on {socket.gethostname()})" in checks["lock"][1]
-        assert checks["Snakemake's lock"] == (OK, "held by the run that is going on")
+        assert checks["Snakemake's lock"] == (OK, "held by the active run")
 
 
-def test_a_lock_that_was_left_behind(workdir: Path) -> None:
+def test_a_stale_lock_of_snakemake(workdir: Path) -> None:
     locks = workdir / ".snakemake" / "locks"
     locks.mkdir(parents=True)
     (locks / "0.output.lock").touch()
@@ -206,7 +206,7 @@ def test_a_lock_that_was_left_behind(workdir: Path) -> None:
     assert "snakemake --unlock" in text
 
 
-def test_versions_that_do_not_fit(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_versions(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = ["snakemake>=99", "no-such-package-at-all", "boto3>99; extra == 's3'"]
     monkeypatch.setattr(host, "requires", lambda _: needed)
     mark, text = found(run(workdir))["versions"]
@@ -237,7 +237,7 @@ def test_a_python_without_the_client(workdir: Path, tmp_path: Path, backend: str
     ("seconds", "words"),
     [(-60, "has expired"), (600, "expires in"), (None, "there is no PanDA token")],
 )
-def test_tokens_that_will_not_do(
+def test_tokens_that_are_not_valid(
     workdir: Path, tmp_path: Path, seconds: float | None, words: str
 ) -> None:
     pytest.importorskip("pandaclient")
@@ -270,7 +270,7 @@ def test_a_server_that_is_not_there(workdir: Path, tmp_path: Path) -> None:
     assert url in text
 
 
-def test_stores_that_will_not_do(workdir: Path, tmp_path: Path) -> None:
+def test_stores_that_cannot_be_used(workdir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file in the place of a folder")
     mark, text = found(run(workdir, "--store", f"file://{tmp_path}/file/store"))["store"]
     assert mark == FAILED
@@ -282,7 +282,7 @@ def test_stores_that_will_not_do(workdir: Path, tmp_path: Path) -> None:
     assert f"--grid-store {url}: it cannot be used" in text.replace("dav://", "http://")
 
 
-def test_a_store_that_brings_back_something_else(
+def test_a_store_that_returns_other_contents(
     workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
@@ -302,7 +302,7 @@ def test_jobs_that_would_see_the_directory(workdir: Path) -> None:
     assert f"its jobs see {workdir}, as --grid-local-isolation off says" in text
 
 
-def test_an_error_that_nobody_thought_of_is_no_traceback(
+def test_an_unexpected_error_is_no_traceback(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Path) -> None:
@@ -424,7 +424,7 @@ def test_findings_can_be_told_without_unicode(
     assert result.stdout.startswith("ok options")
 
 
-def test_what_a_wait_was_for_is_what_is_told() -> None:
+def test_the_result_is_the_reason_for_the_wait() -> None:
     async def check() -> Told:
         raise EndingError("the run is ending") from TransientError("connection refused")
 
