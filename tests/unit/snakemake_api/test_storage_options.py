@@ -1,5 +1,6 @@
 """Settings of storage plugins: a worker's Snakemake reads what was meant."""
 
+import inspect
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,10 @@ def _tagged(**by_tag: Settings) -> TaggedSettings:
 def _read(settings: TaggedSettings) -> TaggedSettings:
     """Return what Snakemake's parser makes of options and variables."""
     parser = configargparse.ArgumentParser()
-    PLUGIN.register_cli_args(parser, "storage")
+    register = PLUGIN.register_cli_args
+    # Older interfaces do not ask for the kind of plugin.
+    kind = ["storage"] if "plugin_type" in inspect.signature(register).parameters else []
+    register(parser, *kind)
     words = storage_settings.options([(PLUGIN, settings)])
     arguments = shlex.split(" ".join(words))
     variables = storage_settings.environment([(PLUGIN, settings)])
