@@ -16,7 +16,7 @@ from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
 from ..staging.upload import Upload
-from ..worker.archive import tarball
+from ..worker.archive.tarball import Entry as FileEntry
 from ..worker.description import Blob
 from .context import RunContext
 from .faults import Faults
@@ -77,7 +77,7 @@ class Submission:
         self._gate = asyncio.Lock()
         self._told = False
 
-    async def send_sources(self, sources: Mapping[str, tarball.Entry]) -> None:
+    async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
         """Store the files that every job needs."""
         async with self._staging:
             await self._context.outages.retry_when_disk_full(
