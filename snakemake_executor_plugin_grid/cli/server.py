@@ -131,7 +131,7 @@ async def backend_of(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
         )
-        outages.loop = asyncio.get_running_loop()
+        outages.use_loop(asyncio.get_running_loop())
         outages.stop()
         try:
             if not silent and (warning := await ask(backend.check_credentials())):

@@ -21,8 +21,7 @@ from ..backends.panda.credentials import read_credentials, span
 from ..cli.auth import credentials_in_words
 from ..client_process.client import ProcessClient
 from ..model.errors import CredentialsError, PermanentError, TransientError
-from ..resilience.calls import CALL_TIMEOUT, with_timeout
-from ..resilience.outages import persistently
+from ..resilience.calls import CALL_TIMEOUT, retry_at_start, with_timeout
 from ..settings.options import ExecutorSettings
 from .findings import Findings, Told, UntriedError
 
@@ -87,7 +86,7 @@ async def _local_site(backend: LocalBackend, settings: ExecutorSettings, workdir
 
 
 async def _local_mode(backend: Backend) -> Told:
-    await persistently(partial(_checked, backend))
+    await retry_at_start(partial(_checked, backend))
     return Told("none is needed: jobs run here, by DIRAC's local mode")
 
 
@@ -172,7 +171,7 @@ async def _panda_credentials(backend: PandaBackend) -> Told:
 async def _server(backend: Backend) -> Told:
     """Do what a run does at its start, and ask for a job that is not there."""
     began = time.monotonic()
-    await persistently(partial(_checked, backend))
+    await retry_at_start(partial(_checked, backend))
     await with_timeout(backend.find([_NOBODY]))
     return Told(f"{backend.name} answers ({time.monotonic() - began:.1f} s)")
 

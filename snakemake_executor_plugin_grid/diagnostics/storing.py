@@ -14,7 +14,7 @@ from ..backends.base import Backend
 from ..backends.dirac.backend import DiracBackend
 from ..backends.dirac.store import LfnStore
 from ..model.errors import CredentialsError, GridError, PermanentError
-from ..resilience.outages import persistently
+from ..resilience.calls import retry_at_start
 from ..settings.options import ExecutorSettings
 from ..stores import Store
 from ..stores.spool import SpoolStore
@@ -43,7 +43,7 @@ async def check_store(
     probe = scratch / "probe"
     probe.write_bytes(secrets.token_bytes(_SIZE))
     with no_traces(settings.store or ""):
-        await persistently(partial(asyncio.to_thread, store.check))
+        await retry_at_start(partial(asyncio.to_thread, store.check))
         if isinstance(store, LfnStore) and isinstance(backend, DiracBackend):
             element = settings.dirac_storage_element or ""
             return await asyncio.to_thread(_storage_element, backend, store, element, probe)

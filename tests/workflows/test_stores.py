@@ -12,7 +12,8 @@ from typing import Protocol
 
 import pytest
 
-from tests.conftest import Finished, Project
+from tests.command import Process
+from tests.conftest import Project, finish
 from tests.faults import eventually
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.s3 import S3Server
@@ -179,21 +180,20 @@ rule work:
     (notes / "go-2").touch()
     time.sleep(4)
     store.server.start()
-    output, _ = process.communicate(timeout=120)
-    Finished(process.returncode, output).succeeded()
+    output = finish(process).succeeded().output
     assert f"{store.url} does not answer" in output
     assert f"{store.url} answers again" in output
     project_file = project.folder / "large.bin"
     assert (project.folder / "out.bin").read_bytes() == project_file.read_bytes()
 
 
-def _wait_for(process: subprocess.Popen[str], path: Path) -> None:
+def _wait_for(process: Process, path: Path) -> None:
     """Wait for a file, and show the output of a run that does not come to it."""
     try:
         eventually(path.exists)
     except AssertionError:
         process.kill()
-        raise AssertionError(process.communicate()[0]) from None
+        raise AssertionError(process.output) from None
 
 
 def test_what_was_damaged_in_the_store(project: Project, dav: Remote, webdav: WebDavServer) -> None:

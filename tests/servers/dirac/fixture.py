@@ -95,7 +95,8 @@ def _up(folder: Path, venv: Path) -> DiracServer:
     if settings.exist(folder):
         return DiracServer.load(folder)
     https = bool(os.environ.get("GRID_TEST_DIRAC_HTTPS"))
-    server = DiracServer.create(folder, venv, Path(sys.executable).parent, https=https)
+    path = Path(sys.executable).parent
+    server = DiracServer.create(folder, venv, path, https=https, agents=2)
     try:
         server.up()
     except BaseException:
