@@ -9,7 +9,14 @@ from pathlib import Path
 
 from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..worker import report as reports
 from ..worker.description import Blob
+
+SITE_REASONS = (
+    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
+    reports.OUTPUT_NOT_STORED,
+)
+"""Reasons in a job's report that another site may not have."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +69,18 @@ class Backend(ABC):
     Attributes:
         name: As in ``--grid-backend``.
         poll_interval: Seconds between status calls that the system takes lightly.
-        outage_limit: Seconds for which an outage is waited out, None for as long as the user says.
         submit_seconds: Seconds that submitting one more job may take.
         settle_seconds: For how long a job may not be found yet whose submission was not answered.
         brings_files: Whether the system brings report and log back; else they go through the store.
+        site_reasons: Reasons of reports after which a job is sent to another site.
     """
 
     name: str
     poll_interval: float
-    outage_limit: float | None = None
     submit_seconds: float = 1.0
     settle_seconds: float = 0.0
     brings_files: bool = True
+    site_reasons: Collection[str] = ()
 
     @abstractmethod
     async def check(self) -> None:
@@ -165,13 +172,13 @@ class Backend(ABC):
         return ""
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether a job has failed through no fault of its own, and should be sent again.
+        """Return whether a site or the system has failed a job, so that it should be sent again.
 
         Args:
             status: Of the system.
             reason: Of the job's own report, empty if there is none.
         """
-        return False
+        return reason in self.site_reasons if reason else status.infrastructure
 
     @abstractmethod
     def describe(self, payload: Payload) -> str:

@@ -42,10 +42,12 @@ class ProcessClient(ABC):
     Attributes:
         name: Of the system, for messages.
         option: Which names the Python that has the library.
+        python: Interpreter that has the library.
     """
 
     name: str
     option: str
+    python: Path
 
     def __init__(self, python: Path, log: Path) -> None:
         """Know where things are; the process starts with the first call.
@@ -54,7 +56,7 @@ class ProcessClient(ABC):
             python: Interpreter that has the library.
             log: File to which the client's words are appended.
         """
-        self._python = python
+        self.python = python
         self._log = log
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -159,17 +161,17 @@ class ProcessClient(ABC):
                 self._stop()  # the next call begins anew: credentials may be there by then
                 if process.poll() in (None, 0) or not isinstance(error, TransientError):
                     raise
-                raise type(error)(f"{error} ({self.option} {self._python})") from error
+                raise type(error)(f"{error} ({self.option} {self.python})") from error
 
     def _launch(self) -> subprocess.Popen[str]:
         environment = self.environment()
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a") as log:
-                log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {self._python}\n")
+                log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {self.python}\n")
                 log.flush()
                 return subprocess.Popen(
-                    [str(self._python), str(self.program)],
+                    [str(self.python), str(self.program)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -182,7 +184,7 @@ class ProcessClient(ABC):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TransientError(f"no space left for {self._log}") from error
             raise PermanentError(
-                f"the {self.name} client cannot be started by {self._python}: {error.strerror}; "
+                f"the {self.name} client cannot be started by {self.python}: {error.strerror}; "
                 f"see {self.option}"
             ) from error
 

@@ -54,7 +54,7 @@ class Completion:
         self._end = end
         self._again = again
         self._landings = asyncio.Semaphore(_LANDINGS)
-        store = f"store {parts.store.url}"
+        store = f"store {parts.stores.url}"
         self._patience_with_store = parts.outages.beside(store, parts.backend.check_credentials)
         self._landed: dict[str, TrackedJob] = {}
         self._done: dict[str, str] = {}  # names of jobs by their ids
@@ -137,7 +137,7 @@ class Completion:
     async def _drop(self, jobs: Iterable[TrackedJob]) -> None:
         for job in jobs:
             with contextlib.suppress(GridError, OSError):  # it only costs room
-                await self._in_pool(self._parts.store.drop, job.spec.name)
+                await self._in_pool(self._parts.stores.results.drop, job.spec.name)
             self._done[job.grid_id or ""] = job.spec.name
 
     async def discard(self) -> None:

@@ -12,7 +12,7 @@ from ..journal.writer import Journal
 from ..resilience.outages import Outages
 from ..staging.paths import Layout
 from ..staging.upload import Upload
-from ..stores import Store
+from ..stores import Stores
 from .landing import Landing
 
 
@@ -22,7 +22,7 @@ class Parts:
 
     Attributes:
         backend: Runs the jobs.
-        store: Through which files travel.
+        stores: Through which files travel.
         journal: Notes every effect.
         layout: Of the submit host.
         upload: Stages in.
@@ -40,7 +40,7 @@ class Parts:
     """
 
     backend: Backend
-    store: Store
+    stores: Stores
     journal: Journal
     layout: Layout
     upload: Upload

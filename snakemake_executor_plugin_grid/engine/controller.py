@@ -91,7 +91,7 @@ class Controller:
         """
         await persistently(self._parts.backend.check)
         self._parts.journal.endpoint = self._parts.backend.endpoint
-        await persistently(lambda: in_pool(self._parts, self._parts.store.check))
+        await persistently(lambda: in_pool(self._parts, self._parts.stores.check))
         await self.recovery.look()
 
     async def send_sources(self, sources: Sources) -> None:
@@ -226,7 +226,7 @@ class Controller:
             self._jobs.pop(job.name, None)
             # One without an id may be on its way: the next run looks for it by name.
             if job.grid_id is not None and job.grid_id not in left:
-                self._parts.store.drop(job.spec.name)
+                self._parts.stores.results.drop(job.spec.name)
                 with contextlib.suppress(GridError):
                     self._parts.journal.ended(job.spec.name, Phase.CANCELLED)
         confirmed = sum(job.grid_id not in left for job in jobs)

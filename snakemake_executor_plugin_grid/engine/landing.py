@@ -16,7 +16,7 @@ from ..model.state import JobState
 from ..model.tracked import Outcome, TrackedJob
 from ..staging.download import Taken, install_outputs
 from ..staging.paths import Layout
-from ..stores import Store
+from ..stores import ResultStore
 from ..worker import report as reports
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..worker.report import Report
@@ -29,7 +29,7 @@ class Landing:
     def __init__(
         self,
         backend: str,
-        store: Store,
+        store: ResultStore,
         journal: Journal,
         catalog: Catalog,
         layout: Layout,
@@ -221,7 +221,7 @@ class Landing:
     def _fetch(self, name: str, folder: Path, digest: str) -> Path:
         """Return a blob that lies beside the report, or was delivered to the store."""
         beside = folder / DELIVERY_FOLDER / digest
-        return beside if beside.exists() else self._store.delivered(name, digest)
+        return beside if beside.exists() else self._store.fetch_output(name, digest)
 
     def _tell(self, job: TrackedJob, report: Report, taken: Taken) -> None:
         title = job.spec.title

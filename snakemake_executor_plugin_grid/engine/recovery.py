@@ -302,7 +302,7 @@ class Recovery:
 
     async def _drop(self, job: OpenJob) -> None:
         with contextlib.suppress(GridError, OSError):  # it only costs room
-            await in_pool(self._parts, self._parts.store.drop, job.name)
+            await in_pool(self._parts, self._parts.stores.results.drop, job.name)
 
     async def _write(self, change: Callable[..., None], *args: object) -> None:
         """Write to the journal, as soon as there is room on the disk."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..backends.registry import equip
+from ..backends.registry import make_backend
 from ..console import progress
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
@@ -92,9 +92,8 @@ class Run:
         self.scheduler_api = SchedulerApi(workflow)
         self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
-        self.backend, store, outages = equip(
-            settings, layout.workdir, folder, self._database, catalog, say
-        )
+        setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
+        self.backend, stores = setup.backend, setup.stores
         self._journal = journal = Journal(self._database, run_id, self.backend.name)
         pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         self._updates = Backups(folder / "aside", journal)
@@ -106,23 +105,23 @@ class Run:
         self._progress = progress.show(say, logger)
         self._upload = Upload(
             layout,
-            store,
+            stores.inputs,
             catalog,
             pool,
             large_file=settings.large_file,
             compression=settings.compression,
         )
-        self._store_url = store.url
+        self._store_url = stores.url
         self.controller = Controller(
             Parts(
                 backend=self.backend,
-                store=store,
+                stores=stores,
                 journal=journal,
                 layout=layout,
                 upload=self._upload,
                 landing=Landing(
                     self.backend.name,
-                    store,
+                    stores.results,
                     journal,
                     catalog,
                     layout,
@@ -140,11 +139,11 @@ class Run:
                 compression=settings.compression,
                 lost_limit=settings.lost_limit,
                 retries=settings.infrastructure_retries,
-                outages=outages,
+                outages=setup.outages,
                 say=say,
             )
         )
-        fingerprints = Fingerprints(workflow, layout.workdir, (store.url, settings.compression))
+        fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, settings.compression))
         self.planner = Planner(
             settings, self.workflow_api, layout, self._ship_runtime, say, fingerprints
         )

@@ -132,11 +132,12 @@ class Submission:
         plan, spec, parts = job.plan, job.spec, self._parts
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
-        if parts.store.secret:  # signed anew: a run may last longer than a signature
-            blobs = tuple(replace(blob, url=parts.store.locate(blob.digest)) for blob in blobs)
+        inputs, results = parts.stores.inputs, parts.stores.results
+        if inputs.secret:  # signed anew: a run may last longer than a signature
+            blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
         returned = [output.name for output in spec.outputs]
         climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.upload.depth)
-        limits = parts.store.limits
+        limits = results.limits
         description = Job(
             name=spec.name,
             command=spec.command,
@@ -149,11 +150,11 @@ class Submission:
             fetch_undeclared=plan.fetch_undeclared,
             large_file=parts.large_file,
             compression=parts.compression,
-            deliver=parts.store.inbox(spec.name),
-            deliver_limit=limits.delivered,
+            deliver=results.inbox(spec.name),
+            deliver_limit=limits.outputs,
             deliver_hint=limits.hint,
             log_limit=limits.log if limits.log is not None else parts.backend.log_limit,
-            report_to="" if parts.backend.brings_files else parts.store.reports(spec.name),
+            report_to="" if parts.backend.brings_files else results.inbox(spec.name),
         )
         avoid = frozenset(job.avoid | self._sites.banned)
         return Payload(spec, description.dumps(), blobs, parts.worker, avoid)

@@ -7,7 +7,6 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-BACKENDS = ("local", "dirac", "panda")
 RUNTIMES = ("inherit", "setup", "container", "wheels")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
@@ -34,9 +33,8 @@ class ExecutorSettings(ExecutorSettingsBase):
 
     backend: str = _option(
         "local",
-        f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine as a grid "
-        "worker would; 'dirac' and 'panda' submit them to the DIRAC or PanDA server that your "
-        "client is set up for.",
+        "Where jobs run: 'local' runs them on this machine as a grid worker would; 'dirac' and "
+        "'panda' submit them to the DIRAC or PanDA server that your client is set up for.",
         env_var=True,
         metavar="NAME",
     )

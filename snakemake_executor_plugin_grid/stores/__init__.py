@@ -11,11 +11,21 @@ from urllib.parse import unquote, urlsplit
 from ..journal.catalog import Catalog
 from ..model.errors import PermanentError
 from ..resilience.outages import Outages
-from .base import Store
+from .base import InputStore, PrivateFiles, ResultStore, Store, Stores
 from .directory import DirectoryStore
 from .transport import Transport
 
-__all__ = ["Means", "Store", "check_store", "open_store", "open_transport"]
+__all__ = [
+    "InputStore",
+    "Means",
+    "PrivateFiles",
+    "ResultStore",
+    "Store",
+    "Stores",
+    "check_store",
+    "open_store",
+    "open_transport",
+]
 
 _KINDS = "file:///absolute/path, s3://bucket/prefix, davs://host/path or root://host//path"
 _S3 = ("s3",)

@@ -9,20 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..backends.dirac.client import Client
-from ..backends.dirac.store import SCHEME, deliveries
-from ..cli.dirac import open_client
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..model.errors import GridError
-from ..resilience.calls import TRANSFER_TIMEOUT
 from . import REMOTE, open_transport
 from .remote import DELIVERED
 from .transport import Transport
 
 PER_CALL = 100
 """How many files are removed in one call."""
-_BACKEND = "dirac"  # the one that uses storage elements
 _THREADS = 8
 
 
@@ -82,109 +77,33 @@ class Inventory(ABC):
         return
 
 
-@contextlib.contextmanager
-def all_inventories(
-    catalog: Catalog,
-    database: Database,
-    folder: Path,
-    dirac_python: Path,
-    store_token: Path | None = None,
-) -> Iterator[list[Inventory]]:
-    """Return what knows the files of a workflow, one for each store.
+def remote_inventories(
+    catalog: Catalog, database: Database, store_token: Path | None = None
+) -> list[Inventory]:
+    """Return what finds the files of a workflow in remote stores, one for each store.
 
     Args:
         catalog: Of the workflow.
         database: Of the workflow.
-        folder: Of this package below the working directory.
-        dirac_python: Has DIRAC; it is not started unless needed.
         store_token: Bearer token for WebDAV and XRootD; None for the usual places.
 
     Raises:
         GridError: A store cannot be opened.
     """
-    noted, stores = catalog.locations(), catalog.stores()
-    with contextlib.ExitStack() as stack:
-        found: list[Inventory] = []
-        if any(url.startswith(SCHEME) for url in (*noted, *stores)):
-            client = stack.enter_context(open_client(dirac_python, folder))
-            found.append(LfnHoldings(client, catalog, database))
-        names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
-        found += [
-            RemoteHoldings(
-                open_transport(url, store_token),
-                [one for one in noted if one.startswith(f"{url}/")],
-                names,
-            )
-            for url in sorted(stores)
-            if url.partition(":")[0] in REMOTE
-        ]
-        yield found
-
-
-class LfnHoldings(Inventory):
-    """Files on storage elements of DIRAC."""
-
-    name = "storage elements"
-
-    def __init__(self, client: Client, catalog: Catalog, database: Database) -> None:
-        """Use a client.
-
-        Args:
-            client: Of DIRAC.
-            catalog: Knows what was stored, and where.
-            database: Knows the jobs.
-        """
-        self._client = client
-        self._catalog = catalog
-        self._database = database
-
-    def find(self) -> Found:
-        """Ask the file catalog, and the storage elements for what it does not know."""
-        noted = [_lfn(url) for url in self._catalog.locations() if url.startswith(SCHEME)]
-        lfns = list(dict.fromkeys([*noted, *self._delivered()]))
-        sizes: dict[str, int | None] = {}
-        for some in portions(lfns):
-            sizes.update(self._client.call_now("sizes", some))
-        there = {lfn: size for lfn, size in sizes.items() if size is not None}
-        unknown = sorted(sizes.keys() - there.keys())
-        broken: dict[str, str] = {}
-        for some in portions(unknown):
-            broken.update(self._client.call_now("remnants", some, self._catalog.elements()))
-        return Found(
-            {_url(lfn): size for lfn, size in there.items()},
-            {_url(lfn): element for lfn, element in broken.items()},
-            {_url(lfn) for lfn in unknown if lfn not in broken},
+    noted = catalog.locations()
+    names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
+    return [
+        RemoteInventory(
+            open_transport(url, store_token),
+            [one for one in noted if one.startswith(f"{url}/")],
+            names,
         )
-
-    def remove(self, urls: Sequence[str]) -> dict[str, str]:
-        """Remove files in one call."""
-        lfns = [_lfn(url) for url in urls]
-        why = self._client.call_now("remove", lfns, limit=TRANSFER_TIMEOUT)
-        return {_url(lfn): reason for lfn, reason in why.items()}
-
-    def purge(self, broken: dict[str, str]) -> dict[str, str]:
-        """Remove it at each storage element."""
-        failed: dict[str, str] = {}
-        for element in sorted(set(broken.values())):
-            for some in portions([_lfn(url) for url, where in broken.items() if where == element]):
-                why = self._client.call_now("purge", some, element)
-                failed.update({_url(lfn): reason for lfn, reason in why.items()})
-        return failed
-
-    def _delivered(self) -> list[str]:
-        """Return what jobs have left in their folders: nobody may have fetched it."""
-        rows = self._database.query(
-            "SELECT name FROM jobs WHERE backend=? ORDER BY name", (_BACKEND,)
-        )
-        stores = [url for url in self._catalog.stores() if url.startswith(SCHEME)]
-        folders = [f"{deliveries(store)}/{name}" for store in stores for (name,) in rows]
-        found: list[str] = []
-        for some in portions(folders):
-            found += self._client.call_now("listing", some)
-        return found
+        for url in sorted(catalog.stores())
+        if url.partition(":")[0] in REMOTE
+    ]
 
 
-class RemoteHoldings(Inventory):
+class RemoteInventory(Inventory):
     """Files of a `RemoteStore`."""
 
     def __init__(self, transport: Transport, noted: Sequence[str], jobs: set[str]) -> None:
@@ -251,11 +170,3 @@ def portions(items: Sequence[str]) -> Iterator[list[str]]:
     """Return items in lists that are no longer than a call should be."""
     for start in range(0, len(items), PER_CALL):
         yield list(items[start : start + PER_CALL])
-
-
-def _url(lfn: str) -> str:
-    return f"{SCHEME}{lfn}"
-
-
-def _lfn(url: str) -> str:
-    return url.removeprefix(SCHEME)

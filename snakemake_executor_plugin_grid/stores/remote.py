@@ -138,7 +138,7 @@ class RemoteStore(Store):
         """Return the URL of a folder."""
         return self._transport.inbox(_inbox(job))
 
-    def delivered(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
         target = self.workspace / "incoming" / job / checked_digest(digest)
         name = f"{_inbox(job)}/{digest}"

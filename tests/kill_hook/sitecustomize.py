@@ -41,7 +41,7 @@ _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
     f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
     f"{_PACKAGE}.stores.remote": ("store", _STORE),
-    f"{_PACKAGE}.stores.split": ("store", _STORE),
+    f"{_PACKAGE}.stores.spool": ("store", _STORE),
     "snakemake.jobs": ("snakemake", ("register", "postprocess")),
 }
 

@@ -26,6 +26,7 @@ from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload
+from snakemake_executor_plugin_grid.stores import Stores
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
@@ -151,7 +152,7 @@ class Bench:
         say = self.said.append
         self.parts = Parts(
             backend=self.backend,
-            store=store,
+            stores=Stores(store, store),
             journal=journal,
             layout=layout,
             upload=Upload(layout, store, catalog, pool, large_file=1 << 20, compression="none"),

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ...model.errors import PermanentError
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...worker import report as reports
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, Rejected, Submitted
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
@@ -33,12 +32,6 @@ _IDS_PER_CALL = 1000
 _NAME = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 _BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
-_SITE_REASONS = (
-    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
-    reports.OUTPUT_NOT_STORED,
-)
-"""Of reports: what another site may do better."""
-_SILENT = ("idem", "Unknown", "")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
 _OWN_FOLDER = "/vo/user/u/user/snakemake-grid/delivered"
 """Stands for the folder that only the proxy tells, where it was not asked."""
@@ -55,20 +48,28 @@ class DiracBackend(Backend):
     name = "dirac"
     poll_interval = 10.0
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    site_reasons = SITE_REASONS
 
     def __init__(
         self,
         client: Client,
         options: Options,
+        spool: SpoolStore,
+        folder: Path,
         *,
+        outputs: Callable[[], str],
         fetch_inputs: bool = False,
         proxy_hours: float = 1.0,
     ) -> None:
-        """Use a client.
+        """Start nothing yet.
 
         Args:
             client: Of the installation.
             options: For the JDL.
+            spool: Has small blobs.
+            folder: For putting sandboxes together.
+            outputs: Returns the LFN below which each job has its folder of outputs; called only
+                if there is a storage element.
             fetch_inputs: Whether workers fetch input data themselves, at any site.
             proxy_hours: For which a proxy has to be valid at the start.
         """
@@ -78,24 +79,13 @@ class DiracBackend(Backend):
         self._margin = proxy_hours * 3600
         self._max_parametric = 0
         self._place = ""
-        self._sandboxes: Sandboxes | None = None
+        self._spool = spool
+        self._sandboxes = Sandboxes(client, spool, folder)
+        self._outputs = outputs
         self._settling = Debouncer()
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
         self._active_sites: frozenset[str] | None = None
-
-    def carry(self, spool: SpoolStore, folder: Path, outputs: Callable[[], str]) -> None:
-        """Know how files travel.
-
-        Args:
-            spool: Has small blobs.
-            folder: For putting sandboxes together.
-            outputs: Returns the LFN below which each job has its folder of outputs; only called
-                when there is a storage element.
-        """
-        self._sandboxes = Sandboxes(self.client, spool, folder)
-        self._spool = spool
-        self._outputs = outputs
 
     async def check(self) -> None:
         """Look at the options, start the client, and look at the proxy."""
@@ -137,7 +127,7 @@ class DiracBackend(Backend):
             except PermanentError as error:
                 answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in required]
-        for chunk in self._chunks(self._carrier().load(accepted), required, limit):
+        for chunk in self._chunks(self._sandboxes.load(accepted), required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
         return [answers[payload.spec.name] for payload in payloads]
@@ -147,7 +137,7 @@ class DiracBackend(Backend):
     ) -> dict[str, Submitted | Rejected]:
         names = [package.name for package in chunk]
         try:
-            addresses = await self._carrier().upload(chunk, worker)
+            addresses = await self._sandboxes.upload(chunk, worker)
             text = jdl(
                 _group_of(names[0]),
                 names,
@@ -302,10 +292,6 @@ class DiracBackend(Backend):
             self._sites.pop(grid_id, None)
             self._given_up.pop(grid_id, None)
 
-    def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether the system or a site has failed, rather than the job."""
-        return reason in _SITE_REASONS if reason else status.infrastructure
-
     @property
     def endpoint(self) -> str:
         """Address of the configuration that the installation's servers share."""
@@ -356,11 +342,6 @@ class DiracBackend(Backend):
         never = self._options.banned_sites if banned is None else re.split(r"[\s,]+", banned)
         return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
 
-    def _carrier(self) -> Sandboxes:
-        if self._sandboxes is None:
-            raise RuntimeError("carry() comes before submit()")
-        return self._sandboxes
-
     def _chunks(
         self, cargos: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
     ) -> Iterator[Sequence[JobPackage]]:
@@ -375,7 +356,7 @@ class DiracBackend(Backend):
             )
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
-            yield from self._carrier().portions(alike, limit)
+            yield from self._sandboxes.portions(alike, limit)
 
     def _input_data(self, package: JobPackage) -> list[str]:
         return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in package.lfns]

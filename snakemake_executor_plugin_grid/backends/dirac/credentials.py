@@ -71,12 +71,13 @@ def judge(proxy: Proxy, margin: float) -> str:
         )
     if proxy.seconds_left < margin:
         return (
-            f"the proxy in {proxy.path} expires in {_span(proxy.seconds_left)}; run '{command}' "
+            f"the proxy in {proxy.path} expires in {span(proxy.seconds_left)}; run '{command}' "
             "before that (--grid-proxy-hours says how long it should be valid)."
         )
     return ""
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Return a time in words, such as "1 h 5 min"."""
     minutes = int(seconds // 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -20,7 +20,7 @@ from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
-from ...stores.base import Limits, Store
+from ...stores.base import InputStore, Limits, ResultStore
 from ...stores.spool import SpoolStore
 from ...worker.archive.tarball import file_digest
 from ...worker.delivery import DATA_SUFFIX
@@ -38,7 +38,28 @@ def deliveries(url: str) -> str:
     return f"{url.removeprefix(SCHEME).rstrip('/')}/delivered"
 
 
-class LfnStore(Store):
+def folder_of(client: Client, url: str) -> str:
+    """Return the LFN of a store's folder.
+
+    Args:
+        client: Of the DIRAC installation.
+        url: As given by the user; empty for a folder in the user's own.
+
+    Raises:
+        PermanentError: The proxy does not tell where the user's own is.
+    """
+    if url:
+        return url.removeprefix(SCHEME).rstrip("/")
+    proxy = client.call_now("proxy")
+    user, vo = proxy["user"], proxy["vo"]
+    if not user or not vo:
+        raise PermanentError(
+            "--grid-store: the proxy does not tell user and VO; give lfn:/vo/user/u/user/…"
+        )
+    return f"/{vo}/user/{user[0]}/{user}/{_DEFAULT_FOLDER}"
+
+
+class LfnStore(InputStore, ResultStore):
     """Blobs on a storage element, found by the file catalog of DIRAC."""
 
     def __init__(
@@ -80,14 +101,8 @@ class LfnStore(Store):
     def folder(self) -> str:
         """LFN of the store's folder."""
         if not self.url:
-            proxy = self._client.call_now("proxy")
-            user, vo = proxy["user"], proxy["vo"]
-            if not user or not vo:
-                raise PermanentError(
-                    "--grid-store: the proxy does not tell user and VO; give lfn:/vo/user/u/user/…"
-                )
-            self.url = f"{SCHEME}/{vo}/user/{user[0]}/{user}/{_DEFAULT_FOLDER}"
-        return self.url.removeprefix(SCHEME).rstrip("/")
+            self.url = f"{SCHEME}{folder_of(self._client, '')}"
+        return folder_of(self._client, self.url)
 
     @property
     def deliveries(self) -> str:
@@ -159,7 +174,7 @@ class LfnStore(Store):
         """Return the folder of a job."""
         return f"{SCHEME}{self.deliveries}/{job}"
 
-    def delivered(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
         target = self._incoming(job) / digest
         lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"

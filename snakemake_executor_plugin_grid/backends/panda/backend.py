@@ -15,13 +15,13 @@ from ...model.errors import GridError, PermanentError
 from ...model.job import words
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...stores.base import Store
-from ...stores.spool import SpoolStore
+from ...stores.base import PrivateFiles
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, Rejected, Submitted
+from ...worker.transfer.errors import PassingError, persistently
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from .client import Client
-from .credentials import Credentials, judge, read_credentials
+from .credentials import check_credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
 from .reasons import explain
 from .routes import Route, Task
@@ -35,11 +35,6 @@ _CANCEL_PAUSE = 1.0
 _REPORT_PAUSES = (0.5, 2.0)
 _DETAILS_LIMIT = 300.0
 _DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
-_SITE_REASONS = (
-    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
-    reports.OUTPUT_NOT_STORED,
-)
-"""Of reports: what another site may do better."""
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -55,6 +50,7 @@ class PandaBackend(Backend):
     name = "panda"
     poll_interval = 15.0
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    site_reasons = SITE_REASONS
     settle_seconds = 180.0  # until JEDI has registered a task (panda-server 1.0.4)
     brings_files = False
 
@@ -64,18 +60,22 @@ class PandaBackend(Backend):
         route: Route,
         registry: TaskRegistry,
         options: Options,
+        sandboxes: Sandboxes,
+        store: PrivateFiles,
         *,
         monitor: str = "",
         proxy_hours: float = 1.0,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Use a client.
+        """Start nothing yet.
 
         Args:
             client: Of the server.
             route: By which tasks get there.
             registry: Remembers which job is in which task.
             options: For task parameters.
+            sandboxes: Uploads what jobs need.
+            store: Takes the reports and logs of jobs.
             monitor: URL of the web monitor; empty where there is none.
             proxy_hours: For which credentials have to be valid at the start.
             say: Shows a line to the user.
@@ -89,31 +89,15 @@ class PandaBackend(Backend):
         self._margin = proxy_hours * 3600
         self._following = Following(client, say)
         self._sites: set[str] = set()
-        self._store: Store
-        self._sandboxes: Sandboxes
-        self._submitting: Submitting
-
-    def carry(self, spool: SpoolStore, folder: Path, store: Store, *, by_server: bool) -> None:
-        """Know how files travel.
-
-        Args:
-            spool: Has small blobs.
-            folder: For putting sandboxes together.
-            store: Takes what jobs bring back, and what must stay private.
-            by_server: Whether that is kept by the server, as one of the user's secrets.
-        """
         self._store = store
-        self._sandboxes = Sandboxes(
-            self.client, self._registry, spool, store, folder, by_server=by_server
-        )
-        self._submitting = Submitting(
-            self.client, self._route, self._registry, self._sandboxes, self._options
-        )
+        self._sandboxes = sandboxes
+        self._submitting = Submitting(client, route, registry, sandboxes, options)
 
     async def check(self) -> None:
         """Start the client, look at the credentials, ask the server what needs none, then one."""
         server = self._place = str((await self.client.facts())["server"])
-        warning = judge(await self._credentials(), self._margin, time.time())
+        found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+        warning = judge(found, self._margin, time.time())
         if warning:
             raise PermanentError(warning)
         try:
@@ -124,14 +108,7 @@ class PandaBackend(Backend):
 
     async def check_credentials(self) -> str:
         """Look at them; a token that can be refreshed is, by the client, when it is time."""
-        credentials = await self._credentials()
-        if credentials.refreshable:
-            await self.client.call("refresh")
-            credentials = await self._credentials()
-        return judge(credentials, self._margin, time.time())
-
-    async def _credentials(self) -> Credentials:
-        return await asyncio.to_thread(read_credentials, os.environ, time.time())
+        return await check_credentials(self.client, self._margin)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit one task for all jobs of a shape."""
@@ -253,20 +230,24 @@ class PandaBackend(Backend):
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without a report, write what the server knows."""
         name = _name(grid_id)
-        is_there = await self._fetch(name, REPORT_FILE, folder)
-        for pause in _REPORT_PAUSES:
-            if is_there:
-                break
-            await asyncio.sleep(pause)  # stores may show files late
-            is_there = await self._fetch(name, REPORT_FILE, folder)
-        if is_there:
+        has_report = await asyncio.to_thread(self._fetch_report, name, folder)
+        if has_report:
             self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
-        if not await self._fetch(name, LOG_FILE, folder) and not is_there:
+        has_log = await asyncio.to_thread(self._store.fetch_file, name, LOG_FILE, folder / LOG_FILE)
+        if not has_log and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
 
-    async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
-        return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
+    def _fetch_report(self, name: str, folder: Path) -> bool:
+        def attempt() -> None:
+            if not self._store.fetch_file(name, REPORT_FILE, folder / REPORT_FILE):
+                raise PassingError("the report is missing")  # stores may show files late
+
+        try:
+            persistently(attempt, _REPORT_PAUSES)
+        except PassingError:
+            return False
+        return True
 
     async def logs(self, grid_id: str) -> str:
         """Return the server's own account of a job, and where the monitor shows it."""
@@ -332,10 +313,6 @@ class PandaBackend(Backend):
     def endpoint(self) -> str:
         """URL of the server."""
         return self._place
-
-    def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether the system or a site has failed, rather than the job."""
-        return reason in _SITE_REASONS if reason else status.infrastructure
 
     def monitor_hint(self, name: str) -> str:
         """Return the task of a job, and where the monitor shows it."""

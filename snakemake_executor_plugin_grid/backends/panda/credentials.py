@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -14,10 +15,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...model.errors import CredentialsError, PermanentError
 from .certificates import owner, read_certificates
+
+if TYPE_CHECKING:
+    from .client import Client
 
 AUTH_COMMAND: Final = "snakemake-grid auth"
 """Gets a new token."""
@@ -177,6 +181,26 @@ def judge(credentials: Credentials, margin_seconds: float, now: float) -> str:
     )
 
 
+async def check_credentials(client: Client, margin_seconds: float) -> str:
+    """Read the credentials; the client refreshes a token that can be refreshed, when it is time.
+
+    Args:
+        client: Of the server.
+        margin_seconds: How long they should be valid.
+
+    Returns:
+        A warning when they expire before, else nothing.
+
+    Raises:
+        CredentialsError: They are missing or have expired: says what to run.
+    """
+    found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+    if found.refreshable:
+        await client.call("refresh")
+        found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+    return judge(found, margin_seconds, time.time())
+
+
 def client_environment(environment: Mapping[str, str], now: float) -> dict[str, str]:
     """Return the variables for the process that has panda-client.
 
@@ -208,6 +232,17 @@ def client_environment(environment: Mapping[str, str], now: float) -> dict[str, 
             except CredentialsError:
                 pass  # the user meant it
     return result
+
+
+def credentials_in_words(found: Credentials) -> str:
+    """Return whose credentials they are, and for how long they are good."""
+    owner = f" of {found.user}" if found.user else ""
+    vo = f" in VO {found.vo}" if found.vo else ""
+    until = "says not until when it is valid"
+    if found.expires is not None:
+        until = f"is valid until {moment(found.expires)} ({span(found.expires - time.time())})"
+    again = ", and then refreshed by itself" if found.refreshable else ""
+    return f"{found.kind}{owner}{vo} ({found.source}) {until}{again}"
 
 
 def span(seconds: float) -> str:

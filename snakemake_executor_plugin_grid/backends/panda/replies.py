@@ -205,21 +205,6 @@ def payload_files(answer: Any) -> dict[str, str]:
     return found
 
 
-def last_jobs(jobs: Any) -> dict[str, dict[str, Any]]:
-    """Return the last job of each payload by the name of the payload.
-
-    Args:
-        jobs: Descriptions, in any order; a new attempt has a higher ``PandaID``.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for job in sorted((job for job in jobs or () if job), key=lambda job: int(job["PandaID"])):
-        for file in job.get("Files") or ():
-            lfn = str(file.get("lfn"))
-            if file.get("type") in ("input", "pseudo_input") and _SERIAL.match(lfn):
-                found[_SERIAL.sub("", lfn)] = job
-    return found
-
-
 def _files(dataset: Any) -> list[dict[str, Any]]:
     files = dataset.get("files") if isinstance(dataset, dict) else None
     return [file for file in files or () if isinstance(file, dict)]

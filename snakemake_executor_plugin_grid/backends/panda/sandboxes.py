@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...stores.base import Store
+from ...stores.base import PrivateFiles
 from ...stores.spool import SpoolStore
 from ...worker.environment import STORE_TOKEN
 from ...worker.private import PRIVATE_FILE
@@ -64,7 +64,7 @@ class Sandboxes:
         client: Client,
         registry: TaskRegistry,
         spool: SpoolStore,
-        store: Store,
+        store: PrivateFiles,
         folder: Path,
         *,
         by_server: bool,
