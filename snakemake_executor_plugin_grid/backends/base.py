@@ -98,7 +98,7 @@ class Backend(ABC):
         return ""
 
     @abstractmethod
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
+    async def submit(self, payloads: Sequence[Payload]) -> Sequence[Submitted | Rejected]:
         """Submit jobs, in as few calls as the system allows.
 
         After an answer that was lost, only jobs come again that ``adopt`` has not found.

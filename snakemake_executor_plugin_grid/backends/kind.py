@@ -13,9 +13,10 @@ from ..journal.database import Database
 from ..resilience.outages import Outages
 from ..settings.options import ExecutorSettings
 from ..stores import Means, Store, Stores, open_store
+from ..stores.directory import DirectoryStore
 from ..stores.inventory import Inventory
 from .base import Backend
-from .diagnostics import Diagnostic, Told
+from .diagnostics import Diagnostic, Told, server_diagnostic
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,21 @@ class Workspace:
         limit = settings.outage_limit * 3600
         return Outages(backend.name, limit, backend.check_credentials, self.say)
 
-    def open_store(self, settings: ExecutorSettings, outages: Outages) -> Store:
+    def open_store(
+        self, settings: ExecutorSettings, outages: Outages, default: Path | None = None
+    ) -> Store:
         """Return the store that ``--grid-store`` names.
+
+        Args:
+            settings: Options of the run.
+            outages: Waits for a remote store.
+            default: Folder of the store if the option is not given.
 
         Raises:
             PermanentError: The URL cannot serve as a store.
         """
+        if settings.store is None and default is not None:
+            return DirectoryStore(default)
         means = Means(self.folder / "store", self.catalog, outages, settings.store_token)
         return open_store(settings.store or "", self.workdir, means)
 
@@ -66,16 +76,27 @@ class BackendSetup:
         backend: Runs the jobs.
         stores: Through which their files travel.
         outages: Waits for the backend's server.
-        diagnose: Returns what ``snakemake-grid check`` tries, in this order, by the working
-            directory of the workflow and an empty folder.
+        own_diagnostics: Returns what ``snakemake-grid check`` tries, in this order, by the working
+            directory of the workflow and an empty folder; None to try the server alone.
         try_store: Tries the stores with a small file; None for the usual way.
     """
 
     backend: Backend
     stores: Stores
     outages: Outages
-    diagnose: Callable[[Path, Path], Sequence[Diagnostic]]
+    own_diagnostics: Callable[[Path, Path], Sequence[Diagnostic]] | None = None
     try_store: Callable[[Path], Told] | None = None
+
+    def diagnostics(self, workdir: Path, scratch: Path) -> Sequence[Diagnostic]:
+        """Return what ``snakemake-grid check`` tries, in this order.
+
+        Args:
+            workdir: Working directory of the workflow.
+            scratch: An empty folder.
+        """
+        if self.own_diagnostics is None:
+            return (server_diagnostic(self.backend),)
+        return self.own_diagnostics(workdir, scratch)
 
 
 class BackendKind(ABC):

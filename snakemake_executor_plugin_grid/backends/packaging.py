@@ -1,18 +1,31 @@
-"""What travels with jobs in a sandbox, whatever the system: start script, worker, small blobs."""
+"""What travels with jobs, whatever the system: start script, worker, small blobs, results."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..worker.description import Blob
+from ..worker.description import (
+    DELIVERY_FOLDER,
+    ENVIRONMENT_FILE,
+    JOB_FILE,
+    LOG_FILE,
+    REPORT_FILE,
+    Blob,
+)
 from .base import Payload
 
 START_SCRIPT = "grid-job.sh"
 JOBS_FILE = "jobs.json"
 WORKER_FILE = "worker.pyz"
+WORKER_LOG = "worker.log"
+"""Output of the worker itself, where it runs in the folder of a job."""
 
 SCRIPT = f"""#!/bin/sh
 # Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.
@@ -115,3 +128,34 @@ def package_of(
 
 def _is_separate(blob: Blob, shared: frozenset[str], separate_size: int) -> bool:
     return blob.size >= separate_size or (blob.digest in shared and blob.size >= _SHARED_SIZE)
+
+
+def write_job(payload: Payload, folder: Path) -> None:
+    """Write what the worker reads into the folder of a job, readable by the user alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / JOB_FILE).write_text(payload.description)
+    secrets = folder / ENVIRONMENT_FILE
+    secrets.touch(mode=0o600)
+    secrets.write_text(json.dumps(dict(payload.spec.environment)))
+
+
+def copy_results(folder: Path, target: Path) -> None:
+    """Copy report, log and outputs that lie in the folder of a job, as far as they exist."""
+    for name in (REPORT_FILE, LOG_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / name, target / name)
+    if not (target / LOG_FILE).exists():
+        # The payload never ran: the output of the worker may say why.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / WORKER_LOG, target / LOG_FILE)
+    if (folder / DELIVERY_FOLDER).is_dir():
+        shutil.copytree(folder / DELIVERY_FOLDER, target / DELIVERY_FOLDER)
+
+
+def read_logs(folder: Path) -> str:
+    """Return the output of the worker and of the payload in the folder of a job."""
+    texts = []
+    for name in (WORKER_LOG, LOG_FILE):
+        with contextlib.suppress(OSError):
+            texts.append((folder / name).read_text(errors="replace"))
+    return "".join(texts)

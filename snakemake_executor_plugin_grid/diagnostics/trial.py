@@ -103,7 +103,7 @@ class Trial:
                 await findings.attempt(name, _never, OPTIONS)
         else:
             try:
-                for one in setup.diagnose(self._workdir, self._scratch):
+                for one in setup.diagnostics(self._workdir, self._scratch):
                     await findings.attempt(one.name, one.check, *(one.needs or (OPTIONS,)))
                 separate = settings.store is not None and setup.try_store is None
                 needs = () if separate else (SERVER,)

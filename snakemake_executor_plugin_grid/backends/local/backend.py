@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ...console.failures import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
-from ...worker.description import DELIVERY_FOLDER, ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, Rejected, Submitted
+from ..packaging import copy_results, read_logs, write_job
 from . import config as names
 from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
 from .isolation import can_hide
@@ -27,7 +27,6 @@ from .isolation import can_hide
 if TYPE_CHECKING:
     from ...settings.options import ExecutorSettings
 
-WORKER_LOG = "worker.log"
 _START_TIMEOUT = 30.0
 _CANCEL_TIMEOUT = 20.0
 _CALL_TIMEOUT = 30.0
@@ -155,16 +154,12 @@ class LocalBackend(Backend):
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy report, log and sandbox outputs."""
         sandbox = await self._sandbox(grid_id)
-        await asyncio.to_thread(_copy_results, sandbox, folder)
+        await asyncio.to_thread(copy_results, sandbox, folder)
 
     async def logs(self, grid_id: str) -> str:
         """Return the payload's log, and the worker's own if it said anything."""
         sandbox = await self._sandbox(grid_id)
-        texts = []
-        for name in (WORKER_LOG, LOG_FILE):
-            with contextlib.suppress(OSError):
-                texts.append((sandbox / name).read_text(errors="replace"))
-        return "".join(texts)
+        return await asyncio.to_thread(read_logs, sandbox)
 
     async def discard(self, ids: Collection[str]) -> None:
         """Remove the sandboxes, and have the site forget the jobs."""
@@ -326,12 +321,7 @@ class LocalBackend(Backend):
                     shutil.copyfile(payload.worker, part)
                     part.replace(worker)
                     self._worker_written = True
-                sandbox = self.folder / names.JOBS_FOLDER / payload.spec.name
-                sandbox.mkdir(mode=0o700, exist_ok=True)
-                (sandbox / JOB_FILE).write_text(payload.description)
-                secrets = sandbox / ENVIRONMENT_FILE
-                secrets.touch(mode=0o600)
-                secrets.write_text(json.dumps(dict(payload.spec.environment)))
+                write_job(payload, self.folder / names.JOBS_FOLDER / payload.spec.name)
                 problems.append("")
             except OSError as error:
                 problems.append(
@@ -361,18 +351,6 @@ def _request(payload: Payload) -> dict[str, Any]:
         "mem_mb": resources.memory_mb or 0,
         "limit": resources.runtime_s,
     }
-
-
-def _copy_results(sandbox: Path, folder: Path) -> None:
-    for name in (REPORT_FILE, LOG_FILE):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(sandbox / name, folder / name)
-    if not (folder / LOG_FILE).exists():
-        # The payload never ran: the worker's own words may say why.
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(sandbox / WORKER_LOG, folder / LOG_FILE)
-    if (sandbox / DELIVERY_FOLDER).is_dir():
-        shutil.copytree(sandbox / DELIVERY_FOLDER, folder / DELIVERY_FOLDER)
 
 
 def _release(address: str) -> None:

@@ -39,8 +39,7 @@ class LocalKind(BackendKind):
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         """Make the backend, for the site that has the jobs of the last run if there is one."""
         from ...journal.writer import last_endpoint
-        from ...stores import Store, Stores
-        from ...stores.directory import DirectoryStore
+        from ...stores import Stores
         from .backend import LocalBackend
 
         endpoint = last_endpoint(workspace.database, self.name)
@@ -48,9 +47,7 @@ class LocalKind(BackendKind):
             settings, workspace.workdir, guest=workspace.guest, endpoint=endpoint
         )
         outages = workspace.outages_of(settings, backend)
-        store: Store = DirectoryStore(backend.store_folder)
-        if settings.store is not None:
-            store = workspace.open_store(settings, outages)
+        store = workspace.open_store(settings, outages, backend.store_folder)
         diagnose = partial(_diagnose, backend, settings)
         return BackendSetup(backend, Stores(store, store), outages, diagnose)
 

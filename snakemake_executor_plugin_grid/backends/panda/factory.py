@@ -13,8 +13,7 @@ from ...model.errors import GridError
 from ...model.job import words
 from ...resilience.outages import Outages
 from ...settings.options import ExecutorSettings
-from ...stores import Store, Stores
-from ...stores.directory import DirectoryStore
+from ...stores import Stores
 from ...stores.spool import SpooledInputs, SpoolStore
 from ..kind import BackendSetup, Workspace
 from . import checks
@@ -35,10 +34,8 @@ def make(settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
     check = partial(check_credentials, client, margin)
     outages = Outages(PandaBackend.name, limit, check, workspace.say)
     spool = SpoolStore(workspace.spool, lambda: CACHE_LIMIT, "")
-    # --grid-describe needs no store, as nothing is sent.
-    store: Store = DirectoryStore(workspace.spool)
-    if settings.store is not None:
-        store = workspace.open_store(settings, outages)
+    # Only --grid-describe, which sends nothing, needs no --grid-store.
+    store = workspace.open_store(settings, outages, workspace.spool)
     registry = TaskRegistry(workspace.database)
     # Jobs need the token of the store to read a private file there, so it must not be in one.
     by_server = settings.panda_secrets == "server" or settings.store_token is not None

@@ -117,7 +117,7 @@ class FakeBackend(Backend):
             raise self.errors["make"]
         store = DirectoryStore(folder / "store")
         outages = Outages(self.name, 0.0, self.check_credentials, lambda _: None)
-        return BackendSetup(self, Stores(store, store), outages, lambda *_: ())
+        return BackendSetup(self, Stores(store, store), outages)
 
 
 def call(past: Past, command: str, *args: str) -> Result:
