@@ -1,4 +1,4 @@
-"""What travels with jobs, whatever the system: start script, worker, small blobs, results."""
+"""What travels with jobs on every system: start script, worker, small blobs, results."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ done
 echo "There is no Python 3.9 or later on this worker node." >&2
 exit 127
 """
-"""Starts the worker with whatever Python the node has."""
+"""Starts the worker with the first suitable Python of the node."""
 _SHARED_SIZE = 64 << 10
 _SEPARATE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
 class JobPackage:
-    """What a job needs, sorted by how it gets there.
+    """What a job needs, sorted by the way it is transported.
 
     Attributes:
-        name: Of the job.
+        name: Name of the job.
         entry: Its part of ``jobs.json``.
-        separate: Digests of blobs that go up one by one.
-        packed: Digests and sizes of those that travel in the sandbox of the chunk.
-        lfns: Of input data (DIRAC).
+        separate: Digests of blobs that are uploaded one by one.
+        packed: Digests and sizes of blobs in the sandbox of the chunk.
+        lfns: LFNs of input data (DIRAC).
     """
 
     name: str
@@ -68,8 +68,8 @@ def load(
 
     Args:
         payloads: The jobs.
-        uploaded: Digests of blobs that went up by themselves before.
-        separate_size: Bytes from which on a blob goes up by itself, though one job needs it.
+        uploaded: Digests of blobs that were uploaded one by one before.
+        separate_size: From this size on, a blob is uploaded separately even for a single job.
     """
     users = Counter(
         digest for payload in payloads for digest in {blob.digest for blob in payload.blobs}
@@ -79,18 +79,18 @@ def load(
 
 
 def portions(
-    cargos: Sequence[JobPackage], limit: int, fits: Callable[[int], bool]
+    packages: Sequence[JobPackage], limit: int, fits: Callable[[int], bool]
 ) -> Iterator[list[JobPackage]]:
     """Divide jobs into chunks that fit into one submission and one sandbox.
 
     Args:
-        cargos: The jobs.
-        limit: How many one submission may have.
-        fits: Whether blobs of so many bytes may be in one sandbox.
+        packages: The jobs.
+        limit: Number of jobs that one submission may have.
+        fits: Returns whether blobs of so many bytes fit into one sandbox.
     """
     portion: list[JobPackage] = []
     sizes: dict[str, int] = {}
-    for package in cargos:
+    for package in packages:
         more = sizes | dict(package.packed)
         if portion and (len(portion) == limit or not fits(sum(more.values()))):
             yield portion
@@ -109,7 +109,7 @@ def package_of(
     Args:
         payload: The job.
         shared: Digests of blobs that other jobs need as well.
-        separate_size: Bytes from which on a blob goes up by itself.
+        separate_size: From this size on, a blob is uploaded separately.
     """
     separate: dict[str, None] = {}
     packed: dict[str, int] = {}
@@ -140,7 +140,7 @@ def write_job(payload: Payload, folder: Path) -> None:
 
 
 def copy_results(folder: Path, target: Path) -> None:
-    """Copy report, log and outputs that lie in the folder of a job, as far as they exist."""
+    """Copy report, log and outputs in the folder of a job, if they exist."""
     for name in (REPORT_FILE, LOG_FILE):
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(folder / name, target / name)

@@ -1,4 +1,4 @@
-"""The backend of an earlier run, for commands that ask its server."""
+"""Opens the backend of an earlier run, for commands that ask its server."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def backend_of(
     alone: bool = False,
     silent: bool = False,
 ) -> AsyncIterator[Backend]:
-    """Open the backend of a run by the options that it has noted; it is closed in the end.
+    """Open the backend of a run with the options that the run has noted; close it at the end.
 
     Calls go through ``ask``: each is tried once, as the user waits for it.
 
@@ -114,11 +114,11 @@ async def backend_of(
         folder: Of this package below the working directory.
         run: The run.
         pythons: Instead of those of the run, by the name of the backend.
-        alone: Whether the caller has the lock, so that no run needs a local site.
-        silent: Whether nothing is asked of the server, not even whether the credentials are good.
+        alone: Whether the caller holds the lock, so that no run needs a local site.
+        silent: Whether the server is not asked, not even to check the credentials.
 
     Raises:
-        GridError: It cannot be opened, or the credentials are not good: says why.
+        GridError: It cannot be opened, or the credentials are not accepted: says why.
     """
     # They import much, which commands that ask no server need not wait for.
     from ..backends.registry import make_backend
@@ -133,7 +133,7 @@ async def backend_of(
     settings = replace(settings, **moved)
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
     with open_database(folder) as database:
-        # A folder of its own: what a run has in the other, stores may take for left over.
+        # A separate folder: stores empty theirs, and a run may be using it.
         setup = make_backend(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
@@ -151,7 +151,7 @@ async def backend_of(
 
 
 def tell(text: str) -> None:
-    """Show a line to the user, beside what a command prints."""
+    """Show a line to the user on stderr."""
     click.echo(text, err=True)
 
 
@@ -163,7 +163,7 @@ async def ask(call: Coroutine[Any, Any, T], limit: float = CALL_TIMEOUT) -> T:
         limit: Seconds that it may take.
 
     Raises:
-        GridError: Whatever went wrong, in words.
+        GridError: The call failed.
     """
     try:
         return await with_timeout(call, limit)

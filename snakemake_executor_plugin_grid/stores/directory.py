@@ -22,7 +22,7 @@ class BlobFolder(InputStore):
     """
 
     def __init__(self, folder: Path, catalog: Catalog | None = None) -> None:
-        """Use a folder; ``check`` makes it.
+        """Write nothing yet; ``check`` makes the folder.
 
         Args:
             folder: Absolute path.
@@ -104,7 +104,7 @@ class DirectoryStore(BlobFolder, Store):
             raise TransientError(f"store {self.url}: {error}") from error
         if not is_there:
             self._find_folder()
-            if self.path(digest).exists():  # kept by a run that died before it had noted that
+            if self.path(digest).exists():  # kept by a run that died before it noted this
                 return self.path(digest)
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
@@ -124,7 +124,7 @@ class DirectoryStore(BlobFolder, Store):
         return True
 
     def post(self, name: str, path: Path) -> str:
-        """Copy a file, for its owner alone."""
+        """Copy a file, readable by its owner only."""
         target = self._posted(name)
         part = target.with_name(f".{secrets.token_hex(8)}.part")
         try:
@@ -161,10 +161,10 @@ class DirectoryStore(BlobFolder, Store):
         return self.folder / "posted" / checked_name(name)
 
     def _find_folder(self) -> None:
-        """See that the store is there: a file may be missing because its file system is away.
+        """Make sure that the folder exists: a missing file may be due to an unmounted file system.
 
         Raises:
-            TransientError: It is not there.
+            TransientError: The folder is missing.
         """
         try:
             self.folder.stat()

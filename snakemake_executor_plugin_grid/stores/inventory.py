@@ -1,4 +1,4 @@
-"""What a workflow holds in remote stores: found by each kind of store, and removed."""
+"""Finds and removes the files of a workflow in remote stores."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .remote import DELIVERED
 from .transport import Transport
 
 PER_CALL = 100
-"""How many files are removed in one call."""
+"""Number of files that one call removes."""
 _THREADS = 8
 
 
 @dataclass
 class Found:
-    """What there is.
+    """The files that were found.
 
     Attributes:
         there: Bytes of each file, by URL.
-        broken: Where uploads that broke off have left something, by URL.
-        gone: URLs that were noted, and at which there is nothing any more.
+        broken: Storage elements that hold an incomplete upload, by URL.
+        gone: URLs that were noted and have no file any more.
     """
 
     there: dict[str, int] = field(default_factory=dict)
@@ -47,10 +47,10 @@ class Inventory(ABC):
 
     @abstractmethod
     def find(self) -> Found:
-        """Ask what is there.
+        """Ask the stores.
 
         Raises:
-            GridError: That cannot be told.
+            GridError: A store does not answer.
         """
 
     @abstractmethod
@@ -58,22 +58,22 @@ class Inventory(ABC):
         """Remove files.
 
         Returns:
-            Why, for each that is still there.
+            The reason, for each file that is still there.
 
         Raises:
-            GridError: The others would fail alike.
+            GridError: The other files would fail for the same reason.
         """
 
     def purge(self, broken: dict[str, str]) -> dict[str, str]:
-        """Remove what uploads that broke off have left.
+        """Remove incomplete uploads.
 
         Returns:
-            Why, for each that is still there.
+            The reason, for each file that is still there.
         """
         return {}
 
     def tidy(self, urls: Sequence[str]) -> None:
-        """Remove the folders that removed files leave empty, as far as that can be done."""
+        """Remove the folders that the removed files leave empty, where the store can."""
         return
 
 
@@ -107,11 +107,11 @@ class RemoteInventory(Inventory):
     """Files of a `RemoteStore`."""
 
     def __init__(self, transport: Transport, noted: Sequence[str], jobs: set[str]) -> None:
-        """Use a transport.
+        """Ask nothing yet.
 
         Args:
-            transport: Of the store.
-            noted: URLs of what was put there.
+            transport: Transport of the store.
+            noted: URLs of files that were put there.
             jobs: Names of the workflow's jobs; other workflows may share the store.
         """
         self.name = transport.url
@@ -120,7 +120,7 @@ class RemoteInventory(Inventory):
         self._jobs = jobs
 
     def find(self) -> Found:
-        """Ask for each file that was noted, and for what is in the folders of the jobs."""
+        """Ask for each file that was noted, and list the folders of the jobs."""
         found = Found()
         names = {self._relative(url) for url in self._noted}
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -167,6 +167,6 @@ def _is_leaf(name: str) -> bool:
 
 
 def portions(items: Sequence[str]) -> Iterator[list[str]]:
-    """Return items in lists that are no longer than a call should be."""
+    """Yield lists of items, each short enough for one call."""
     for start in range(0, len(items), PER_CALL):
         yield list(items[start : start + PER_CALL])

@@ -21,7 +21,7 @@ class SpoolStore(BlobFolder, ResultStore):
     """
 
     def __init__(self, folder: Path, limit: Callable[[], int], hint: str) -> None:
-        """Use a folder.
+        """Write nothing yet.
 
         Args:
             folder: Absolute path.

@@ -34,7 +34,7 @@ _BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
 _OWN_FOLDER = "/vo/user/u/user/snakemake-grid/delivered"
-"""Stands for the folder that only the proxy tells, where it was not asked."""
+"""Placeholder for the folder that depends on the proxy, where the proxy is not read."""
 
 
 class _Job(NamedTuple):
@@ -78,7 +78,7 @@ class DiracBackend(Backend):
         self._fetch_inputs = fetch_inputs
         self._margin = proxy_hours * 3600
         self._max_parametric = 0
-        self._place = ""
+        self._endpoint = ""
         self._spool = spool
         self._sandboxes = Sandboxes(client, spool, folder)
         self._outputs = outputs
@@ -88,10 +88,10 @@ class DiracBackend(Backend):
         self._active_sites: frozenset[str] | None = None
 
     async def check(self) -> None:
-        """Look at the options, start the client, and look at the proxy."""
+        """Check the options, start the client, and check the proxy."""
         check_options(self._options)
         await self._limits()
-        self._place = str((await self.client.facts()).get("server", ""))
+        self._endpoint = str((await self.client.facts()).get("server", ""))
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
         if warning:
@@ -107,7 +107,7 @@ class DiracBackend(Backend):
             self._options = replace(self._options, output_folder=folder)
 
     async def check_credentials(self) -> str:
-        """Look at the proxy."""
+        """Check the proxy."""
         return judge(read_proxy(await self.client.call("proxy")), self._margin)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
@@ -161,7 +161,7 @@ class DiracBackend(Backend):
         return {name: Submitted(str(number)) for name, number in zip(names, ids, strict=True)}
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
-        """Ask for all jobs in one call, and for the sites of those that have got one."""
+        """Ask for all jobs in one call, and for the sites of jobs that have one."""
         numbers = [int(grid_id) for grid_id in ids]
         found: dict[str, Any] = {}
         for portion in _portions(numbers, _IDS_PER_CALL):
@@ -182,7 +182,7 @@ class DiracBackend(Backend):
         return statuses
 
     async def _given_up_as(self, grid_id: str) -> str:
-        """Ask once whether the server gave up a job before it was killed, and why."""
+        """Ask once whether and why the server gave up a job before it was killed."""
         if grid_id not in self._given_up:
             history: list[list[str]] = []
             with contextlib.suppress(PermanentError):  # then it counts as killed
@@ -191,7 +191,7 @@ class DiracBackend(Backend):
         return self._given_up[grid_id]
 
     async def _add_sites(self, statuses: dict[str, JobStatus]) -> None:
-        """Ask where jobs run, once for each; a rescheduled job may run elsewhere."""
+        """Ask for the site of each job once; a rescheduled job may run elsewhere."""
         for grid_id, status in statuses.items():
             if status.state is JobState.QUEUED:
                 self._sites.pop(grid_id, None)
@@ -209,11 +209,11 @@ class DiracBackend(Backend):
                     statuses[grid_id] = _at(statuses[grid_id], site)
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs by their group and name; those that it does not have are left out."""
+        """Find jobs by their group and name; unknown names are left out."""
         return {name: str(found[0].number) for name, found in (await self._jobs(names)).items()}
 
     async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs, confirm those that wait for it, and kill the others of the same name."""
+        """Find jobs, confirm those that wait for it, and kill duplicates."""
         jobs = await self._jobs(names)
         unconfirmed = [
             found[0].number for found in jobs.values() if found[0].status == "Submitting"
@@ -238,7 +238,7 @@ class DiracBackend(Backend):
         return found
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Kill in one call; jobs that have ended meanwhile count as confirmed."""
+        """Kill all in one call; jobs that have already ended count as confirmed."""
         numbers = [int(grid_id) for grid_id in ids]
         killed: set[int] = set()
         for portion in _portions(numbers, _IDS_PER_CALL):
@@ -248,7 +248,7 @@ class DiracBackend(Backend):
         return {grid_id for grid_id, words in found.items() if not job_status(*words).state.ended}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
-        """Unpack the output sandbox; of a job that has none, write down what the server knows."""
+        """Unpack the output sandbox; for a job without one, write what the server knows."""
         names = await self._fetch_sandbox(grid_id, folder)
         if REPORT_FILE not in names and LOG_FILE not in names:
             text = await self._account(grid_id, folder)
@@ -256,7 +256,7 @@ class DiracBackend(Backend):
         await asyncio.to_thread(_sort_blobs, folder, names)
 
     async def logs(self, grid_id: str) -> str:
-        """Return what the job has said, and the server's own account of it."""
+        """Return the output of the job, and the server's history of it."""
         with tempfile.TemporaryDirectory() as folder:
             await self._fetch_sandbox(grid_id, Path(folder))
             log = Path(folder) / LOG_FILE
@@ -270,7 +270,7 @@ class DiracBackend(Backend):
         return names
 
     async def _account(self, grid_id: str, folder: Path) -> str:
-        """Return what wrapper and server have to tell of a job."""
+        """Return the output of the wrapper and the server's history of a job."""
         lines = []
         for name in ("std.out", "std.err"):
             with contextlib.suppress(OSError):
@@ -286,7 +286,7 @@ class DiracBackend(Backend):
         return "\n".join(lines) + "\n"
 
     async def discard(self, ids: Collection[str]) -> None:
-        """Forget them here; the server keeps jobs for their owner to look at."""
+        """Forget them here; the server keeps jobs so that their owner can inspect them."""
         self._settling.forget(ids)
         for grid_id in ids:
             self._sites.pop(grid_id, None)
@@ -295,11 +295,11 @@ class DiracBackend(Backend):
     @property
     def endpoint(self) -> str:
         """Address of the configuration that the installation's servers share."""
-        return self._place
+        return self._endpoint
 
     @property
     def log_limit(self) -> int | None:
-        """What fits into an output sandbox beside the report, wherever the outputs go."""
+        """What fits into an output sandbox beside the report."""
         return self._spool.limits.log
 
     def monitor_hint(self, name: str) -> str:
@@ -330,7 +330,7 @@ class DiracBackend(Backend):
         return self._max_parametric
 
     async def _avoidable(self, payload: Payload) -> frozenset[str]:
-        """Return the sites to avoid, none if no other site would be left.
+        """Return the sites to avoid; none if no other site would be left.
 
         Jobs with input data run where that is, and DIRAC 9.1.22 fails them when they may not.
         """
@@ -343,11 +343,11 @@ class DiracBackend(Backend):
         return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
 
     def _chunks(
-        self, cargos: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
+        self, packages: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
     ) -> Iterator[Sequence[JobPackage]]:
-        """Sort jobs by what one JDL has in common, and by what fits into one sandbox."""
+        """Group jobs that one JDL can describe and one sandbox can hold."""
         kinds: dict[Any, list[JobPackage]] = {}
-        for package in cargos:
+        for package in packages:
             kind = (
                 _group_of(package.name),
                 frozenset(required[package.name].items()),
@@ -363,7 +363,7 @@ class DiracBackend(Backend):
 
 
 def _group_of(name: str) -> str:
-    """Return the job group of a job: that of its run, which its name tells."""
+    """Return the job group of a job: that of its run, which is part of its name."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"{name!r} does not tell its run")
@@ -388,7 +388,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
-    """Put what came back where the landing looks for it."""
+    """Move blobs that came back to where the run looks for them."""
     for name in names:
         match = _BLOB.fullmatch(name)
         if match:

@@ -34,10 +34,10 @@ class LfnInventory(Inventory):
     name = "storage elements"
 
     def __init__(self, client: Client, catalog: Catalog, database: Database) -> None:
-        """Use a client.
+        """Ask nothing yet.
 
         Args:
-            client: Of DIRAC.
+            client: DIRAC client.
             catalog: Knows what was stored, and where.
             database: Knows the jobs.
         """

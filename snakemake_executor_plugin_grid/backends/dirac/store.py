@@ -1,8 +1,8 @@
 """A store on a DIRAC storage element: ``lfn:/vo/user/u/user/folder``.
 
-What fits into a sandbox travels there; only larger blobs and the outputs of jobs are put on the
-storage element. Blobs lie under ``blobs/``, named by digest; each job delivers into a folder of its
-own under ``delivered/``, where those outputs stay that serve other jobs as inputs.
+Small blobs travel in sandboxes; only larger blobs and the outputs of jobs are put on the storage
+element. Blobs lie under ``blobs/``, named by digest; each job delivers into its own folder under
+``delivered/``, where outputs stay that other jobs read as inputs.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LfnStore(InputStore, ResultStore):
         element: str,
         url: str,
     ) -> None:
-        """Use a client.
+        """Connect to nothing yet.
 
         Args:
             spool: For small blobs.
@@ -94,7 +94,7 @@ class LfnStore(InputStore, ResultStore):
 
     @property
     def limits(self) -> Limits:
-        """Of the sandbox, by which logs come back."""
+        """Those of the sandbox, in which logs come back."""
         return self._spool.limits
 
     @property
@@ -139,7 +139,7 @@ class LfnStore(InputStore, ResultStore):
             return True
         url = self._catalog.location(digest, SCHEME)
         if url is None and self._spool.fits(size):
-            return False  # it would not be there
+            return False  # small blobs are not put on the storage element
         lfn = (url or self._lfn(digest)).removeprefix(SCHEME)
         if self._call("sizes", [lfn])[lfn] != size:
             return False
@@ -192,13 +192,13 @@ class LfnStore(InputStore, ResultStore):
             except PermanentError as error:
                 raise PermanentError(
                     f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
-                    "make room, or choose another by --grid-dirac-storage-element"
+                    "free some space, or choose another by --grid-dirac-storage-element"
                 ) from error
             Path(path).rename(target)
         return target
 
     def keep(self, job: str, digests: Iterable[str]) -> None:
-        """Remember where blobs are that serve other jobs."""
+        """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
         self._catalog.note_locations((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
@@ -208,7 +208,7 @@ class LfnStore(InputStore, ResultStore):
                 del delivered[digest]
 
     def drop(self, job: str) -> None:
-        """Remove what a job delivered and was not kept; what cannot be removed is noted."""
+        """Remove outputs of a job that are not kept; files that remain are noted."""
         shutil.rmtree(self._incoming(job), ignore_errors=True)
         with self._lock:
             lfns = list(self._delivered.pop(job, {}).values())
@@ -225,9 +225,9 @@ class LfnStore(InputStore, ResultStore):
             call = self._client.call
             found = (await call("sizes", [lfn]))[lfn]
             if found not in (None, size):
-                await call("remove", [lfn])  # an upload that broke off
+                await call("remove", [lfn])  # an incomplete upload
             if found != size:
-                # Noted before: what is there has to be known, whatever happens next.
+                # Noted first, so that the file is known even if the run dies now.
                 self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
                 moving.restart()
                 await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)

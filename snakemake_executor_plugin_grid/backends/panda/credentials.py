@@ -1,7 +1,6 @@
-"""What the user's token or proxy for PanDA is good for, read as panda-client 2.2.0 reads it.
+"""The check of the user's token or proxy for PanDA, read as panda-client 2.2.0 reads it.
 
-Claims are read without a look at the signature, which is for the server. No message has a token in
-it.
+Claims are read without a check of the signature: the server checks it. No message contains a token.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _AUTH = f"run '{AUTH_COMMAND}'"
 _TOKEN_FILE = ".token"  # noqa: S105 - a name
 # That of panda-client's setup scripts; without them it takes the working directory.
 _CONFIG_ROOT = "~/.pathena"
-# In the order in which panda-client looks at them; all go before the token file.
+# In the order in which panda-client reads them; all override the token file.
 _TOKEN_VARIABLES = ("PANDA_AUTH_ID_TOKEN", "OIDC_AUTH_TOKEN_FILE", "OIDC_AUTH_ID_TOKEN")
 _FILE_VARIABLES = ("OIDC_AUTH_TOKEN_FILE", "X509_USER_PROXY")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _LAST_MOMENT = 1e11  # some thousands of years from now
-# To panda-client an empty one of these is set, and goes before others.
+# panda-client takes an empty one of these as set, so that it overrides others.
 _EMPTY_IS_UNSET = (*_TOKEN_VARIABLES, "PANDA_AUTH_VO")
 
 
@@ -128,7 +127,7 @@ def read_credentials(environment: Mapping[str, str], now: float) -> Credentials:
 
 
 def preferred_variable(environment: Mapping[str, str], now: float) -> str:
-    """Return the variable whose token goes before the token file, "" if there is none.
+    """Return the variable whose token overrides the token file, "" if there is none.
 
     Those that have expired count for nothing: ``login.take_care`` passes them over.
     """
@@ -138,7 +137,7 @@ def preferred_variable(environment: Mapping[str, str], now: float) -> str:
         except _ExpiredError:
             continue
         except CredentialsError:
-            pass  # the user meant it, and is to hear what is wrong with it
+            pass  # the user meant it, so its problem is reported
         return variable
     return ""
 
@@ -163,7 +162,7 @@ def read_token_file(environment: Mapping[str, str], now: float) -> Credentials:
 
 
 def judge(credentials: Credentials, margin_seconds: float, now: float) -> str:
-    """Return a warning when they expire within some seconds and cannot be refreshed, else nothing.
+    """Return a warning if they expire within some seconds and cannot be refreshed.
 
     Args:
         credentials: They were good when they were read.
@@ -230,7 +229,7 @@ def client_environment(environment: Mapping[str, str], now: float) -> dict[str, 
             except _ExpiredError:
                 del result[variable]
             except CredentialsError:
-                pass  # the user meant it
+                pass  # the user meant it, so its problem is reported
     return result
 
 
