@@ -12,8 +12,7 @@ from typing import Any
 
 from ..client_process.client import ProcessClient
 from ..model.errors import PermanentError, TransientError
-from ..resilience.calls import CALL_TIMEOUT, with_timeout
-from ..resilience.outages import persistently
+from ..resilience.calls import CALL_TIMEOUT, retry_at_start, with_timeout
 from .base import Backend
 
 CLIENT = "client"
@@ -89,7 +88,7 @@ def server_diagnostic(backend: Backend, *needs: str) -> Diagnostic:
 
 async def check_backend(backend: Backend) -> None:
     """Make the check that a run makes at its start."""
-    await persistently(lambda: with_timeout(backend.check()))
+    await retry_at_start(lambda: with_timeout(backend.check()))
 
 
 async def _import_client(client: ProcessClient, extra: str, version: str, scratch: Path) -> Told:

@@ -139,7 +139,7 @@ async def backend_of(
             guest=not alone,
         )
         backend = setup.backend
-        setup.outages.loop = asyncio.get_running_loop()
+        setup.outages.use_loop(asyncio.get_running_loop())
         setup.outages.stop()
         try:
             if not silent and (warning := await ask(backend.check_credentials())):

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from ..backends.diagnostics import PROBE_SIZE, Told
 from ..backends.kind import BackendSetup
 from ..model.errors import PermanentError
-from ..resilience.outages import persistently
+from ..resilience.calls import retry_at_start
 from ..stores import ResultStore
 from ..worker.archive.streams import digest_of
 
@@ -33,7 +33,7 @@ async def check_stores(url: str, setup: BackendSetup, scratch: Path) -> Told:
     probe = scratch / "probe"
     probe.write_bytes(secrets.token_bytes(PROBE_SIZE))
     with no_traces(url):
-        await persistently(partial(asyncio.to_thread, setup.stores.check))
+        await retry_at_start(partial(asyncio.to_thread, setup.stores.check))
         if setup.try_store is not None:
             return await asyncio.to_thread(setup.try_store, probe)
         if url and urlsplit(url).scheme != "file":

@@ -89,7 +89,7 @@ class Trial:
         self._setup = setup = make_backend(
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
-        setup.outages.loop = asyncio.get_running_loop()
+        setup.outages.use_loop(asyncio.get_running_loop())
         setup.outages.stop()  # the user waits for the answer, whatever it is
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":

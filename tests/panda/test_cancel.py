@@ -22,7 +22,7 @@ from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
-from tests.conftest import LocalServer
+from tests.conftest import Site
 from tests.unit.specs import spec
 
 from .conftest import SITE
@@ -34,9 +34,7 @@ NAMES = ["sleep-0a1b2c3d-1", "sleep-0a1b2c3d-2", "sleep-0a1b2c3d-3"]
 
 
 @pytest.fixture
-def backend(
-    site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PandaBackend]:
+def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PandaBackend]:
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     database = Database(tmp_path / "grid.sqlite")

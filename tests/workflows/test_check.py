@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished, Project, processes_below
+from tests.conftest import Finished, Project, finish, processes_below
 from tests.faults import eventually
 from tests.servers.stores.fixtures import s3
 from tests.servers.stores.s3 import S3Server
@@ -47,10 +47,9 @@ class Check(Project):
 
 
 def check(project: Project, *args: str) -> Finished:
-    with Check(project).start(*args) as process:
-        output, _ = process.communicate(timeout=200)
-    assert "Traceback" not in output, output
-    return Finished(process.returncode, output)
+    done = finish(Check(project).start(*args), 200)
+    assert "Traceback" not in done.output, done.output
+    return done
 
 
 def left(project: Project) -> list[str]:
@@ -110,8 +109,7 @@ rule all:
         assert "held by the run that is going on" in done.output
     finally:
         go.touch()
-        output, _ = process.communicate(timeout=100)
-    Finished(process.returncode, output).succeeded()
+        finish(process, 100).succeeded()
     assert project.read("out.txt") == "done\n"
 
 
@@ -140,12 +138,11 @@ def test_an_interrupt_cancels_the_job(project: Project, number: int) -> None:
         eventually(lambda: bool(_sandboxes(project)))
         time.sleep(1)
         os.kill(process.pid, number)
-        output, _ = process.communicate(timeout=60)
+        done = finish(process, 60).failed()
     finally:
         process.kill()
-    assert process.returncode == 1
-    assert "Traceback" not in output, output
-    assert "Aborted!" in output
+    assert done.code == 1
+    assert "Aborted!" in done.output
     assert processes_below(project.site.folder) == []
     assert left(project) == []
 

@@ -18,7 +18,8 @@ from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import PrivateFiles
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ...worker.transfer.errors import PassingError, persistently
+from ...worker.transfer.errors import PassingError
+from ...worker.transfer.retry import retry_async
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials
@@ -230,24 +231,26 @@ class PandaBackend(Backend):
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without both, write what the server knows."""
         name = _name(grid_id)
-        has_report = await asyncio.to_thread(self._fetch_report, name, folder)
+        has_report = await self._fetch_report(name, folder)
         if has_report:
             self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
-        has_log = await asyncio.to_thread(self._store.fetch_file, name, LOG_FILE, folder / LOG_FILE)
-        if not has_log and not has_report:
+        if not await self._fetch(name, LOG_FILE, folder) and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
 
-    def _fetch_report(self, name: str, folder: Path) -> bool:
-        def attempt() -> None:
-            if not self._store.fetch_file(name, REPORT_FILE, folder / REPORT_FILE):
+    async def _fetch_report(self, name: str, folder: Path) -> bool:
+        async def attempt() -> None:
+            if not await self._fetch(name, REPORT_FILE, folder):
                 raise PassingError("the report is missing")  # stores may show files late
 
         try:
-            persistently(attempt, _REPORT_PAUSES)
+            await retry_async(attempt, _REPORT_PAUSES, PassingError, asyncio.sleep)
         except PassingError:
             return False
         return True
+
+    async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
+        return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
 
     async def logs(self, grid_id: str) -> str:
         """Return what the server knows of a job, and its page on the monitor."""

@@ -54,7 +54,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def limit_of(outages: Outages) -> float:
-    return outages._limit
+    return outages.limit
 
 
 def test_by_default_jobs_run_here(bench: Bench) -> None:

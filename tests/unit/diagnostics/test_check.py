@@ -24,6 +24,8 @@ from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDE
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import EndingError, GridError, TransientError
+from snakemake_executor_plugin_grid.resilience import outages
+from snakemake_executor_plugin_grid.stores import webdav
 from tests.unit.backends.panda.oidc_server import VO, make_token
 from tests.unit.reporting.fabricated_runs import a_job
 
@@ -38,6 +40,13 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once what may pass."""
+    monkeypatch.setattr(outages, "_PAUSES_AT_START", (0.01, 0.01))
+    monkeypatch.setattr(webdav, "_PAUSES", (0.01,))
 
 
 @pytest.fixture
@@ -254,6 +263,7 @@ def test_tokens_that_will_not_do(
     assert checks["server"] == (UNTRIED, "needs this first: credentials")
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_server_that_is_not_there(workdir: Path, tmp_path: Path) -> None:
     pytest.importorskip("pandaclient")
     url = f"http://127.0.0.1:{closed_port()}/server/panda"
@@ -269,6 +279,7 @@ def test_a_server_that_is_not_there(workdir: Path, tmp_path: Path) -> None:
     assert url in text
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_stores_that_will_not_do(workdir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file in the place of a folder")
     mark, text = found(run(workdir, "--store", f"file://{tmp_path}/file/store"))["store"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from snakemake_executor_plugin_grid.journal.writer import Journal, Phase
@@ -22,7 +20,7 @@ def test_a_job_that_was_cancelled_meanwhile_on_the_server_is_no_success(bench: B
     bench.look()
     bench.settle("work/a")
     bench.submit("j-1", outputs=A)
-    (outcome,) = bench.outcomes(1)  # as one that is cancelled while a run goes on
+    (outcome,) = bench.ended(1)  # as one that is cancelled while a run goes on
     assert not outcome.success
     assert "cancelled" in outcome.message
     assert bench.left() == {}
@@ -47,7 +45,7 @@ def arrives_late(bench: Bench, name: str, after: int) -> list[float]:
     asked: list[float] = []
 
     def finds() -> None:
-        asked.append(time.monotonic())
+        asked.append(bench.clock.monotonic())
         if len(asked) > after:
             bench.backend.jobs[name] = f"id-{name}"
 
@@ -64,7 +62,7 @@ def test_a_submission_that_may_be_on_its_way_is_waited_for(bench: Bench) -> None
     bench.submit("j-1", outputs=A)
     bench.goes_on()
     assert bench.backend.runs == {}
-    assert len([text for text in bench.said if "may be on their way to fickle yet" in text]) == 1
+    assert len([text for text in bench.said if "may still reach fickle" in text]) == 1
 
 
 def test_a_submission_that_is_to_be_cancelled_may_be_on_its_way_as_well(bench: Bench) -> None:
@@ -80,11 +78,11 @@ def test_a_submission_that_is_to_be_cancelled_may_be_on_its_way_as_well(bench: B
 def test_a_submission_that_never_comes_is_waited_for_no_longer_than_it_may_take(
     bench: Bench,
 ) -> None:
-    bench.backend.settle_seconds = 0.2
+    bench.backend.settle_seconds = 20.0
     bench.earlier("e-1", outputs=A, phase=Phase.SUBMITTING, state=None)
-    began = time.monotonic()
+    began = bench.clock.monotonic()
     bench.look()
-    assert time.monotonic() - began < 2
+    assert bench.clock.monotonic() - began < 30
     assert bench.phases() == {"e-1": "cancelled"}
     bench.look()
     assert len(bench.said) == 1
@@ -92,13 +90,13 @@ def test_a_submission_that_never_comes_is_waited_for_no_longer_than_it_may_take(
 
 @pytest.mark.parametrize("age", [3600.0, -3600.0])
 def test_clocks_that_differ_make_the_waiting_no_longer(bench: Bench, age: float) -> None:
-    bench.backend.settle_seconds = 0.2
+    bench.backend.settle_seconds = 20.0
     bench.earlier("e-1", outputs=A, phase=Phase.SUBMITTING, state=None)
-    bench.database.change("UPDATE jobs SET changed=?", [(time.time() - age,)])
+    bench.database.change("UPDATE jobs SET changed=?", [(bench.clock.time() - age,)])
     asked = arrives_late(bench, "e-1", 1000)
-    began = time.monotonic()
+    began = bench.clock.monotonic()
     bench.look()
-    assert time.monotonic() - began < 2
+    assert bench.clock.monotonic() - began < 30
     assert (len(asked) > 1) is (age < 0)
 
 
@@ -106,9 +104,7 @@ def test_jobs_whose_submission_was_answered_are_not_waited_for(bench: Bench) -> 
     bench.backend.settle_seconds = 20.0
     bench.earlier("e-1", outputs=A, state=None)
     bench.earlier("e-2", outputs=B, phase=Phase.SUBMITTING)
-    began = time.monotonic()
     bench.look()
-    assert time.monotonic() - began < 2
     assert bench.said == []
 
 
@@ -211,14 +207,14 @@ def test_jobs_that_come_to_their_end_are_kept_no_more(bench: Bench) -> None:
     bench.wait_for(lambda: len(bench.backend.jobs) == 3)
     bench.succeed("j-1")
     bench.backend.statuses["id-1"] = JobStatus(JobState.FAILED, "exit code 1")
-    assert len(bench.outcomes(2)) == 2
+    assert len(bench.ended(2)) == 2
     assert bench.discarded() == ["id-1"]
     assert bench.phases() == {"j-1": "landed", "j-2": "failed", "j-3": "submitted"}
     bench.wait_for(lambda: kept(bench) == [])
     bench.acknowledge("j-1")
     bench.wait_for(lambda: kept(bench) == [])
     assert bench.discarded() == ["id-0", "id-1"]
-    assert bench.controller.cancel(10, lambda: False) == []
+    assert bench.controller.cancel(1000, lambda: False) == []
     assert bench.discarded() == ["id-0", "id-1", "id-2"]
     assert kept(bench) == []
 
@@ -254,7 +250,7 @@ def test_a_success_that_snakemake_has_noted_is_let_go(bench: Bench) -> None:
 def test_a_success_that_snakemake_may_not_have_noted_stays(bench: Bench) -> None:
     bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
-    bench.settle("work/b", unnoted=True)
+    bench.settle("work/b", incomplete=True)
     assert bench.left() == {"e-1": "landed"}
     assert bench.discarded() == []
 
@@ -265,7 +261,7 @@ def test_a_success_that_snakemake_has_not_noted_is_taken_in_once_more(bench: Ben
     bench.settle("work/a")
     assert bench.discarded() == []
     bench.submit("j-1", outputs=A)
-    (outcome,) = bench.outcomes(1)
+    (outcome,) = bench.ended(1)
     assert outcome.success
     assert bench.backend.runs == {}
     bench.acknowledge("j-1")
@@ -287,7 +283,7 @@ def test_a_success_that_was_kept_from_running_again_is_taken_in_once_more(bench:
     bench.look()
     bench.settle("work/a")
     bench.submit("j-1", outputs=A)
-    assert bench.outcomes(1)[0].success
+    assert bench.ended(1)[0].success
     assert bench.backend.runs == {}
 
 

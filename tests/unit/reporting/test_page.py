@@ -219,7 +219,11 @@ def with_choice(page: str, **choices: str) -> str:
     return page
 
 
-@pytest.mark.parametrize("choices", [{}, {"order": "site", "colour": "rule"}])
+@pytest.mark.parametrize(
+    "choices",
+    [pytest.param({}, marks=pytest.mark.slow), {"order": "site", "colour": "rule"}],
+    ids=["as it opens", "by site"],
+)
 def test_the_plots_are_drawn(page: str, browse: Browse, choices: dict[str, str]) -> None:
     dom, said = browse(with_choice(page, **choices))
     assert said == []
@@ -272,6 +276,7 @@ def with_user(page: str) -> str:
     return page.replace("</body>", f"<script>{USER}</script></body>")
 
 
+@pytest.mark.slow
 def test_thousands_of_jobs_can_be_looked_at(browse: Browse) -> None:
     jobs = [
         a_job(
@@ -305,8 +310,9 @@ def test_hostile_texts_do_nothing_in_a_browser(browse: Browse) -> None:
     assert "<script>alert" not in dom
 
 
-def test_what_goes_wrong_in_the_page_is_seen(page: str, browse: Browse) -> None:
-    """Make sure that the tests above would see an error and a script that is not ours."""
+@pytest.mark.slow
+def test_errors_in_the_page_are_noticed(page: str, browse: Browse) -> None:
+    """Check that the tests above notice a script error, and a script that the policy forbids."""
     found: list[Any] = []
     for broken in (
         page.replace('"figures":{"timeline"', '"figures":{"nowhere"'),

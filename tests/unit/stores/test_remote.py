@@ -20,11 +20,11 @@ from snakemake_executor_plugin_grid.model.errors import (
     PermanentError,
     TransientError,
 )
-from snakemake_executor_plugin_grid.resilience import outages as pauses
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores import DirectoryStore
 from snakemake_executor_plugin_grid.stores.remote import RemoteStore
 from snakemake_executor_plugin_grid.stores.transport import Transport
+from tests.unit.clock import VirtualClock
 from tests.unit.console.test_progress import Heard
 
 URL = "test://host/me"
@@ -109,8 +109,8 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.outages = Outages("local", 60.0, fine, self.said.append)
-        self.outages.loop = loop
+        self.outages = Outages("local", 60.0, fine, self.said.append, VirtualClock())
+        self.outages.use_loop(loop)
         self.store = self.again()
 
     def again(self) -> RemoteStore:
@@ -137,11 +137,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
-    monkeypatch.setattr(pauses, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(pauses, "_CREDENTIALS_PAUSE", 0.01)
+def bench(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Bench]:
     bench = Bench(tmp_path, loop)
     yield bench
     bench.database.close()

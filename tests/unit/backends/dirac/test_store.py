@@ -14,10 +14,10 @@ from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError, TransientError
-from snakemake_executor_plugin_grid.resilience import outages as pauses
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from tests.unit.backends.dirac.fake_dirac import FakeDirac
+from tests.unit.clock import VirtualClock
 from tests.unit.console.test_progress import Heard
 
 FOLDER = "/vo/user/m/me/runs"
@@ -39,8 +39,8 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.outages = Outages("dirac", 60.0, fine, self.said.append)
-        self.outages.loop = loop
+        self.outages = Outages("dirac", 60.0, fine, self.said.append, VirtualClock())
+        self.outages.use_loop(loop)
         self.store = self.again(url)
 
     def again(self, url: str = f"lfn:{FOLDER}/") -> LfnStore:
@@ -77,10 +77,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 def bench(
     tmp_path: Path,
     loop: asyncio.AbstractEventLoop,
-    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Bench]:
-    monkeypatch.setattr(pauses, "_FIRST_PAUSE", 0.01)
     bench = Bench(tmp_path, loop, getattr(request, "param", f"lfn:{FOLDER}/"))
     yield bench
     bench.database.close()

@@ -108,7 +108,7 @@ def test_warm_workers_survive_what_happens_to_the_warm_process(make_bench: MakeB
     async def main() -> None:
         running = await bench.submit(bench.payload("a-0", f"touch up; {UNTIL_GO}"))
         await bench.noted("up")
-        for n in range(1, 5):
+        for n in range(1, 4):
             for pid in bench.warm():
                 os.kill(pid, signal.SIGKILL)
             ids = await bench.submit(bench.payload(f"a-{n}", f"echo {n} >> seen"))
@@ -121,9 +121,10 @@ def test_warm_workers_survive_what_happens_to_the_warm_process(make_bench: MakeB
         assert status.state is JobState.DONE
 
     asyncio.run(main())
-    assert bench.seen() == ["1", "2", "3", "4"]
+    assert bench.seen() == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_a_warm_process_that_hangs_is_replaced_in_time(make_bench: MakeBench) -> None:
     bench = make_bench(local_cold=False, start_limit=10)
 

@@ -1,0 +1,92 @@
+"""The log ``.snakemake/grid/grid.log``: failed calls, and bugs with their tracebacks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+LOG_FILE = "grid.log"
+_MOST_BYTES = 1 << 20
+_LOGGED = "_in_grid_log"
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+# Queries and passwords of URLs, tokens, and keys.
+_SECRETS = (
+    (re.compile(r"(\w+://[^\s?#'\"]*)[?#][^\s'\"]*"), r"\1?…"),
+    (re.compile(r"(\w+://)[^\s/@'\"]+@"), r"\1…@"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+(\.[\w-]*)?"), "…"),
+    (re.compile(r"(?i)\b(bearer)\s+[^\s'\"]+"), r"\1 …"),
+    (re.compile(r"-----BEGIN [^-]+-----.*?(-----END [^-]+-----|\Z)", re.DOTALL), "…"),
+)
+
+_logger = logging.getLogger("snakemake_executor_plugin_grid")
+_logger.addHandler(logging.NullHandler())
+_logger.propagate = False  # the user sees only what the run reports
+
+
+class _Formatter(logging.Formatter):
+    """Leaves secrets out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for pattern, replacement in _SECRETS:
+            text = pattern.sub(replacement, text)
+        return text
+
+
+class _Handler(RotatingFileHandler):
+    """Writes a file that only its owner can read; a full disk is no error."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
+        pass
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[None]:
+    """Write the log in a folder; the file is made with its first line."""
+    handler = _Handler(folder / LOG_FILE, maxBytes=_MOST_BYTES, backupCount=1, delay=True)
+    handler.setFormatter(_Formatter(_FORMAT))
+    _logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        _logger.removeHandler(handler)
+        handler.close()
+
+
+def is_bug(error: BaseException) -> bool:
+    """Return whether nobody has thought of an error.
+
+    Errors of this package and of Snakemake are raised on purpose; those of the operating system
+    are expected.
+    """
+    return not isinstance(error, OSError) and not type(error).__module__.startswith("snakemake")
+
+
+def write(what: str, error: BaseException) -> Path | None:
+    """Write an error to the log, once; a bug with its traceback.
+
+    Args:
+        what: The call that has failed.
+        error: How.
+
+    Returns:
+        The log, None if none is open.
+    """
+    if not hasattr(error, _LOGGED):
+        setattr(error, _LOGGED, True)
+        bug = is_bug(error)
+        level = logging.ERROR if bug else logging.WARNING
+        text = "%s: %s: %s"
+        _logger.log(level, text, what, type(error).__name__, error, exc_info=error if bug else None)
+    paths = [Path(h.baseFilename) for h in _logger.handlers if isinstance(h, _Handler)]
+    return paths[-1] if paths else None
