@@ -46,7 +46,7 @@ help:
 	@echo "make test-oldest        some of them with the oldest supported Snakemake"
 	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
 	@echo "make test-all           run all tests, for hours, with servers that are installed first"
-	@echo "make lint               check style and formatting"
+	@echo "make lint               check style, formatting and imports"
 	@echo "make types              check the types"
 	@echo "make bench              run the benchmarks"
 	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
@@ -88,6 +88,7 @@ test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds
 lint: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.all
 	$(BIN)/mypy $(ARGS)

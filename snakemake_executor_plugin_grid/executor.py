@@ -173,7 +173,7 @@ class Executor(RemoteExecutor):
             self.run_job_pre(job)
             try:
                 # A job that an earlier run has left keeps its attempt.
-                job.attempt = max(job.attempt, run.preparation.attempt(job))
+                run.workflow_api.raise_attempt(job, run.preparation.attempt(job))
                 if run.workflow_api.uses_cache(job) and run.workflow_api.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue

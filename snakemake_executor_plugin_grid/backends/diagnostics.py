@@ -27,12 +27,12 @@ NO_JOB = "snakemake-grid-check-00000000-1"
 
 @dataclass(frozen=True)
 class Told:
-    """What a check reports that has not failed.
+    """What a check returns that has not failed.
 
     Attributes:
-        text: In words.
-        warning: Whether the user should do something about it.
-        facts: The same as JSON values, where scripts may want them.
+        text: The result in words.
+        warning: Whether the user should act.
+        facts: The result as JSON values for scripts.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Told:
 
 
 class UntriedError(Exception):
-    """A check cannot be made: says what it waits for."""
+    """A check cannot be tried; the message says why."""
 
 
 Check = Callable[[], Coroutine[Any, Any, Told]]

@@ -68,8 +68,9 @@ def check(
     """Choose the options, make the checks, show what they find."""
     # They import much, which other commands need not wait for.
     from ..diagnostics.findings import Findings
-    from ..diagnostics.options import OptionError, choose
+    from ..diagnostics.options import choose
     from ..diagnostics.trial import try_all
+    from ..snakemake_api.options import OptionError
 
     workdir = directory.resolve()
     try:

@@ -13,6 +13,7 @@ from ..journal.reader import JobRecord, RunRecord
 from ..journal.writer import Phase
 from ..model.job import log_file
 from ..model.state import UNKNOWN, JobStatus
+from ..snakemake_api.locks import lock_files
 from .selection import DisplayState, display_state, in_words, latest, since
 from .workflow import run_is_on
 
@@ -90,11 +91,8 @@ def overview(
     folder: Path, runs: Sequence[RunRecord], jobs: Sequence[JobRecord], now: float
 ) -> Overview:
     """Look at the journal and the locks."""
-    try:
-        locks = sum(1 for _ in (folder.parent / "locks").iterdir())
-    except OSError:
-        locks = 0
-    return Overview(folder, now, run_is_on(folder), runs, latest(jobs), locks)
+    locks = lock_files(folder.parent.parent)
+    return Overview(folder, now, run_is_on(folder), runs, latest(jobs), len(locks))
 
 
 def is_asked(job: JobRecord) -> bool:

@@ -8,22 +8,14 @@ from pathlib import Path
 
 from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..snakemake_api.output import lacks_storage_plugin, rule_output
 from ..worker import report as reports
 from ..worker.report import Report
 
 _TAIL_LINES = 20
 _SEARCHED_LINES = 200
-# Snakemake announces a job in an indented block, and tells of its error in another.
-_ANNOUNCED = ("    reason: ", "    resources: ")
-_ERROR = re.compile(r"Error in (rule|group) .+:")
-_DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _TAIL_BYTES = 16 << 10
 _SHOWN = 10
-# Of Snakemake 9.27: where a plugin is asked for by its name, by a query, by an option of its own.
-_NO_PLUGIN = re.compile(
-    r"The package snakemake-storage-plugin-\S+ is not installed"
-    r"|No storage provider found for query|unrecognized arguments: .*--storage-"
-)
 _MISSING = ("No such file or directory", "FileNotFoundError", "MissingInput")
 
 
@@ -49,7 +41,7 @@ def failure(
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
     lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
-    tail = _last_words(log) if log is not None else []
+    tail = rule_output(read_tail(log, _SEARCHED_LINES))[-_TAIL_LINES:] if log is not None else []
     if tail:
         lines.append("Last lines of its output:")
         lines += [f"    {line}" for line in tail]
@@ -81,7 +73,7 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
             f"; its output mentions {workdir}, which exists on the submit host only: use paths "
             "relative to the working directory"
         )
-    if _NO_PLUGIN.search(text):
+    if lacks_storage_plugin(text):
         return (
             "; the worker's Snakemake lacks a storage plugin, or has another version of it: ship "
             "it by --grid-runtime wheels, or install it where --grid-runtime-setup or "
@@ -101,18 +93,6 @@ def without_report(status: JobStatus) -> str:
     """Return the reason for a job that ended and left no report."""
     detail = f": {status.detail}" if status.detail else ""
     return f"it ended as {status.state.value} and no report came back{detail}"
-
-
-def _last_words(log: Path) -> list[str]:
-    """Return what the payload said last, without what Snakemake says before and after that."""
-    lines = read_tail(log, _SEARCHED_LINES)
-    ends = [number for number, line in enumerate(lines) if _ERROR.match(line)]
-    if ends:
-        lines = [line for line in lines[: ends[0]] if not _DATE.fullmatch(line)]
-    begins = [number for number, line in enumerate(lines) if line.startswith(_ANNOUNCED)]
-    if begins:
-        lines = lines[begins[-1] + 1 :]
-    return lines[-_TAIL_LINES:]
 
 
 def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:

@@ -1,4 +1,4 @@
-"""All checks, in the order in which a run needs what they try."""
+"""All checks, in the order of the steps of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CLOSING = 10.0
 class Trial:
     """The checks of one directory and one set of options.
 
-    They work in a folder of their own, so that nothing that a run beside needs is touched.
+    They work in a separate folder, so that an active run is not disturbed.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Trial:
         database: Database,
         note: Callable[[str], None],
     ) -> None:
-        """Try nothing yet.
+        """Prepare the checks.
 
         Args:
-            findings: Where they go.
+            findings: Takes the results.
             settings: Options of the run.
             workdir: Working directory of the workflow.
             scratch: A new folder.
-            database: A new one.
-            note: Shows how far a check is that takes long.
+            database: A new database.
+            note: Shows the progress of a long check.
         """
         self._findings = findings
         self._settings = settings
@@ -63,11 +63,11 @@ class Trial:
         self._setup: BackendSetup | None = None
 
     async def make(self, *, submit: bool, minutes: float) -> None:
-        """Make all checks.
+        """Run all checks.
 
         Args:
-            submit: Whether a job is sent as well.
-            minutes: After which that is cancelled.
+            submit: Whether to submit a job.
+            minutes: Time limit of the job.
         """
         findings, workdir = self._findings, self._workdir
         await findings.attempt(OPTIONS, self._options)
@@ -81,7 +81,7 @@ class Trial:
         await self._outside(submit=submit, minutes=minutes)
 
     async def _options(self) -> Told:
-        """Check them, and make of them what a run would work with."""
+        """Check the options, and create backend and store as a run does."""
         settings, scratch, database = self._settings, self._scratch, self._database
         check_options(settings, self._workdir)
         workdir = scratch / "workdir"
@@ -90,7 +90,7 @@ class Trial:
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
         setup.outages.use_loop(asyncio.get_running_loop())
-        setup.outages.stop()  # the user waits for the answer, whatever it is
+        setup.outages.stop()  # the user waits for the result: no waiting for a server
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
             shown = "dirac in local mode"
@@ -124,7 +124,7 @@ async def _never() -> Told:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: the job must not stay behind."""
+    """Let SIGTERM cancel the job as Ctrl-C does."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
@@ -145,7 +145,7 @@ def try_all(
     submit: bool = False,
     minutes: float = 60.0,
 ) -> None:
-    """Make all checks; see ``Trial``."""
+    """Run all checks; see ``Trial``."""
     with contextlib.ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True)
         scratch = Path(stack.enter_context(temporary))

@@ -94,8 +94,7 @@ class Preparation:
         outputs = self._members(
             path for member in self._workflow_api.members(job) for path in names(member.output)
         )
-        wildcards = {} if job.is_group() else job.wildcards_dict
-        text = json.dumps({key: str(value) for key, value in wildcards.items()})
+        text = json.dumps(self._workflow_api.wildcards(job))
         return self._controller.recovery.attempt(sorted(outputs), job.name, text)
 
     def _collect_sources(self) -> sources.Sources:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from snakemake_interface_common.exceptions import WorkflowError
 
 from ..resilience.clock import SYSTEM_CLOCK, Clock
+from ..snakemake_api.scheduler import FAILURE_MESSAGES, TERMINATION_MESSAGES
 
 if TYPE_CHECKING:
     from ..settings.options import ExecutorSettings
@@ -21,15 +22,7 @@ _TROUBLE_LIMIT = 60.0
 _DETACHED = "grid: detached"
 _ECHO = 2.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_UNTRUE = (
-    _DETACHED,
-    "Terminating processes on user request",
-    "Shutting down, this might take some time",
-)
-_NOT_FAILED = (
-    "Exiting because a job execution failed",
-    "At least one job did not complete successfully",
-)
+_UNTRUE = (_DETACHED, *TERMINATION_MESSAGES)
 
 
 class Shutdown:
@@ -63,7 +56,7 @@ class Shutdown:
         """Make SIGTERM do what Ctrl-C does; Snakemake would wait for the jobs, perhaps for days."""
         if self._keep and threading.current_thread() is threading.main_thread():
             # Snakemake says that it terminates the jobs, which stay on the grid.
-            self._scheduler_api.unsay(_UNTRUE)
+            self._scheduler_api.suppress(_UNTRUE)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def interrupted(self, *, crashed: bool) -> None:
@@ -75,7 +68,7 @@ class Shutdown:
         self.ending = True
         self.leaves = self.leaves or self._keep or crashed
         if self.leaves and not crashed and not self._scheduler_api.has_failed:
-            self._scheduler_api.unsay(_NOT_FAILED)
+            self._scheduler_api.suppress(FAILURE_MESSAGES)
 
     def look(self, *, quiet: bool) -> None:
         """End the run if it is time; called after each poll.
@@ -89,7 +82,7 @@ class Shutdown:
         if controller.exhausted:
             self._leave(1)
             if not scheduler_api.has_failed:
-                scheduler_api.unsay(_NOT_FAILED)
+                scheduler_api.suppress(FAILURE_MESSAGES)
             scheduler_api.interrupt(WorkflowError(f"The run ends: {controller.exhausted}."))
         elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
             self._leave(int(scheduler_api.has_failed))

@@ -103,12 +103,11 @@ class Planner:
         self._report_site_data(inputs)
         unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
-        wildcards = {} if job.is_group() else job.wildcards_dict
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         return JobSpec(
             name=name,
             rule=job.name,
-            wildcards=tuple((key, str(value)) for key, value in wildcards.items()),
+            wildcards=tuple(workflow_api.wildcards(job).items()),
             jobid=str(job.jobid),
             attempt=job.attempt,
             command=command,

@@ -105,8 +105,8 @@ rule all:
     try:
         eventually(lambda: bool(processes_below(go)))
         done = check(project, "--submit").succeeded()
-        assert "a run, or a command that changes something, is going on here" in done.output
-        assert "held by the run that is going on" in done.output
+        assert "a run, or a command that changes something, is active" in done.output
+        assert "held by the active run" in done.output
     finally:
         go.touch()
         finish(process, 100).succeeded()
@@ -126,7 +126,7 @@ def test_a_worker_without_snakemake(project: Project) -> None:
 def test_a_job_that_takes_too_long_is_cancelled(project: Project) -> None:
     done = check(project, "--submit", "--timeout", "0.1", *SLOW)
     assert done.code == 1
-    assert "has not ended within 0.1 min" in done.output
+    assert "not ended within 0.1 min" in done.output
     assert "running at local" in done.output
     assert processes_below(project.site.folder) == []
 

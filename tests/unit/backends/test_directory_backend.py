@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LocalServer, MakeProject, Project
+from tests.conftest import MakeProject, Project, Site
 from tests.directory_backend import SOURCE, install
 
 SNAKEFILE = """
@@ -29,14 +29,14 @@ rule fails:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalServer:
+def site(tmp_path: Path) -> Site:
     paths = [install(tmp_path / "installed"), os.environ.get("PYTHONPATH", "")]
     environment = {
         "GRID_QUEUE": str(tmp_path / "queue"),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     options = ("--grid-backend", "directory")
-    return LocalServer("directory", "directory", tmp_path / "queue", options, environment)
+    return Site("directory", "directory", tmp_path / "queue", options, environment)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def project(make_project: MakeProject) -> Project:
 
 
 @pytest.mark.workflow
-def test_a_backend_of_another_package_runs_jobs(project: Project, site: LocalServer) -> None:
+def test_a_backend_of_another_package_runs_jobs(project: Project, site: Site) -> None:
     project.put("Snakefile", SNAKEFILE)
     output = project.run("--keep-going").failed().output
     assert project.read("c.txt") == "hi 0\nhi 1\n"

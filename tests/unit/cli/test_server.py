@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -95,9 +96,9 @@ def test_an_outage(past: Past, backend: FakeBackend, place: str, error: Exceptio
     backend.errors[place] = error
     result = call(past, "status", "--server")
     assert result.exit_code == 0
-    assert "dirac was not asked, this is what was known before: no answer" in result.output
+    assert re.search("dirac was not asked.*no answer", result.output), result.output
     assert "held: somebody has to look at it" in result.output
-    assert document(past, "--server")["servers"]["dirac"].startswith("no answer")
+    assert "no answer" in document(past, "--server")["servers"]["dirac"]
     assert backend.closed == (0 if place == "make" else 2)
 
 

@@ -28,7 +28,7 @@ class SchedulerApi:
     def interrupt(self, error: Exception) -> None:
         self.errors.append(str(error))
 
-    def unsay(self, texts: Iterable[str]) -> None:
+    def suppress(self, texts: Iterable[str]) -> None:
         self.unsaid += texts
 
 
