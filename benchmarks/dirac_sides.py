@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
+from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.model.errors import TransientError
@@ -76,10 +76,15 @@ class Ours:
     def __init__(self, server: DiracServer, folder: Path) -> None:
         """Use a server, and a folder."""
         self.client = NotingClient(server.settings.python, folder / "dirac.log")
-        self.backend = DiracBackend(self.client, Options(sites=(PARKED_SITE,)))
         self._spool = SpoolStore(folder / "spool", self.client.sandbox_limit, "")
         self._spool.check()
-        self.backend.carry(self._spool, folder / "sandboxes", lambda: "")
+        self.backend = DiracBackend(
+            self.client,
+            Options(sites=(PARKED_SITE,)),
+            self._spool,
+            folder / "sandboxes",
+            outputs=lambda: "",
+        )
         self._worker = folder / "worker.pyz"
         write_worker(self._worker)
         sources = self._spool.workspace / "sources"

@@ -54,7 +54,7 @@ class Executor(RemoteExecutor):
         """Check the options; the run starts with its first job."""
         # The first job must not wait for a poll that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
-        from .settings.validate import check
+        from .backends.registry import check_options
         from .snakemake_api.workflow import WorkflowApi
 
         self._parsed = files_read.stop()
@@ -69,7 +69,7 @@ class Executor(RemoteExecutor):
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
         try:
-            check(self.executor_settings, Path.cwd())
+            check_options(self.executor_settings, Path.cwd())
             WorkflowApi(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,16 +16,16 @@ from ..backends.dirac.replies import RENEW
 from ..backends.panda.credentials import (
     Credentials,
     client_environment,
+    credentials_in_words,
     judge,
-    moment,
     preferred_variable,
     read_credentials,
     read_token_file,
-    span,
     uses_tokens,
 )
+from ..backends.registry import kind_of
 from ..model.errors import CredentialsError, GridError
-from .dirac import checked_python
+from .server import python_option
 
 _PROGRAM = Path(__file__).parents[1] / "backends" / "panda" / "login.py"
 _LONG_ENOUGH = 3600.0  # for a token that cannot be refreshed, as for a run that begins
@@ -42,17 +43,8 @@ _END = 5.0  # for panda-client to remove its files after Ctrl-C
     help="For which the credentials are (default: panda if a PANDA_… variable is set).",
 )
 @click.option("--force", is_flag=True, help="Get a new token also while the old one is good.")
-@click.option(
-    "--grid-panda-python",
-    "python",
-    type=click.Path(path_type=Path),
-    envvar="SNAKEMAKE_GRID_PANDA_PYTHON",
-    show_envvar=True,
-    callback=checked_python,
-    metavar="FILE",
-    help="Python that has panda-client (default: this one).",
-)
-def auth(backend: str | None, force: bool, python: Path) -> None:
+@python_option(kind_of("panda"), "this one")
+def auth(backend: str | None, force: bool, panda_python: Path | None) -> None:
     """Find out what there is; get what is missing."""
     environment = os.environ
     if backend == "dirac":
@@ -63,7 +55,7 @@ def auth(backend: str | None, force: bool, python: Path) -> None:
             f"PANDA_AUTH_VO and PANDA_URL_SSL; for DIRAC, {RENEW}."
         )
     elif uses_tokens(environment):
-        _get_token(environment, python, force=force)
+        _get_token(environment, panda_python or Path(sys.executable), force=force)
     else:
         proxy = read_credentials(environment, time.time())
         click.echo(f"The {credentials_in_words(proxy)}. For a new one, {proxy.renewal}.")
@@ -128,14 +120,3 @@ def _log_in(environment: Mapping[str, str], python: Path, *, refresh: bool) -> N
         if "panda-client cannot be imported" in reason:
             advice = f"; name a Python that has it by --grid-panda-python (now {python})"
         raise GridError(f"there is no new token: {reason.rstrip('.')}{advice}.")
-
-
-def credentials_in_words(found: Credentials) -> str:
-    """Return whose credentials they are, and for how long they are good."""
-    owner = f" of {found.user}" if found.user else ""
-    vo = f" in VO {found.vo}" if found.vo else ""
-    until = "says not until when it is valid"
-    if found.expires is not None:
-        until = f"is valid until {moment(found.expires)} ({span(found.expires - time.time())})"
-    again = ", and then refreshed by itself" if found.refreshable else ""
-    return f"{found.kind}{owner}{vo} ({found.source}) {until}{again}"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..journal.writer import Journal, Phase
 from ..model.errors import GridError, PermanentError
 from ..model.state import JobState, JobStatus
 from .selection import display_state, select
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
+from .server import ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_database, open_history, own_folder, run_is_on
 
 _SHOWN = 10
@@ -43,8 +43,7 @@ def cancel(
     directory: Path,
     everything: bool,
     yes: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
     """List, ask, cancel; a server that does not answer keeps no other from it."""
     if bool(words) == everything:
@@ -65,7 +64,6 @@ def cancel(
             click.echo("None of these jobs is on the grid: there is nothing to cancel.")
             return
         _confirm(chosen, yes=yes, going_on=going_on)
-        pythons = Pythons(dirac_python, panda_python)
         done = asyncio.run(_cancel_all(folder, runs, chosen, pythons, going_on=going_on))
     _tell(done, going_on=going_on)
 
@@ -113,7 +111,7 @@ async def _cancel_all(
     folder: Path,
     runs: Sequence[RunRecord],
     jobs: Sequence[JobRecord],
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
     *,
     going_on: bool,
 ) -> _Done:

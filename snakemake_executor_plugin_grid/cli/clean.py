@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from ..backends.dirac.store import SCHEME
+from ..backends.registry import kind_of, open_inventories
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
-from ..stores.inventory import Found, Inventory, all_inventories, portions
-from .dirac import python_option
+from ..stores.inventory import Found, Inventory, portions
+from .server import python_option
 from .workflow import directory_option, open_database, own_folder
 
 _SHOWN = 5
@@ -30,7 +31,7 @@ _SHOWN = 5
 @click.option(
     "--force", is_flag=True, help="Also while jobs, whose end is not known, may need the files."
 )
-@python_option
+@python_option(kind_of("dirac"), "this one")
 @click.option(
     "--grid-store-token",
     "store_token",
@@ -42,13 +43,14 @@ _SHOWN = 5
     "say).",
 )
 def clean(
-    directory: Path, yes: bool, force: bool, dirac_python: Path, store_token: Path | None
+    directory: Path, yes: bool, force: bool, dirac_python: Path | None, store_token: Path | None
 ) -> None:
     """List, ask, remove; a store that does not answer does not keep the others from it."""
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
-        with all_inventories(catalog, database, folder, dirac_python, store_token) as inventory:
+        pythons = {"dirac": dirac_python} if dirac_python else {}
+        with open_inventories(catalog, database, folder, pythons, store_token) as inventory:
             if not inventory:
                 click.echo(
                     "This workflow has put nothing on storage elements or into other remote "

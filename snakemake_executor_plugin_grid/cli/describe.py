@@ -25,7 +25,7 @@ from ..model.state import UNKNOWN, JobStatus
 from ..reporting.measured import Measured, measured
 from .overview import Overview, is_asked, overview, waits_for
 from .selection import display_state, in_words, select
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options, tell
+from .server import ask, backend_of, by_backend, last_run, python_options, tell
 from .status import console, show
 from .workflow import directory_option, open_history, own_folder
 
@@ -64,8 +64,7 @@ def describe(
     directory: Path,
     server: bool,
     as_json: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
     """Choose the jobs, perhaps ask, and show."""
     folder = own_folder(directory)
@@ -73,7 +72,6 @@ def describe(
         runs, jobs = history.runs(), history.jobs()
     origins = {job.origin for job in select(jobs, words)}
     chosen = [job for job in jobs if job.origin in origins]
-    pythons = Pythons(dirac_python, panda_python)
     said = asyncio.run(_ask_all(folder, runs, chosen, pythons, server=server))
     seen = overview(folder, runs, chosen, time.time())
     by_origin: dict[str, list[JobRecord]] = {}
@@ -94,7 +92,7 @@ async def _ask_all(
     folder: Path,
     runs: Sequence[RunRecord],
     jobs: Sequence[JobRecord],
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
     *,
     server: bool,
 ) -> _Said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..model.errors import GridError
 from ..model.job import log_file
 from ..resilience.calls import SANDBOX_TIMEOUT
 from .selection import display_state, in_words, latest, select
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
+from .server import ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
 _JOBS = 5
@@ -45,8 +45,7 @@ def logs(
     server: bool,
     tail: int | None,
     everything: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
     """Choose the jobs, find the outputs, print them."""
     folder = own_folder(directory)
@@ -54,7 +53,6 @@ def logs(
         runs, chosen = history.runs(), select(history.jobs(), words)
     chosen = list(reversed(chosen if everything else latest(chosen)))
     shown = chosen if everything else chosen[:_JOBS]
-    pythons = Pythons(dirac_python, panda_python)
     missing = [job for job in shown if server or not log_file(folder, job.name).is_file()]
     answers = asyncio.run(_ask_all(folder, runs, missing, pythons)) if missing else {}
     found = 0
@@ -91,7 +89,7 @@ async def _ask_all(
     folder: Path,
     runs: Sequence[RunRecord],
     jobs: Sequence[JobRecord],
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
 ) -> dict[str, _Answer]:
     """Return the answers of the servers, by name of the job."""
     answers: dict[str, _Answer] = {}
@@ -105,7 +103,7 @@ async def _ask_all(
 
 
 async def _ask_one(
-    folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Pythons
+    folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Mapping[str, Path]
 ) -> dict[str, _Answer]:
     answers: dict[str, _Answer] = {}
     async with backend_of(folder, run, pythons) as backend:

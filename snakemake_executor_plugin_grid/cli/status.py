@@ -33,7 +33,7 @@ from .overview import (
     with_statuses,
 )
 from .selection import DisplayState, display_state, in_words
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
+from .server import ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, open_history, own_folder
 
 _PERIOD = 5.0
@@ -79,14 +79,12 @@ def status(
     watch: float | None,
     as_json: bool,
     everything: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
     """Read, perhaps ask, and show."""
     if watch is not None and as_json:
         raise click.UsageError("--json prints one document: call it again rather than --watch.")
     folder = own_folder(directory)
-    pythons = Pythons(dirac_python, panda_python)
     with open_history(folder) as history:
         look = _Look(folder, history, pythons if server else None)
         if watch is None:
@@ -143,7 +141,7 @@ def show(screen: Console, page: RenderableType) -> None:
 class _Look:
     """Looks at the journal, and at the servers whose clients stay open between two looks."""
 
-    def __init__(self, folder: Path, history: History, pythons: Pythons | None) -> None:
+    def __init__(self, folder: Path, history: History, pythons: Mapping[str, Path] | None) -> None:
         self._folder = folder
         self._history = history
         self._pythons = pythons
@@ -176,7 +174,7 @@ class _Look:
     async def _backend(self, name: str, seen: Overview) -> Backend:
         if name not in self._backends:
             run = last_run(seen.runs, name)
-            opened = backend_of(self._folder, run, self._pythons or Pythons())
+            opened = backend_of(self._folder, run, self._pythons or {})
             self._backends[name] = await self._opened.enter_async_context(opened)
         return self._backends[name]
 

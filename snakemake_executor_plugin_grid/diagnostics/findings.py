@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ..backends.diagnostics import Check, Told, UntriedError
 from ..model.errors import EndingError, GridError
 from ..resilience.calls import in_words
 
@@ -22,21 +23,6 @@ class Result(Enum):
     FAILED = "failed"
     UNTRIED = "untried"
     """A check that it needs has not succeeded."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a check returns that has not failed.
-
-    Attributes:
-        text: The result in words.
-        warning: Whether the user should act.
-        facts: The result as JSON values for scripts.
-    """
-
-    text: str
-    warning: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,13 +42,6 @@ class Finding:
     text: str
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-class UntriedError(Exception):
-    """A check cannot be tried; the message says why."""
-
-
-Check = Callable[[], Coroutine[Any, Any, Told]]
 
 
 class Findings:

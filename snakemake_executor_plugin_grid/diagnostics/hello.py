@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..backends.diagnostics import Told
 from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import History, JobRecord
 from ..model.errors import GridError, PermanentError, TransientError
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
-from .findings import Told
 from .storing import no_traces
 
 _SNAKEFILE = """

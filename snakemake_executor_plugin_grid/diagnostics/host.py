@@ -11,11 +11,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ..backends.diagnostics import Told, UntriedError
 from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import History
 from ..model.errors import PermanentError
 from ..snakemake_api.locks import LOCKS, lock_files
-from .findings import Told, UntriedError
 
 _PACKAGE = "snakemake-executor-plugin-grid"
 _PROBE = b"probe" * 1000

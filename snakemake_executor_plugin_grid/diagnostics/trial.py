@@ -10,21 +10,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ..backends.base import Backend
-from ..backends.registry import equip
+from ..backends.diagnostics import SERVER, Told
+from ..backends.kind import BackendSetup
+from ..backends.registry import check_options, make_backend
 from ..cli.workflow import open_database, run_is_on
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database
 from ..resilience.calls import with_timeout
 from ..settings.options import ExecutorSettings
-from ..settings.validate import check as check_settings
-from ..stores import Store
-from .findings import Findings, Told
+from .findings import Findings
 from .hello import check_job
 from .host import check_directory, check_lock, check_room, check_snakemake_lock, check_versions
-from .server import OPTIONS, SERVER, check_backend
-from .storing import check_store
+from .storing import check_stores
 
+OPTIONS = "options"
 DIRECTORY = "directory"
 STORE = "store"
 _CLOSING = 10.0
@@ -61,7 +60,7 @@ class Trial:
         self._scratch = scratch
         self._database = database
         self._note = note
-        self._equipment: tuple[Backend, Store] | None = None
+        self._setup: BackendSetup | None = None
 
     async def make(self, *, submit: bool, minutes: float) -> None:
         """Run all checks.
@@ -84,44 +83,39 @@ class Trial:
     async def _options(self) -> Told:
         """Check the options, and create backend and store as a run does."""
         settings, scratch, database = self._settings, self._scratch, self._database
-        check_settings(settings, self._workdir)
+        check_options(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
-        backend, store, outages = equip(
+        self._setup = setup = make_backend(
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
-        outages.use_loop(asyncio.get_running_loop())
-        outages.stop()  # the user waits for the result: no waiting for a server
-        self._equipment = backend, store
+        setup.outages.use_loop(asyncio.get_running_loop())
+        setup.outages.stop()  # the user waits for the result: no waiting for a server
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
             shown = "dirac in local mode"
         return Told(f"backend {shown}, store {settings.store or 'of the backend'}")
 
     async def _outside(self, *, submit: bool, minutes: float) -> None:
-        findings, settings = self._findings, self._settings
-        if self._equipment is None:
+        findings, settings, setup = self._findings, self._settings, self._setup
+        if setup is None:
             for name in (SERVER, STORE):
                 await findings.attempt(name, _never, OPTIONS)
         else:
-            backend, store = self._equipment
             try:
-                await check_backend(findings, settings, backend, self._workdir, self._scratch)
-                needs = () if self._independent() else (SERVER,)
-                await findings.attempt(
-                    STORE, partial(check_store, settings, backend, store, self._scratch), *needs
-                )
+                for one in setup.diagnostics(self._workdir, self._scratch):
+                    await findings.attempt(one.name, one.check, *(one.needs or (OPTIONS,)))
+                separate = settings.store is not None and setup.try_store is None
+                needs = () if separate else (SERVER,)
+                call = partial(check_stores, settings.store or "", setup, self._scratch)
+                await findings.attempt(STORE, call, *needs)
             finally:
                 with contextlib.suppress(Exception):
-                    await with_timeout(backend.close(), _CLOSING)
+                    await with_timeout(setup.backend.close(), _CLOSING)
         if submit:
             with _terminable():
                 call = partial(check_job, settings, minutes, self._note)
                 await findings.attempt("job", call, SERVER, STORE)
-
-    def _independent(self) -> bool:
-        """Return whether the store works without the backend."""
-        return self._settings.store is not None and not self._settings.store.startswith("lfn:")
 
 
 async def _never() -> Told:

@@ -55,7 +55,7 @@ class Completion:
         self._resubmit = resubmit
         self._slots = asyncio.Semaphore(_AT_A_TIME)
         self._store_outages = context.outages.beside(
-            f"store {context.store.url}", context.backend.check_credentials
+            f"store {context.stores.url}", context.backend.check_credentials
         )
         self._succeeded: dict[str, TrackedJob] = {}  # until Snakemake has recorded it
         self._disposable: dict[str, str] = {}  # names of jobs by their ids on the grid
@@ -143,7 +143,7 @@ class Completion:
     async def _drop(self, jobs: Collection[TrackedJob]) -> None:
         for job in jobs:
             with contextlib.suppress(GridError, OSError):  # it only wastes space
-                await in_thread(self._context.store.drop, job.spec.name)
+                await in_thread(self._context.stores.results.drop, job.spec.name)
         # All at once, so that the backend is told in one call.
         self._disposable.update({job.grid_id or "": job.spec.name for job in jobs})
 

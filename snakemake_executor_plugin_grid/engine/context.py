@@ -9,7 +9,7 @@ from ..backends.base import Backend
 from ..journal.writer import Journal
 from ..resilience.clock import Clock
 from ..resilience.outages import Outages
-from ..stores import Store
+from ..stores import Stores
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RunContext:
 
     Attributes:
         backend: Runs the jobs.
-        store: Where files go and come from.
+        stores: Where files go and come from.
         journal: Records every effect.
         outages: Waits for servers and disks.
         clock: Tells the time.
@@ -26,7 +26,7 @@ class RunContext:
     """
 
     backend: Backend
-    store: Store
+    stores: Stores
     journal: Journal
     outages: Outages
     clock: Clock

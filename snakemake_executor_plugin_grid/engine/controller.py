@@ -121,7 +121,7 @@ class Controller:
         context = self._context
         await retry_at_start(context.backend.check, context.clock)
         context.journal.endpoint = context.backend.endpoint
-        await retry_at_start(lambda: asyncio.to_thread(context.store.check), context.clock)
+        await retry_at_start(lambda: asyncio.to_thread(context.stores.check), context.clock)
         await self.recovery.look()
 
     async def send_sources(self, sources: Mapping[str, Entry]) -> None:
@@ -250,7 +250,7 @@ class Controller:
             self._jobs.pop(job.name, None)
             # One without an id may still reach the backend: the next run looks for it by name.
             if job.grid_id is not None and job.grid_id not in left:
-                self._context.store.drop(job.spec.name)
+                self._context.stores.results.drop(job.spec.name)
                 with contextlib.suppress(GridError):
                     self._context.journal.ended(job.spec.name, Phase.CANCELLED)
         confirmed = sum(job.grid_id not in left for job in jobs)

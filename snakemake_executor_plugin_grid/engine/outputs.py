@@ -16,7 +16,7 @@ from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
 from ..staging.download import Installed, install_outputs
 from ..staging.paths import Layout
-from ..stores import Store
+from ..stores import ResultStore
 from ..worker import report as reports
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..worker.report import Report
@@ -41,7 +41,7 @@ class Outputs:
         say: Shows a line to the user.
     """
 
-    store: Store
+    store: ResultStore
     catalog: Catalog
     layout: Layout
     folder: Path
@@ -156,7 +156,7 @@ class Outputs:
     def _fetch(self, job: TrackedJob, digest: str) -> Path:
         """Return a blob, which is beside the report or was delivered to the store."""
         beside = self.incoming(job) / DELIVERY_FOLDER / digest
-        return beside if beside.exists() else self.store.delivered(job.spec.name, digest)
+        return beside if beside.exists() else self.store.fetch_output(job.spec.name, digest)
 
     def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title

@@ -10,7 +10,7 @@ from ..backends.base import Backend, Payload
 from ..model.tracked import TrackedJob
 from ..staging.paths import Layout, depth
 from ..staging.upload import Upload
-from ..stores import Store
+from ..stores import Stores
 from ..worker.description import Blob, Job
 
 
@@ -20,7 +20,7 @@ class Payloads:
 
     Attributes:
         backend: Runs the jobs.
-        store: Where files go and come from.
+        stores: Where files go and come from.
         layout: Of the submit host.
         upload: Knows how far the sources climb.
         worker: The worker program.
@@ -30,7 +30,7 @@ class Payloads:
     """
 
     backend: Backend
-    store: Store
+    stores: Stores
     layout: Layout
     upload: Upload
     worker: Path
@@ -46,14 +46,15 @@ class Payloads:
             blobs: Its inputs.
             banned: Sites that no job should use.
         """
-        plan, spec, store = job.plan, job.spec, self.store
+        plan, spec = job.plan, job.spec
+        inputs, results = self.stores.inputs, self.stores.results
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
-        if store.secret:  # signed again: a run may last longer than a signature
-            blobs = tuple(replace(blob, url=store.locate(blob.digest)) for blob in blobs)
+        if inputs.secret:  # signed again: a run may last longer than a signature
+            blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
         returned = [output.name for output in spec.outputs]
         climbs = max(self.layout.deepest(spec.inputs), depth(returned), self.upload.depth)
-        limits = store.limits
+        limits = results.limits
         description = Job(
             name=spec.name,
             command=spec.command,
@@ -66,10 +67,10 @@ class Payloads:
             fetch_undeclared=plan.fetch_undeclared,
             large_file=self.large_file,
             compression=self.compression,
-            deliver=store.inbox(spec.name),
-            deliver_limit=limits.delivered,
+            deliver=results.inbox(spec.name),
+            deliver_limit=limits.outputs,
             deliver_hint=limits.hint,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
-            report_to="" if self.backend.brings_files else store.reports(spec.name),
+            report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )
         return Payload(spec, description.dumps(), blobs, self.worker, frozenset(job.avoid | banned))

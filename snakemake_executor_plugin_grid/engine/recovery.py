@@ -305,7 +305,7 @@ class Recovery:
 
     async def _drop(self, job: OpenJob) -> None:
         with contextlib.suppress(GridError, OSError):  # it only wastes space
-            await in_thread(self._context.store.drop, job.name)
+            await in_thread(self._context.stores.results.drop, job.name)
 
     async def _write(self, change: Callable[..., None], *args: object) -> None:
         """Write to the journal, once the disk has room."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..backends.registry import equip
+from ..backends.registry import make_backend
 from ..console import error_log, progress
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
@@ -81,24 +81,28 @@ class Run:
         self._log.enter_context(error_log.opened(folder))
         self._database = Database(folder / DATABASE_FILE)
         catalog = Catalog(self._database)
-        self.backend, store, outages = equip(
-            settings, layout.workdir, folder, self._database, catalog, say
-        )
+        setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
+        self.backend, stores = setup.backend, setup.stores
         worker = _empty_folder(folder)
         self._journal = Journal(self._database, run_id, self.backend.name)
         self._progress = progress.show(say, logger)
         self._pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         large_file, compression = settings.large_file, settings.compression
         self._upload = Upload(
-            layout, store, catalog, self._pool, large_file=large_file, compression=compression
+            layout,
+            stores.inputs,
+            catalog,
+            self._pool,
+            large_file=large_file,
+            compression=compression,
         )
-        context = RunContext(self.backend, store, self._journal, outages, SYSTEM_CLOCK, say)
+        context = RunContext(self.backend, stores, self._journal, setup.outages, SYSTEM_CLOCK, say)
         self.controller = Controller(
             context,
             self._upload,
             Payloads(
                 backend=self.backend,
-                store=store,
+                stores=stores,
                 layout=layout,
                 upload=self._upload,
                 worker=worker,
@@ -106,7 +110,7 @@ class Run:
                 large_file=large_file,
                 compression=compression,
             ),
-            Outputs(store, catalog, layout, folder, compression, announce, say),
+            Outputs(stores.results, catalog, layout, folder, compression, announce, say),
             lost_limit=settings.lost_limit,
             retries=settings.infrastructure_retries,
         )
@@ -118,7 +122,7 @@ class Run:
         )
         self.preparation = Preparation(workflow, parsed, layout, context, self.controller, backups)
         shipper = RuntimeShipper(settings, self.workflow_api, self.controller, folder, say)
-        fingerprints = Fingerprints(workflow, layout.workdir, (store.url, compression))
+        fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
         self.planner = Planner(settings, self.workflow_api, layout, shipper.ship, say, fingerprints)
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:

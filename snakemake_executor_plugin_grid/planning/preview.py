@@ -15,9 +15,9 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from ..backends.base import Backend, Payload
+from ..backends.base import Payload
 from ..backends.dirac.store import SCHEME
-from ..backends.registry import equip
+from ..backends.registry import make_backend
 from ..journal.catalog import Catalog
 from ..journal.database import DATABASE_FILE, FOLDER, Database
 from ..journal.lock import lock_folder
@@ -83,10 +83,9 @@ class _Previews:
         self._folder = folder
         self._catalog = catalog = Catalog(database)
         self.workflow_api = WorkflowApi(workflow)
-        self._backend: Backend
-        self._backend, _, _ = equip(
+        self._backend = make_backend(
             self._settings, self._layout.workdir, folder, database, catalog, say
-        )
+        ).backend
         self._planner = Planner(self._settings, self.workflow_api, self._layout, _ship_nothing, say)
         self._planner.begin()
         self._awaited = set(self.workflow_api.awaited())

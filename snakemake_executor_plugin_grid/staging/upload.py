@@ -18,7 +18,7 @@ from ..console.progress import Measure, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
-from ..stores import Store
+from ..stores import InputStore
 from ..worker.archive.tarball import Entry, TarballError, pack, scan
 from ..worker.description import Blob
 from .paths import WORK, Layout, OutsideError, depth
@@ -82,7 +82,7 @@ class Upload:
     def __init__(
         self,
         layout: Layout,
-        store: Store,
+        store: InputStore,
         catalog: Catalog,
         pool: ThreadPoolExecutor,
         *,

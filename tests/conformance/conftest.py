@@ -14,6 +14,7 @@ from tests.servers.panda.fixture import panda_server
 
 from .backend import Backend
 from .dirac import Dirac
+from .directory import Directory
 from .local import Local
 from .panda import Panda
 
@@ -21,6 +22,7 @@ __all__ = ["dirac_server", "panda_server"]
 
 BACKENDS: tuple[type[Backend], ...] = (
     Local,
+    Directory,
     Panda,
     Dirac,
 )

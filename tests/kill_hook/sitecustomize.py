@@ -38,10 +38,11 @@ _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),
     f"{_PACKAGE}.backends.panda.backend": ("backend", _CALLS),
     f"{_PACKAGE}.client_process.client": ("client", ("call_now", "_write")),
+    "directory_backend": ("backend", _CALLS),
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
     f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
     f"{_PACKAGE}.stores.remote": ("store", _STORE),
-    f"{_PACKAGE}.stores.split": ("store", _STORE),
+    f"{_PACKAGE}.stores.spool": ("store", _STORE),
     "snakemake.jobs": ("snakemake", ("register", "postprocess")),
 }
 

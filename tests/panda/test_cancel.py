@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.packaging import START_SCRIPT
-from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.backend import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.routes import Jedi
+from snakemake_executor_plugin_grid.backends.panda.sandboxes import Sandboxes
 from snakemake_executor_plugin_grid.backends.panda.task import Options, shape, task
 from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
@@ -38,11 +39,11 @@ def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, value)
     database = Database(tmp_path / "grid.sqlite")
     client = Client(Path(sys.executable), tmp_path / "panda.log")
-    made = PandaBackend(
-        client, Jedi(client), TaskRegistry(database), Options("testvo", sites=(SITE,))
-    )
+    registry, options = TaskRegistry(database), Options("testvo", sites=(SITE,))
     spool = SpoolStore(tmp_path / "spool", lambda: 1 << 20, "")
-    made.carry(spool, tmp_path, DirectoryStore(tmp_path / "store"), by_server=False)
+    store = DirectoryStore(tmp_path / "store")
+    sandboxes = Sandboxes(client, registry, spool, store, tmp_path, by_server=False)
+    made = PandaBackend(client, Jedi(client), registry, options, sandboxes, store)
     yield made
     client.close()
     database.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends import registry as equipment
+from snakemake_executor_plugin_grid.backends import registry
 from snakemake_executor_plugin_grid.cli import cancel, clean
 from snakemake_executor_plugin_grid.engine import controller
 from tests.unit.backends.local import local_bench
@@ -69,7 +69,7 @@ def make_bench(tmp_path: Path) -> Iterator[local_bench.MakeBench]:
 def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """Return what all commands take for the server."""
     fake = FakeBackend()
-    monkeypatch.setattr(equipment, "equip", fake.equip)
+    monkeypatch.setattr(registry, "make_backend", fake.make)
     monkeypatch.delenv("SNAKEMAKE_GRID_DIRAC_PYTHON", raising=False)
     monkeypatch.delenv("SNAKEMAKE_GRID_PANDA_PYTHON", raising=False)
     return fake

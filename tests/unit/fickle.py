@@ -28,6 +28,7 @@ from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload
+from snakemake_executor_plugin_grid.stores import Stores
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
@@ -163,6 +164,7 @@ class Bench:
         layout.workdir.mkdir()
         self.store = store = DirectoryStore(folder / "store")
         store.check()
+        stores = Stores(store, store)
         self.database = Database(folder / "grid.sqlite")
         self.journal, catalog = Journal(self.database, "run", "fickle"), Catalog(self.database)
         self.pool = ThreadPoolExecutor(2)
@@ -174,11 +176,11 @@ class Bench:
         check = self.backend.check_credentials
         outages = Outages("fickle", outage_limit, check, say, clock)
         self.controller = Controller(
-            RunContext(self.backend, store, self.journal, outages, clock, say),
+            RunContext(self.backend, stores, self.journal, outages, clock, say),
             upload,
             Payloads(
                 backend=self.backend,
-                store=store,
+                stores=stores,
                 layout=layout,
                 upload=upload,
                 worker=folder / "worker.pyz",

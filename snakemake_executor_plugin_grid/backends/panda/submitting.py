@@ -1,4 +1,4 @@
-"""Jobs become tasks: one for all of a shape, and never a second one of the same name."""
+"""Submits jobs as tasks: one task for all jobs of a shape, and never two of the same name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Submitting:
         sandboxes: Sandboxes,
         options: Options,
     ) -> None:
-        """Use a client.
+        """Submit nothing yet.
 
         Args:
             client: Of the server.
@@ -68,7 +68,7 @@ class Submitting:
         self._slots = asyncio.Semaphore(_AT_A_TIME)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
-        """Submit jobs; where an answer is lost, the same jobs go into the same tasks again.
+        """Submit jobs; after a lost answer, the same jobs go into the same tasks.
 
         Raises:
             GridError: Of some tasks it is not known whether they were taken.
@@ -95,21 +95,21 @@ class Submitting:
             else:
                 unanswered.append(result)
         if unanswered:
-            raise unanswered[0]  # those that were taken are found by their names
+            raise unanswered[0]  # accepted tasks are found by their names
         return [answers[payload.spec.name] for payload in payloads]
 
     def _chunks(
         self, payloads: Sequence[Payload], shapes: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[_Chunk]:
-        """Sort jobs by task; what was divided before stays as it was."""
-        cargos = {
+        """Group jobs by task; jobs keep the task of an earlier attempt."""
+        packages = {
             package.name: package
             for package in load(payloads, self._sandboxes.uploaded, SEPARATE_SIZE)
         }
-        for name, known in self._registry.tasks_of(cargos).items():
-            yield _Chunk(name, [cargos.pop(job) for job in known], shapes[known[0]], tried=True)
+        for name, known in self._registry.tasks_of(packages).items():
+            yield _Chunk(name, [packages.pop(job) for job in known], shapes[known[0]], tried=True)
         kinds: dict[str, list[JobPackage]] = {}
-        for package in cargos.values():
+        for package in packages.values():
             kind = json.dumps([run_of(package.name), shapes[package.name]], sort_keys=True)
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
@@ -126,15 +126,15 @@ class Submitting:
                 grid_id = await self._hand_over(chunk, any_payload.worker)
             except PermanentError:
                 self._registry.ended(package.name for package in chunk.jobs)
-                with contextlib.suppress(GridError):  # it only is of no use any more
+                with contextlib.suppress(GridError):  # it is only superfluous
                     await self._sandboxes.forget(chunk.task)
                 raise
             self._registry.submitted(chunk.task, grid_id)
             return grid_id
 
     async def _hand_over(self, chunk: _Chunk, worker: Path) -> str:
-        # One that may be there is looked for, not submitted again: of one that is done the server
-        # would run all anew. Also after the upload, which may last until it is.
+        # A task that may exist is looked for, not submitted again: the server would rerun all jobs
+        # of one that is done. Also after the upload, during which it may have been registered.
         known = await self._route.find([chunk.task]) if chunk.tried else {}
         if known:
             return known[chunk.task]
@@ -150,7 +150,7 @@ class Submitting:
 
 
 def run_of(name: str) -> str:
-    """Return the run that a job is of, which its name tells."""
+    """Return the run of a job, which is part of its name."""
     match = _RUN.fullmatch(name)
     if match is None:
         raise ValueError(f"{name!r} does not tell its run")

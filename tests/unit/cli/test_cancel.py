@@ -219,7 +219,7 @@ def test_a_server_that_does_not_answer_keeps_no_other_from_it(
     assert phases(past) == {"a-1": Phase.CANCELLED, "p-1": Phase.SUBMITTED}
 
 
-@pytest.mark.parametrize("place", ["equip", "check_credentials", "find", "states"])
+@pytest.mark.parametrize("place", ["make", "check_credentials", "find", "states"])
 def test_an_outage_changes_nothing(past: Past, backend: FakeBackend, place: str) -> None:
     run_with(past, backend, "a")
     backend.errors[place] = CredentialsError("no proxy; run dirac-proxy-init")

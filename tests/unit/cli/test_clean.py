@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from snakemake_executor_plugin_grid.cli import dirac, main
+from snakemake_executor_plugin_grid.backends.dirac import inventory
+from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
@@ -90,7 +91,7 @@ class Workflow:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    monkeypatch.setattr(dirac, "Client", fake)
+    monkeypatch.setattr(inventory, "Client", fake)
     return fake
 
 

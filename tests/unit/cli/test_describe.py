@@ -107,7 +107,7 @@ def test_the_server_is_asked_for_what_is_open(past: Past, backend: FakeBackend) 
     assert {job["origin"]: job["waits_for"] for job in jobs}["a-4"].startswith("submission not")
 
 
-@pytest.mark.parametrize("place", ["equip", "states"])
+@pytest.mark.parametrize("place", ["make", "states"])
 def test_a_server_that_does_not_answer(past: Past, backend: FakeBackend, place: str) -> None:
     past.run("run1")
     past.job("a-1", grid_id="1")

@@ -119,7 +119,7 @@ def test_no_output_anywhere(past: Past, backend: FakeBackend) -> None:
     assert backend.called("logs") == [["2"]]
 
 
-@pytest.mark.parametrize("place", ["equip", "check_credentials", "find", "logs"])
+@pytest.mark.parametrize("place", ["make", "check_credentials", "find", "logs"])
 def test_a_server_that_does_not_answer(past: Past, backend: FakeBackend, place: str) -> None:
     run_with(past, "a", "b")
     past.log("a-1", "from here\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_a_python_that_has_moved(
     assert settings.panda_python == Path("/other/python")
 
 
-@pytest.mark.parametrize("place", ["equip", "check_credentials", "states"])
+@pytest.mark.parametrize("place", ["make", "check_credentials", "states"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -89,16 +90,16 @@ def test_a_python_that_has_moved(
     ],
 )
 def test_an_outage(past: Past, backend: FakeBackend, place: str, error: Exception) -> None:
-    if place == "equip" and not isinstance(error, GridError):
+    if place == "make" and not isinstance(error, GridError):
         error = GridError("no answer")
     states_of(past)
     backend.errors[place] = error
     result = call(past, "status", "--server")
     assert result.exit_code == 0
-    assert "dirac was not asked, this is what was known before: no answer" in result.output
+    assert re.search("dirac was not asked.*no answer", result.output), result.output
     assert "held: somebody has to look at it" in result.output
-    assert document(past, "--server")["servers"]["dirac"].startswith("no answer")
-    assert backend.closed == (0 if place == "equip" else 2)
+    assert "no answer" in document(past, "--server")["servers"]["dirac"]
+    assert backend.closed == (0 if place == "make" else 2)
 
 
 def test_a_warning_spoils_no_document(past: Past, backend: FakeBackend) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from snakemake_executor_plugin_grid.backends.diagnostics import Told
 from snakemake_executor_plugin_grid.cli.check import check
 from snakemake_executor_plugin_grid.diagnostics import hello, host, trial
-from snakemake_executor_plugin_grid.diagnostics.findings import Findings, Told
+from snakemake_executor_plugin_grid.diagnostics.findings import Findings
 from snakemake_executor_plugin_grid.diagnostics.options import choose
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
@@ -298,11 +299,11 @@ def test_a_store_that_returns_other_contents(
 ) -> None:
     from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 
-    def post(self: DirectoryStore, name: str, path: Path) -> str:
+    def fetch_output(self: DirectoryStore, job: str, digest: str) -> Path:
         (tmp_path / "other").write_text("something else")
-        return (tmp_path / "other").as_uri()
+        return tmp_path / "other"
 
-    monkeypatch.setattr(DirectoryStore, "post", post)
+    monkeypatch.setattr(DirectoryStore, "fetch_output", fetch_output)
     mark, text = found(run(workdir, "--store", f"file://{tmp_path}/store"))["store"]
     assert mark == FAILED
     assert "what is read there is not what was written" in text

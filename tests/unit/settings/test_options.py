@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
+from snakemake_executor_plugin_grid.backends.registry import check_options
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
-from snakemake_executor_plugin_grid.settings.validate import check
 
 
 def problems(workdir: Path, **values: Any) -> str:
     with pytest.raises(WorkflowError) as caught:
-        check(ExecutorSettings(**values), workdir)
+        check_options(ExecutorSettings(**values), workdir)
     return str(caught.value)
 
 
@@ -36,7 +36,7 @@ def flag(name: str) -> str:
 
 
 def test_defaults_are_valid(tmp_path: Path) -> None:
-    check(ExecutorSettings(), tmp_path)
+    check_options(ExecutorSettings(), tmp_path)
 
 
 @pytest.mark.parametrize(("name", "value"), [("backend", "slurm"), ("runtime_engine", "docker")])
@@ -50,7 +50,7 @@ def test_unknown_choice_is_named_with_what_there_is(tmp_path: Path, name: str, v
 
 @pytest.mark.parametrize(("name", "least"), [("large_file", 1), ("outage_limit", 0)])
 def test_a_number_has_a_least_value(tmp_path: Path, name: str, least: int) -> None:
-    check(ExecutorSettings(**{name: least}), tmp_path)
+    check_options(ExecutorSettings(**{name: least}), tmp_path)
     text = problems(tmp_path, **{name: least - 1})
     assert text.startswith(f"{flag(name)}: ")
     assert f"{least} or more" in text
@@ -68,9 +68,11 @@ def test_a_runtime_needs_its_option(tmp_path: Path, runtime: str, needed: str) -
 
 
 def test_runtimes_with_their_options_are_valid(tmp_path: Path) -> None:
-    check(ExecutorSettings(runtime="setup", runtime_setup=". x"), tmp_path)
-    check(ExecutorSettings(runtime="container", runtime_image="/i", runtime_options="-c"), tmp_path)
-    check(
+    check_options(ExecutorSettings(runtime="setup", runtime_setup=". x"), tmp_path)
+    check_options(
+        ExecutorSettings(runtime="container", runtime_image="/i", runtime_options="-c"), tmp_path
+    )
+    check_options(
         ExecutorSettings(runtime="wheels", runtime_python="3.9", runtime_packages=["a"]), tmp_path
     )
 
@@ -82,7 +84,7 @@ def test_runtimes_with_their_options_are_valid(tmp_path: Path) -> None:
 def test_options_of_another_runtime_are_for_rules_that_choose_it(
     tmp_path: Path, values: dict[str, Any]
 ) -> None:
-    check(ExecutorSettings(**values), tmp_path)
+    check_options(ExecutorSettings(**values), tmp_path)
 
 
 def test_what_is_included_cannot_be_excluded(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_local_folder_below_the_working_directory_is_refused(tmp_path: Path) -> 
     work = tmp_path / "work"
     work.mkdir()
     (tmp_path / "link").symlink_to(work)
-    check(ExecutorSettings(local_dir=tmp_path / "work2"), work)
+    check_options(ExecutorSettings(local_dir=tmp_path / "work2"), work)
     for folder in (work, work / "site", tmp_path / "link" / "site"):
         assert "is below the working directory" in problems(work, local_dir=folder)
 
@@ -112,7 +114,7 @@ def test_local_folder_below_the_working_directory_is_refused(tmp_path: Path) -> 
 def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("")
-    check(ExecutorSettings(local_python=Path(sys.executable)), tmp_path)
+    check_options(ExecutorSettings(local_python=Path(sys.executable)), tmp_path)
     for path in (text, tmp_path / "missing", tmp_path):
         assert f"--grid-local-python {path}: " in problems(tmp_path, local_python=path)
 
@@ -173,7 +175,7 @@ def test_options_that_contradict_each_other(
     ],
 )
 def test_valid_options_of_dirac(tmp_path: Path, values: dict[str, Any]) -> None:
-    check(ExecutorSettings(backend="dirac", **values), tmp_path)
+    check_options(ExecutorSettings(backend="dirac", **values), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_jobs_can_be_left_on_every_grid(tmp_path: Path) -> None:
     for backend in ("local", "dirac", "panda"):
         store = "file:///shared/me" if backend == "panda" else None
         settings = ExecutorSettings(backend=backend, store=store, detach=True, on_interrupt="keep")
-        check(settings, tmp_path)
+        check_options(settings, tmp_path)
     given = parse("--grid-detach", "--grid-on-interrupt", "keep")
     assert (given.detach, given.on_interrupt) == (True, "keep")
     assert (parse().detach, parse().on_interrupt) == (False, "cancel")
@@ -306,9 +308,11 @@ def test_the_packages_of_wheels_do_not_fit_into_a_sandbox(tmp_path: Path) -> Non
     text = problems(tmp_path, backend="dirac", runtime="wheels")
     assert text.startswith("--grid-runtime wheels: ")
     assert "--grid-dirac-storage-element" in text
-    check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_storage_element="SE"), tmp_path)
-    check(ExecutorSettings(backend="dirac", runtime="wheels", dirac_mode="local"), tmp_path)
-    check(ExecutorSettings(runtime="wheels"), tmp_path)
+    check_options(
+        ExecutorSettings(backend="dirac", runtime="wheels", dirac_storage_element="SE"), tmp_path
+    )
+    check_options(ExecutorSettings(backend="dirac", runtime="wheels", dirac_mode="local"), tmp_path)
+    check_options(ExecutorSettings(runtime="wheels"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["outage_limit", "proxy_hours", "dirac_cpu_power"])

@@ -177,26 +177,26 @@ def test_what_a_job_delivered_is_downloaded_once(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"output")
     assert bench.store.inbox("j-1") == f"lfn:{FOLDER}/delivered/j-1"
     for _ in range(2):
-        assert bench.store.delivered("j-1", digest).read_bytes() == b"output"
+        assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
     assert bench.dirac.counts["get"] == 1
 
 
 def test_an_output_that_is_not_there_is_named(bench: Bench) -> None:
     with pytest.raises(PermanentError, match=f"{FOLDER}/delivered/j-1/{'a' * 64}.data cannot be"):
-        bench.store.delivered("j-1", "a" * 64)
+        bench.store.fetch_output("j-1", "a" * 64)
 
 
 def test_an_outage_in_a_download_is_for_the_caller_to_wait_out(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"output")
     bench.dirac.lost["get"] = [DOWN]
     with pytest.raises(TransientError):
-        bench.store.delivered("j-1", digest)
-    assert bench.store.delivered("j-1", digest).read_bytes() == b"output"
+        bench.store.fetch_output("j-1", digest)
+    assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
 
 
 def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
     kept, left = bench.deliver("j-1", b"kept"), bench.deliver("j-1", b"left")
-    paths = [bench.store.delivered("j-1", digest) for digest in (kept, left)]
+    paths = [bench.store.fetch_output("j-1", digest) for digest in (kept, left)]
     bench.store.keep("j-1", [kept, "never delivered"])
     bench.store.drop("j-1")
     url = f"lfn:{FOLDER}/delivered/j-1/{kept}.data"
@@ -213,13 +213,13 @@ def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
 
 def test_what_cannot_be_removed_is_remembered(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"left")
-    bench.store.delivered("j-1", digest)
+    bench.store.fetch_output("j-1", digest)
     bench.dirac.errors["remove"] = [DOWN]
     bench.store.drop("j-1")
     assert bench.catalog.locations() == [f"lfn:{FOLDER}/delivered/j-1/{digest}.data"]
     assert bench.catalog.location(digest) is None  # it is of no use any more
     other = bench.deliver("j-2", b"left")
-    bench.store.delivered("j-2", other)
+    bench.store.fetch_output("j-2", other)
     lfn = f"{FOLDER}/delivered/j-2/{other}.data"
     bench.dirac.remove = lambda lfns: {lfn: "busy"}  # type: ignore[method-assign]
     bench.store.drop("j-2")
@@ -257,7 +257,7 @@ def test_without_a_url_the_folder_is_in_the_users_own(bench: Bench) -> None:
 
 def test_the_limits_are_those_of_the_sandbox(bench: Bench) -> None:
     assert bench.store.limits.hint == "hint"
-    assert (bench.store.limits.delivered or 0) + (bench.store.limits.log or 0) <= 1000
+    assert (bench.store.limits.outputs or 0) + (bench.store.limits.log or 0) <= 1000
 
 
 def test_transfers_to_and_from_the_storage_element_are_announced(
@@ -265,5 +265,5 @@ def test_transfers_to_and_from_the_storage_element_are_announced(
 ) -> None:
     path, _ = bench.file(2000)
     bench.store.put_file(path)
-    bench.store.delivered("j-1", bench.deliver("j-1", b"output"))
+    bench.store.fetch_output("j-1", bench.deliver("j-1", b"output"))
     assert heard.announced == [("input", 2000, True, "SE-1"), ("outputs of j-1", 0, False, "SE-1")]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Rejected
-from snakemake_executor_plugin_grid.backends.local import LocalBackend
+from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
