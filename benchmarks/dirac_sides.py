@@ -17,7 +17,8 @@ from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.model.errors import TransientError
-from snakemake_executor_plugin_grid.model.job import JobSpec, Resources, safe_name
+from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.names import JobName
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
@@ -98,7 +99,7 @@ class Ours:
         payloads = []
         for number in range(1, count + 1):
             spec = JobSpec(
-                name=safe_name("trivial", run, number),
+                name=str(JobName.new("trivial", run, number)),
                 rule="trivial",
                 wildcards=(("n", str(number)),),
                 jobid=str(number),

@@ -16,6 +16,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
+from .console.format import listed
 from .model.errors import EndingError, GridError
 from .resilience.calls import in_words
 from .snakemake_api import files_read
@@ -207,10 +208,10 @@ class Executor(RemoteExecutor):
                 self._say(f"{info.job.name}: its outputs could not be marked: {error}")
 
     def _next_name(self, job: Any) -> str:
-        from .model.job import safe_name
+        from .model.names import JobName
 
         self._count += 1
-        return safe_name(job.name, self._run_id, self._count)
+        return str(JobName.new(job.name, self._run_id, self._count))
 
     # Following
 
@@ -363,10 +364,9 @@ class Executor(RemoteExecutor):
         count = max(len(left), run.left_open)
         if not count and not self._back:
             return
-        shown = f": {', '.join(left[:_SHOWN])}" if left else ""
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        shown = f": {listed(left, _SHOWN)}" if left else ""
         self._say(
-            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}{more}."
+            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}."
             " To continue, run the same command again in this directory; `snakemake-grid status` "
             "shows them, `snakemake-grid cancel` ends them."
         )

@@ -16,10 +16,10 @@ import click
 from ..backends.base import Backend
 from ..backends.kind import BackendKind
 from ..backends.registry import kind_of, own_kinds
-from ..journal.reader import JobRecord, RunRecord
+from ..journal.database import open_database
+from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError, TransientError
 from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
-from .workflow import open_database
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

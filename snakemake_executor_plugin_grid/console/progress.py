@@ -20,8 +20,9 @@ from typing import Any, TextIO, cast
 import rich.progress
 from rich.console import Console
 from rich.file_proxy import FileProxy
-from rich.filesize import decimal
 from rich.table import Column
+
+from .format import duration, file_size
 
 Measure = Callable[[], int]
 """Returns the number of bytes moved; an ``OSError`` means that it is not known now."""
@@ -117,8 +118,8 @@ class Moving(Transfer):
         if seconds < _LONG or not size:
             return ""
         verb = ("uploaded" if self.up else "downloaded") if self.store else "copied"
-        rate = decimal(round(size / seconds))
-        return f"{verb} {self.what}, {decimal(size)} in {_duration(seconds)} ({rate}/s)"
+        rate = file_size(size / seconds)
+        return f"{verb} {self.what}, {file_size(size)} in {duration(seconds)} ({rate}/s)"
 
 
 class _Console(Console):
@@ -362,9 +363,3 @@ def _is_terminal(stream: TextIO | None) -> bool:
 def size_of(path: Path) -> Measure:
     """Return a function that measures a transfer by the size of a local file."""
     return lambda: path.stat().st_size
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from ..backends.diagnostics import Told
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History, JobRecord
+from ..journal.reader import History
+from ..journal.records import JobRecord
 from ..model.errors import GridError, PermanentError, TransientError
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
@@ -48,12 +49,12 @@ _CLOCKS_DIFFER = 5.0
 _SHOWN = 15
 _STEPS = (
     ("prepared", "began", "sent"),
-    ("submitted", "sent", "taken"),
-    ("waited", "taken", "received"),
+    ("submitted", "sent", "accepted"),
+    ("waited", "accepted", "received"),
     ("staged in", "received", "running"),
     ("ran", "running", "staging out"),
     ("staged out", "staging out", "ended"),
-    ("came back", "ended", "landed"),
+    ("came back", "ended", "finished"),
 )
 """Steps of a job, each with its first and last time. The report overrides the journal."""
 _CLEAN = "from snakemake_executor_plugin_grid.cli import main; main()"
@@ -198,7 +199,7 @@ def _state(job: JobRecord | None) -> str:
 def _job(folder: Path) -> JobRecord | None:
     """Return the job from the journal, None before it is submitted."""
     if (folder / FOLDER / DATABASE_FILE).is_file():
-        with suppress(GridError), closing(History(folder / FOLDER)) as history:
+        with suppress(GridError), History(folder / FOLDER) as history:
             return next(reversed(history.jobs()), None)
     return None
 
@@ -239,7 +240,12 @@ def _reason(job: JobRecord | None, output: str) -> str:
 
 
 def _times(job: JobRecord) -> dict[str, float]:
-    noted = {"began": job.began, "sent": job.sent, "taken": job.taken, "landed": job.landed}
+    noted = {
+        "began": job.began,
+        "sent": job.sent,
+        "accepted": job.accepted,
+        "finished": job.finished,
+    }
     known = {name: moment for name, moment in noted.items() if moment is not None}
     return {**known, **{str(name): float(at) for name, at in job.report.get("times", {}).items()}}
 
@@ -255,9 +261,9 @@ def _seconds(times: dict[str, float]) -> dict[str, float]:
 
 def _skew(times: dict[str, float]) -> float:
     """Return how far the worker's clock is ahead at least, as a job starts after its submission."""
-    if not {"sent", "landed", "received", "ended"} <= times.keys():
+    if not {"sent", "finished", "received", "ended"} <= times.keys():
         return 0.0
-    ahead = times["ended"] - times["landed"]
+    ahead = times["ended"] - times["finished"]
     behind = times["sent"] - times["received"]
     return ahead if ahead > 0 else -max(0.0, behind)
 

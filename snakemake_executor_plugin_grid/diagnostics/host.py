@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from ..backends.diagnostics import Told, UntriedError
+from ..console.format import file_size
 from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import History
 from ..model.errors import PermanentError
@@ -88,7 +89,7 @@ def check_directory(workdir: Path) -> Told:
 def check_room(workdir: Path) -> Told:
     """Check the free space on the disk of the working directory."""
     free = shutil.disk_usage(workdir).free
-    text = f"{free / 1e9:.1f} GB are free"
+    text = f"{file_size(free)} are free"
     if free < _MIN_FREE:
         return Told(f"only {text}; free more, as outputs come back to this disk", warning=True)
     return Told(text)
@@ -107,7 +108,7 @@ def check_lock(workdir: Path, running: bool | None) -> Told:
         return Told("no run is active here")
     holder = ""
     if (workdir / FOLDER / DATABASE_FILE).is_file():
-        with contextlib.closing(History(workdir / FOLDER)) as history:
+        with History(workdir / FOLDER) as history:
             runs = [run for run in history.runs() if run.ended is None]
         if runs:
             holder = f" (process {runs[-1].pid} on {runs[-1].host})"

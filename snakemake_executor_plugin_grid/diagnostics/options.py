@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History, RunRecord
+from ..journal.reader import History
+from ..journal.records import RunRecord
 from ..model.errors import GridError
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import from_json, to_json
@@ -82,6 +83,6 @@ def _from_profile(sources: Mapping[str, Sequence[str]]) -> bool:
 
 def _last_run(folder: Path) -> RunRecord | None:
     if (folder / DATABASE_FILE).is_file():
-        with suppress(GridError), closing(History(folder)) as history:  # the run itself reports it
+        with suppress(GridError), History(folder) as history:  # the run itself reports it
             return next(reversed(history.runs()), None)
     return None

@@ -13,9 +13,9 @@ from pathlib import Path
 from ..backends.diagnostics import SERVER, Told
 from ..backends.kind import BackendSetup
 from ..backends.registry import check_options, make_backend
-from ..cli.workflow import open_database, run_is_on
 from ..journal.catalog import Catalog
-from ..journal.database import FOLDER, Database
+from ..journal.database import FOLDER, Database, open_database
+from ..journal.lock import is_locked
 from ..resilience.calls import with_timeout
 from ..settings.options import ExecutorSettings
 from .findings import Findings
@@ -74,7 +74,7 @@ class Trial:
         await findings.attempt("versions", partial(asyncio.to_thread, check_versions))
         await findings.attempt(DIRECTORY, partial(asyncio.to_thread, check_directory, workdir))
         await findings.attempt("disk", partial(asyncio.to_thread, check_room, workdir), DIRECTORY)
-        running = run_is_on(workdir / FOLDER)
+        running = is_locked(workdir / FOLDER)
         for name, check in (("lock", check_lock), ("Snakemake's lock", check_snakemake_lock)):
             call = partial(asyncio.to_thread, check, workdir, running)
             await findings.attempt(name, call, DIRECTORY)

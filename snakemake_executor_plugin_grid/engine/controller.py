@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
-from ..journal.writer import Phase
+from ..journal.records import Phase
 from ..model.errors import GridError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob

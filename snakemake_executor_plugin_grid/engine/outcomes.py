@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..backends.base import Backend
 from ..console import failures
-from ..journal.writer import Journal, Phase
+from ..journal.records import Phase
+from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.tracked import Outcome, TrackedJob
 from ..worker.report import Report

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console.failures import names, reason_of, without_report
+from ..console.failures import reason_of, without_report
+from ..console.format import listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.job import JobSpec, log_file
@@ -102,7 +103,7 @@ class Outputs:
             if output.required and output.name not in returned
         ]
         if missing:
-            reason = f"it reported success, but did not return {names(missing)}"
+            reason = f"it reported success, but did not return {listed(missing)}"
             return outcomes.failure(job, reason, log, report=report)
         self._touch_placeholders(job.spec)
         return outcomes.success(job, report)
@@ -161,7 +162,7 @@ class Outputs:
     def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title
         if report.undeclared and report.reason == reports.SUCCESS:
-            shown = names([name.partition("/")[2] for name in report.undeclared])
+            shown = listed([name.partition("/")[2] for name in report.undeclared])
             fetched = job.plan.fetch_undeclared
             where = "came back as well" if fetched else "stayed on the worker"
             self.say(
@@ -169,10 +170,10 @@ class Outputs:
                 f"{shown}"
             )
         if report.left_out:
-            self.say(f"{title}: left out: {names(report.left_out)}")
+            self.say(f"{title}: left out: {listed(report.left_out)}")
         if taken.not_replaced:
             self.say(
-                f"{title}: not replaced, as they exist here already: {names(taken.not_replaced)}"
+                f"{title}: not replaced, as they exist here already: {listed(taken.not_replaced)}"
             )
         if taken.extra:
-            self.say(f"{title}: ignored, as the report does not list them: {names(taken.extra)}")
+            self.say(f"{title}: ignored, as the report does not list them: {listed(taken.extra)}")

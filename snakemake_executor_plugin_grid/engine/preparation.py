@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..console.format import file_size, listed
 from ..journal.backups import Backups
 from ..model.errors import GridError
 from ..planning import sources
@@ -19,8 +20,6 @@ from ..staging.secret_files import secret_files
 from ..worker.environment import STORE_TOKEN
 from .context import RunContext
 from .controller import Controller
-
-_SHOWN = 10
 
 
 class Preparation:
@@ -123,14 +122,10 @@ class Preparation:
         for warning in found.warnings:
             self._context.say(warning)
         if found.left_out:
-            shown = ", ".join(
-                f"{path} ({size / 1e6:.1f} MB)" for path, size in found.left_out[:_SHOWN]
-            )
-            more = len(found.left_out) - _SHOWN
+            shown = listed([f"{path} ({file_size(size)})" for path, size in found.left_out])
             self._context.say(
-                f"not sent with every job, because of their size: {shown}"
-                f"{f' and {more} more' if more > 0 else ''}. A job still gets the inputs that it "
-                "names; add other files by --grid-include."
+                f"not sent with every job, because of their size: {shown}. A job still gets the "
+                "inputs that it names; add other files by --grid-include."
             )
 
     def _is_incomplete(self, outputs: Iterable[str]) -> bool:

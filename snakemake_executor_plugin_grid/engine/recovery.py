@@ -9,8 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..journal.writer import OpenJob, Phase, output_names
+from ..journal.records import JobRecord, Phase
+from ..journal.writer import output_names
 from ..model.errors import EndingError, GridError
+from ..model.names import JobName
 from ..model.state import UNKNOWN, JobState, JobStatus
 from ..model.tracked import TrackedJob
 from ..resilience.calls import in_words, with_timeout
@@ -31,7 +33,7 @@ class Candidate:
         status: Its status on the backend.
     """
 
-    left: OpenJob
+    left: JobRecord
     grid_id: str
     status: JobStatus
 
@@ -58,7 +60,7 @@ class Recovery:
         """
         context = self._context
         await self._sweep()
-        left = context.journal.left()
+        left = context.journal.open_jobs()
         if not left:
             return
         found = await self._find(left)
@@ -68,7 +70,7 @@ class Recovery:
                 "the states of jobs", lambda: context.backend.states(list(found.values()))
             )
         unwanted: list[Candidate] = []
-        lost: list[OpenJob] = []
+        lost: list[JobRecord] = []
         for job in left:
             grid_id = found.get(job.name)
             if grid_id is None:
@@ -79,7 +81,7 @@ class Recovery:
                 unwanted.append(candidate)
                 continue
             self._candidates[job.name] = candidate
-            for key in _keys(job.outputs, job.rule, job.wildcards):
+            for key in _keys(job.outputs, job.rule, json.dumps(job.wildcards)):
                 self._makers[key].add(job.name)
         await self._lose(lost)
         await self._cancel(
@@ -88,7 +90,7 @@ class Recovery:
 
     async def _sweep(self) -> None:
         """Tell the backend to discard ended jobs; an earlier run died before it did so."""
-        names = self._context.journal.kept()
+        names = self._context.journal.needs_cleanup()
         if names:
             with contextlib.suppress(Exception):  # it only wastes space
                 found = set((await self._ask(names)).values())
@@ -96,7 +98,7 @@ class Recovery:
                     await with_timeout(self._context.backend.discard(found))
                 await self._write(self._context.journal.discarded, names)
 
-    async def _find(self, left: Sequence[OpenJob]) -> dict[str, str]:
+    async def _find(self, left: Sequence[JobRecord]) -> dict[str, str]:
         """Ask for jobs by name; repeatedly for those that may still reach the backend."""
         context = self._context
         names = [job.name for job in left]
@@ -125,7 +127,7 @@ class Recovery:
         context = self._context
         return await context.outages.call(_BY_NAME, lambda: context.backend.find(names))
 
-    async def _lose(self, jobs: Sequence[OpenJob]) -> None:
+    async def _lose(self, jobs: Sequence[JobRecord]) -> None:
         """Record that some jobs are not on the grid."""
         context = self._context
         for job in jobs:
@@ -143,7 +145,7 @@ class Recovery:
     def left(self) -> list[str]:
         """Id and title of each job that this run has not adopted."""
         return [
-            f"{candidate.grid_id} ({candidate.left.title})"
+            f"{candidate.grid_id} (rule {candidate.left.title})"
             for candidate in self._candidates.values()
             if not candidate.status.state.ended
         ]
@@ -182,7 +184,7 @@ class Recovery:
             await self._write(self._context.journal.noted, [one.left.name for one in recorded])
             await self._discard(recorded)
             self._forget(recorded)
-        elsewhere = self._context.journal.left_elsewhere()
+        elsewhere = self._context.journal.open_elsewhere()
         for backend, count in elsewhere.items():
             self._context.say(
                 f"{count} job(s) of earlier runs are on {backend}, which this run does not reach: "
@@ -221,7 +223,7 @@ class Recovery:
         for job, candidate in adopted.items():
             job.spec = replace(job.spec, name=candidate.left.name)
             job.origin, job.adopted = candidate.left.origin, True
-            job.faults = job.charged = _faults(candidate.left)
+            job.faults = job.charged = JobName.parse(candidate.left.name).resubmissions
             job.grid_id, job.named = candidate.grid_id, self._context.clock.monotonic()
         if adopted:
             ended = sum(candidate.status.state.ended for candidate in adopted.values())
@@ -303,7 +305,7 @@ class Recovery:
                     self._context.journal.discarded, [one.left.name for one in candidates]
                 )
 
-    async def _drop(self, job: OpenJob) -> None:
+    async def _drop(self, job: JobRecord) -> None:
         with contextlib.suppress(GridError, OSError):  # it only wastes space
             await in_thread(self._context.stores.results.drop, job.name)
 
@@ -321,9 +323,3 @@ def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:
 def _progress(candidate: Candidate) -> tuple[bool, ...]:
     state = candidate.status.state
     return tuple(state is one for one in (JobState.DONE, JobState.RUNNING, JobState.QUEUED))
-
-
-def _faults(left: OpenJob) -> int:
-    """Return how often the grid had failed a job before, according to its name."""
-    count = left.name.removeprefix(f"{left.origin}.")
-    return int(count) if count.isdecimal() else 0

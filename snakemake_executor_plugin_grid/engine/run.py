@@ -13,7 +13,7 @@ from ..backends.registry import make_backend
 from ..console import error_log, progress
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
-from ..journal.database import DATABASE_FILE, FOLDER, Database
+from ..journal.database import FOLDER, open_database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
@@ -79,7 +79,7 @@ class Run:
         self._lock = lock_folder(folder)
         self._log = contextlib.ExitStack()
         self._log.enter_context(error_log.opened(folder))
-        self._database = Database(folder / DATABASE_FILE)
+        self._database = open_database(folder)
         catalog = Catalog(self._database)
         setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
         self.backend, stores = setup.backend, setup.stores
@@ -116,7 +116,7 @@ class Run:
         )
         self.workflow_api = WorkflowApi(workflow)
         self.scheduler_api = SchedulerApi(workflow)
-        backups = Backups(folder / "aside", self._journal)
+        backups = Backups(folder / "backups", self._database)
         self.old_outputs = OldOutputs(
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
@@ -137,7 +137,7 @@ class Run:
         self._progress.close()
         traffic = self._upload.traffic
         with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
-            self.left_open = self._journal.open_jobs()
+            self.left_open = self._journal.on_the_grid()
             self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
         self._database.close()
         self._log.close()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
-from ..journal.writer import Entry, Phase
+from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
@@ -143,12 +143,9 @@ class Submission:
     async def _hand_over(self, prepared: list[tuple[TrackedJob, Payload]]) -> None:
         context = self._context
         prepared = [(job, payload) for job, payload in prepared if job.name in self._jobs]
-        entries = [
-            Entry(payload.spec, job.plan.identity, job.origin, job.began)
-            for job, payload in prepared
-        ]
+        jobs = [job for job, _ in prepared]
         await context.outages.retry_when_disk_full(
-            lambda: asyncio.to_thread(context.journal.submitting, entries)
+            lambda: asyncio.to_thread(context.journal.submitting, jobs)
         )
         answers = await self._submit([payload for _, payload in prepared])
         with contextlib.suppress(GridError):  # the next run would look for them by name

@@ -18,11 +18,13 @@ from snakemake_interface_common.exceptions import WorkflowError
 from ..backends.base import Payload
 from ..backends.dirac.store import SCHEME
 from ..backends.registry import make_backend
+from ..console.format import file_size
 from ..journal.catalog import Catalog
-from ..journal.database import DATABASE_FILE, FOLDER, Database
+from ..journal.database import FOLDER, Database, open_database
 from ..journal.lock import lock_folder
 from ..model.errors import GridError
-from ..model.job import ASKED_FOR, NOT_YET, JobSpec, safe_name
+from ..model.job import ASKED_FOR, NOT_YET, JobSpec
+from ..model.names import JobName
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
@@ -54,12 +56,12 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
     """
     folder = Path.cwd() / FOLDER
     problems = []
-    with lock_folder(folder), contextlib.closing(Database(folder / DATABASE_FILE)) as database:
+    with lock_folder(folder), open_database(folder) as database:
         previews = _Previews(workflow, folder, database, say)
         jobs = list(previews.workflow_api.needed_jobs())
         for number, job in enumerate(jobs, start=1):
             try:
-                text = previews.text(job, safe_name(job.name, run_id, number))
+                text = previews.text(job, str(JobName.new(job.name, run_id, number)))
             except (GridError, WorkflowError) as error:
                 problems.append(f"rule {job.name} cannot be described: {error}")
                 continue
@@ -108,7 +110,7 @@ class _Previews:
                 blob, is_stored = self._blob(entry)
                 blobs.append(blob)
                 if not is_stored:
-                    size = f"{entry.size / 1e6:.1f} MB"
+                    size = file_size(entry.size)
                     notes.append(f"not uploaded yet: {entry.name.partition('/')[2]} ({size})")
             if missing := [path for path in spec.inputs if not self._exists(path)]:
                 notes.append(

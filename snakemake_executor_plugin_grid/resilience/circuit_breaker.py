@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..console.failures import names
+from ..console.format import duration, listed
 from ..console.job_log import first_line
 
 _LAST = 10
@@ -120,7 +120,7 @@ class CircuitBreaker:
         # Otherwise they were being submitted when it opened.
         if jobs and self.allowance() == 1:
             if self._probes:
-                silent = _minutes(_LONGEST_PROBE)
+                silent = duration(_LONGEST_PROBE)
                 self._say(f"The job sent to try has not ended in {silent}: sending another one.")
             else:
                 self._say("Sending one job to try whether the grid runs jobs again.")
@@ -198,13 +198,13 @@ class CircuitBreaker:
         self._pause = _FIRST_PAUSE
         self._paused_until = self._now() + self._pause
         sites = sorted(places - {""})
-        where = f"; at site{'s' * (len(sites) > 1)} {names(sites)}" if sites else ""
+        where = f"; at site{'s' * (len(sites) > 1)} {listed(sites)}" if sites else ""
         self._trouble = (
             f"{len(faults)} of the last {_LAST} jobs were failed by the grid for the same reason: "
             f"'{_shown(reason)}'{where}"
         )
         self._say(
-            f"{self._trouble}. No more jobs are submitted for {_minutes(self._pause)}, "
+            f"{self._trouble}. No more jobs are submitted for {duration(self._pause)}, "
             "then one to try; those that are on the grid go on. `snakemake-grid status` shows how "
             "they stand; Ctrl-C ends the run."
         )
@@ -216,7 +216,7 @@ class CircuitBreaker:
         why = "for the same reason" if same else f"for another reason: '{_shown(reason)}'"
         self._say(
             f"The grid has failed the job sent to try, {why}. The next one is sent in "
-            f"{_minutes(self._pause)}."
+            f"{duration(self._pause)}."
         )
 
     def _close(self, why: str) -> None:
@@ -244,7 +244,3 @@ def normalised(reason: str, site: str = "") -> str:
 
 def _shown(reason: str) -> str:
     return first_line(reason) or "no reason given"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from ..console.format import duration
 from ..model.errors import EndingError
 from .backoff import is_over
 from .calls import in_words
@@ -79,7 +80,7 @@ class DiskFullWait:
         self._waiting.add(token)
         if is_over(self._since, self._limit, self._clock.monotonic()):
             self.exhausted = (
-                f"the disk could not be written for {hours(self._limit)}, which is the limit "
+                f"the disk could not be written for {duration(self._limit)}, which is the limit "
                 f"(--grid-outage-limit): {in_words(error)}"
             )
             raise EndingError(self.exhausted) from error
@@ -91,10 +92,5 @@ class DiskFullWait:
             if success and not self._waiting:
                 seconds = self._clock.monotonic() - self._since
                 self._say(
-                    f"There is room on the disk again after {seconds:.0f} s; the run continues."
+                    f"There is room on the disk again after {duration(seconds)}; the run continues."
                 )
-
-
-def hours(seconds: float) -> str:
-    """Return a time for people to read."""
-    return f"{seconds / 3600:.2g} h" if seconds >= 360 else f"{seconds:.0f} s"

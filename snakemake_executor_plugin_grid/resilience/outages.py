@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from ..console.format import duration
 from ..model.errors import CredentialsError, EndingError, GridError, PermanentError
 from .backoff import Backoff, is_over, spread
 from .calls import CALL_TIMEOUT, PASSING, in_words, is_of_disk, with_timeout
 from .clock import SYSTEM_CLOCK, Clock
 from .credentials import CheckCredentials, Credentials
-from .disk_full import DiskFullWait, hours
+from .disk_full import DiskFullWait
 
 T = TypeVar("T")
 
@@ -263,7 +264,7 @@ class Outages:
     def _exhaust(self, what: str, error: BaseException | None) -> None:
         words = f" ({in_words(error)})" if error is not None else ""
         self._shared.exhausted = self._shared.exhausted or (
-            f"{self._name} has not answered for {hours(self.limit)}, asked for {what}{words}"
+            f"{self._name} has not answered for {duration(self.limit)}, asked for {what}{words}"
             ": that is the limit (--grid-outage-limit)"
         )
 
@@ -273,7 +274,7 @@ class Outages:
         first = self._first()
         if self._outages.pop(what, None) is not None and first is not None and not self._outages:
             seconds = self._clock.monotonic() - first[0].since
-            self._say(f"{self._name} answers again after {seconds:.0f} s.")
+            self._say(f"{self._name} answers again after {duration(seconds)}.")
 
     async def watch_credentials(self) -> None:
         """Warn before the credentials expire; checks them once a minute."""

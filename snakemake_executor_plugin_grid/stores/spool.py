@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..console.format import file_size
 from ..model.errors import GridError
 from .base import InputStore, Limits, ResultStore
 from .directory import BlobFolder
@@ -90,8 +91,8 @@ class SpoolStore(BlobFolder, ResultStore):
 
     def _too_large(self, what: str, size: int) -> GridError:
         return GridError(
-            f"{what}: {size / 1e6:.1f} MB do not fit into an input sandbox "
-            f"({self._limit() / 1e6:.1f} MB); {self._hint}"
+            f"{what}: {file_size(size)} do not fit into an input sandbox "
+            f"({file_size(self._limit())}); {self._hint}"
         )
 
 

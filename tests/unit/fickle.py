@@ -21,7 +21,8 @@ from snakemake_executor_plugin_grid.engine.outputs import Outputs
 from snakemake_executor_plugin_grid.engine.payloads import Payloads
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
@@ -35,7 +36,7 @@ from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.clock import ManualClock
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 IDENTITY = "the same"
 """Of jobs whose test does not care."""
@@ -224,7 +225,7 @@ class Bench:
             fields: Of its spec.
         """
         journal = Journal(self.database, "earlier", "fickle")
-        journal.submitting([Entry(spec(name, **fields), identity, origin or name, 1.0)])
+        journal.submitting([tracked(spec(name, **fields), identity, origin)])
         grid_id = grid_id or f"id-{name}"
         if phase is not Phase.SUBMITTING:
             journal.submitted({name: grid_id})
@@ -249,7 +250,7 @@ class Bench:
     def left(self) -> dict[str, str]:
         """Return what the next run would find, with the phase of each."""
         later = Journal(self.database, "later", "fickle")
-        return {job.name: job.phase.value for job in later.left()}
+        return {job.name: job.phase.value for job in later.open_jobs()}
 
     def ended(self, count: int) -> list[Outcome]:
         """Poll until so many jobs have ended."""

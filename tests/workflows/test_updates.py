@@ -62,6 +62,6 @@ rule refused:
     assert project.read("tree/kept.txt") == "kept\n"
     # Each attempt began with the file of the user.
     assert project.read("retried.txt") == "retried.txt of the user\n3\n"
-    assert not list((folder / ".snakemake" / "grid").glob("aside/*"))
+    assert not list((folder / ".snakemake" / "grid").glob("backups/*"))
     # Nor does Snakemake take it for incomplete now.
     project.run("--dry-run", "failing.txt").succeeded()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...model.errors import PermanentError
+from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IDS_PER_CALL = 1000
-_NAME = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 _BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
@@ -364,10 +364,7 @@ class DiracBackend(Backend):
 
 def _group_of(name: str) -> str:
     """Return the job group of a job: that of its run, which is part of its name."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} does not tell its run")
-    return f"snakemake-{match[1]}"
+    return f"snakemake-{JobName.parse(name).run}"
 
 
 def _was_given_up(status: str, minor: str) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ...client_process.client import ProcessClient
+from ...console.format import duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...worker.archive.streams import digest_of
 from ...worker.delivery import DATA_SUFFIX
@@ -27,7 +28,7 @@ from ..diagnostics import (
     server_diagnostic,
 )
 from .client import Client
-from .credentials import judge, read_proxy, span
+from .credentials import judge, read_proxy
 from .store import LfnStore
 
 _VERSION = "import DIRAC; print(DIRAC.version)"
@@ -72,7 +73,7 @@ async def _configuration(client: ProcessClient) -> Told:
         raise UntriedError("cannot be read without a good proxy") from None
     limit = min(int(facts["sandbox_limit"]), int(facts["output_limit"]))
     return Told(
-        f"read: sandboxes of up to {limit / 1e6:.1f} MB, up to {facts['max_parametric']} jobs in a "
+        f"read: sandboxes of up to {file_size(limit)}, up to {facts['max_parametric']} jobs in a "
         "submission"
     )
 
@@ -85,7 +86,7 @@ async def _proxy(client: ProcessClient, hours: float) -> Told:
         raise PermanentError(warning)  # as a run would
     return Told(
         f"proxy of {fields['user'] or 'unknown'} in group {proxy.group} ({proxy.path}), valid for "
-        f"{span(proxy.seconds_left)}"
+        f"{duration(proxy.seconds_left)}"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...console.format import duration
 from ...model.errors import CredentialsError
 
 _MAY_SUBMIT = frozenset({"NormalUser", "JobAdministrator"})
@@ -71,13 +72,7 @@ def judge(proxy: Proxy, margin: float) -> str:
         )
     if proxy.seconds_left < margin:
         return (
-            f"the proxy in {proxy.path} expires in {span(proxy.seconds_left)}; run '{command}' "
+            f"the proxy in {proxy.path} expires in {duration(proxy.seconds_left)}; run '{command}' "
             "before that (--grid-proxy-hours says how long it should be valid)."
         )
     return ""
-
-
-def span(seconds: float) -> str:
-    """Return a time in words, such as "1 h 5 min"."""
-    minutes = int(seconds // 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from ...model.errors import PermanentError
 from ...model.job import JobSpec, Resources
+from ...model.names import NAME_PATTERN
 
 MIN_CPU_TIME, MAX_CPU_TIME = 100, 500_000  # defaults of JobDescription/{Min,Max}CPUTime
 MAX_PRIORITY = 10  # default of JobDescription/MaxPriority
@@ -28,7 +29,7 @@ DOWNLOAD = "DIRAC.WorkloadManagementSystem.Client.DownloadInputData"
 OUTPUT_SANDBOX = ("std.out", "std.err", "report.json", "payload.log", "*.blob")
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+@/-]*")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(NAME_PATTERN)
 _FOLDER = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.+@=-]*)+")
 _SANDBOX = re.compile(r"SB:[A-Za-z0-9_.:+@=|/-]+")
 _LFN = re.compile(rf"LFN:{_FOLDER.pattern}")

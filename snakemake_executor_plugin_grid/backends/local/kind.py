@@ -38,11 +38,11 @@ class LocalKind(BackendKind):
 
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         """Make the backend, for the site that has the jobs of the last run if there is one."""
-        from ...journal.writer import last_endpoint
+        from ...journal.writer import Journal
         from ...stores import Stores
         from .backend import LocalBackend
 
-        endpoint = last_endpoint(workspace.database, self.name)
+        endpoint = Journal(workspace.database, "", self.name).last_endpoint()
         backend = LocalBackend(
             settings, workspace.workdir, guest=workspace.guest, endpoint=endpoint
         )

@@ -23,7 +23,7 @@ from ..diagnostics import (
     server_diagnostic,
 )
 from .client import Client
-from .credentials import credentials_in_words, read_credentials
+from .credentials import read_credentials
 
 _VERSION = "from pandaclient import PandaToolsPkgInfo as info; print(info.release_version)"
 
@@ -49,4 +49,4 @@ async def _credentials(backend: Backend) -> Told:
     if warning:
         raise PermanentError(warning)  # as a run would
     found = await asyncio.to_thread(read_credentials, os.environ, time.time())
-    return Told(credentials_in_words(found))
+    return Told(found.in_words(time.time()))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ...console.format import duration
 from ...model.errors import CredentialsError, PermanentError
 from .certificates import owner, read_certificates
 
@@ -63,6 +64,16 @@ class Credentials:
     user: str
     vo: str
     renewal: str
+
+    def in_words(self, now: float) -> str:
+        """Return whose credentials these are, and how long they are valid."""
+        owner = f" of {self.user}" if self.user else ""
+        vo = f" in VO {self.vo}" if self.vo else ""
+        until = "does not say how long it is valid"
+        if self.expires is not None:
+            until = f"is valid until {moment(self.expires)} ({duration(self.expires - now)})"
+        again = " and is then refreshed automatically" if self.refreshable else ""
+        return f"{self.kind}{owner}{vo} ({self.source}) {until}{again}"
 
 
 def uses_tokens(environment: Mapping[str, str]) -> bool:
@@ -175,7 +186,7 @@ def judge(credentials: Credentials, margin_seconds: float, now: float) -> str:
     if left >= margin_seconds:
         return ""
     return (
-        f"the {credentials.kind} in {credentials.source} expires in {span(left)}; "
+        f"the {credentials.kind} in {credentials.source} expires in {duration(left)}; "
         f"{credentials.renewal} before that."
     )
 
@@ -231,23 +242,6 @@ def client_environment(environment: Mapping[str, str], now: float) -> dict[str, 
             except CredentialsError:
                 pass  # the user meant it, so its problem is reported
     return result
-
-
-def credentials_in_words(found: Credentials) -> str:
-    """Return whose credentials they are, and for how long they are good."""
-    owner = f" of {found.user}" if found.user else ""
-    vo = f" in VO {found.vo}" if found.vo else ""
-    until = "says not until when it is valid"
-    if found.expires is not None:
-        until = f"is valid until {moment(found.expires)} ({span(found.expires - time.time())})"
-    again = ", and then refreshed by itself" if found.refreshable else ""
-    return f"{found.kind}{owner}{vo} ({found.source}) {until}{again}"
-
-
-def span(seconds: float) -> str:
-    """Return a time in words, such as "1 h 5 min"."""
-    minutes = max(0, int(seconds // 60))
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def moment(seconds: float) -> str:

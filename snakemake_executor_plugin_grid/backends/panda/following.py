@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ...console.format import duration
 from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
+from ...model.names import NAME_PATTERN
 from ...model.state import JobStatus
 from ...resilience.calls import in_words
 from ..packaging import START_SCRIPT
@@ -32,7 +34,7 @@ _SILENCE = 600.0
 _WAITING = ("pending", "exhausted", "paused", "throttled", "assigning")
 _BROKEN = ("broken", "failed", "aborted")
 _GOING_ON = ("running", "scouting", "scouted", "prepared", "pending", "throttled")
-_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + r"([A-Za-z0-9_.-]+)")
+_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + f"({NAME_PATTERN})")
 
 
 class _Failure(NamedTuple):
@@ -134,7 +136,7 @@ class Following:
         if silent > _SILENCE and text not in self._told:
             self._told.add(text)
             self._say(
-                f"{text}: no answer for {silent / 60:.0f} min ({in_words(error)}); its "
+                f"{text}: no answer for {duration(silent)} ({in_words(error)}); its "
                 f"jobs are waited for. If it is beyond help, pbook -c 'kill({task})' ends it, or "
                 "Ctrl-C this run."
             )

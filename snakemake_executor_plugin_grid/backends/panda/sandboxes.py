@@ -14,13 +14,13 @@ import gzip
 import hashlib
 import io
 import json
-import re
 import shutil
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...model.names import JobName
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import PrivateFiles
 from ...stores.spool import SpoolStore
@@ -41,7 +41,6 @@ _PREFIX = "sources."
 _SECRET = "___file___:snakemake_grid_"  # noqa: S105 - a name
 _SECRET_SIZE = 8 << 10
 _UPLOADS = 4
-_SENT_AGAIN = re.compile(r"-\d+\.(\d+)\Z")
 
 
 class Packed(NamedTuple):
@@ -112,7 +111,7 @@ class Sandboxes:
         """
         own = sorted({digest for package in chunk for digest in package.separate})
         # Jobs that are sent again upload their blobs again, as the cache may have lost them.
-        again = max(_faults(package.name) for package in chunk)
+        again = max(JobName.parse(package.name).resubmissions for package in chunk)
         await asyncio.gather(*(self._upload_blob(digest, again) for digest in own))
         places = {digest: f"{cache}/cache/{_PREFIX}{digest}" for digest in own}
         entries = {package.name: _placed(package.entry, places) for package in chunk}
@@ -232,12 +231,6 @@ def _write_private(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
     path.write_text(text)
-
-
-def _faults(name: str) -> int:
-    """Return how often a job has been sent again; its name tells."""
-    match = _SENT_AGAIN.search(name)
-    return int(match[1]) if match else 0
 
 
 def _private(task: str) -> str:

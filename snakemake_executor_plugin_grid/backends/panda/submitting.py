@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...model.errors import GridError, PermanentError
+from ...model.names import JobName
 from ..base import Payload, Rejected, Submitted
 from ..packaging import JobPackage, load, portions
 from .client import Client
@@ -21,7 +21,6 @@ from .task_registry import TaskRegistry
 
 JOBS_PER_TASK = 1000
 _AT_A_TIME = 8
-_RUN = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 
 
 class _Chunk(NamedTuple):
@@ -110,12 +109,14 @@ class Submitting:
             yield _Chunk(name, [packages.pop(job) for job in known], shapes[known[0]], tried=True)
         kinds: dict[str, list[JobPackage]] = {}
         for package in packages.values():
-            kind = json.dumps([run_of(package.name), shapes[package.name]], sort_keys=True)
+            kind = json.dumps(
+                [JobName.parse(package.name).run, shapes[package.name]], sort_keys=True
+            )
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             for jobs in portions(alike, JOBS_PER_TASK, lambda size: size <= SANDBOX_LIMIT):
                 names = [package.name for package in jobs]
-                name = task_name(self._options.user, run_of(names[0]), names)
+                name = task_name(self._options.user, JobName.parse(names[0]).run, names)
                 self._registry.submitting(name, names, attempts(shapes[names[0]]))
                 yield _Chunk(name, jobs, shapes[names[0]], tried=False)
 
@@ -147,11 +148,3 @@ class Submitting:
         return await self._route.submit(
             task(chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets)
         )
-
-
-def run_of(name: str) -> str:
-    """Return the run of a job, which is part of its name."""
-    match = _RUN.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} does not tell its run")
-    return match[1]

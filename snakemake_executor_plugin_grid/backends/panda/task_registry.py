@@ -6,12 +6,28 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ...journal.database import Database
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    name TEXT PRIMARY KEY,
+    attempts INTEGER NOT NULL,
+    grid_id TEXT,
+    private INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tasks_grid_id ON tasks (grid_id);
+CREATE TABLE IF NOT EXISTS task_jobs (
+    job TEXT PRIMARY KEY,
+    task TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS task_jobs_task ON task_jobs (task);
+"""
+
 
 class TaskRegistry:
     """The ``tasks`` and ``task_jobs`` tables."""
 
     def __init__(self, database: Database) -> None:
-        """Read nothing yet."""
+        """Keep them in a database."""
+        database.create(_SCHEMA)
         self._database = database
 
     def submitting(self, task: str, jobs: Sequence[str], attempts: int) -> None:

@@ -16,13 +16,14 @@ from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.backends.registry import check_options, make_backend
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.stores import ResultStore
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 
 class Bench:
@@ -136,10 +137,10 @@ def test_outages_are_waited_out_as_long_as_the_user_says(bench: Bench) -> None:
 
 def leave_jobs(bench: Bench, *endpoints: str) -> None:
     """Have jobs that earlier runs have left in some endpoints, the last of them last."""
-    for number, place in enumerate(endpoints):
+    for number, endpoint in enumerate(endpoints):
         journal = Journal(bench.database, f"run-{number}", "local")
-        journal.endpoint = place
-        journal.submitting([Entry(spec(f"j-{number}"), "same", f"j-{number}", 1.0)])
+        journal.endpoint = endpoint
+        journal.submitting([tracked(spec(f"j-{number}"))])
 
 
 def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
@@ -166,5 +167,5 @@ def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
     assert folder(local_dir=tmp_path / "chosen").parent == tmp_path / "chosen"
     Journal(bench.database, "later", "local").ended("j-1", Phase.CANCELLED)
     assert folder() == elsewhere
-    bench.database.change("UPDATE jobs SET place=?", [(f"not-{host}:{there}",)])
+    bench.database.change("UPDATE jobs SET endpoint=?", [(f"not-{host}:{there}",)])
     assert folder() == own

@@ -13,7 +13,7 @@ from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejec
 from snakemake_executor_plugin_grid.backends.kind import BackendSetup
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.database import FOLDER
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
@@ -150,7 +150,7 @@ def states_of(past: Past) -> None:
     for number, (name, state) in enumerate(said.items(), start=2):
         past.job(name, sample=name, grid_id=str(number), said=JobStatus(state, "why", "CERN"))
     for name, phase in (
-        ("landed", Phase.OUTPUTS_INSTALLED),
+        ("installed", Phase.OUTPUTS_INSTALLED),
         ("succeeded", Phase.SUCCEEDED),
         ("failed", Phase.FAILED),
         ("cancelled", Phase.CANCELLED),

@@ -30,7 +30,7 @@ def test_the_server_is_asked_in_one_call(past: Past, backend: FakeBackend) -> No
     jobs = {job["name"]: job for job in found["jobs"]}
     assert (jobs["queued"]["state"], jobs["queued"]["site"]) == ("running", "LYON")
     assert jobs["running"]["state"] == "unknown"
-    assert jobs["landed"]["state"] == "landed"
+    assert jobs["installed"]["state"] == "outputs installed"
     assert past.records()["queued"].state == "queued", "it has written into the journal"
 
 
@@ -97,7 +97,7 @@ def test_an_outage(past: Past, backend: FakeBackend, place: str, error: Exceptio
     result = call(past, "status", "--server")
     assert result.exit_code == 0
     assert re.search("dirac was not asked.*no answer", result.output), result.output
-    assert "held: somebody has to look at it" in result.output
+    assert "held: needs attention" in result.output
     assert "no answer" in document(past, "--server")["servers"]["dirac"]
     assert backend.closed == (0 if place == "make" else 2)
 
@@ -129,7 +129,7 @@ def test_what_the_server_says_of_a_job_that_is_held(past: Past, backend: FakeBac
     past.run("run1")
     past.job("a-1", grid_id="1", said=JobStatus(JobState.HELD))
     backend.statuses = {"1": JobStatus(JobState.HELD, "pilot is paused")}
-    assert "look at it (pilot is paused)" in call(past, "status", "--server").output
+    assert "attention (pilot is paused)" in call(past, "status", "--server").output
 
 
 def test_the_options_are_those_of_the_executor() -> None:

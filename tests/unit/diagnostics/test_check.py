@@ -459,7 +459,7 @@ def test_the_result_is_the_reason_for_the_wait() -> None:
 def test_the_clock_of_the_worker(shift: float, skew: float) -> None:
     steps = {"received": 3.0, "running": 4.0, "staging out": 5.0, "ended": 6.0}
     report = {"times": {name: at + shift for name, at in steps.items()}}
-    times = hello._times(a_job(began=0.0, sent=1.0, taken=2.0, landed=10.0, report=report))
+    times = hello._times(a_job(began=0.0, sent=1.0, accepted=2.0, finished=10.0, report=report))
     assert hello._skew(times) == skew
     assert hello._seconds(times)["ran"] == 1.0
     assert min(hello._seconds(times).values()) >= 0

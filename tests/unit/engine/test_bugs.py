@@ -60,7 +60,7 @@ def test_a_bug_in_the_report_of_a_job_fails_that_job_alone(bench: Bench, log: Pa
     assert bench.controller.exhausted == ""
     assert log.read_text().count("Traceback") == 1
     # Its results stay on the grid.
-    assert sorted(bench.left().values()) == ["landed", "submitted"]
+    assert sorted(bench.left().values()) == ["outputs installed", "submitted"]
     assert bench.discarded() == []
 
 

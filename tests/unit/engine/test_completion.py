@@ -12,14 +12,13 @@ import pytest
 
 from snakemake_executor_plugin_grid.engine import controller
 from snakemake_executor_plugin_grid.engine.event_loop import in_thread
-from snakemake_executor_plugin_grid.journal.writer import Entry
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
 from snakemake_executor_plugin_grid.resilience.calls import with_timeout
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.fickle import DOWN, IDENTITY, PATIENT, Bench, Gate, Times
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 
 class Death:
@@ -57,7 +56,7 @@ def ended_job(bench: Bench, name: str) -> TrackedJob:
     """Return a job that has succeeded on the grid, and whose outputs are not here yet."""
     plan = Plan(spec(name), Runtime("inherit"), identity=IDENTITY)
     journal = bench.journal
-    journal.submitting([Entry(plan.spec, IDENTITY, name, 1.0)])
+    journal.submitting([tracked(plan.spec, IDENTITY)])
     journal.submitted({name: f"id-{name}"})
     bench.backend.jobs[name] = f"id-{name}"
     bench.backend.good.add(f"id-{name}")
@@ -85,17 +84,17 @@ def test_a_run_that_dies_while_it_completes_a_job_leaves_it_open(bench: Bench) -
         bench.controller.call(bench.controller.poll())
         phase = bench.left()[name]
         phases.add(phase)
-        assert phase in ("submitted", "landed")
+        assert phase in ("submitted", "outputs installed")
         assert bench.backend.discarded == []
         if death.came:
             break
     assert death.came
     assert pauses > 3  # one for each step at least
-    assert phases == {"submitted", "landed"}
+    assert phases == {"submitted", "outputs installed"}
     # The next run takes in what this one has not.
     again = ended_job(bench, "again")
     bench.controller.call(completion.complete(again))
-    assert bench.left()["again"] == "landed"
+    assert bench.left()["again"] == "outputs installed"
 
 
 def test_results_are_kept_until_snakemake_has_recorded_the_success(
@@ -106,11 +105,11 @@ def test_results_are_kept_until_snakemake_has_recorded_the_success(
     bench.submit("j-1", "j-2")
     bench.succeed("j-1", "j-2")
     assert all(outcome.success for outcome in bench.ended(2))
-    assert bench.phases() == {"j-1": "landed", "j-2": "landed"}
+    assert bench.phases() == {"j-1": "outputs installed", "j-2": "outputs installed"}
     assert bench.discarded() == []
     assert dropped == []
     bench.acknowledge("j-1")
-    assert bench.phases() == {"j-1": "succeeded", "j-2": "landed"}
+    assert bench.phases() == {"j-1": "succeeded", "j-2": "outputs installed"}
     assert bench.discarded() == [bench.backend.jobs["j-1"]]
     assert dropped == ["j-1"]
 
@@ -160,7 +159,7 @@ def test_an_acknowledgement_that_cannot_be_noted_leaves_all_to_the_next_run(
     bench.succeed("j-1")
     bench.ended(1)
     bench.acknowledge("j-1")
-    assert bench.left() == {"j-1": "landed"}
+    assert bench.left() == {"j-1": "outputs installed"}
     assert bench.discarded() == []
 
 
@@ -193,7 +192,7 @@ def test_each_step_is_done_again_until_it_works(
     assert bench.ended(1)[0].success
     assert fails.left == 0
     assert len(bench.said) == 2
-    assert bench.phases() == {"j-1": "landed"}
+    assert bench.phases() == {"j-1": "outputs installed"}
 
 
 @PATIENT
@@ -227,7 +226,7 @@ def test_results_that_this_host_could_not_install_are_installed_by_the_next_run(
     assert "Permission denied" in outcome.message
     assert outcome.message.count("the next run tries it") == 1
     assert bench.discarded() == []
-    before = bench.database.query("SELECT phase, detail, landed, kept FROM jobs")
+    before = bench.database.query("SELECT phase, detail, finished, needs_cleanup FROM jobs")
     assert before == [("submitted", "", None, 1)]
     bench.database.change("UPDATE jobs SET run='earlier'", [()])
     bench.look()
@@ -236,7 +235,7 @@ def test_results_that_this_host_could_not_install_are_installed_by_the_next_run(
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-2", True, "id-0")
     assert bench.backend.runs == {"j-1": 1}
     assert bench.backend.cancelled == []
-    assert bench.phases() == {"j-1": "landed"}
+    assert bench.phases() == {"j-1": "outputs installed"}
 
 
 @pytest.mark.parametrize("final", [False, True])

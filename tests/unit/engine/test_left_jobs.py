@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.journal.writer import Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.fickle import Bench, Fickle, outputs
@@ -138,7 +139,7 @@ def test_a_job_that_is_needed_later_is_adopted_then(bench: Bench) -> None:
 def test_jobs_on_another_backend_are_told_of(bench: Bench) -> None:
     bench.earlier("e-1", outputs=A)
     bench.earlier("e-2", outputs=B)
-    bench.database.change("UPDATE jobs SET backend='dirac', place='a.example.org'", [()])
+    bench.database.change("UPDATE jobs SET backend='dirac', endpoint='a.example.org'", [()])
     bench.look()
     bench.settle("work/a")
     assert bench.said == [
@@ -154,7 +155,7 @@ def test_jobs_of_another_place_are_left_alone_and_told_of_once(
     bench.earlier("e-2", outputs=B, identity="before")
     bench.earlier("e-3", phase=Phase.CANCELLING)
     bench.earlier("e-4", phase=Phase.FAILED)
-    bench.database.change("UPDATE jobs SET place='there'", [()])
+    bench.database.change("UPDATE jobs SET endpoint='there'", [()])
     monkeypatch.setattr(Fickle, "endpoint", property(lambda _: "here"))
     bench.look()
     bench.settle("work/a", "work/b")
@@ -167,7 +168,9 @@ def test_jobs_of_another_place_are_left_alone_and_told_of_once(
     assert bench.backend.forgotten == []
     (said,) = bench.said
     assert said.startswith("3 job(s) of earlier runs are on fickle (there), which this run does")
-    rows = bench.database.query("SELECT name, run, place, phase, kept FROM jobs ORDER BY name")
+    rows = bench.database.query(
+        "SELECT name, run, endpoint, phase, needs_cleanup FROM jobs ORDER BY name"
+    )
     assert rows == [
         ("e-1", "earlier", "there", "submitted", 1),
         ("e-2", "earlier", "there", "submitted", 1),
@@ -183,7 +186,7 @@ def test_jobs_of_another_place_are_left_alone_and_told_of_once(
 
 def kept(bench: Bench) -> list[str]:
     """Return the jobs that are over, but of which the server has not been told."""
-    return sorted(Journal(bench.database, "later", "fickle").kept())
+    return sorted(Journal(bench.database, "later", "fickle").needs_cleanup())
 
 
 def test_the_server_is_told_of_jobs_that_were_over_when_a_run_died(bench: Bench) -> None:
@@ -196,7 +199,7 @@ def test_the_server_is_told_of_jobs_that_were_over_when_a_run_died(bench: Bench)
     bench.look()
     assert [set(ids) for ids in bench.backend.discarded] == [{"id-e-1", "id-e-2"}]
     assert kept(bench) == []
-    assert bench.left() == {"e-4": "submitted", "e-5": "landed"}
+    assert bench.left() == {"e-4": "submitted", "e-5": "outputs installed"}
     bench.look()
     assert len(bench.backend.discarded) == 1
     assert bench.said == []
@@ -209,7 +212,7 @@ def test_jobs_that_come_to_their_end_are_kept_no_more(bench: Bench) -> None:
     bench.backend.statuses["id-1"] = JobStatus(JobState.FAILED, "exit code 1")
     assert len(bench.ended(2)) == 2
     assert bench.discarded() == ["id-1"]
-    assert bench.phases() == {"j-1": "landed", "j-2": "failed", "j-3": "submitted"}
+    assert bench.phases() == {"j-1": "outputs installed", "j-2": "failed", "j-3": "submitted"}
     bench.wait_for(lambda: kept(bench) == [])
     bench.acknowledge("j-1")
     bench.wait_for(lambda: kept(bench) == [])
@@ -251,7 +254,7 @@ def test_a_success_that_snakemake_may_not_have_noted_stays(bench: Bench) -> None
     bench.earlier("e-1", outputs=A, phase=Phase.OUTPUTS_INSTALLED, state=JobState.DONE)
     bench.look()
     bench.settle("work/b", incomplete=True)
-    assert bench.left() == {"e-1": "landed"}
+    assert bench.left() == {"e-1": "outputs installed"}
     assert bench.discarded() == []
 
 

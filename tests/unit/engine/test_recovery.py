@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.journal.writer import Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import EndingError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.model.tracked import Plan
@@ -52,7 +53,7 @@ def test_jobs_that_have_ended_meanwhile_are_taken_in_and_not_run_again(bench: Be
     bench.submit("j-2", outputs=B)
     bench.goes_on()
     assert bench.backend.runs == {}
-    assert bench.phases() == {"e-1": "landed", "e-2": "submitted"}
+    assert bench.phases() == {"e-1": "outputs installed", "e-2": "submitted"}
     assert [text.rpartition(": ")[2] for text in bench.said] == [
         "0 on the grid, 1 that have ended meanwhile.",
         "1 on the grid, 0 that have ended meanwhile.",
@@ -139,7 +140,7 @@ def test_what_one_run_has_adopted_the_next_may_adopt(bench: Bench) -> None:
     bench.submit("j-1", outputs=A)
     bench.goes_on()
     assert bench.left() == {"e-1": "submitted"}
-    (left,) = Journal(bench.database, "later", "fickle").left()
+    (left,) = Journal(bench.database, "later", "fickle").open_jobs()
     assert left.identity == "the same"
 
 
@@ -282,7 +283,7 @@ def test_a_job_that_is_sent_again_keeps_its_first_name(bench: Bench) -> None:
     bench.goes_on()
     bench.fault("e-1")
     bench.wait_for(lambda: bench.backend.runs == {"e-1.1": 1})
-    (left,) = Journal(bench.database, "later", "fickle").left()
+    (left,) = Journal(bench.database, "later", "fickle").open_jobs()
     assert (left.name, left.origin, left.identity) == ("e-1.1", "e-1", "the same")
     bench.succeed("e-1.1")
     assert bench.ended(1)[0].name == "j-1"

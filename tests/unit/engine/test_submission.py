@@ -66,7 +66,7 @@ def test_a_job_that_may_have_been_submitted_is_looked_for_by_the_next_run(bench:
     assert "could not be submitted: the server is down" in outcome.message
     assert bench.phases() == {"j-1": "submitting"}
     later = Journal(bench.database, "later", "fickle")
-    assert [(job.name, job.grid_id) for job in later.left()] == [("j-1", None)]
+    assert [(job.name, job.grid_id) for job in later.open_jobs()] == [("j-1", None)]
 
 
 def test_credentials_that_expire_are_waited_for_and_told_of_once(bench: Bench) -> None:
@@ -117,7 +117,7 @@ def test_what_is_known_of_some_jobs_is_kept_when_the_run_has_to_end(bench: Bench
     bench.succeed("j-1")
     (outcome,) = bench.ended(1)
     assert (outcome.name, outcome.success) == ("j-1", True)
-    assert bench.left() == {"j-1": "landed", "j-2": "submitting"}
+    assert bench.left() == {"j-1": "outputs installed", "j-2": "submitting"}
 
 
 @PATIENT
@@ -168,7 +168,7 @@ def test_a_job_that_succeeds_after_a_fault_is_a_success_under_its_first_name(ben
     bench.succeed("j-1.1", site="B")
     (outcome,) = bench.ended(1)
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", True, "id-1")
-    assert bench.phases() == {"j-1": "failed", "j-1.1": "landed"}
+    assert bench.phases() == {"j-1": "failed", "j-1.1": "outputs installed"}
     bench.acknowledge("j-1")
     assert bench.phases() == {"j-1": "failed", "j-1.1": "succeeded"}
     assert not bench.controller.active

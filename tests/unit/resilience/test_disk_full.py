@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, EndingError
-from snakemake_executor_plugin_grid.resilience.disk_full import DiskFullWait, hours
+from snakemake_executor_plugin_grid.resilience.disk_full import DiskFullWait
 from tests.unit.clock import VirtualClock
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "out.txt")
@@ -138,10 +138,3 @@ def test_a_pause_that_the_end_of_the_run_breaks_leaves_nothing_waiting(scene: Sc
     call.end(ended.value)
     assert not scene.disk_full.trouble
     assert scene.disk_full.exhausted == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(12.4, "12 s"), (359.0, "359 s"), (360.0, "0.1 h"), (86400.0, "24 h")]
-)
-def test_times_for_people(seconds: float, words: str) -> None:
-    assert hours(seconds) == words

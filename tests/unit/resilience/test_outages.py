@@ -86,7 +86,7 @@ def test_another_server_ends_the_run_as_well() -> None:
             await run.outages.call("states", Server(DOWN).call)
 
     asyncio.run(calls())
-    assert run.outages.exhausted.startswith("s3 has not answered for 60 s, asked for blobs")
+    assert run.outages.exhausted.startswith("s3 has not answered for 1 min, asked for blobs")
 
 
 def test_the_time_counts_from_the_first_failure_of_a_call() -> None:
@@ -314,7 +314,9 @@ def test_an_outage_of_a_regular_call_ends_the_run() -> None:
     assert run.outages.exhausted == ""
     run.clock.now += 101
     run.outages.due("states")
-    assert run.outages.exhausted.startswith("dirac has not answered for 100 s, asked for states:")
+    assert run.outages.exhausted.startswith(
+        "dirac has not answered for 1 min 40 s, asked for states:"
+    )
 
 
 def test_the_end_of_a_run_is_no_reason_to_try_again(run: Run) -> None:

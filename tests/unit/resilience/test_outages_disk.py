@@ -55,7 +55,7 @@ def test_no_room_for_too_long_ends_the_run() -> None:
     with pytest.raises(EndingError):
         asyncio.run(run.outages.call("outputs", server.call))
     assert run.outages.exhausted.startswith(
-        "the disk could not be written for 100 s, which is the limit"
+        "the disk could not be written for 1 min 40 s, which is the limit"
     )
     assert server.tries > 3
 

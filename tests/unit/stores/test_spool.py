@@ -37,7 +37,7 @@ def test_a_file_that_is_too_large_is_named_with_what_to_do(
     spool: SpoolStore, tmp_path: Path
 ) -> None:
     path, digest = _file(tmp_path / "input", 1001)
-    with pytest.raises(GridError, match=r"input .*/input: 0\.0 MB do not fit .*give --grid-store"):
+    with pytest.raises(GridError, match=r"input .*/input: 1\.0 kB do not fit .*give --grid-store"):
         spool.put_file(path)
     assert path.exists()
     assert not spool.has(digest, 1000)
