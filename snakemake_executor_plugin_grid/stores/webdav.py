@@ -23,9 +23,9 @@ from ..worker.transfer.errors import (
     PassingError,
     RefusedError,
     TransferError,
-    persistently,
     shown,
 )
+from ..worker.transfer.retry import retry
 from .transport import Transport
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class WebDavTransport(Transport):
 
     def _call(self, call: Callable[[], T]) -> T:
         try:
-            return persistently(call, _PAUSES)
+            return retry(call, _PAUSES, PassingError)
         except TransferError as error:
             raise _translated(error) from error
 

@@ -23,8 +23,9 @@ from snakemake_executor_plugin_grid.model.errors import (
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.stores.s3 import S3Transport
 from snakemake_executor_plugin_grid.stores.transport import Transport
-from snakemake_executor_plugin_grid.worker.transfer import errors as transfer
 from snakemake_executor_plugin_grid.worker.transfer import remote
+from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
+from snakemake_executor_plugin_grid.worker.transfer.errors import PassingError, TransferError
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.flaky import flaky
 from tests.servers.stores.s3 import S3Server
@@ -48,7 +49,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("snakemake_executor_plugin_grid.stores.webdav._PAUSES", (0.01,))
-    monkeypatch.setattr(transfer, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_what_is_there_is_replaced(transport: Transport, make: Make, tmp_path: P
 def test_what_is_missing_is_said_to_be_missing(transport: Transport, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no/such"):
         transport.download("no/such", tmp_path / "back")
-    with pytest.raises(transfer.TransferError):
+    with pytest.raises(TransferError):
         remote.get(transport.source("no/such"), tmp_path / "back")
 
 
@@ -175,7 +176,7 @@ def test_a_server_that_is_down(transport: Transport, request: pytest.FixtureRequ
     server.stop()
     with pytest.raises(TransientError, match=r"127\.0\.0\.1|bucket"):
         transport.size("one")
-    with pytest.raises(transfer.PassingError):
+    with pytest.raises(PassingError):
         remote.put(Path(__file__), transport.inbox("j"), "one")
     server.start()
     assert transport.size("one") is None

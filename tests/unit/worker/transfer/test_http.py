@@ -16,10 +16,10 @@ from snakemake_executor_plugin_grid.worker.transfer import (
     remote,
 )
 from snakemake_executor_plugin_grid.worker.transfer import (
-    errors as transfer,
+    http as web,
 )
 from snakemake_executor_plugin_grid.worker.transfer import (
-    http as web,
+    retry as transfer_retry,
 )
 from snakemake_executor_plugin_grid.worker.transfer.errors import (
     AbsentError,
@@ -39,7 +39,7 @@ SECRET = "very-secret"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(connection, "_HESITATION", 0.3)
     monkeypatch.setenv("BEARER_TOKEN", SECRET)
     monkeypatch.delenv("X509_CERT_DIR", raising=False)
@@ -114,7 +114,7 @@ def nothing_taken() -> Iterator[None]:
 def test_what_had_come_is_not_asked_for_again(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", (0.01,) * 4)
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01,) * 4)
     with flaky(part_of(1_000_000), hang_up, part_of(500_000), status(503), whole) as server:
         web.get(f"{server.url}/x", target)
     assert target.read_bytes() == CONTENT
