@@ -42,7 +42,7 @@ from .runtime import (
     wheels_environment,
 )
 from .stagein import stage_in
-from .transfer import remote
+from .transfer import urls
 from .transfer.errors import TransferError
 from .tree import Tree
 
@@ -269,7 +269,7 @@ def _send_report(job: Job, sandbox: Path) -> bool:
     try:
         for leaf in (LOG_FILE, REPORT_FILE):
             if (sandbox / leaf).exists():
-                remote.put(sandbox / leaf, job.report_to, leaf)
+                urls.put(sandbox / leaf, job.report_to, leaf)
     except (TransferError, OSError) as error:
         sys.stderr.write(f"The job's report could not be delivered: {error}\n")
         return False

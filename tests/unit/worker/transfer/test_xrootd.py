@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.transfer import remote, xrootd
 from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
+from snakemake_executor_plugin_grid.worker.transfer import urls, xrootd
 from snakemake_executor_plugin_grid.worker.transfer.errors import (
     AbsentError,
     PassingError,
@@ -64,10 +64,10 @@ def _command(folder: Path, name: str, script: str) -> None:
 def test_goes_there_and_back(server: XrootdServer, tmp_path: Path) -> None:
     content = os.urandom(100_000)
     folder = f"{server.url}/delivered/job 1"
-    remote.put(_file(tmp_path / "what? a file", content), folder, _ODD)
+    urls.put(_file(tmp_path / "what? a file", content), folder, _ODD)
     assert (server.data("/store/delivered/job 1") / _ODD).read_bytes() == content
     back = _file(tmp_path / "was there? yes", b"something else, and shorter")
-    remote.get(f"{folder}/{_ODD}", back)
+    urls.get(f"{folder}/{_ODD}", back)
     assert back.read_bytes() == content
 
 

@@ -222,7 +222,7 @@ def test_the_report_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from snakemake_executor_plugin_grid.worker import run
 
     order: list[str] = []
-    monkeypatch.setattr(run.remote, "put", lambda path, url, name: order.append(name))
+    monkeypatch.setattr(run.urls, "put", lambda path, url, name: order.append(name))
     for leaf in ("report.json", "payload.log"):
         (tmp_path / leaf).touch()
     job = Job("j", "", (), (), (), Runtime("inherit"), report_to="dav://host")
