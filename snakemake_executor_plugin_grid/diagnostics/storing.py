@@ -18,7 +18,7 @@ from ..resilience.outages import persistently
 from ..settings.options import ExecutorSettings
 from ..stores import Store
 from ..stores.spool import SpoolStore
-from ..worker.archive.streams import digest_of
+from ..worker.archive.tarball import file_digest
 from ..worker.delivery import DATA_SUFFIX
 from .findings import Told
 
@@ -64,7 +64,7 @@ async def check_store(
 def _storage_element(backend: DiracBackend, store: LfnStore, element: str, probe: Path) -> Told:
     """Deliver a file as a job would, and take it in as a run would."""
     job = f"check-{secrets.token_hex(8)}"
-    _, digest = digest_of(probe)
+    _, digest = file_digest(probe)
     lfn = f"{store.deliveries}/{job}/{digest}{DATA_SUFFIX}"
     try:
         backend.client.call_now("put", lfn, str(probe), element)
