@@ -16,7 +16,7 @@ from ..backends.kind import BackendSetup
 from ..model.errors import PermanentError
 from ..resilience.calls import retry_at_start
 from ..stores import ResultStore
-from ..worker.archive.streams import digest_of
+from ..worker.archive.tarball import file_digest
 
 
 async def check_stores(url: str, setup: BackendSetup, scratch: Path) -> Told:
@@ -45,7 +45,7 @@ async def check_stores(url: str, setup: BackendSetup, scratch: Path) -> Told:
 def _try_folder(url: str, store: ResultStore, probe: Path) -> Told:
     """Deliver a file as a job does, and fetch it as a run does."""
     job = f"check-{secrets.token_hex(8)}"
-    _, digest = digest_of(probe)
+    _, digest = file_digest(probe)
     inbox = Path(unquote(urlsplit(store.inbox(job)).path))
     try:
         inbox.mkdir(parents=True)

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from .archive.tarball import Entry, Member, copy_hashed, file_digest, pack
 from .description import DELIVERY_FOLDER, Job
 from .report import Report, Returned
-from .transfer import remote
+from .transfer import urls
 
 SANDBOX_SUFFIX = ".blob"
 """Of what the WMS's output sandbox takes."""
@@ -29,7 +29,7 @@ class Delivery:
         folder: Where they are written.
         suffix: What follows the digest in their names; empty in a store that jobs share.
         limit: Bytes that they may have together, None for no limit.
-        url: Where they are put from the folder, for `worker.remote`; empty if they stay in it.
+        url: Where `transfer.urls` uploads them to; empty if they stay in the folder.
     """
 
     folder: Path
@@ -58,13 +58,13 @@ class Delivery:
             return cls(sandbox / DELIVERY_FOLDER)
         if scheme == "file":
             folder = Path(unquote(urlsplit(job.deliver).path))
-            remote.find_store(folder)
+            urls.require_store(folder)
             return cls(folder)
         if scheme == "lfn" and success:
             return cls(sandbox, DATA_SUFFIX)
         if scheme in ("sandbox", "lfn"):
             return cls(sandbox, SANDBOX_SUFFIX, job.deliver_limit)
-        if scheme in remote.INBOXES:
+        if scheme in urls.WRITABLE:
             return cls(sandbox / _UPLOADS, url=job.deliver)
         raise ValueError(f"the worker cannot write to {scheme}:// URLs")
 
@@ -109,7 +109,7 @@ class Delivery:
     def _put(self, report: Report) -> None:
         if self.url:
             for digest in report.blobs:
-                remote.put(self.path(digest), self.url, digest)
+                urls.put(self.path(digest), self.url, digest)
                 self.path(digest).unlink()
 
     def _write_raw(self, entry: Entry, kind: str, report: Report) -> None:

@@ -25,9 +25,9 @@ class Blob:
     Attributes:
         digest: SHA-256 in hexadecimal of the stored bytes.
         size: Stored bytes.
-        url: Where to get it: ``file://…``, ``lfn:/vo/…/<digest>`` for DIRAC's catalog, or what
-            `worker.remote` reads; empty when it lies beside ``job.json`` under its digest. There it
-            is looked for first.
+        url: Where to get it: ``file://…``, ``lfn:/vo/…/<digest>`` for DIRAC's catalog, or a URL
+            that `transfer.urls` reads. A file beside ``job.json`` with the digest as its name comes
+            first; with an empty URL it is the only place.
         kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
             into a folder that goes into PYTHONPATH).
         compression: ``none``, ``gzip`` or ``zstd``; of tarballs only.
@@ -82,13 +82,13 @@ class Job:
         compression: Of the tarball of small outputs.
         deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
             one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element,
-            or where `worker.remote` puts files. See `worker.delivery`.
+            or where `worker.transfer.urls` puts files. See `worker.delivery`.
         deliver_limit: Bytes that all blobs in the output sandbox may have together, None for no
             limit.
         deliver_hint: What to do when outputs are larger than that, for the message.
         log_limit: Bytes of the payload's output that are kept, None for all.
         report_to: Where log and report go as well as staying beside ``job.json``, for
-            `worker.remote`; empty where the WMS brings them.
+            `worker.transfer.urls`; empty where the WMS brings them.
     """
 
     name: str

@@ -89,3 +89,14 @@ def payload_environment(
     env.update(declared)
     env[MARK] = name
     return env
+
+
+def wheels_environment(env: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Return `env` changed so that Python and its child processes find the packages in `folder`.
+
+    The node's own `PYTHONPATH` and `PYTHONHOME` and the user's site-packages are kept out: they
+    are for another Python more often than not.
+    """
+    kept = {name: value for name, value in env.items() if name != "PYTHONHOME"}
+    path = os.pathsep.join(part for part in (f"{folder}/bin", env.get("PATH", "")) if part)
+    return {**kept, "PATH": path, "PYTHONPATH": folder, "PYTHONNOUSERSITE": "1"}

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from .archive.tarball import file_digest
 from .description import Blob
 from .processes import die_with_parent
-from .transfer import remote
+from .transfer import urls
 from .transfer.errors import TransferError
 
 _GET_FILE = "dirac-dms-get-file"
@@ -42,7 +42,7 @@ def locate(blob: Blob, sandbox: Path) -> Path:
     scheme, _, rest = blob.url.partition(":")
     if scheme == "lfn":
         return _from_dirac(blob, f"LFN:{rest}", beside)
-    if scheme in remote.SCHEMES:
+    if scheme in urls.READABLE:
         return _from_remote(blob, beside)
     if not blob.url or beside.exists():
         path = beside
@@ -85,7 +85,7 @@ def _from_remote(blob: Blob, beside: Path) -> Path:
         if _is_whole(blob, beside):
             return beside
         try:
-            remote.get(blob.url, beside, public=True)
+            urls.get(blob.url, beside, public=True)
         except TransferError as error:
             raise InputDamagedError(f"input missing: {_title(blob)}: {error}") from error
     return beside
@@ -93,7 +93,7 @@ def _from_remote(blob: Blob, beside: Path) -> Path:
 
 def forget(blob: Blob, sandbox: Path) -> None:
     """Remove what was downloaded for an input."""
-    if blob.url.partition(":")[0] in remote.SCHEMES:
+    if blob.url.partition(":")[0] in urls.READABLE:
         (sandbox / blob.digest).unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .transfer import remote
+from .transfer import urls
 
 PRIVATE_FILE = "private.json"
 """Beside the description of the jobs: says where the private part of it is."""
@@ -41,7 +41,7 @@ def read_private(folder: Path) -> dict[str, Any]:
             os.environ["BEARER_TOKEN"] = str(where["token"])
         with tempfile.TemporaryDirectory(dir=folder) as own:  # which only the owner can enter
             target = Path(own, PRIVATE_FILE)
-            remote.get(str(where["url"]), target)
+            urls.get(str(where["url"]), target)
             where = _parse(target.read_text())
     return where
 

@@ -16,6 +16,7 @@ from typing import Callable
 
 from . import processes, stageout
 from . import report as reports
+from .container import container_command, container_environment
 from .description import (
     ENVIRONMENT_FILE,
     JOB_FILE,
@@ -26,23 +27,16 @@ from .description import (
     Output,
     load,
 )
-from .environment import STORE_TOKEN, payload_environment
+from .environment import STORE_TOKEN, payload_environment, wheels_environment
 from .fetch import InputDamagedError
+from .interpreter import interpreter
 from .log import tail, trim
+from .payload_script import PYTHON_MISSING, SETUP_FAILED, script
 from .processes import Cancellation, Ended
 from .report import Report
-from .runtime import (
-    PYTHON_MISSING,
-    SETUP_FAILED,
-    RuntimeMissing,
-    container_environment,
-    interpreter,
-    payload_argv,
-    script,
-    wheels_environment,
-)
+from .runtime import RuntimeMissing
 from .stagein import stage_in
-from .transfer import remote
+from .transfer import urls
 from .transfer.errors import TransferError
 from .tree import Tree
 
@@ -221,13 +215,15 @@ def _starter(
     packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
     script_path = scratch / "payload.sh"
     script_path.write_text(script(job.command, runtime.setup, python=python, packages=packages))
-    line = payload_argv(
-        runtime,
-        str(script_path),
-        folder=str(scratch),
-        cwd=str(tree.cwd),
-        env_names=sorted(env),
-    )
+    line = ["/bin/sh", str(script_path)]
+    if runtime.kind == "container":
+        line = container_command(
+            runtime,
+            folder=str(scratch),
+            cwd=str(tree.cwd),
+            env_names=sorted(env),
+            script=str(script_path),
+        )
     return processes.starter(line, tree.cwd, env, log)
 
 
@@ -269,7 +265,7 @@ def _send_report(job: Job, sandbox: Path) -> bool:
     try:
         for leaf in (LOG_FILE, REPORT_FILE):
             if (sandbox / leaf).exists():
-                remote.put(sandbox / leaf, job.report_to, leaf)
+                urls.put(sandbox / leaf, job.report_to, leaf)
     except (TransferError, OSError) as error:
         sys.stderr.write(f"The job's report could not be delivered: {error}\n")
         return False

@@ -10,7 +10,7 @@ from .archive.tarball import Member, TarballError, place, unpack
 from .description import Blob, Job
 from .fetch import InputDamagedError, forget, locate
 from .transfer.errors import shown
-from .transfer.remote import SCHEMES, scheme_of
+from .transfer.urls import READABLE, scheme_of
 from .tree import Tree
 
 
@@ -58,7 +58,7 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 names.update(member.name for member in unpacked.members)
         except (TarballError, ValueError) as error:
             origin = f" ({shown(blob.url)})" if blob.url else ""
-            if scheme_of(blob.url) in SCHEMES:
+            if scheme_of(blob.url) in READABLE:
                 origin += "; 'snakemake-grid clean' removes it, and the next run stores it again"
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
     for blob in job.blobs:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tarfile import BLOCKSIZE
 
 from .archive.tarball import Entry, scan
-from .archive.ustar import BLOCK
 from .delivery import Delivery, is_large
 from .description import Job, Output
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
@@ -131,7 +131,7 @@ def _fitting(
     found: dict[Output, list[tuple[Entry, str]]], limit: int, left_out: list[str]
 ) -> list[tuple[Entry, str]]:
     """As many outputs as surely fit: logs before all else, the small ones first."""
-    room = limit - 2 * BLOCK  # the archive's end
+    room = limit - 2 * BLOCKSIZE  # the archive's end
     sizes = {output: sum(entry.size for entry, _ in items) for output, items in found.items()}
     chosen: list[tuple[Entry, str]] = []
     for output in sorted(found, key=lambda output: (output.kind not in _TELLING, sizes[output])):
@@ -150,7 +150,7 @@ def _fitting(
 def _most(entry: Entry) -> int:
     """Bytes that an entry can take in an archive, with what a compressor may add."""
     names = len(os.fsencode(entry.name)) + len(os.fsencode(entry.target))
-    return entry.size + (entry.size >> 8) + names + 5 * BLOCK
+    return entry.size + (entry.size >> 8) + names + 5 * BLOCKSIZE
 
 
 def _entries(path: Path, name: str) -> Iterator[Entry]:

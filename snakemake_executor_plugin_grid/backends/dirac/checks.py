@@ -11,7 +11,7 @@ from pathlib import Path
 from ...client_process.client import ProcessClient
 from ...console.format import duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
-from ...worker.archive.streams import digest_of
+from ...worker.archive.tarball import file_digest
 from ...worker.delivery import DATA_SUFFIX
 from ..base import Backend
 from ..diagnostics import (
@@ -107,7 +107,7 @@ def try_nothing(probe: Path) -> Told:
 def try_storage_element(client: Client, store: LfnStore, element: str, probe: Path) -> Told:
     """Deliver a file as a job does, and fetch it as a run does."""
     job = f"check-{secrets.token_hex(8)}"
-    _, digest = digest_of(probe)
+    _, digest = file_digest(probe)
     lfn = f"{store.deliveries}/{job}/{digest}{DATA_SUFFIX}"
     try:
         client.call_now("put", lfn, str(probe), element)

@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .ustar import MAX_SECONDS, TarballError
-
+MAX_SECONDS = 1 << 33
+"""Modification times are at most as far from the epoch: beyond any real time, within utime()."""
 KINDS = ("file", "dir", "link")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class TarballError(Exception):
+    """A damaged or hostile archive, or a file that changed while it was packed."""
 
 
 @dataclass(frozen=True)

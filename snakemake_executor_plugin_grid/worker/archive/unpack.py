@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
@@ -11,18 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .blocks import KINDS, Blocks, drain, headers, padding
-from .member import Member, check_name
-from .streams import Ring, digest_of, reading, write_all
-from .ustar import Header, TarballError
+from .compression import check_compression, decompressing
+from .files import NEW, SIZE, HashedFile, file_digest, write_all
+from .member import Member, TarballError, check_name
+from .reader import KINDS, Source, headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from tarfile import TarInfo
 
 _MOST_MEMBERS = 2_000_000
-_BIG = 1 << 18  # from this size on a file's sum is worth handing to the thread
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UP = re.compile(r"up([1-9][0-9]*)")
 # What the file system says to a name or target that is itself at fault.
 _NAME_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
@@ -74,31 +74,40 @@ def unpack(
         TarballError: The archive is damaged, hostile or not the one that was meant.
         OSError: Something cannot be read or written.
     """
+    tree = _Tree(roots, manifest, limit, not_after_ns)
+    check_compression(compression)
     try:
-        if compression != "none" and digest is not None:
-            # The sum is of the compressed bytes, which the decompressor may read for itself.
-            _compare(digest_of(archive)[1], digest)
-        with archive.open("rb") as raw, reading(raw.fileno(), compression) as fill, Ring() as ring:
-            blocks = Blocks(fill, ring, digest is not None and compression == "none")
-            tree = _Tree(roots, manifest, limit, not_after_ns)
-            try:
-                for header in headers(blocks):
-                    tree.take(header, blocks, wanted)
-                padding(blocks)
-            except TarballError:
-                if blocks.hashed and digest is not None:
-                    # That it is not the archive that was meant explains all other damage.
-                    drain(blocks)
-                    _compare(ring.hexdigest(), digest)
-                raise
-            finally:
-                tree.close()
-            if blocks.hashed and digest is not None:
-                _compare(ring.hexdigest(), digest)
-            tree.check_all_there(wanted)
-            return tree.unpacked
+        if compression == "none":
+            _unpack_plain(archive, tree, wanted, digest)
+        else:
+            if digest is not None:
+                _compare(file_digest(archive)[1], digest)
+            with archive.open("rb") as file, decompressing(file, compression) as stream:
+                tree.take_all(Source(stream), wanted)
+        tree.check_all_there(wanted)
+        return tree.unpacked
     except TarballError as error:
         raise TarballError(f"{archive}: {error}") from error
+
+
+def _unpack_plain(
+    archive: Path, tree: _Tree, wanted: Callable[[str], bool] | None, digest: str | None
+) -> None:
+    """Unpack, and take the archive's digest in the same pass."""
+    with archive.open("rb") as file:
+        hashed = HashedFile(file.fileno())
+        source = Source(io.BufferedReader(hashed, SIZE))
+        try:
+            tree.take_all(source, wanted)
+        except TarballError:
+            if digest is not None:
+                # That it is not the expected archive explains all other damage.
+                while source.take(SIZE):
+                    pass
+                _compare(hashed.sha256.hexdigest(), digest)
+            raise
+        if digest is not None:
+            _compare(hashed.sha256.hexdigest(), digest)
 
 
 def _compare(found: str, digest: str) -> None:
@@ -135,8 +144,15 @@ class _Tree:
             os.makedirs(path, exist_ok=True)  # noqa: PTH103
             self._dirs[name] = os.fspath(path)
 
-    def take(self, header: Header, blocks: Blocks, wanted: Callable[[str], bool] | None) -> None:
-        """Check a member, and write it if it is to be had."""
+    def take_all(self, source: Source, wanted: Callable[[str], bool] | None) -> None:
+        """Check all members, and write those that are wanted."""
+        try:
+            for info in headers(source):
+                self._take(info, source, wanted)
+        finally:
+            self._finish_folders()
+
+    def _take(self, header: TarInfo, source: Source, wanted: Callable[[str], bool] | None) -> None:
         name = header.name
         kind = KINDS[header.type]
         self._admit(name)
@@ -150,15 +166,15 @@ class _Tree:
                 self.unpacked.extra.append(name)
                 return
             _agree(header, kind, said)
-        mtime_ns = header.seconds * 10**9 if said is None else said.mtime_ns
+        mtime_ns = int(header.mtime) * 10**9 if said is None else said.mtime_ns
         if self._not_after_ns is not None:
             mtime_ns = min(mtime_ns, self._not_after_ns)
         mode = header.mode & 0o1777  # no set-user-id from outside
         sha256 = said.sha256 if said is not None else ""
-        link = header.link if kind == "link" else ""
+        link = header.linkname if kind == "link" else ""
         member = Member(name, kind, mode, header.size, mtime_ns, sha256, link)
         try:
-            self._write(member, target, blocks)
+            self._write(member, target, source)
         except OSError as error:
             if error.errno not in _NAME_ERRNOS:
                 raise
@@ -181,9 +197,9 @@ class _Tree:
                     raise TarballError(f"member {name!r} is below a link")
             self._clear.add(folder)
 
-    def _confined(self, header: Header) -> str:
+    def _confined(self, header: TarInfo) -> str:
         """A link's target with ``a/..`` taken out, if it stays within the roots."""
-        name, target = header.name, header.link
+        name, target = header.name, header.linkname
         if not target or "\0" in target or target.startswith("/"):
             raise TarballError(f"member {name!r} is a link to {target!r:.200}, not a relative path")
         root, *below = name.split("/")
@@ -207,7 +223,7 @@ class _Tree:
         self._clear.clear()
         return "/".join([".."] * climbs + down) or "."
 
-    def _write(self, member: Member, target: str, blocks: Blocks) -> None:
+    def _write(self, member: Member, target: str, source: Source) -> None:
         folder, _, leaf = member.name.rpartition("/")
         if member.kind == "dir":
             self._final[self._folder(member.name)] = (member.mode, member.mtime_ns)
@@ -216,7 +232,7 @@ class _Tree:
             raise TarballError(f"member {member.name!r} takes the place of a folder of the tree")
         path = f"{self._folder(folder)}/{leaf}"
         if member.kind == "file":
-            self._write_file(member, path, blocks)
+            self._write_file(member, path, source)
         else:
             os.symlink(target, path)  # noqa: PTH211
             times = (member.mtime_ns, member.mtime_ns)
@@ -252,34 +268,28 @@ class _Tree:
                     os.chmod(path, stat.S_IMODE(status.st_mode) | 0o700)  # noqa: PTH101
                     self._final[path] = (stat.S_IMODE(status.st_mode), None)
 
-    def _write_file(self, member: Member, path: str, blocks: Blocks) -> None:
+    def _write_file(self, member: Member, path: str, source: Source) -> None:
         self._written += member.size
         if self._limit is not None and self._written > self._limit:
             raise TarballError(
                 f"with member {member.name!r} the files have more than the "
                 f"{self._limit} bytes allowed"
             )
-        sha256 = hashlib.sha256() if member.sha256 else None
-        fd = os.open(path, _NEW, 0o600)
+        sha256 = hashlib.sha256()
+        fd = os.open(path, NEW, 0o600)
         try:
             left = member.size
             while left:
-                piece = blocks.part(left, member.name)
-                left -= len(piece)
-                if sha256 is not None:
-                    if member.size >= _BIG:
-                        blocks.ring.update(sha256, piece)
-                    else:
-                        sha256.update(piece)
-                write_all(fd, piece)
-            if sha256 is not None:
-                if member.size >= _BIG:
-                    blocks.ring.wait()
-                if sha256.hexdigest() != member.sha256:
-                    raise TarballError(
-                        f"member {member.name!r} has the SHA-256 {sha256.hexdigest()}, but the "
-                        f"manifest says {member.sha256}"
-                    )
+                data = source.part(left)
+                left -= len(data)
+                if member.sha256:
+                    sha256.update(data)
+                write_all(fd, data)
+            if member.sha256 and sha256.hexdigest() != member.sha256:
+                raise TarballError(
+                    f"member {member.name!r} has the SHA-256 {sha256.hexdigest()}, but the "
+                    f"manifest says {member.sha256}"
+                )
             os.fchmod(fd, member.mode)
             os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
         except BaseException:
@@ -301,7 +311,7 @@ class _Tree:
             names = ", ".join(map(repr, missing[:3]))
             raise TarballError(f"{names}{more} should be in it but is not")
 
-    def close(self) -> None:
+    def _finish_folders(self) -> None:
         """Give directories their modes and times, the deepest first."""
         for path in sorted(self._final, key=lambda path: -path.count("/")):
             mode, mtime_ns = self._final[path]
@@ -310,15 +320,15 @@ class _Tree:
                 os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def _agree(header: Header, kind: str, said: Member) -> None:
+def _agree(header: TarInfo, kind: str, said: Member) -> None:
     if kind != said.kind:
         raise TarballError(f"member {said.name!r} is a {kind}, but the manifest says {said.kind}")
     if header.size != said.size:
         raise TarballError(
             f"member {said.name!r} has {header.size} bytes, but the manifest says {said.size}"
         )
-    if kind == "link" and said.target and header.link != said.target:
+    if kind == "link" and said.target and header.linkname != said.target:
         raise TarballError(
-            f"member {said.name!r} is a link to {header.link!r}, but the manifest says "
+            f"member {said.name!r} is a link to {header.linkname!r}, but the manifest says "
             f"{said.target!r}"
         )

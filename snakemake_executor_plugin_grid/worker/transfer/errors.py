@@ -1,16 +1,8 @@
-"""Errors of transfers, in words for the person at the terminal, and the patience with them."""
+"""Errors of transfers, with texts for the person at the terminal."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Callable, TypeVar
 from urllib.parse import urlsplit
-
-T = TypeVar("T")
-
-PAUSES = (1.0, 5.0, 15.0, 60.0, 180.0)
-"""Seconds between the tries of a transfer."""
 
 
 class TransferError(Exception):
@@ -27,24 +19,6 @@ class RefusedError(TransferError):
 
 class AbsentError(TransferError):
     """The file is not there."""
-
-
-def persistently(attempt: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
-    """Call a function until it works, with pauses after errors that may pass.
-
-    Args:
-        attempt: The function.
-        pauses: Seconds after each try but the last, by default ``PAUSES``.
-
-    Raises:
-        TransferError: Of the last try; one that will not pass, at once.
-    """
-    for pause in PAUSES if pauses is None else pauses:
-        try:
-            return attempt()
-        except PassingError:
-            time.sleep(pause)
-    return attempt()
 
 
 def shown(url: str) -> str:

@@ -21,7 +21,8 @@ from .connection import (
     failure,
     request,
 )
-from .errors import PassingError, TransferError, persistently, shown
+from .errors import PassingError, TransferError, shown
+from .retry import retry_transfer
 
 _BLOCK = 1 << 20
 _GOOD = (200, 201, 202, 204, 206)
@@ -45,11 +46,11 @@ def get(url: str, path: Path, *, with_credentials: bool = False, public: bool = 
     access = CREDENTIALS if with_credentials else ANONYMOUS
     path.unlink(missing_ok=True)
     try:
-        persistently(lambda: download(url, path, access))
+        retry_transfer(lambda: download(url, path, access))
     except CertificateError:
         if not public or "?" in url:
             raise
-        persistently(lambda: download(url, path, Access(verify=False)))
+        retry_transfer(lambda: download(url, path, Access(verify=False)))
 
 
 def put(path: Path, folder_url: str, name: str) -> None:
@@ -60,7 +61,7 @@ def put(path: Path, folder_url: str, name: str) -> None:
         OSError: The local file cannot be read.
     """
     url = f"{folder_url.rstrip('/')}/{quote(name)}"
-    persistently(lambda: upload(path, url, CREDENTIALS))
+    retry_transfer(lambda: upload(path, url, CREDENTIALS))
 
 
 def post(path: Path, signed: str, name: str) -> None:
@@ -82,7 +83,7 @@ def post(path: Path, signed: str, name: str) -> None:
         fields["key"] = fields["key"].replace("${filename}", name)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TransferError("the signed URL for outputs is damaged") from error
-    persistently(lambda: _post(path, url, fields))
+    retry_transfer(lambda: _post(path, url, fields))
 
 
 def download(url: str, path: Path, access: Access) -> None:

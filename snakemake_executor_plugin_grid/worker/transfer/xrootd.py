@@ -41,7 +41,8 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from ..processes import die_with_parent
-from .errors import AbsentError, PassingError, RefusedError, TransferError, persistently
+from .errors import AbsentError, PassingError, RefusedError, TransferError
+from .retry import retry_transfer
 
 LIMITS = {
     # Seconds to connect, and how many times: the defaults make ten minutes of it.
@@ -121,7 +122,7 @@ def get(url: str, path: Path) -> None:
         if not path.is_file():
             raise TransferError(f"{url}: xrdcp left no file")
 
-    persistently(attempt)
+    retry_transfer(attempt)
 
 
 def put(path: Path, folder_url: str, name: str) -> None:
@@ -149,7 +150,7 @@ def put(path: Path, folder_url: str, name: str) -> None:
         elif code:
             fail(words, f"{url}: xrdcp ended with exit code {code}")
 
-    persistently(attempt)
+    retry_transfer(attempt)
 
 
 def environment() -> dict[str, str]:

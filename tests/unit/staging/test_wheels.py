@@ -21,7 +21,8 @@ from snakemake_executor_plugin_grid.staging.wheels import (
     default_packages,
     key,
 )
-from snakemake_executor_plugin_grid.worker.runtime import script, wheels_environment
+from snakemake_executor_plugin_grid.worker.environment import wheels_environment
+from snakemake_executor_plugin_grid.worker.payload_script import script
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -23,8 +23,9 @@ from snakemake_executor_plugin_grid.model.errors import (
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.stores.s3 import S3Transport
 from snakemake_executor_plugin_grid.stores.transport import Transport
-from snakemake_executor_plugin_grid.worker.transfer import errors as transfer
-from snakemake_executor_plugin_grid.worker.transfer import remote
+from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
+from snakemake_executor_plugin_grid.worker.transfer import urls
+from snakemake_executor_plugin_grid.worker.transfer.errors import PassingError, TransferError
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.flaky import flaky
 from tests.servers.stores.s3 import S3Server
@@ -48,7 +49,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("snakemake_executor_plugin_grid.stores.webdav._PAUSES", (0.01,))
-    monkeypatch.setattr(transfer, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_a_file_goes_there_and_back(
     assert transport.size("a b/c+d") == size
     transport.download("a b/c+d", back)
     assert back.read_bytes() == source.read_bytes()
-    remote.get(transport.source("a b/c+d"), back, public=True)
+    urls.get(transport.source("a b/c+d"), back, public=True)
     assert back.read_bytes() == source.read_bytes()
 
 
@@ -112,7 +113,7 @@ def test_workers_deliver_into_a_folder(
 ) -> None:
     inbox = transport.inbox("delivered/job-1")
     for _ in range(2):  # the second time it replaces the first
-        remote.put(make(size), inbox, "report.json")
+        urls.put(make(size), inbox, "report.json")
     assert transport.size("delivered/job-1/report.json") == size
     assert transport.listing("delivered/job-1") == ["report.json"]
 
@@ -126,8 +127,8 @@ def test_what_is_there_is_replaced(transport: Transport, make: Make, tmp_path: P
 def test_what_is_missing_is_said_to_be_missing(transport: Transport, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no/such"):
         transport.download("no/such", tmp_path / "back")
-    with pytest.raises(transfer.TransferError):
-        remote.get(transport.source("no/such"), tmp_path / "back")
+    with pytest.raises(TransferError):
+        urls.get(transport.source("no/such"), tmp_path / "back")
 
 
 def test_listing_and_removing(transport: Transport, make: Make) -> None:
@@ -175,8 +176,8 @@ def test_a_server_that_is_down(transport: Transport, request: pytest.FixtureRequ
     server.stop()
     with pytest.raises(TransientError, match=r"127\.0\.0\.1|bucket"):
         transport.size("one")
-    with pytest.raises(transfer.PassingError):
-        remote.put(Path(__file__), transport.inbox("j"), "one")
+    with pytest.raises(PassingError):
+        urls.put(Path(__file__), transport.inbox("j"), "one")
     server.start()
     assert transport.size("one") is None
 
@@ -191,7 +192,7 @@ def test_a_full_local_disk_is_no_matter_of_the_server(
         with pytest.raises(OSError, match="File too large"):
             transport.download("one", tmp_path / "back")
         with pytest.raises(OSError, match="File too large"):
-            remote.get(transport.source("one"), tmp_path / "back")
+            urls.get(transport.source("one"), tmp_path / "back")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -357,7 +358,7 @@ def test_a_proxy_instead_of_a_token(
     transport = open_transport(f"{dav.tls_url}/me")
     transport.check()
     transport.upload(make(LARGE), "one")
-    remote.put(make(LARGE), transport.inbox("j"), "two")
+    urls.put(make(LARGE), transport.inbox("j"), "two")
     assert dav.files() == {"me/one": LARGE, "me/j/two": LARGE}
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.environment import payload_environment
+from snakemake_executor_plugin_grid.worker.environment import (
+    payload_environment,
+    wheels_environment,
+)
 from snakemake_executor_plugin_grid.worker.processes import MARK
 
 
@@ -81,3 +84,15 @@ def test_home_that_can_be_used_is_kept(tmp_path: Path) -> None:
 
 def test_second_attempt_in_the_same_folder(tmp_path: Path) -> None:
     assert payload_environment({}, {}, tmp_path, "j") == payload_environment({}, {}, tmp_path, "j")
+
+
+def test_wheels_environment() -> None:
+    env = {"A": "1", "PATH": "/bin", "PYTHONPATH": "/site", "PYTHONHOME": "/site"}
+    assert wheels_environment(env, "/job/wheels") == {
+        "A": "1",
+        "PATH": f"/job/wheels/bin{os.pathsep}/bin",
+        "PYTHONPATH": "/job/wheels",
+        "PYTHONNOUSERSITE": "1",
+    }
+    assert wheels_environment({}, "/w")["PATH"] == "/w/bin"
+    assert env["PYTHONHOME"] == "/site"

@@ -156,7 +156,7 @@ def test_what_lies_damaged_in_a_store_can_be_stored_again(
 
     blob = replace(BLOB, url=f"https://host/{DIGEST}?signature")
     job = Job("n", "c", (), (blob,), (), Runtime("inherit"))
-    monkeypatch.setattr(fetch.remote, "get", get)
+    monkeypatch.setattr(fetch.urls, "get", get)
     with pytest.raises(InputDamagedError, match="'snakemake-grid clean' removes it") as caught:
         stage_in(job, node.sandbox, Tree(tmp_path / "tree", ()), tmp_path / "runtime")
     assert calls == [blob.url] * 2

@@ -8,7 +8,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.worker import private
 from snakemake_executor_plugin_grid.worker.private import read_private
-from snakemake_executor_plugin_grid.worker.transfer import remote
+from snakemake_executor_plugin_grid.worker.transfer import urls
 
 JOBS = {"jobs": {"a": {"environment": {"TOKEN": "hush"}}}}
 NAME = "___file___:snakemake_grid_0123"
@@ -73,7 +73,7 @@ def test_it_is_fetched_to_where_only_the_user_can_read_it(
         assert target.parent.parent == folder
         target.write_text(json.dumps(JOBS))
 
-    monkeypatch.setattr(remote, "get", get)
+    monkeypatch.setattr(urls, "get", get)
     where = {"url": "https://store.test/private.json"}
     if by_secret:
         point(folder, secret=NAME)
@@ -94,7 +94,7 @@ def test_what_cannot_be_fetched_leaves_nothing(
             target.write_text("half")
         raise OSError("closed")
 
-    monkeypatch.setattr(remote, "get", get)
+    monkeypatch.setattr(urls, "get", get)
     point(folder, url="https://store.test/private.json")
     with pytest.raises(OSError, match="closed"):
         read_private(folder)

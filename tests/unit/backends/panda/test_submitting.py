@@ -199,12 +199,12 @@ def public(bench: Bench) -> str:
 
 def private(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Read what is private as the worker does, with what the pilot and the store have for it."""
-    from snakemake_executor_plugin_grid.worker.transfer import remote
+    from snakemake_executor_plugin_grid.worker.transfer import urls
 
     def get(url: str, target: Path) -> None:
         target.write_bytes(bench.store.posted[url.rpartition("/")[2]])
 
-    monkeypatch.setattr(remote, "get", get)
+    monkeypatch.setattr(urls, "get", get)
     folder.mkdir()
     (folder / "panda_secrets.json").write_text(json.dumps(bench.panda.secrets))
     for leaf, content in bench.panda.sandbox(bench.panda.tasks[0]).items():

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.worker.archive import streams, ustar
+from snakemake_executor_plugin_grid.worker.archive import compression, reader
 from snakemake_executor_plugin_grid.worker.archive.tarball import (
     Entry,
     Member,
@@ -190,15 +190,12 @@ def test_names_and_links_of_any_length(folder: Path, length: int, kind: str) -> 
     assert (info.name, info.linkname, info.mtime) == (name, target, -5)
 
 
-def test_a_size_beyond_ustar_goes_into_a_pax_header() -> None:
-    for size in (8**11 - 1, 8**11, 8**12):
-        data = ustar.encode("work/a", ustar.FILE, 0o644, size, TIME)
-        info = tarfile.TarInfo.frombuf(data[-512:], "utf-8", "surrogateescape")
-        header = ustar.decode(data[-512:])
-        if len(data) > 512:
-            header = ustar.amend(header, data[512:-512].rstrip(b"\0"))
-        assert header.size == size
-        assert info.size == (size if size < 8**11 else 0)
+@pytest.mark.parametrize("size", [8**11 - 1, 8**11, 8**12])
+def test_a_size_beyond_ustar_is_read(size: int) -> None:
+    data = member("work/a")[0]
+    data.size = size
+    source = reader.Source(io.BytesIO(data.tobuf(tarfile.PAX_FORMAT)))
+    assert next(reader.headers(source)).size == size
 
 
 @pytest.mark.parametrize("style", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -245,6 +242,18 @@ HOSTILE = {
     "fifo": ([member("work/x", type=tarfile.FIFOTYPE)], "fifo"),
     "sparse": ([member("work/x", type=tarfile.GNUTYPE_SPARSE)], "sparse"),
     "pax sparse": ([member("work/x", pax_headers={"GNU.sparse.major": "1"})], "sparse"),
+    "global header": (
+        [member("x", b"21 path=work/elsewhere\n", type=tarfile.XGLTYPE), member("work/x", b"x")],
+        "global header",
+    ),
+    "endless header": (
+        [member("x", bytes(1 << 17), type=tarfile.XHDTYPE), member("work/x", b"x")],
+        "a header has",
+    ),
+    "headers in headers": (
+        [member("x", b"12 path=w/x\n", type=tarfile.XHDTYPE)] * 2000 + [member("work/x", b"x")],
+        "damaged",
+    ),
     "unknown type": ([member("work/x", type=b"Z")], "unknown type"),
     "absolute link": ([link("work/x", "/etc/passwd")], "not a relative path"),
     "empty link": ([link("work/x", "")], "not a relative path"),
@@ -402,6 +411,43 @@ def test_a_changed_byte_never_leads_out_or_to_another_error(place: int, change: 
         assert {path.name for path in here.iterdir()} == {"a.tar", "b"}
 
 
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(0, 511),
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([b"0", b"5", b"2", b"x", b"g", b"L", b"K", b"S", b"7", b"\0"]),
+    st.booleans(),
+)
+def test_a_wrong_header_with_a_right_checksum_gives_no_other_error(
+    place: int, data: bytes, kind: bytes, sparse: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        here = Path(name)
+        archive = craft(
+            here / "a.tar",
+            member("work/first", b"data"),
+            member("work/" + "n" * 110, b"data" * 200, pax_headers=SPARSE if sparse else {}),
+            format=tarfile.PAX_FORMAT,
+        )
+        whole = bytearray(archive.read_bytes())
+        for start in (1024, 1536, 2048):  # the second member's PAX header, its body, its header
+            block = bytearray(whole[start : start + 512])
+            block[place : place + len(data)] = data[: 512 - place]
+            block[156:157] = kind
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+            changed = whole[:start] + block + whole[start + 512 :]
+            archive.write_bytes(changed)
+            with contextlib.suppress(TarballError):
+                unpack(archive, {"work": here / "b" / "w"})
+            assert {path.name for path in here.iterdir()} == {"a.tar", "b"}
+            assert [path.name for path in (here / "b").iterdir()] == ["w"]
+            shutil.rmtree(here / "b")
+
+
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_a_wrong_digest_is_told_with_both(folder: Path, compression: str) -> None:
     (folder / "f").write_text("x")
@@ -422,7 +468,7 @@ def test_damaged_zstd_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, program: bool
 ) -> None:
     if program:
-        monkeypatch.setattr(streams, "_zstd_module", lambda: None)
+        monkeypatch.setattr(compression, "_zstd_module", lambda: None)
     (folder / "f").write_bytes(os.urandom(3 << 20))
     pack(scan(folder / "f", "work/f"), folder / "a.tar", compression="zstd")
     data = bytearray((folder / "a.tar").read_bytes())
@@ -434,8 +480,37 @@ def test_damaged_zstd_is_refused(
         unpack(folder / "a.tar", {"work": folder / "w"}, compression="zstd")
 
 
+@pytest.mark.parametrize("program", [False, True])
+def test_zstd_that_is_damaged_at_its_end_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, program: bool
+) -> None:
+    if program:
+        monkeypatch.setattr(compression, "_zstd_module", lambda: None)
+    plain = craft(folder / "plain.tar", member("work/f", os.urandom(1000)))
+    subprocess.run(["zstd", "-q", "--check", plain, "-o", folder / "a.tar"], check=True)
+    unpack(folder / "a.tar", {"work": folder / "whole"}, compression="zstd")
+    whole = (folder / "a.tar").read_bytes()
+    (folder / "a.tar").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # its checksum
+    with pytest.raises(TarballError, match="zstd data is damaged"):
+        unpack(folder / "a.tar", {"work": folder / "w"}, compression="zstd")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("size", [1, 5 << 20])
+def test_a_zstd_program_that_cannot_write_is_an_os_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(compression, "_zstd_module", lambda: None)
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(OSError, match="No space left"),
+        compression.compressing(full, "zstd") as stream,
+    ):
+        stream.write(os.urandom(size))
+
+
 def test_without_zstd_the_option_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_zstd_module", lambda: None)
+    monkeypatch.setattr(compression, "_zstd_module", lambda: None)
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(TarballError, match="--grid-compression"):
         pack([], folder / "a.tar", compression="zstd")
@@ -571,16 +646,16 @@ def test_a_file_that_changes_while_it_is_read_is_named(
     size = 5 << 20
     path.write_bytes(bytes(size))
     os.utime(path, (TIME, TIME))
-    real = os.readv
+    real = os.read
 
-    def readv(fd: int, views: list[memoryview]) -> int:
-        count = real(fd, views)
+    def read(fd: int, count: int) -> bytes:
+        data = real(fd, count)
         with path.open("r+b") as out:
             out.truncate(size + change)
             out.write(b"x")
-        return count
+        return data
 
-    monkeypatch.setattr(os, "readv", readv)
+    monkeypatch.setattr(os, "read", read)
     with pytest.raises(TarballError, match=f"{path} changed"):
         pack([entry_of(path)], folder / "a.tar")
     assert [found.name for found in folder.iterdir()] == ["f"]

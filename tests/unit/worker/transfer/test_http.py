@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.transfer import (
-    connection,
-    remote,
-)
-from snakemake_executor_plugin_grid.worker.transfer import (
-    errors as transfer,
-)
-from snakemake_executor_plugin_grid.worker.transfer import (
-    http as web,
-)
+from snakemake_executor_plugin_grid.worker.transfer import connection, urls
+from snakemake_executor_plugin_grid.worker.transfer import http as web
+from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
 from snakemake_executor_plugin_grid.worker.transfer.errors import (
     AbsentError,
     PassingError,
@@ -39,7 +32,7 @@ SECRET = "very-secret"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(connection, "_HESITATION", 0.3)
     monkeypatch.setenv("BEARER_TOKEN", SECRET)
     monkeypatch.delenv("X509_CERT_DIR", raising=False)
@@ -114,7 +107,7 @@ def nothing_taken() -> Iterator[None]:
 def test_what_had_come_is_not_asked_for_again(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", (0.01,) * 4)
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01,) * 4)
     with flaky(part_of(1_000_000), hang_up, part_of(500_000), status(503), whole) as server:
         web.get(f"{server.url}/x", target)
     assert target.read_bytes() == CONTENT
@@ -171,7 +164,7 @@ def test_a_redirect_takes_no_token_to_another_host(source: Path) -> None:
     with flaky(take) as pool:
         door = status(307, Location=f"{pool.url}/pool/x?once=1")
         with flaky(door, take) as server:
-            remote.put(source, server.url.replace("http", "dav"), "x")
+            urls.put(source, server.url.replace("http", "dav"), "x")
     assert server.seen[0][2]["Authorization"] == f"Bearer {SECRET}"
     assert [(method, path) for method, path, _ in pool.seen] == [("PUT", "/pool/x?once=1")]
     assert "Authorization" not in pool.seen[0][2]
@@ -212,7 +205,7 @@ def test_a_large_body_waits_until_it_is_asked_for(source: Path) -> None:
         flaky(status(507)) as server,
         pytest.raises(TransferError, match=r"507 Insufficient Storage: there is no space left"),
     ):
-        remote.put(source, server.url.replace("http", "dav"), "x")
+        urls.put(source, server.url.replace("http", "dav"), "x")
     assert server.seen[0][2]["Expect"] == "100-continue"
 
 
@@ -225,13 +218,13 @@ def test_a_server_that_never_asks_gets_it_after_a_while(source: Path) -> None:
             take(handler)
 
     with flaky(never_ask) as server:
-        remote.put(source, server.url.replace("http", "dav"), "x")
+        urls.put(source, server.url.replace("http", "dav"), "x")
     assert taken == [len(CONTENT)]
 
 
 def test_an_upload_that_breaks_is_repeated(source: Path) -> None:
     with flaky(hang_up, status(503), take) as server:
-        remote.put(source, server.url.replace("http", "dav"), "x")
+        urls.put(source, server.url.replace("http", "dav"), "x")
     assert [method for method, _, _ in server.seen] == ["PUT", "PUT", "PUT", "HEAD"]
     assert taken == [len(CONTENT)]
 
@@ -244,7 +237,7 @@ def test_an_upload_that_does_not_arrive_whole(source: Path) -> None:
             take(handler)
 
     with flaky(short) as server, pytest.raises(PassingError, match="5 of 3000000 bytes"):
-        remote.put(source, server.url.replace("http", "dav"), "x")
+        urls.put(source, server.url.replace("http", "dav"), "x")
 
 
 def test_an_answer_while_the_body_is_being_sent(source: Path) -> None:
@@ -255,7 +248,7 @@ def test_an_answer_while_the_body_is_being_sent(source: Path) -> None:
         handler.answer(413)
 
     with flaky(refuse) as server, pytest.raises(TransferError):
-        remote.put(source, server.url.replace("http", "dav"), "x")
+        urls.put(source, server.url.replace("http", "dav"), "x")
 
 
 def test_a_server_that_falls_silent(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +291,7 @@ def test_a_form_is_posted(source: Path) -> None:
         handler.answer(204)
 
     with flaky(status(503), keep) as server:
-        remote.put(source, signed(server.url), "abc")
+        urls.put(source, signed(server.url), "abc")
     _, _, headers = server.seen[-1]
     boundary = headers["Content-Type"].partition("boundary=")[2].encode()
     parts = bodies[0].split(b"--" + boundary)
@@ -321,7 +314,7 @@ def test_what_s3_says_is_passed_on(source: Path) -> None:
         handler.answer(403, text)
 
     with flaky(refuse) as server, pytest.raises(TransferError) as caught:
-        remote.put(source, signed(server.url), "abc")
+        urls.put(source, signed(server.url), "abc")
     assert "upload of p/abc (AccessDenied: Policy expired.): 403" in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -329,7 +322,7 @@ def test_what_s3_says_is_passed_on(source: Path) -> None:
 @pytest.mark.parametrize("text", ["signed:", "signed:e30=", "signed:###"])
 def test_a_signed_url_that_is_damaged(source: Path, text: str) -> None:
     with pytest.raises(TransferError, match="the signed URL for outputs is damaged"):
-        remote.put(source, text, "abc")
+        urls.put(source, text, "abc")
 
 
 def test_who_the_server_is_matters_but_for_public_files(
@@ -337,15 +330,15 @@ def test_who_the_server_is_matters_but_for_public_files(
 ) -> None:
     with flaky(whole, certificate=webdav.folder / "server.pem") as server:
         with pytest.raises(TransferError, match="certificate is no good"):
-            remote.get(f"{server.url}/x", target)
+            urls.get(f"{server.url}/x", target)
         with pytest.raises(TransferError, match="certificate is no good"):
-            remote.get(f"{server.url}/x?X-Amz-Signature={SECRET}", target, public=True)
+            urls.get(f"{server.url}/x?X-Amz-Signature={SECRET}", target, public=True)
         with pytest.raises(TransferError, match="certificate is no good"):
-            remote.get(server.url.replace("https", "davs"), target, public=True)
+            urls.get(server.url.replace("https", "davs"), target, public=True)
         with pytest.raises(TransferError, match="certificate is no good"):
-            remote.put(source, signed(server.url), "x")
+            urls.put(source, signed(server.url), "x")
         assert server.seen == []
-        remote.get(f"{server.url}/x", target, public=True)
+        urls.get(f"{server.url}/x", target, public=True)
     assert target.read_bytes() == CONTENT
 
 
@@ -358,22 +351,22 @@ def test_a_token_travels_by_tls_or_stays_on_the_machine(monkeypatch: pytest.Monk
 
 def test_folders_by_file_url(tmp_path: Path, source: Path, target: Path) -> None:
     folder = tmp_path / "deep" / "folder"
-    remote.put(source, folder.as_uri(), "x")
+    urls.put(source, folder.as_uri(), "x")
     assert [path.name for path in folder.iterdir()] == ["x"]
-    remote.get((folder / "x").as_uri(), target)
+    urls.get((folder / "x").as_uri(), target)
     assert target.read_bytes() == CONTENT
     with pytest.raises(TransferError, match="no file at"):
-        remote.get((folder / "y").as_uri(), target)
+        urls.get((folder / "y").as_uri(), target)
     (tmp_path / "file").touch()
     with pytest.raises(TransferError, match="file/x: "):
-        remote.put(source, (tmp_path / "file").as_uri(), "x")
+        urls.put(source, (tmp_path / "file").as_uri(), "x")
 
 
 def test_urls_of_other_kinds(source: Path, target: Path) -> None:
     with pytest.raises(TransferError, match="cannot read gopher"):
-        remote.get("gopher://host/x", target)
+        urls.get("gopher://host/x", target)
     with pytest.raises(TransferError, match="cannot write to gopher"):
-        remote.put(source, "gopher://host/x", "y")
+        urls.put(source, "gopher://host/x", "y")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.transfer import errors as transfer
-from snakemake_executor_plugin_grid.worker.transfer import remote, xrootd
+from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
+from snakemake_executor_plugin_grid.worker.transfer import urls, xrootd
 from snakemake_executor_plugin_grid.worker.transfer.errors import (
     AbsentError,
     PassingError,
@@ -37,7 +37,7 @@ def server() -> Iterator[XrootdServer]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", ())
+    monkeypatch.setattr(transfer_retry, "PAUSES", ())
     monkeypatch.setenv("XRD_CONNECTIONWINDOW", "3")
     monkeypatch.setenv("XRD_CONNECTIONRETRY", "1")
     monkeypatch.setenv("XRD_TIMEOUTRESOLUTION", "1")
@@ -64,10 +64,10 @@ def _command(folder: Path, name: str, script: str) -> None:
 def test_goes_there_and_back(server: XrootdServer, tmp_path: Path) -> None:
     content = os.urandom(100_000)
     folder = f"{server.url}/delivered/job 1"
-    remote.put(_file(tmp_path / "what? a file", content), folder, _ODD)
+    urls.put(_file(tmp_path / "what? a file", content), folder, _ODD)
     assert (server.data("/store/delivered/job 1") / _ODD).read_bytes() == content
     back = _file(tmp_path / "was there? yes", b"something else, and shorter")
-    remote.get(f"{folder}/{_ODD}", back)
+    urls.get(f"{folder}/{_ODD}", back)
     assert back.read_bytes() == content
 
 
@@ -149,7 +149,7 @@ def test_the_server_stops_in_the_middle_and_starts_again(
             xrootd.put(source, server.url, "large")
         assert there.stat().st_size < source.stat().st_size
         thread.join()
-        monkeypatch.setattr(transfer, "PAUSES", (1.0, 1.0, 1.0))
+        monkeypatch.setattr(transfer_retry, "PAUSES", (1.0, 1.0, 1.0))
         thread = _stop_when_begun(server, there)  # in the second try, which a third one follows
         xrootd.put(source, server.url, "large")
         thread.join()
@@ -187,7 +187,7 @@ def test_a_file_that_has_changed_on_its_way_is_sent_again(
 
     with pytest.raises(PassingError, match="CheckSum error"):
         send(100)
-    monkeypatch.setattr(transfer, "PAUSES", (1.2, 1.2, 1.2))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (1.2, 1.2, 1.2))
     send(2)
     assert server.data("/store/again/file").read_bytes() == b"1"
 

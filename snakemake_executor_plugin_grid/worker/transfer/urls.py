@@ -11,9 +11,9 @@ from .errors import TransferError, shown
 SIGNED = "signed"
 _WEBDAV = ("dav", "davs")
 _XROOTD = ("root", "roots", "xroot")
-SCHEMES = ("http", "https", *_WEBDAV, *_XROOTD)
+READABLE = ("http", "https", *_WEBDAV, *_XROOTD)
 """Of URLs from which files can be read."""
-INBOXES = (*_WEBDAV, *_XROOTD, SIGNED)
+WRITABLE = (*_WEBDAV, *_XROOTD, SIGNED)
 """Of URLs to which files can be delivered."""
 
 
@@ -90,7 +90,7 @@ def put(path: Path, folder_url: str, name: str) -> None:
         raise TransferError(f"the worker cannot write to {shown(folder_url)}")
 
 
-def find_store(folder: Path) -> None:
+def require_store(folder: Path) -> None:
     """See that the store is there which a job's folder (``delivered/<name>``) is in.
 
     What is mounted on other nodes may not be on this one: a new folder would be seen by nobody.
@@ -104,7 +104,7 @@ def find_store(folder: Path) -> None:
 def _copy(path: Path, folder: Path, name: str) -> None:
     part = folder / f".{name}.part"
     try:
-        find_store(folder)
+        require_store(folder)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, part)
         part.replace(folder / name)

@@ -17,7 +17,7 @@ from snakemake_executor_plugin_grid.worker.fetch import InputDamagedError, locat
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in
-from snakemake_executor_plugin_grid.worker.transfer import errors as transfer
+from snakemake_executor_plugin_grid.worker.transfer import retry as transfer_retry
 from snakemake_executor_plugin_grid.worker.tree import Tree
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.flaky import Handler, Script, flaky
@@ -33,7 +33,7 @@ LARGE = 10_000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(transfer, "PAUSES", (0.01,))
+    monkeypatch.setattr(transfer_retry, "PAUSES", (0.01,))
     monkeypatch.setenv("BEARER_TOKEN", TOKEN)
     monkeypatch.setenv("X509_USER_PROXY", str(tmp_path / "none"))
 
@@ -222,7 +222,7 @@ def test_the_report_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from snakemake_executor_plugin_grid.worker import run
 
     order: list[str] = []
-    monkeypatch.setattr(run.remote, "put", lambda path, url, name: order.append(name))
+    monkeypatch.setattr(run.urls, "put", lambda path, url, name: order.append(name))
     for leaf in ("report.json", "payload.log"):
         (tmp_path / leaf).touch()
     job = Job("j", "", (), (), (), Runtime("inherit"), report_to="dav://host")

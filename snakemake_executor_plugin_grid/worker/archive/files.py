@@ -1,0 +1,151 @@
+"""Reads, copies and places single files, with their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .member import Member, TarballError
+
+SIZE = 1 << 20
+"""Bytes that are read or written at a time."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags of `os.open` for a file that must not exist."""
+
+
+class HashedFile(io.RawIOBase):
+    """A file descriptor with the SHA-256 of all bytes that are read from it or written to it."""
+
+    def __init__(self, fd: int) -> None:
+        """Use ``fd``, which the caller closes."""
+        super().__init__()
+        self._fd = fd
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        """Return whether it can be read."""
+        return True
+
+    def writable(self) -> bool:
+        """Return whether it can be written."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; return the number of bytes."""
+        count = os.readv(self._fd, [buffer])
+        self.sha256.update(memoryview(buffer)[:count])
+        return count
+
+    def write(self, data: Any) -> int:
+        """Write some of the bytes; return how many."""
+        count = os.write(self._fd, data)
+        self.sha256.update(memoryview(data)[:count])
+        return count
+
+
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading; does not wait for the other end of a fifo.
+
+    Raises:
+        TarballError: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise TarballError(f"{path} is not a regular file")
+    return fd, status
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of a buffer."""
+    done = os.write(fd, data)
+    while done < len(data):
+        done += os.write(fd, data[done:])
+
+
+def file_digest(path: Path) -> tuple[int, str]:
+    """Return the size in bytes and the SHA-256 of a regular file.
+
+    Raises:
+        TarballError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    return _read(path, None, None)
+
+
+def copy_hashed(source: Path, target: Path, *, limit: int | None = None) -> tuple[int, str]:
+    """Copy a regular file to a new one that only its owner may read.
+
+    Args:
+        source: The file.
+        target: Must not exist; removed again on failure.
+        limit: Bytes the file may have at most.
+
+    Returns:
+        Bytes and SHA-256.
+
+    Raises:
+        TarballError: The file is bigger than ``limit`` or is not a regular file.
+        OSError: It cannot be read, or ``target`` exists or cannot be written.
+    """
+    fd = os.open(target, NEW, 0o600)
+    try:
+        try:
+            return _read(source, fd, limit)
+        finally:
+            os.close(fd)
+    except BaseException:
+        with suppress(OSError):
+            Path(target).unlink()
+        raise
+
+
+def _read(source: Path, out: int | None, limit: int | None) -> tuple[int, str]:
+    sha256 = hashlib.sha256()
+    buffer = memoryview(bytearray(SIZE))
+    total = 0
+    fd, _ = open_regular(os.fspath(source))
+    try:
+        while count := os.readv(fd, [buffer]):
+            total += count
+            if limit is not None and total > limit:
+                raise TarballError(f"{source} is bigger than the {limit} bytes allowed")
+            sha256.update(buffer[:count])
+            if out is not None:
+                write_all(out, buffer[:count])
+        return total, sha256.hexdigest()
+    finally:
+        os.close(fd)
+
+
+def place(source: Path, target: Path, member: Member) -> None:
+    """Copy one file, check it, and set its mode and time.
+
+    Args:
+        source: The file.
+        target: Must not exist; folders above it are made.
+        member: Size and SHA-256 that the file must have, and the mode and time to set. A time in
+            the future becomes the present: such an input would be newer than what is made of it.
+
+    Raises:
+        TarballError: It has other contents.
+        OSError: It cannot be read or written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size, digest = copy_hashed(source, target, limit=member.size)
+    if (size, digest) != (member.size, member.sha256):
+        raise TarballError(
+            f"{member.name}: {size} bytes with SHA-256 {digest}, expected {member.size} bytes "
+            f"with {member.sha256}"
+        )
+    target.chmod(member.mode & 0o777)
+    moment = min(member.mtime_ns, time.time_ns())
+    os.utime(target, ns=(moment, moment))

@@ -1,0 +1,123 @@
+"""Reads an archive with `tarfile`, in one pass, and refuses what `tarfile` overlooks."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from .files import SIZE
+from .member import MAX_SECONDS, TarballError
+
+KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.DIRTYPE: "dir",
+    tarfile.SYMTYPE: "link",
+}
+_OTHER_TYPES = {
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device",
+    tarfile.FIFOTYPE: "a fifo",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
+_MOST_HEADER = 1 << 16  # bytes of a PAX header or a GNU long name
+_MOST_PADDING = 1 << 20  # zeros after the end, as tapes need them
+
+
+class Source:
+    """The bytes of an archive in their order: the file that `tarfile` reads headers from."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read from a buffered stream."""
+        self._stream = stream
+        self._position = 0
+        self.header = b""
+        """The header that was read last."""
+
+    def tell(self) -> int:
+        """Return the number of bytes read so far."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Skip the bytes up to a position."""
+        if position < self._position:
+            raise TarballError("a member has an impossible size")
+        while position > self._position:
+            self.part(position - self._position)
+
+    def read(self, size: int) -> bytes:
+        """Read a header."""
+        if not 0 <= size <= _MOST_HEADER:
+            raise TarballError(f"a header has {size} bytes")
+        self.header = self.take(size)
+        return self.header
+
+    def take(self, most: int) -> bytes:
+        """Return some of the next bytes; none at the end of the archive only."""
+        data = self._stream.read(min(most, SIZE))
+        self._position += len(data)
+        return data
+
+    def part(self, most: int) -> bytes:
+        """Return some of the next bytes.
+
+        Raises:
+            TarballError: The archive ends here.
+        """
+        data = self.take(most)
+        if not data:
+            raise TarballError("the archive is cut off within a member")
+        return data
+
+
+def headers(source: Source) -> Iterator[tarfile.TarInfo]:
+    """Read the members' headers; the caller may read a member's bytes from the source.
+
+    Raises:
+        TarballError: The archive is damaged, or a member is not a file, directory or link.
+    """
+    file: Any = source  # has all that tarfile calls
+    try:
+        with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as tar:
+            for info in tar:
+                _check(tar, info)
+                yield info
+                tar.members.clear()  # type: ignore[attr-defined] # memory must not grow
+    except (OSError, TarballError):
+        raise
+    except Exception as error:  # a hostile header can make tarfile raise anything
+        raise TarballError(f"the archive is damaged: {error}") from error
+    # tarfile takes a damaged header, unless it is the first, for the end of the archive.
+    if source.header != bytes(tarfile.BLOCKSIZE):
+        raise TarballError("the archive is damaged or cut off")
+    _check_padding(source)
+
+
+def _check(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    name = info.name
+    if tar.pax_headers:
+        raise TarballError("the archive has a global header; no member is taken from it")
+    if info.issparse() or any(key.startswith("GNU.sparse") for key in info.pax_headers):
+        info.type = tarfile.GNUTYPE_SPARSE
+    if info.type not in KINDS:
+        what = _OTHER_TYPES.get(info.type, f"of the unknown type {info.type!r}")
+        raise TarballError(
+            f"member {name!r:.200} is {what}; only files, directories and links are taken"
+        )
+    if not 0 <= info.size < 1 << 62 or (info.size and KINDS[info.type] != "file"):
+        raise TarballError(f"member {name!r:.200} cannot have {info.size} bytes")
+    if not abs(info.mtime) <= MAX_SECONDS:  # also not for NaN
+        raise TarballError(f"member {name!r:.200} has an impossible modification time")
+
+
+def _check_padding(source: Source) -> None:
+    """Read what follows the first block of zeros: one more, and not many."""
+    zeros = 0
+    while data := source.take(SIZE):
+        zeros += len(data)
+        if data.count(0) != len(data) or zeros > _MOST_PADDING:
+            raise TarballError("there is more in the file after the archive's end")
+    if zeros < tarfile.BLOCKSIZE:
+        raise TarballError("the archive is cut off at its end")
