@@ -1,4 +1,4 @@
-"""Starts the job's script in a container: command line and environment of Apptainer.
+"""Builds the command line and environment that start the job's script in a container.
 
 The facts about Apptainer are from the user guide and the sources of Apptainer 1.2 (the
 `SINGULARITYENV_` rules from the guide of 1.0). No container engine was run to check them.
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from .runtime import ENGINES, Runtime, RuntimeMissing
 
-# The engine sets these to what the image needs; the node's values would break the image.
+# The engine sets these for the image; the values of the node would break it.
 _HOST_ONLY = frozenset({"HOME", "LD_LIBRARY_PATH", "PATH"})
 _ENGINE_OWN = tuple(f"{engine.upper()}{end}" for engine in ENGINES for end in ("_", "ENV_"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,8 +42,8 @@ def container_command(
     for name in env_names:
         if not _IDENTIFIER.fullmatch(name):
             raise RuntimeMissing(
-                f"environment variable {name!r} cannot be handed into a container, which takes "
-                "letters, digits and underscores. Rename it in envvars."
+                f"environment variable {name!r} cannot be passed into a container: only letters, "
+                "digits and underscores are allowed. Rename it in envvars."
             )
     line = [runtime.engine, "exec", "--cleanenv", "--home", folder, "--bind", f"{folder}:{folder}"]
     for bind in runtime.binds:

@@ -1,4 +1,4 @@
-"""Where the blobs go that a job brings back: a folder, or files that the WMS takes up."""
+"""Writes the blobs that a job returns: to a folder, for the WMS to upload, or to a URL."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .report import Report, Returned
 from .transfer import urls
 
 SANDBOX_SUFFIX = ".blob"
-"""Of what the WMS's output sandbox takes."""
+"""Suffix of files for the output sandbox of the WMS."""
 DATA_SUFFIX = ".data"
-"""Of what the WMS uploads to a storage element."""
+"""Suffix of files that the WMS uploads to a storage element."""
 _UPLOADS = "uploads"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A place for blobs.
+    """A destination for blobs.
 
     Attributes:
-        folder: Where they are written.
-        suffix: What follows the digest in their names; empty in a store that jobs share.
-        limit: Bytes that they may have together, None for no limit.
+        folder: Folder in which they are written.
+        suffix: Suffix of their names after the digest; empty in a store that jobs share.
+        limit: Maximum of their total size in bytes, None for no limit.
         url: Where `transfer.urls` uploads them to; empty if they stay in the folder.
     """
 
@@ -39,15 +39,15 @@ class Delivery:
 
     @classmethod
     def of(cls, job: Job, sandbox: Path, success: bool) -> Delivery:
-        """Return where a job's blobs go.
+        """Return the destination for the blobs of a job.
 
         DIRAC (9.1) takes ``*.blob`` beside the report into the output sandbox, always, and uploads
         ``*.data`` to the storage element only when the job succeeds.
 
         Args:
-            job: Says where by ``deliver``.
+            job: ``deliver`` names the destination.
             sandbox: Folder of the report.
-            success: Whether the job has succeeded so far.
+            success: Whether the job was successful so far.
 
         Raises:
             ValueError: The worker cannot write to such a store.
@@ -73,17 +73,17 @@ class Delivery:
         return self.folder / (digest + self.suffix)
 
     def write(self, job: Job, items: Sequence[tuple[Entry, str]], report: Report) -> None:
-        """Write large files one by one and all else into a tarball; none stays after an error.
+        """Write large files one by one and all others into a tarball; remove them after an error.
 
         Args:
             job: Its name, its ``large_file`` and its ``compression``.
-            items: What to write, with the kind of each.
+            items: Entries to write, each with its kind.
             report: ``returned``, ``blobs`` and ``bytes_out`` are filled.
 
         Raises:
-            TarballError: A file changed or vanished meanwhile.
+            TarballError: A file changed or vanished while it was packed.
             OSError: Disk full, and the like.
-            TransferError: They could not be put where they should go.
+            TransferError: They could not be uploaded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -98,7 +98,7 @@ class Delivery:
         report.bytes_out = sum(report.blobs.values())
 
     def withdraw(self, report: Report) -> None:
-        """Remove what was written; not from a store, where it may be another job's, too."""
+        """Remove what was written, except from a store, where other jobs may use the same blob."""
         if self.suffix or self.url:
             for digest in report.blobs:
                 self.path(digest).unlink(missing_ok=True)
@@ -120,8 +120,8 @@ class Delivery:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
             try:
-                # The tree is thrown away, so its file may serve as the stored one, unless the mode
-                # of its other names is still to be read.
+                # The tree is temporary, so a hard link to its file is enough, unless the file has
+                # other names, whose mode is still to be read.
                 if os.lstat(entry.path).st_nlink > 1:
                     raise OSError("has other names")
                 os.link(entry.path, part)
@@ -150,5 +150,5 @@ class Delivery:
 
 
 def is_large(entry: Entry, job: Job) -> bool:
-    """Return whether a file travels alone."""
+    """Return whether a file gets a blob of its own."""
     return entry.kind == "file" and entry.size >= job.large_file

@@ -1,4 +1,4 @@
-"""What a worker is told: the contents of ``job.json``, made by the submit host."""
+"""The description of a job for the worker: ``job.json``, which the submit host writes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Blob:
             first; with an empty URL it is the only place.
         kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
             into a folder that goes into PYTHONPATH).
-        compression: ``none``, ``gzip`` or ``zstd``; of tarballs only.
-        wanted: For ``tar``: the names to take, None for all.
+        compression: ``none``, ``gzip`` or ``zstd``; for tarballs only.
+        wanted: For ``tar``: the names to unpack, None for all.
         name: For ``raw``: name of the file in the tree.
         mode: For ``raw``: permission bits.
         mtime_ns: For ``raw``: modification time in nanoseconds.
@@ -50,13 +50,13 @@ class Blob:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a rule makes.
+    """A file or folder that a rule creates.
 
     Attributes:
         name: Name in the tree.
-        kind: ``output``, ``log`` or ``benchmark``; ``staying`` for what a rule names but never
-            leaves the node: pipes, services, node-local files.
-        required: Whether the job has failed when it is missing.
+        kind: ``output``, ``log`` or ``benchmark``; ``staying`` for files that never
+            leave the node: pipes, services, node-local files.
+        required: Whether the job fails if it is missing.
     """
 
     name: str
@@ -74,21 +74,21 @@ class Job:
         nesting: Names of the folders that lead to the working directory.
         blobs: What to stage in.
         outputs: What to stage out.
-        runtime: How Snakemake gets there.
+        runtime: How the job gets its Snakemake on the node.
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
         fetch_undeclared: Whether new files that no rule names come back.
-        large_file: Bytes from which on a file travels alone.
-        compression: Of the tarball of small outputs.
+        large_file: Size in bytes from which a file gets a blob of its own.
+        compression: Compression of the tarball of small outputs.
         deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
             one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element,
-            or where `worker.transfer.urls` puts files. See `worker.delivery`.
+            or a URL to which `transfer.urls` uploads. See `worker.delivery`.
         deliver_limit: Bytes that all blobs in the output sandbox may have together, None for no
             limit.
-        deliver_hint: What to do when outputs are larger than that, for the message.
+        deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
-        report_to: Where log and report go as well as staying beside ``job.json``, for
-            `worker.transfer.urls`; empty where the WMS brings them.
+        report_to: URL of a folder to which `transfer.urls` also uploads log and report; empty if
+            the WMS returns them.
     """
 
     name: str

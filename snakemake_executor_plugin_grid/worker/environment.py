@@ -1,4 +1,4 @@
-"""The environment of the payload: what a program needs to run, and what ``envvars:`` names."""
+"""The environment of the payload: variables of the site, and those that ``envvars:`` names."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _KEPT = {
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
     "OMP_NUM_THREADS",
-    # DIRAC's commands: their job, and whether they use tokens (a switch, not a secret).
+    # For DIRAC's commands: the job id, and a switch (not a secret) to use tokens.
     "JOBID",
     "DIRAC_USE_ACCESS_TOKEN",
 }
-# Software areas, containers, certificates, proxies of either kind: the site's own settings. DIRAC's
-# commands need DIRAC*, and of what DIRACOS sets for them the transfer libraries' (diracosrc of
-# DIRACOS 2). Its PYTHONPATH, PYTHONHOME and PYTHONWARNINGS would break the payload's Python.
+# Settings of the site: software areas, containers, certificates, proxies. DIRAC's commands need
+# DIRAC* and the settings of the transfer libraries (diracosrc of DIRACOS 2). PYTHONPATH, PYTHONHOME
+# and PYTHONWARNINGS of DIRACOS would break the Python of the payload, so they are not passed on.
 _KEPT_PREFIXES = (
     "LC_",
     "X509_",
@@ -50,7 +50,7 @@ _PROXIES = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
 
 STORE_TOKEN = "GRID_STORE_TOKEN"  # noqa: S105 - a name
-"""Among the values of ``envvars:``: the token with which the worker uses the store."""
+"""Name, among the ``envvars:`` values, of the token by which the worker accesses the store."""
 
 
 def payload_environment(
@@ -60,11 +60,11 @@ def payload_environment(
 
     Args:
         site: The worker's own environment.
-        declared: Values of the variables that ``envvars:`` names, as on the submit host.
-        scratch: Folder of the job, for temporary files and, where there is no usable home, HOME.
+        declared: Variables that ``envvars:`` names, with their values on the submit host.
+        scratch: Folder of the job, for temporary files and, without a usable home, for HOME.
         name: Unique name of the job.
     """
-    # In a DIRAC pilot they speak of DIRACOS, which is no place for the workflow's packages.
+    # In a DIRAC pilot, Conda's variables point to DIRACOS, not to the user's packages.
     prefixes = _KEPT_PREFIXES if site.get("DIRACOS") else _KEPT_PREFIXES + _CONDA
     env = {
         key: value
@@ -78,7 +78,7 @@ def payload_environment(
     temporary = scratch / "tmp"
     temporary.mkdir(exist_ok=True)
     env["TMPDIR"] = env["TMP"] = env["TEMP"] = str(temporary)
-    # Worker nodes often have no home, or one that cannot be written; Snakemake needs a cache.
+    # Worker nodes often have no writable home, and Snakemake needs a cache.
     home = env.get("HOME", "")
     if not home or not os.access(home, os.W_OK):
         (scratch / "home").mkdir(exist_ok=True)
@@ -94,8 +94,8 @@ def payload_environment(
 def wheels_environment(env: Mapping[str, str], folder: str) -> dict[str, str]:
     """Return `env` changed so that Python and its child processes find the packages in `folder`.
 
-    The node's own `PYTHONPATH` and `PYTHONHOME` and the user's site-packages are kept out: they
-    are for another Python more often than not.
+    The node's own `PYTHONPATH` and `PYTHONHOME` and the user's site-packages are left out: they
+    usually belong to another Python.
     """
     kept = {name: value for name, value in env.items() if name != "PYTHONHOME"}
     path = os.pathsep.join(part for part in (f"{folder}/bin", env.get("PATH", "")) if part)

@@ -1,4 +1,4 @@
-"""Find the stored bytes of an input: beside the job, in a folder, or on the grid."""
+"""Finds or fetches the blob of an input: beside the job, from a folder, or from the grid."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .transfer.errors import TransferError
 
 _GET_FILE = "dirac-dms-get-file"
 _TIME_LIMIT = 3600.0  # seconds; of one file
-_LAST_WORDS = 2048  # bytes of the command's output that are looked at
+_LAST_WORDS = 2048  # bytes of the command's output that are read
 _LAST_LINES = 3
 
 
 class InputDamagedError(Exception):
-    """An input is missing from the store, or is not what the submit host put there."""
+    """An input is missing in the store, or differs from what the submit host stored."""
 
 
 def locate(blob: Blob, sandbox: Path) -> Path:
-    """Return the file that holds an input, fetched if need be.
+    """Return the file of an input; fetch it first if necessary.
 
     Args:
-        blob: The input. Its bytes are checked by who reads them.
-        sandbox: Folder of ``job.json``, where the WMS puts what travels with the job, and where
+        blob: The input. The caller checks its bytes when it reads them.
+        sandbox: Folder of ``job.json``, where the WMS puts the files of the sandbox, and where
             DIRAC's job wrapper downloads input data under the basename of the LFN.
 
     Raises:
-        InputDamagedError: It cannot be had.
+        InputDamagedError: It cannot be found or fetched.
     """
     beside = sandbox / blob.digest
     scheme, _, rest = blob.url.partition(":")
@@ -57,17 +57,17 @@ def locate(blob: Blob, sandbox: Path) -> Path:
 
 
 def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
-    """A file of DIRAC's catalog: what the job wrapper has downloaded, else what a command gets.
+    """Use the file that DIRAC's job wrapper has downloaded, or fetch it with DIRAC's command.
 
-    The wrapper checks the size of what it downloads and no more (DownloadInputData, DIRAC 9.1).
+    The wrapper only checks the size of its downloads (DownloadInputData, DIRAC 9.1).
     """
-    # An output of another job keeps the suffix by which it was uploaded: no output of this one.
+    # An output of another job has the suffix DATA_SUFFIX: rename it, or it is uploaded again.
     landed = beside.with_name(lfn.rpartition("/")[2])
     if landed.is_file():
         landed.replace(beside)
     if _is_whole(blob, beside):
         return beside
-    again = " again: what had been downloaded of it is damaged" if beside.exists() else ""
+    again = " again; the first download was damaged" if beside.exists() else ""
     beside.unlink(missing_ok=True)
     problem = _get_file(lfn, landed)
     if landed.is_file():
@@ -80,7 +80,7 @@ def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
 
 
 def _from_remote(blob: Blob, beside: Path) -> Path:
-    """A file that was downloaded; what is damaged is fetched once more."""
+    """Download a file; download it once more if it is damaged."""
     for _ in range(2):
         if _is_whole(blob, beside):
             return beside
@@ -92,7 +92,7 @@ def _from_remote(blob: Blob, beside: Path) -> Path:
 
 
 def forget(blob: Blob, sandbox: Path) -> None:
-    """Remove what was downloaded for an input."""
+    """Remove the downloaded file of an input."""
     if blob.url.partition(":")[0] in urls.READABLE:
         (sandbox / blob.digest).unlink(missing_ok=True)
 
@@ -104,13 +104,13 @@ def _is_whole(blob: Blob, path: Path) -> bool:
 
 
 def _get_file(lfn: str, target: Path) -> str:
-    """Have DIRAC's command put a file into the folder of ``target``; what went wrong, or nothing.
+    """Fetch a file into the folder of ``target`` with DIRAC's command; return the error, or empty.
 
-    It writes to its current folder, under the basename of the LFN (DIRAC 9.1).
+    The command writes to its current folder, under the basename of the LFN (DIRAC 9.1).
     """
     command = shutil.which(_GET_FILE)
     if command is None:
-        return f"there is no {_GET_FILE} on the worker node"
+        return f"the worker node has no {_GET_FILE}"
     with tempfile.TemporaryFile() as output:
         # The worker has one thread here, so preexec_fn is safe.
         process = subprocess.Popen(

@@ -13,7 +13,7 @@ RUNS_SNAKEMAKE = "-m snakemake"
 """Part of a command that needs a Python with Snakemake."""
 _PROBE_SECONDS = 60
 
-# A workflow may have a folder named snakemake: a spec without an origin is such a folder.
+# A folder named snakemake in the workflow is found, too; its spec has no origin.
 # Runs under any Python, 2.7 included.
 PROBE = """\
 import sys
@@ -34,13 +34,13 @@ def find_python(kind: str, *, path: str, wanted: str = "", snakemake: bool = Fal
             Otherwise: the first of `python`, `python3` on `path` that is a Python 3.
         path: Folders to look in, as in `PATH`.
         wanted: Python minor version, such as `3.11`; only for `wheels`.
-        snakemake: Whether it must have Snakemake; not for `wheels`, which brings its own.
+        snakemake: Whether it must have Snakemake; ignored for `wheels`, which bring it.
 
     Returns:
         The path of the interpreter.
 
     Raises:
-        RuntimeMissing: None fits; the text tells what was looked for and found.
+        RuntimeMissing: None fits; the message lists what was found.
     """
     wheels = kind == "wheels"
     names = (f"python{wanted}", "python3", "python") if wheels else NAMES
@@ -94,10 +94,10 @@ def _probe(python: str) -> tuple[str, bool] | None:
 
 
 def interpreter(runtime: Runtime, command: str, *, path: str) -> str:
-    """Return the interpreter to fix in the script, or "" where the script itself must look.
+    """Return the interpreter that the script uses, or "" if the script itself must search for it.
 
-    It must look after setup lines have changed `PATH`, and inside a container. Packages of kind
-    `wheels` fit one Python version only, so there the interpreter is fixed whatever the setup.
+    The script searches after setup lines, which may change `PATH`, and inside a container.
+    Packages of kind `wheels` fit one Python version only, so they always fix the interpreter.
 
     Args:
         runtime: The job's runtime.

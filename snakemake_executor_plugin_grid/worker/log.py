@@ -1,4 +1,4 @@
-"""The payload's output: its last words, and less of it where little is taken."""
+"""The log of the payload: its end, and shortening it to a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_HEAD = 256 << 10
 
 
 def tail(log: Path) -> bytes:
-    """Return the payload's last words, nothing if there are none."""
+    """Return the last bytes of the log, empty if there is none."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - _LAST_WORDS))
@@ -23,13 +23,13 @@ def tail(log: Path) -> bytes:
 
 
 def trim(log: Path, limit: int) -> None:
-    """Cut the middle out of a file that is too long, and say so in its first line.
+    """Cut out the middle of a log that is too long, and say so in its first line.
 
-    It is done in place: the disk may be full.
+    This works in place, as the disk may be full.
 
     Args:
-        log: The file; it may be missing.
-        limit: Bytes it may have afterwards.
+        log: The log; it may be missing.
+        limit: Bytes to keep at most.
 
     Raises:
         OSError: It cannot be written.
@@ -48,7 +48,7 @@ def trim(log: Path, limit: int) -> None:
         head = stream.read(min(limit // 4, _MOST_HEAD))
         stream.seek(0)
         to = stream.write(note + head + _GAP)
-        # What is moved goes towards the start, so nothing is overwritten before it was read.
+        # Data moves towards the start, so no byte is overwritten before it is read.
         at = size - max(0, limit - to)
         while at < size:
             stream.seek(at)

@@ -15,20 +15,20 @@ PYTHON_MISSING = 91
 def script(command: str, setup: str, *, python: str = "", packages: str = "") -> str:
     """Return the shell script of a job: setup lines, search for the interpreter, command.
 
-    The setup lines run in bash where there is one, else in sh. They count as failed when they do
-    not parse, when they leave the shell, when the last one fails, or when a top-level `.` or
-    `source` fails (bash: unless followed by `||`): then the script ends with `SETUP_FAILED`. Any
-    other line may fail, as in a shell at the terminal.
+    The setup lines run in bash if the node has it, otherwise in sh. The script ends with
+    `SETUP_FAILED` if they cannot be parsed, leave the shell, or if the last one or a top-level
+    `.` or `source` fails (in bash: unless followed by `||`). Any other line may fail, as in an
+    interactive shell.
 
     Args:
         command: Shell text, with the interpreter as `"$GRID_PYTHON"`.
         setup: Shell lines to run first; may be empty.
         python: Interpreter to use. If empty and there is no setup, `GRID_PYTHON` of the
             environment; otherwise the first of `python`, `python3` that is a Python 3, and has
-            Snakemake if the command runs it. It is looked for only if the command uses it; if
-            there is none, the script ends with `PYTHON_MISSING`.
-        packages: Folder of kind `wheels`; put in front again after setup lines that may set
-            `PYTHONPATH` for themselves.
+            Snakemake if the command runs it. The script searches only if the command uses it, and
+            ends with `PYTHON_MISSING` if there is none.
+        packages: Folder of kind `wheels`; set again after setup lines, which may change
+            `PYTHONPATH`.
     """
     parts = ["#!/bin/sh"]
     has_setup = bool(setup.strip())
@@ -54,10 +54,10 @@ def script(command: str, setup: str, *, python: str = "", packages: str = "") ->
     return "\n".join([*parts, command]) + "\n"
 
 
-# Why each step: sites' setup scripts are mostly written for bash and `source` is no sh word;
-# eval keeps a syntax error of the setup from swallowing the rest; the EXIT trap sees setups that
-# leave the shell (in sh also a missing file after `.`), the ERR trap sees it in bash. Commands
-# inside a sourced file are not judged: BASH_SOURCE is longer there.
+# The reasons: setup scripts of sites are mostly written for bash, and sh has no `source`. With
+# eval, a syntax error of the setup does not end the script. The EXIT trap catches setups that
+# leave the shell (in sh also a missing file after `.`), the ERR trap a failed `.` or `source` in
+# bash; failed commands in a sourced file, where BASH_SOURCE is longer, are ignored.
 _SETUP = """\
 if [ -n "${{BASH_VERSION:-}}" ]; then
   set +o posix
@@ -67,7 +67,7 @@ fi
 grid_setup_failed() {{
   trap - EXIT
   echo "grid: the lines of --grid-runtime-setup failed or left the shell (exit code $1)." \\
-    "The messages above tell why; correct the lines or choose another --grid-runtime." >&2
+    "See the messages above; correct the lines or choose another --grid-runtime." >&2
   exit {code}
 }}
 trap 'grid_setup_failed $?' EXIT

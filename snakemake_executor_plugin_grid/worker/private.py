@@ -1,4 +1,4 @@
-"""What of a job must not be public: read from where only the user's own jobs find it."""
+"""Reads the private part of a job, which only the user's own jobs can access."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from .transfer import urls
 
 PRIVATE_FILE = "private.json"
-"""Beside the description of the jobs: says where the private part of it is."""
+"""File beside the description of the jobs; tells where their private part is."""
 SECRETS_FILE = "panda_secrets.json"
-"""Which the PanDA pilot puts into the folder of a job that asks for secrets."""
+"""File that the PanDA pilot writes into the folder of a job that requests secrets."""
 _PREFIX = "___file___:"
 _PARENTS = 2
 
 
 def read_private(folder: Path) -> dict[str, Any]:
-    """Return what is private, as ``{"jobs": {name: {…}}}``; nothing if nothing is.
+    """Return the private part, as ``{"jobs": {name: {…}}}``; empty if there is none.
 
     Args:
-        folder: Where the descriptions of the jobs are.
+        folder: Folder of the description of the jobs.
 
     Raises:
-        ValueError: It is not there, or is damaged.
+        ValueError: It is missing or damaged.
         TransferError: It cannot be fetched.
         OSError: The folder cannot be written.
     """
@@ -39,7 +39,7 @@ def read_private(folder: Path) -> dict[str, Any]:
     if "url" in where:
         if where.get("token"):
             os.environ["BEARER_TOKEN"] = str(where["token"])
-        with tempfile.TemporaryDirectory(dir=folder) as own:  # which only the owner can enter
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # only the owner can enter it
             target = Path(own, PRIVATE_FILE)
             urls.get(str(where["url"]), target)
             where = _parse(target.read_text())
@@ -47,18 +47,18 @@ def read_private(folder: Path) -> dict[str, Any]:
 
 
 def _secret(name: str, folder: Path) -> dict[str, Any]:
-    """Find one of the user's secrets; runGen-00-00-02 moves their file to where the job runs."""
+    """Find one of the user's secrets; runGen-00-00-02 moves their file to the job's folder."""
     for place in (folder, *folder.resolve().parents[:_PARENTS]):
         path = place / SECRETS_FILE
         if path.is_file():
             value = _parse(path.read_text()).get(name)
             if value is not None:
                 return _parse(base64.b64decode(str(value)).decode())
-    # What runGen has made of it, in case that the file is gone.
+    # runGen also writes each secret to a file of its own.
     path = folder / name[len(_PREFIX) :] if name.startswith(_PREFIX) else folder / name
     if path.is_file():
         return _parse(path.read_text())
-    raise ValueError(f"the secret {name} has not come with the job ({SECRETS_FILE})")
+    raise ValueError(f"the secret {name} did not arrive with the job ({SECRETS_FILE})")
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run the payload in a process group of its own, and leave no process behind."""
+"""Runs the payload in a process group of its own, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Ended:
     """How the payload ended.
 
     Attributes:
-        exit_code: None when a signal ended it.
+        exit_code: None if a signal ended it.
         signal: Number of that signal, else 0.
         timed_out: Whether the time limit ended it.
         cancelled: Whether a SIGTERM to the worker ended it.
-        cpu_seconds: Processor time with that of its children.
+        cpu_seconds: Processor time, including that of its children.
         peak_memory_mb: Largest resident size of a single process, in MB.
     """
 
@@ -43,7 +43,7 @@ class Ended:
 
 
 class Cancellation:
-    """Turns SIGTERM and SIGINT to the worker into a flag."""
+    """A flag that SIGTERM or SIGINT to the worker sets."""
 
     def __init__(self) -> None:
         """Install the handlers."""
@@ -56,8 +56,8 @@ class Cancellation:
 
 
 def adopt_orphans() -> None:
-    """Make orphans of the payload children of this process, where the kernel can (Linux)."""
-    # A pilot that ignores SIGCHLD hands that on, and the kernel would keep no exit codes.
+    """Make this process the parent of orphans of the payload (Linux)."""
+    # A pilot may ignore SIGCHLD, which is inherited; the kernel then keeps no exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -74,7 +74,7 @@ def run(
         start: Starts the payload as leader of a new session and returns its process id.
         mark: Value of the variable ``SNAKEMAKE_GRID_JOB`` in its environment.
         limit: Seconds that it may take, None for no limit.
-        cancellation: Asked several times a second.
+        cancellation: Checked several times a second.
     """
     began = time.monotonic()
     pid = start()
@@ -126,7 +126,7 @@ def starter(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Calla
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        process.returncode = 0  # waited for in run(), where its usage is asked too
+        process.returncode = 0  # run() waits for it and reads its usage
         return process.pid
 
     return start
@@ -164,7 +164,7 @@ def fork_starter(
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process that carries the job's mark, where /proc shows environments."""
+    """Kill every process with the mark of the job in its environment (needs /proc)."""
     needle = f"{MARK}={mark}".encode()
     own = os.getpid()
     for entry in _entries("/proc"):
@@ -198,14 +198,14 @@ def _signal_group(leader: int, number: int) -> None:
 
 
 def _kill_children() -> None:
-    """Kill orphans that this process has adopted: they may have dropped the job's mark."""
+    """Kill the children of this process; they may have removed the mark."""
     give_up = time.monotonic() + _GRACE
     while (children := _children()) and time.monotonic() < give_up:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
-        _reap()  # children of those become children of this process
+        _reap()  # their children become children of this process
     _reap()
 
 
@@ -215,7 +215,7 @@ def _children() -> list[int]:
     for entry in _entries("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                # The name of the program, in brackets, may hold anything.
+                # The program name in parentheses may contain any character.
                 stat = Path("/proc", entry, "stat").read_text(errors="replace")
                 if stat.rpartition(")")[2].split()[1] == own:
                     found.append(int(entry))

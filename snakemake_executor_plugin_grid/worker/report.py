@@ -1,4 +1,4 @@
-"""What a worker tells: the contents of ``report.json``, which decides what became of a job."""
+"""The contents of ``report.json``, by which the submit host decides whether a job succeeded."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NO_RUNTIME = "no runtime"
 WORKER_FAILED = "worker failed"
 
 NO_REPORT = 74
-"""Exit code (``EX_IOERR``) of a worker whose report is not where the submit host looks for it."""
+"""Exit code (``EX_IOERR``) of a worker that could not deliver its report."""
 
 _LISTED = 100
 
 
 @dataclass
 class Returned:
-    """One file, folder or link that comes back.
+    """One file, folder or link that the job returns.
 
     Attributes:
         member: Name, kind, mode, size, time and SHA-256.
@@ -56,12 +56,12 @@ class Report:
     Attributes:
         name: Unique name of the job.
         reason: ``success``, or one of the constants of this module.
-        message: The reason in words.
-        exit_code: Of the payload; None when it did not run or died from a signal.
-        signal: That killed the payload, 0 for none.
+        message: Explains the reason.
+        exit_code: Exit code of the payload; None if it did not run or a signal killed it.
+        signal: Signal that killed the payload, 0 for none.
         host: Name of the worker node.
-        site: Name of the grid site, where the environment tells.
-        wms_id: Id of the grid job that made this report, where the environment tells.
+        site: Name of the grid site, if the environment tells it.
+        wms_id: Id of the grid job that made this report, if the environment tells it.
         python: Version of the interpreter that ran the worker.
         times: Seconds since the epoch at which each step began: ``received``, ``staging in``,
             ``running``, ``staging out``, ``ended``.
@@ -69,12 +69,12 @@ class Report:
         peak_memory_mb: Largest resident size of any single process of the payload, in MB.
         bytes_in: Bytes staged in.
         bytes_out: Bytes staged out.
-        returned: What comes back.
+        returned: Files, folders and links that the job returns.
         missing: Names of required outputs that the job did not make.
         undeclared: New files that no rule names, the first hundred.
-        undeclared_count: How many there are.
-        left_out: What could not come back, with the reason.
-        blobs: Digest to stored size of what was delivered.
+        undeclared_count: Number of all such files.
+        left_out: Outputs that could not be returned, with the reason.
+        blobs: Stored size of each delivered blob, by digest.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Report:
 
     @classmethod
     def start(cls, name: str) -> Report:
-        """Return the report of a job that begins now on this host."""
+        """Return the report of a job that starts now on this host."""
         report = cls(
             name,
             host=socket.gethostname(),
@@ -112,7 +112,7 @@ class Report:
         return report
 
     def begin(self, step: str) -> None:
-        """Note the time at which a step begins."""
+        """Record the time at which a step begins."""
         self.times[step] = time.time()
 
     def fail(self, reason: str, message: str) -> None:
@@ -121,7 +121,7 @@ class Report:
             self.reason, self.message = reason, message
 
     def list_undeclared(self, names: list[str]) -> None:
-        """Note new files that no rule names."""
+        """Record new files that no rule names."""
         self.undeclared, self.undeclared_count = sorted(names)[:_LISTED], len(names)
 
     def write(self, path: Path) -> None:
@@ -138,7 +138,7 @@ class Report:
 
 # DIRAC sets DIRACSITE in its pilots, PanDA's pilot PANDA_RESOURCE; the local backend SITE_NAME.
 _SITE_VARIABLES = ("DIRACSITE", "PANDA_RESOURCE", "SITE_NAME")
-# DIRAC's job wrapper sets JOBID, PanDA's pilot the others. Without a server DIRAC's is 0.
+# DIRAC's job wrapper sets JOBID (0 without a server), PanDA's pilot the others.
 _ID_VARIABLES = ("JOBID", "PANDAID", "PandaID")
 
 
@@ -148,7 +148,7 @@ def _first(names: tuple[str, ...]) -> str:
 
 
 def megabytes(size: int) -> str:
-    """Return a number of bytes for people to read."""
+    """Return a number of bytes in readable form."""
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
 
 
@@ -166,8 +166,8 @@ def load(path: Path) -> Report:
             for item in fields["returned"]
         ]
         for item in fields["returned"]:
-            if not re.fullmatch("[0-9a-f]{64}", item.blob):  # becomes the name of a file
-                raise ValueError(f"{path.name}: damaged report: {item.blob!r:.80} is no SHA-256")
+            if not re.fullmatch("[0-9a-f]{64}", item.blob):  # it becomes a file name
+                raise ValueError(f"{path.name}: damaged report: {item.blob!r:.80} is not a SHA-256")
         return Report(**fields)
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, TarballError) as error:
         raise ValueError(f"{path.name}: damaged report: {error}") from error

@@ -1,4 +1,4 @@
-"""The way of a job on the worker node: unpack, run, pack, report."""
+"""Runs a job on the worker node: unpack, run, pack, report."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .transfer.errors import TransferError
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]
-"""Runs Snakemake inside this process: arguments to exit code."""
+"""Function that runs Snakemake in this process; takes the arguments, returns the exit code."""
 
 PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
@@ -62,24 +62,24 @@ def run_job(
     name: str = "",
     read: Callable[[Path], Job] = read_job,
 ) -> int:
-    """Run the job whose ``job.json`` lies in a folder, and leave ``report.json`` there.
+    """Run the job of a folder with a ``job.json``, and write ``report.json`` there.
 
     Args:
-        sandbox: The folder. Everything the job does happens below it.
-        entry: Where Snakemake is imported already: runs it in a fork of this process.
-        name: Unique name of the job where it is known beforehand: a job that cannot be read then
-            leaves a report, too.
+        sandbox: The folder; the job stays below it.
+        entry: Runs Snakemake in a fork of this process, if Snakemake is imported already.
+        name: Unique name of the job, if the caller knows it: there is then a report even if the
+            job cannot be read.
         read: Reads the job from the folder.
 
     Returns:
-        0 when the job succeeded, `report.NO_REPORT` when it cannot be read or its report not be
-        delivered, 1 otherwise.
+        0 if the job succeeded, `report.NO_REPORT` if the job cannot be read or its report cannot
+        be delivered, 1 otherwise.
     """
     sandbox = sandbox.resolve()
     cancellation = Cancellation()
     processes.adopt_orphans()
     if not _is_first(sandbox):
-        sys.stderr.write("Another worker has begun with this job.\n")
+        sys.stderr.write("Another worker has already started this job.\n")
         return 1
     reserve = _reserve(sandbox)
     report = Report.start(name)
@@ -115,10 +115,10 @@ def run_job(
 
 
 def plain_argv(command: str) -> list[str] | None:
-    """Return the arguments of Snakemake if a shell would do nothing but split the line.
+    """Return the arguments of Snakemake if a shell would only split the line into words.
 
     Args:
-        command: Shell line; one that starts with ``"$GRID_PYTHON" -m snakemake`` may be plain.
+        command: Shell line; must start with ``"$GRID_PYTHON" -m snakemake``.
     """
     prefix = f"{PYTHON} -m snakemake "
     if not command.startswith(prefix):
@@ -158,19 +158,19 @@ def _run(
     try:
         ended = processes.run(start, job.name, job.time_limit, cancellation)
     except FileNotFoundError as error:
-        message = f"there is no {error.filename} on the worker; see --grid-runtime"
+        message = f"the worker node has no {error.filename}; see --grid-runtime"
         report.fail(reports.NO_RUNTIME, message)
         return
     report.begin("staging out")
     _judge(job, report, ended, scratch)
-    # Snakemake looks for the outputs itself, and fails when one is not there.
+    # Snakemake itself checks the outputs, and fails if one is missing.
     missed = report.reason == reports.PAYLOAD_FAILED and _MISSED in tail(sandbox / LOG_FILE)
     if report.reason == reports.SUCCESS or missed:
         report.missing = stageout.missing_outputs(job, tree)
         if report.missing:
             names = ", ".join(name.partition("/")[2] for name in report.missing)
             report.reason = reports.OUTPUT_MISSING
-            report.message = f"the job ended well but did not make {names}"
+            report.message = f"the job succeeded but did not create {names}"
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
@@ -186,7 +186,7 @@ def _run(
 
 
 def _take_store_token(sandbox: Path) -> None:
-    """Use a token that came with the job; the payload does not get it."""
+    """Use the token that came with the job for the store; the payload does not get it."""
     path = sandbox / ENVIRONMENT_FILE
     declared = json.loads(path.read_text())
     token = declared.pop(STORE_TOKEN, "")
@@ -203,7 +203,7 @@ def _starter(
     log = sandbox / LOG_FILE
     argv = plain_argv(job.command) if entry is not None and not job.runtime.setup else None
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
-        # As the shell of a cold start would leave it.
+        # The same variables as with a shell.
         env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
         return processes.fork_starter(entry, argv, tree.cwd, env, log)
     runtime = job.runtime
@@ -232,9 +232,10 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
     report.cpu_seconds = round(ended.cpu_seconds, 3)
     report.peak_memory_mb = ended.peak_memory_mb
     if ended.timed_out:
-        limit = f"{job.time_limit:g} s" if job.time_limit is not None else "its limit"
+        limit = f"{job.time_limit:g} s" if job.time_limit is not None else "unknown length"
         report.fail(
-            reports.TIME_LIMIT, f"it ran longer than {limit} (resource runtime) and was killed"
+            reports.TIME_LIMIT,
+            f"it exceeded its time limit of {limit} (resource runtime) and was killed",
         )
     elif ended.cancelled:
         report.fail(reports.KILLED, "it was killed from outside")
@@ -247,21 +248,23 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
     elif ended.signal == signal.SIGKILL or ended.exit_code == _SHELL_SAYS_KILLED:
         report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
     elif ended.signal:
-        known = {number.value: number.name for number in signal.Signals}  # not all real-time ones
+        known = {
+            number.value: number.name for number in signal.Signals
+        }  # some real-time signals have no name
         name = known.get(ended.signal, f"signal {ended.signal}")
-        report.fail(reports.PAYLOAD_FAILED, f"the payload died of {name}")
+        report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
         report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
 
 
 def _met_full_disk(path: Path) -> bool:
-    """Return whether the payload's last words speak of it: it may have cleared up since."""
+    """Return whether the end of the log tells of a full disk; the job may have cleaned up since."""
     words = tail(path)
     return any(os.strerror(number).encode() in words for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _send_report(job: Job, sandbox: Path) -> bool:
-    """Put the log, and then the report, where the submit host looks for them."""
+    """Upload the log, then the report; the submit host waits for the report."""
     try:
         for leaf in (LOG_FILE, REPORT_FILE):
             if (sandbox / leaf).exists():
@@ -273,7 +276,7 @@ def _send_report(job: Job, sandbox: Path) -> bool:
 
 
 def _is_first(sandbox: Path) -> bool:
-    """Claim the job for this process: a site that lost track may start two workers for it."""
+    """Claim the job for this process: a site may start two workers for the same job."""
     try:
         with (sandbox / STARTED_FILE).open("x") as stream:
             stream.write(str(os.getpid()))
@@ -283,18 +286,18 @@ def _is_first(sandbox: Path) -> bool:
 
 
 def _reserve(sandbox: Path) -> Path | None:
-    """Keep some bytes back, so that the report can be written on a full disk."""
+    """Reserve some disk space, so that the report can be written on a full disk."""
     path = sandbox / ".reserve"
     try:
         path.write_bytes(b"\0" * _RESERVE)
     except OSError:
-        path.unlink(missing_ok=True)  # what was written of it is needed even more
+        path.unlink(missing_ok=True)  # frees what was written of it
         return None
     return path
 
 
 def _make_room(paths: list[Path]) -> None:
-    """Remove what does not come back, so that the logs can be packed on a full disk."""
+    """Remove files that do not come back, so that the logs can be packed on a full disk."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             _remove(path)
@@ -303,7 +306,7 @@ def _make_room(paths: list[Path]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a tree, read-only folders included."""
+    """Remove a tree, including read-only folders."""
 
     def retry(function: Callable[[str], object], path: str, _error: object) -> None:
         try:
@@ -313,7 +316,7 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 function(path)
-        except OSError as error:  # somebody else's, as containers leave them; the report goes on
+        except OSError as error:  # containers may leave files of other users
             sys.stderr.write(f"{path}: not removed: {error}\n")
 
     if folder.exists():

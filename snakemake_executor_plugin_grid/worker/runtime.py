@@ -1,4 +1,4 @@
-"""The `--grid-runtime` of a job: how its command gets its Snakemake on the worker node."""
+"""The `--grid-runtime` of a job: how its command finds Snakemake on the worker node."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KINDS = ("inherit", "setup", "container", "wheels")
 ENGINES = ("apptainer", "singularity")
 
 
-class RuntimeMissing(Exception):  # noqa: N818 - the name says what it is
-    """The worker node cannot give what the job's `--grid-runtime` needs."""
+class RuntimeMissing(Exception):  # noqa: N818 - a state of the node
+    """The worker node lacks what the job's `--grid-runtime` needs."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a job says of its runtime.
+    """The runtime of a job.
 
     Attributes:
         kind: One of `KINDS`.
@@ -30,7 +30,7 @@ class Runtime:
         python: Kind `wheels`: the Python minor version the packages are for, such as `3.11`.
 
     Raises:
-        ValueError: A field does not fit; the text names the option to change.
+        ValueError: A field is invalid; the message names the option to change.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Runtime:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: A field is unknown, of the wrong type, or does not fit.
+            ValueError: A field is unknown, of the wrong type, or invalid.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(data) - known)

@@ -1,4 +1,4 @@
-"""Bring the job's inputs into its tree, and check every byte."""
+"""Fetches the inputs of the job into its tree, and checks every byte."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
 
     Args:
         job: The job.
-        sandbox: Folder of ``job.json``, where the WMS puts what travels with the job.
-        tree: Where inputs go.
+        sandbox: Folder of ``job.json``, where the WMS puts the files of the sandbox.
+        tree: Gets the inputs.
         runtime_folder: Where blobs of kind ``runtime`` are unpacked.
 
     Returns:
         The names staged in, and the bytes read.
 
     Raises:
-        InputDamagedError: See there.
+        InputDamagedError: An input is missing or damaged.
         OSError: Disk full, and the like.
     """
     names: set[str] = set()
@@ -59,7 +59,9 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
         except (TarballError, ValueError) as error:
             origin = f" ({shown(blob.url)})" if blob.url else ""
             if scheme_of(blob.url) in READABLE:
-                origin += "; 'snakemake-grid clean' removes it, and the next run stores it again"
+                origin += (
+                    "; run 'snakemake-grid clean', which removes it; the next run stores it again"
+                )
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
     for blob in job.blobs:
         forget(blob, sandbox)

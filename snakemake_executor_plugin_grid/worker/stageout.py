@@ -1,4 +1,4 @@
-"""Collect what the job made: outputs, logs and benchmarks, in tarballs and single files."""
+"""Collects outputs, logs and benchmarks of the job, in tarballs and single files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def undeclared(tree: Tree, staged: set[str], outputs: Sequence[Output]) -> list[
 
 
 def may_return(name: str) -> bool:
-    """Whether a file that no rule names may come back: not beside the working directory."""
+    """Return whether an undeclared file may come back: only one in the working directory."""
     root, *parts = name.split("/")
     return root == "work" and parts[:1] not in ([], [".snakemake"], [".git"])
 
@@ -48,19 +48,19 @@ def stage_out(
     selected: Sequence[Output],
     report: Report,
 ) -> None:
-    """Pack the selected outputs and deliver them; note all in the report.
+    """Pack the selected outputs, deliver them and record them in the report.
 
-    Where the place is limited, a good job whose outputs do not fit fails, and logs come back as far
-    as they fit; of a failed job comes back what fits, logs first.
+    With a size limit, a successful job fails if its outputs do not fit, and only its logs come
+    back, as far as they fit. A failed job returns as many outputs as fit, logs first.
 
     Args:
         job: The job.
         sandbox: Folder of ``job.json``.
         tree: Where the outputs are.
-        staged: Names that were staged in: links to them are kept.
-        selected: What to bring back, of whatever exists.
-        report: ``returned``, ``left_out``, ``blobs`` and ``bytes_out`` are filled; ``reason`` tells
-            whether the job has failed.
+        staged: Names that were staged in; links to them are kept.
+        selected: Outputs to return, as far as they exist.
+        report: ``reason`` tells whether the job has failed; ``returned``, ``left_out``, ``blobs``
+            and ``bytes_out`` are filled.
     """
     delivery = Delivery.of(job, sandbox, report.reason == SUCCESS)
     found = _collect(tree, staged, selected, report.left_out)
@@ -69,9 +69,9 @@ def stage_out(
         _deliver(job, delivery, found, everything, report)
     except TransferError as error:
         if report.reason == SUCCESS:
-            report.fail(OUTPUT_NOT_STORED, f"its outputs could not be stored: {error}")
+            report.fail(OUTPUT_NOT_STORED, f"the outputs could not be stored: {error}")
         else:
-            report.left_out.append(f"what it made, which could not be stored: {error}")
+            report.left_out.append(f"all outputs and logs; they could not be stored: {error}")
 
 
 def _deliver(
@@ -92,7 +92,7 @@ def _deliver(
         hint = f"; {job.deliver_hint}" if job.deliver_hint else ""
         report.fail(
             OUTPUT_TOO_LARGE,
-            f"its outputs take {megabytes(total)}, the output sandbox holds "
+            f"the outputs take {megabytes(total)}, but the output sandbox holds only "
             f"{megabytes(delivery.limit)}{hint}",
         )
         found = {output: items for output, items in found.items() if output.kind in _TELLING}
@@ -103,7 +103,7 @@ def _deliver(
 def _collect(
     tree: Tree, staged: set[str], selected: Sequence[Output], left_out: list[str]
 ) -> dict[Output, list[tuple[Entry, str]]]:
-    """What there is of each output, with its kind; what lies in two of them in the first."""
+    """Return the entries of each output with their kind; one in two outputs counts in the first."""
     links = _Links(tree, staged, {output.name for output in selected}, left_out)
     seen: set[str] = set()
     found: dict[Output, list[tuple[Entry, str]]] = {}
@@ -120,8 +120,8 @@ def _collect(
 
 
 def _least(items: Sequence[tuple[Entry, str]], job: Job) -> int:
-    """Bytes that the blobs take at least, as far as can be told before they are written."""
-    # Large files may be the same, and the tarball may be compressed.
+    """Return a lower bound of the bytes that the blobs will take."""
+    # Large files may be identical and share a blob; the tarball may be compressed.
     large = [entry.size for entry, _ in items if is_large(entry, job)]
     small = [entry.size for entry, _ in items if not is_large(entry, job)]
     return max(large, default=0) + (sum(small) if job.compression == "none" else 0)
@@ -130,8 +130,8 @@ def _least(items: Sequence[tuple[Entry, str]], job: Job) -> int:
 def _fitting(
     found: dict[Output, list[tuple[Entry, str]]], limit: int, left_out: list[str]
 ) -> list[tuple[Entry, str]]:
-    """As many outputs as surely fit: logs before all else, the small ones first."""
-    room = limit - 2 * BLOCKSIZE  # the archive's end
+    """Choose as many outputs as certainly fit: logs first, then small before large."""
+    room = limit - 2 * BLOCKSIZE  # the end of the archive
     sizes = {output: sum(entry.size for entry, _ in items) for output, items in found.items()}
     chosen: list[tuple[Entry, str]] = []
     for output in sorted(found, key=lambda output: (output.kind not in _TELLING, sizes[output])):
@@ -148,13 +148,13 @@ def _fitting(
 
 
 def _most(entry: Entry) -> int:
-    """Bytes that an entry can take in an archive, with what a compressor may add."""
+    """Return an upper bound of the bytes of an entry in an archive, compressed or not."""
     names = len(os.fsencode(entry.name)) + len(os.fsencode(entry.target))
     return entry.size + (entry.size >> 8) + names + 5 * BLOCKSIZE
 
 
 def _entries(path: Path, name: str) -> Iterator[Entry]:
-    """Like scan, but the output itself stays a link when it is one."""
+    """Do the same as `scan`, but do not follow the output itself if it is a link."""
     if path.is_symlink():
         stat = path.lstat()
         yield Entry(
@@ -171,7 +171,7 @@ def _entries(path: Path, name: str) -> Iterator[Entry]:
 
 
 class _Links:
-    """Decides what becomes of links: kept, rewritten, followed, or left out."""
+    """Decides whether a link is kept, rewritten, replaced by its content, or left out."""
 
     def __init__(
         self, tree: Tree, staged: set[str], returning: set[str], left_out: list[str]
@@ -197,14 +197,16 @@ class _Links:
             relative = os.path.relpath(aim, folder)
             yield replace(entry, target=relative)
         elif exists and depth < _LINK_DEPTH:
-            # Its target stays behind: send the content under the link's name.
+            # The target does not come back: return its content under the name of the link.
             aimed = Path(os.path.realpath(entry.path))
             yield from self.resolve(scan(aimed, entry.name), depth + 1)
         else:
-            self._left_out.append(f"{entry.name}: link to {entry.target}, which is not in the job")
+            self._left_out.append(
+                f"{entry.name}: a link to {entry.target}, which is outside of the job's folder"
+            )
 
     def _at_home(self, name: str) -> bool:
-        """Whether the name exists on the submit host, or will when the job has come back."""
+        """Return whether the name exists on the submit host, now or when the outputs are there."""
         return (
             name in self._staged
             or below(name, self._returning)

@@ -1,4 +1,4 @@
-"""The worker's command line: a job that has a folder, or one of a chunk that shares a file."""
+"""The command line of the worker: runs the job of a folder, or one job of a chunk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .run import run_job
 def main(argv: Sequence[str]) -> int:
     """Run a job.
 
-    ``[FOLDER]``: its ``job.json`` lies in a folder, by default the current one.
-    ``--jobs FILE NAME``: it is the one called NAME in a file that holds the jobs of a whole chunk,
-    ``{name: {"job": text of job.json, "environment": {…}}}``, and runs in the current folder. The
-    jobs of a parametric DIRAC job, or of a PanDA task, share their sandbox and differ by their
-    arguments alone. What must not be public of them is elsewhere: see `worker.private`.
+    ``[FOLDER]``: the job whose ``job.json`` is in that folder, by default the current one.
+    ``--jobs FILE NAME``: the job NAME of a file with the jobs of a whole chunk,
+    ``{name: {"job": text of job.json, "environment": {…}}}``; it runs in the current folder. The
+    jobs of a parametric DIRAC job or of a PanDA task share their sandbox and differ only by their
+    arguments. Their private part is kept elsewhere: see `worker.private`.
 
     Args:
-        argv: The arguments, without the program's name.
+        argv: The arguments, without the name of the program.
 
     Returns:
         0 when the job succeeded, 1 otherwise.
@@ -38,22 +38,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 def pick(file: Path, name: str, sandbox: Path) -> Job:
-    """Take one job out of a chunk's file into a folder, and remove the file.
+    """Write one job of a chunk into a folder, and remove the file of the chunk.
 
     Args:
-        file: Jobs by name; may hold secrets, so what is made of it is for the owner alone.
+        file: Jobs by name. It may hold secrets, so only the owner may read the new files.
         name: The job.
         sandbox: Gets ``job.json`` and ``environment.json``.
 
     Raises:
-        ValueError: The file is damaged, or the job is not in it.
-        TransferError: The private part of it cannot be fetched.
+        ValueError: The file is damaged, or does not contain the job.
+        TransferError: The private part cannot be fetched.
         OSError: It cannot be read, or the folder cannot be written.
     """
     try:
         jobs = json.loads(file.read_text())
         if not isinstance(jobs, dict) or name not in jobs:
-            raise ValueError(f"{file.name}: there is no job {name} in it")
+            raise ValueError(f"{file.name}: it contains no job {name}")
         private = read_private(file.parent).get("jobs", {})
         entry = {"environment": {}, **jobs[name], **private.get(name, {})}
         texts = {

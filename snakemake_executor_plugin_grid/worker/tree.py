@@ -1,4 +1,4 @@
-"""The folders in which a job runs, laid out so that relative paths mean what they meant at home."""
+"""The folders of a job on the worker node; relative paths work in them as on the submit host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Tree:
     """The sandbox of a job.
 
     Attributes:
-        base: The outermost folder: nothing of the job lies above it.
+        base: The outermost folder of the job.
         cwd: Where the payload runs, ``base`` or nested below it.
-        roots: First component of a tarball name to its folder: ``work``, ``up1``, …
+        roots: Folder by the first component of a tarball name: ``work``, ``up1``, …
     """
 
     def __init__(self, base: Path, nesting: Sequence[str]) -> None:
@@ -26,13 +26,13 @@ class Tree:
         for level in range(1, len(nesting) + 1):
             folder = folder.parent
             self.roots[f"up{level}"] = folder
-        # Inner folders first: each path belongs to the innermost root that holds it.
+        # Innermost first: a path belongs to the innermost root that contains it.
         self._inner = sorted(
             ((str(path), root) for root, path in self.roots.items()), key=lambda pair: -len(pair[0])
         )
 
     def path(self, name: str) -> Path:
-        """Return where a tarball name lies.
+        """Return the path of a tarball name.
 
         Raises:
             ValueError: The tree has no such root.
@@ -43,7 +43,7 @@ class Tree:
         return self.roots[root] / rest if rest else self.roots[root]
 
     def name(self, path: str) -> str | None:
-        """Return the tarball name of an absolute path, None when it is not in the tree."""
+        """Return the tarball name of an absolute path, None if it is not in the tree."""
         for base, root in self._inner:
             if path == base:
                 return root
@@ -52,7 +52,7 @@ class Tree:
         return None
 
     def files(self) -> Iterator[str]:
-        """Yield the names of all files and links, but not those of Snakemake's own folder."""
+        """Yield the names of all files and links outside of Snakemake's own folders."""
         for folder, folders, files in os.walk(self.base):
             if ".snakemake" in folders:
                 folders.remove(".snakemake")

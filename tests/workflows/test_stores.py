@@ -260,7 +260,7 @@ def test_a_full_store(project: Project, dav: Remote, webdav: WebDavServer) -> No
             'rule all:\n    output: "a"\n    shell: "head -c 4000000 /dev/zero > a"\n',
         )
         output = project.run(*dav.options).failed().output
-        assert "its outputs could not be stored" in output
+        assert "outputs could not be stored" in output
         assert "make room" in output
         project.put(
             "Snakefile", 'rule all:\n    input: "b"\n    output: "a"\n    shell: "cp b a"\n'

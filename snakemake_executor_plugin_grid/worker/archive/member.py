@@ -1,4 +1,4 @@
-"""One thing in an archive, as packed, as a manifest says it, or as unpacked."""
+"""A member of an archive, as packed, as listed in a manifest, or as unpacked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TarballError(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """One thing in an archive.
+    """A file, folder or link in an archive.
 
     Attributes:
         name: Posix path in the archive, relative, such as ``work/data/a.txt``.
@@ -27,7 +27,7 @@ class Member:
         size: Bytes; 0 unless a file.
         mtime_ns: Modification time, nanoseconds since the epoch.
         sha256: Hex digest of a file's bytes, or empty if not known.
-        target: What a link points to.
+        target: Target of a link.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Member:
     target: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary for `json.dumps`; what is empty is left out."""
+        """Return a dictionary for `json.dumps`, without empty values."""
         found: dict[str, Any] = {
             "name": self.name,
             "kind": self.kind,
@@ -55,7 +55,7 @@ class Member:
 
     @classmethod
     def from_json(cls, value: Any) -> Member:
-        """The inverse of `to_json`, for what comes from outside.
+        """Check and read a value of `to_json` that comes from outside.
 
         Raises:
             TarballError: A field is missing, of the wrong type or out of range.
@@ -100,10 +100,10 @@ def check_name(name: str) -> list[str]:
     """Split a member's name into its components.
 
     Raises:
-        TarballError: The name is absolute, climbs, or is not in its plainest form.
+        TarballError: The name is absolute, leads up, or has a redundant component.
     """
     parts = name.split("/")
     if "" in parts or ".." in parts or "." in parts or "\0" in name:
         why = "absolute" if name.startswith("/") else "empty" if not name else "not a plain path"
-        raise TarballError(f"member {name!r:.200}: its name is {why}; nothing was taken from there")
+        raise TarballError(f"member {name!r:.200}: its name is {why}; it was not unpacked")
     return parts

@@ -1,4 +1,4 @@
-"""What is on disk, as entries for an archive."""
+"""Lists files, folders and links on disk as entries for an archive."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Something to put into an archive.
+    """A file, folder or link to pack.
 
     Attributes:
         name: Posix path in the archive, relative, such as ``work/data/a.txt``.
-        path: Where it is on disk; empty for a directory that is only in the archive.
+        path: Path on disk; empty for a directory that exists only in the archive.
         kind: ``file``, ``dir`` or ``link``.
         mode: Permission bits.
         size: Bytes; 0 unless a file.
         mtime_ns: Modification time, nanoseconds since the epoch.
-        target: What a link points to.
+        target: Target of a link.
     """
 
     name: str
@@ -36,20 +36,20 @@ class Entry:
 
 
 def scan(path: Path, name: str) -> Iterator[Entry]:
-    """List a path and, if it is a directory, all that is below it, sorted by name.
+    """List a path and, if it is a directory, everything below it, sorted by name.
 
-    Links are not followed, save for ``path`` itself. Sockets, fifos and devices are left out.
+    Links are not followed, except ``path`` itself. Sockets, fifos and devices are left out.
 
     Args:
-        path: What to list.
+        path: The file or directory.
         name: Its name in the archive.
 
     Raises:
-        OSError: Something cannot be read, or ``path`` is not there.
+        OSError: Something cannot be read, or ``path`` does not exist.
     """
     top = os.fspath(path)
     found: list[Entry] = []
-    todo = [(name, top, os.stat(top))]  # noqa: PTH116 - the top alone is followed
+    todo = [(name, top, os.stat(top))]  # noqa: PTH116 - follows the top only
     while todo:
         folder, where, status = todo.pop()
         entry = _entry(folder, where, status)

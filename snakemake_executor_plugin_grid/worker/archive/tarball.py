@@ -1,4 +1,4 @@
-"""Tarballs: pack files, the same bytes for the same files; unpack what nobody vouches for."""
+"""Packs archives: the same files give the same bytes. Also the names of the whole package."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Packed:
     Attributes:
         digest: SHA-256 of the archive file's bytes, hex.
         size: Bytes of the archive file.
-        members: What is in it, sorted by name.
+        members: Its members, sorted by name.
     """
 
     digest: str
@@ -53,17 +53,17 @@ class Packed:
 def pack(
     entries: Iterable[Entry], archive: Path, *, compression: str = "none", sums: bool = False
 ) -> Packed:
-    """Write an archive; it appears under its name only when it is whole.
+    """Write an archive; it gets its name only when it is complete.
 
     Args:
-        entries: What goes in, in any order.
+        entries: What to pack, in any order.
         archive: Where to write.
         compression: ``none``, ``gzip`` or ``zstd``.
-        sums: Whether to take the SHA-256 of each file, too.
+        sums: Whether to compute the SHA-256 of each file, too.
 
     Raises:
-        TarballError: A file changed or vanished meanwhile, a name is there twice or not relative,
-            or the compression cannot be had.
+        TarballError: A file changed or vanished meanwhile, a name occurs twice or is not
+            relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """
     check_compression(compression)
@@ -71,7 +71,7 @@ def pack(
     for before, entry in zip([None, *chosen], chosen):
         check_name(entry.name)
         if before is not None and before.name == entry.name:
-            raise TarballError(f"{archive}: {entry.name!r} is to be packed twice")
+            raise TarballError(f"{archive}: {entry.name!r} was to be packed twice")
     part = archive.with_name(f".{archive.name}.{secrets.token_hex(6)}.part")
     try:
         with os.fdopen(os.open(part, NEW, 0o600), "wb") as file:

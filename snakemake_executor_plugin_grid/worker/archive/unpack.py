@@ -1,4 +1,4 @@
-"""Take an archive apart without trusting a byte of it."""
+"""Unpacks archives that may be damaged or hostile."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 _MOST_MEMBERS = 2_000_000
 _UP = re.compile(r"up([1-9][0-9]*)")
-# What the file system says to a name or target that is itself at fault.
+# Errors of the file system that are due to the name or target of a member.
 _NAME_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came out of an archive.
+    """The result of unpacking an archive.
 
     Attributes:
-        members: What was written, in the archive's order.
-        extra: Names in the archive that the manifest does not have; not written.
+        members: Members that were written, in the order of the archive.
+        extra: Names in the archive that the manifest lacks; they were not written.
     """
 
     members: list[Member] = field(default_factory=list)
@@ -52,26 +52,26 @@ def unpack(
     limit: int | None = None,
     not_after_ns: int | None = None,
 ) -> Unpacked:
-    """Write an archive's members below the roots; nothing else, whatever the archive says.
+    """Write the members of an archive below the roots, and nothing anywhere else.
 
-    After an error, what was written before it is still there: unpack into a directory of its own
-    where that matters. Directories may exist already; files and links may not.
+    After an error, members before it may be there: use a new directory if that matters.
+    Directories may exist already; files and links may not.
 
     Args:
         archive: The archive file.
-        roots: First components of names, and the directories they stand for. ``up1`` is the folder
-            that ``work`` is in, ``up2`` the one ``up1`` is in, and so on: links may lead as far up
-            as the highest root. They are written with ``a/..`` taken out.
+        roots: Directories by the first component of names. ``up1`` is the parent of ``work``,
+            ``up2`` the parent of ``up1``, and so on. Links may lead as far up as the highest root;
+            they are written without ``a/..``.
         digest: SHA-256 the archive file must have.
         compression: ``none``, ``gzip`` or ``zstd``.
-        manifest: What to take, by name; all of it must be there, with its kind and target, size
-            and, if known, SHA-256. Its times are used rather than the archive's.
-        wanted: Tells which names to take; others are passed over.
-        limit: Bytes that all files together may have at most.
+        manifest: Members to unpack, by name. All must be in the archive, with the same kind,
+            target, size and, if known, SHA-256. Its times are used instead of the archive's.
+        wanted: Tells which names to unpack; others are skipped.
+        limit: Maximum total size of all files in bytes.
         not_after_ns: Latest modification time to set, nanoseconds since the epoch.
 
     Raises:
-        TarballError: The archive is damaged, hostile or not the one that was meant.
+        TarballError: The archive is damaged, hostile or not the expected one.
         OSError: Something cannot be read or written.
     """
     tree = _Tree(roots, manifest, limit, not_after_ns)
@@ -101,7 +101,7 @@ def _unpack_plain(
             tree.take_all(source, wanted)
         except TarballError:
             if digest is not None:
-                # That it is not the expected archive explains all other damage.
+                # If it is not the expected archive, say so instead: that explains the damage.
                 while source.take(SIZE):
                     pass
                 _compare(hashed.sha256.hexdigest(), digest)
@@ -113,13 +113,13 @@ def _unpack_plain(
 def _compare(found: str, digest: str) -> None:
     if found != digest.lower():
         raise TarballError(
-            f"its SHA-256 is {found}, but {digest} was meant: damaged or cut on its way, or "
-            "another file. Fetch it again"
+            f"its SHA-256 is {found}, expected {digest}: it was damaged or cut off in transfer, or "
+            "is another file. Fetch it again"
         )
 
 
 class _Tree:
-    """Where members are written, and what is known of it."""
+    """The directories below the roots, and what was written to them."""
 
     def __init__(
         self,
@@ -135,9 +135,11 @@ class _Tree:
         self._written = 0
         self._seen: set[str] = set()
         self._links: set[str] = set()
-        self._clear: set[str] = set()  # folders' names that have no link above
-        self._dirs: dict[str, str] = {}  # real directories that we may write to
-        self._final: dict[str, tuple[int, int | None]] = {}  # directories' modes and times
+        self._clear: set[str] = set()  # names of folders that are not below a link
+        self._dirs: dict[str, str] = {}  # paths of directories that exist, by name
+        self._final: dict[
+            str, tuple[int, int | None]
+        ] = {}  # modes and times of directories, set at the end
         ups = [int(found[1]) for found in map(_UP.fullmatch, roots) if found]
         self._height = max(ups, default=0)
         for name, path in roots.items():
@@ -159,18 +161,18 @@ class _Tree:
         target = self._confined(header) if kind == "link" else ""
         if wanted is not None and not wanted(name):
             return
-        said = None
+        listed = None
         if self._manifest is not None:
-            said = self._manifest.get(name)
-            if said is None:
+            listed = self._manifest.get(name)
+            if listed is None:
                 self.unpacked.extra.append(name)
                 return
-            _agree(header, kind, said)
-        mtime_ns = int(header.mtime) * 10**9 if said is None else said.mtime_ns
+            _agree(header, kind, listed)
+        mtime_ns = int(header.mtime) * 10**9 if listed is None else listed.mtime_ns
         if self._not_after_ns is not None:
             mtime_ns = min(mtime_ns, self._not_after_ns)
         mode = header.mode & 0o1777  # no set-user-id from outside
-        sha256 = said.sha256 if said is not None else ""
+        sha256 = listed.sha256 if listed is not None else ""
         link = header.linkname if kind == "link" else ""
         member = Member(name, kind, mode, header.size, mtime_ns, sha256, link)
         try:
@@ -186,7 +188,7 @@ class _Tree:
         if parts[0] not in self._dirs:
             raise TarballError(f"member {name!r:.200} is in none of {', '.join(self._dirs)}")
         if name in self._seen:
-            raise TarballError(f"member {name!r} is there twice")
+            raise TarballError(f"member {name!r} occurs twice")
         if len(self._seen) >= _MOST_MEMBERS:
             raise TarballError(f"there are more than {_MOST_MEMBERS} members")
         self._seen.add(name)
@@ -198,7 +200,7 @@ class _Tree:
             self._clear.add(folder)
 
     def _confined(self, header: TarInfo) -> str:
-        """A link's target with ``a/..`` taken out, if it stays within the roots."""
+        """Return the target of a link without ``a/..``; refuse one that leads out of the roots."""
         name, target = header.name, header.linkname
         if not target or "\0" in target or target.startswith("/"):
             raise TarballError(f"member {name!r} is a link to {target!r:.200}, not a relative path")
@@ -239,7 +241,7 @@ class _Tree:
             os.utime(path, ns=times, follow_symlinks=False)
 
     def _folder(self, name: str) -> str:
-        """The path of a directory; made if need be, never reached through a link."""
+        """Return the path of a directory, which is created if missing; it is not below a link."""
         known = self._dirs.get(name)
         if known is not None:
             return known
@@ -261,10 +263,10 @@ class _Tree:
             status = os.lstat(path)
             if not stat.S_ISDIR(status.st_mode):
                 raise TarballError(
-                    f"member {name!r} is to be a directory, but {path} exists and is none"
+                    f"member {name!r} should be a directory, but {path} exists and is not one"
                 ) from None
             if status.st_mode & 0o700 != 0o700:
-                with suppress(PermissionError):  # not ours; writing to it will tell
+                with suppress(PermissionError):  # of another user; writing to it may work
                     os.chmod(path, stat.S_IMODE(status.st_mode) | 0o700)  # noqa: PTH101
                     self._final[path] = (stat.S_IMODE(status.st_mode), None)
 
@@ -272,8 +274,7 @@ class _Tree:
         self._written += member.size
         if self._limit is not None and self._written > self._limit:
             raise TarballError(
-                f"with member {member.name!r} the files have more than the "
-                f"{self._limit} bytes allowed"
+                f"member {member.name!r} exceeds the {self._limit} bytes allowed for all files"
             )
         sha256 = hashlib.sha256()
         fd = os.open(path, NEW, 0o600)
@@ -300,7 +301,7 @@ class _Tree:
             os.close(fd)
 
     def check_all_there(self, wanted: Callable[[str], bool] | None) -> None:
-        """See that nothing of the manifest is missing."""
+        """Refuse an archive that lacks members of the manifest."""
         missing = [
             name
             for name in self._manifest or ()
@@ -309,10 +310,10 @@ class _Tree:
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             names = ", ".join(map(repr, missing[:3]))
-            raise TarballError(f"{names}{more} should be in it but is not")
+            raise TarballError(f"{names}{more} should be in the archive, but is missing")
 
     def _finish_folders(self) -> None:
-        """Give directories their modes and times, the deepest first."""
+        """Set the modes and times of directories, the deepest first."""
         for path in sorted(self._final, key=lambda path: -path.count("/")):
             mode, mtime_ns = self._final[path]
             os.chmod(path, mode)  # noqa: PTH101
@@ -320,15 +321,17 @@ class _Tree:
                 os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def _agree(header: TarInfo, kind: str, said: Member) -> None:
-    if kind != said.kind:
-        raise TarballError(f"member {said.name!r} is a {kind}, but the manifest says {said.kind}")
-    if header.size != said.size:
+def _agree(header: TarInfo, kind: str, listed: Member) -> None:
+    if kind != listed.kind:
         raise TarballError(
-            f"member {said.name!r} has {header.size} bytes, but the manifest says {said.size}"
+            f"member {listed.name!r} is a {kind}, but the manifest says {listed.kind}"
         )
-    if kind == "link" and said.target and header.linkname != said.target:
+    if header.size != listed.size:
         raise TarballError(
-            f"member {said.name!r} is a link to {header.linkname!r}, but the manifest says "
-            f"{said.target!r}"
+            f"member {listed.name!r} has {header.size} bytes, but the manifest says {listed.size}"
+        )
+    if kind == "link" and listed.target and header.linkname != listed.target:
+        raise TarballError(
+            f"member {listed.name!r} is a link to {header.linkname!r}, but the manifest says "
+            f"{listed.target!r}"
         )

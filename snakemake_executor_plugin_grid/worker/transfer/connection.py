@@ -1,7 +1,7 @@
-"""One HTTP request, its redirects followed, its errors told apart.
+"""Sends one HTTP request, follows redirects and classifies errors.
 
-Doors of dCache, EOS and XRootD send PUT and GET on to the server that has the disk, so a body is
-held back until the server has asked for it (RFC 9110, 10.1.1) or for some seconds has not answered.
+Doors of dCache, EOS and XRootD redirect PUT and GET to the server that has the disk. A large body
+is therefore sent only when the server asks for it (RFC 9110, 10.1.1) or does not answer in time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .credentials import bearer_token, has_expired, proxy_file, tls
 from .errors import AbsentError, PassingError, RefusedError, TransferError, shown
 
 TIME_LIMIT = 300.0
-"""Seconds without any progress, after which a transfer is given up."""
+"""Seconds without progress after which a transfer fails."""
 _CONNECT_LIMIT = 30.0
-_HESITATION = 3.0
-_WORTH_ASKING = 1 << 20  # bytes from which on it is
+_CONTINUE_TIMEOUT = 3.0  # seconds to wait for 100 Continue
+_EXPECT_FROM = 1 << 20  # bytes of a body from which on the server is asked first
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -33,17 +33,17 @@ _BLOCK = 1 << 20
 _MOST_TEXT = 16 << 20
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _AGENT = "snakemake-executor-plugin-grid"
-_SAFE = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold as it is (RFC 3986, 2.2), and what is quoted
+_SAFE = "!#$%&'()*+,/:;=?@[]~"  # not to be quoted (RFC 3986, 2.2), or quoted already
 
 
 @dataclass(frozen=True)
 class Access:
-    """By what right a server is asked.
+    """How to authenticate to a server.
 
     Attributes:
-        credentials: Whether the token or the proxy is shown; to the host of the URL alone.
+        credentials: Whether to send the token or the proxy, to the host of the URL only.
         token_file: See `credentials.bearer_token`.
-        verify: Whether the server has to prove who it is.
+        verify: Whether the server must have a valid certificate.
     """
 
     credentials: bool = False
@@ -56,13 +56,13 @@ ANONYMOUS = Access()
 
 @dataclass(frozen=True)
 class Body:
-    """What a request sends.
+    """The body of a request.
 
     Attributes:
-        size: Bytes of all together.
-        head: Goes before the file.
-        path: The file, None for none.
-        tail: Goes after it.
+        size: Total bytes.
+        head: Bytes before the file.
+        path: The file, if any.
+        tail: Bytes after it.
     """
 
     size: int
@@ -72,20 +72,20 @@ class Body:
 
     @classmethod
     def of(cls, path: Path | None = None, head: bytes = b"", tail: bytes = b"") -> Body:
-        """Return a body, and learn the size of its file."""
+        """Return a body with the present size of its file."""
         size = path.stat().st_size if path is not None else 0
         return cls(len(head) + size + len(tail), head, path, tail)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server has answered.
+    """The answer of a server.
 
     Attributes:
         status: HTTP status.
-        headers: Of the answer.
-        text: Of the body, unless a reader took it.
-        url: Which was asked in the end.
+        headers: Headers of the answer.
+        text: Body, unless a reader took it.
+        url: URL after all redirects.
     """
 
     status: int
@@ -95,7 +95,7 @@ class Answer:
 
 
 Reader = Callable[[int, Message, Callable[[int], bytes]], None]
-"""Takes the body of a good answer: status, headers, and a function that reads up to some bytes."""
+"""Reads the body of a successful answer; gets status, headers and a ``read(count)`` function."""
 
 
 def request(
@@ -107,22 +107,22 @@ def request(
     body: Body | None = None,
     reader: Reader | None = None,
 ) -> Answer:
-    """Ask a server once.
+    """Send a request once.
 
     Args:
         method: HTTP method.
         url: ``http(s)://`` or ``dav(s)://``.
-        access: By what right.
-        headers: Further ones.
-        body: What is sent.
-        reader: Takes the body of an answer with status 200 or 206.
+        access: How to authenticate.
+        headers: Additional headers.
+        body: Body of the request.
+        reader: Reads the body of an answer with status 200 or 206.
 
     Returns:
         The answer, whatever its status; redirects have been followed.
 
     Raises:
-        PassingError: No connection, or it broke.
-        TransferError: The URL, or a certificate, is no good.
+        PassingError: There is no connection, or it broke.
+        TransferError: The URL or a certificate is invalid.
     """
     first = _origin(url)
     for _ in range(_MOST_REDIRECTS + 1):
@@ -135,19 +135,19 @@ def request(
             url = urljoin(_http(url), target)
             scheme = _origin(url)[0]
         except ValueError as error:
-            raise TransferError(f"{shown(url)}: redirected to what is no URL: {error}") from error
+            raise TransferError(f"{shown(url)}: redirected to an invalid URL: {error}") from error
         if scheme not in ("http", "https"):
-            raise TransferError(f"{shown(url)}: redirected there, which is no HTTP")
+            raise TransferError(f"{shown(url)}: redirected to this URL, which is not HTTP")
     raise TransferError(f"{shown(url)}: redirected too often")
 
 
 def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> TransferError:
-    """Return what an answer means that is no good one.
+    """Return the error that an answer means.
 
     Args:
         answer: The answer.
-        access: By what right the server was asked.
-        doing: What was tried, in words.
+        access: How the request was authenticated.
+        doing: What was tried, for the message.
     """
     where = f"{shown(answer.url)}: {doing + ': ' if doing else ''}"
     status = f"{answer.status} {http.client.responses.get(answer.status, '')}".strip()
@@ -155,22 +155,22 @@ def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> Tran
         return AbsentError(f"{where}{status}")
     if answer.status in (401, 403):
         if not access.credentials:
-            return TransferError(f"{where}{status}: the signature, or the right to it, has expired")
+            return TransferError(f"{where}{status}: the signed URL has expired")
         token = bearer_token(access.token_file)
         if token and has_expired(token):
             return RefusedError(f"{where}{status}: the bearer token has expired; renew it")
         if not token and proxy_file() is None:
             return RefusedError(
-                f"{where}{status}: there is neither a bearer token (--grid-store-token, "
+                f"{where}{status}: found neither a bearer token (--grid-store-token, "
                 "BEARER_TOKEN_FILE) nor a proxy (X509_USER_PROXY)"
             )
         if answer.status == 401:
-            return RefusedError(f"{where}{status}: the server does not take the credentials")
-        return TransferError(f"{where}{status}: the credentials do not allow it")
+            return RefusedError(f"{where}{status}: the server rejects the credentials")
+        return TransferError(f"{where}{status}: the credentials do not permit this")
     if answer.status == 507:
-        return TransferError(f"{where}{status}: there is no space left; make room")
+        return TransferError(f"{where}{status}: the server has no space left; make room there")
     if answer.status == 413:
-        return TransferError(f"{where}{status}: the server takes no file of that size")
+        return TransferError(f"{where}{status}: the server does not accept a file of this size")
     return (PassingError if answer.status in _PASSING else TransferError)(f"{where}{status}")
 
 
@@ -192,14 +192,14 @@ def _ask(
             connection.putheader(name, value)
         if body is not None:
             connection.putheader("Content-Length", str(body.size))
-            if body.size >= _WORTH_ASKING:
+            if body.size >= _EXPECT_FROM:
                 connection.putheader("Expect", "100-continue")
         connection.endheaders()
         if body is not None:
-            early = _early_answer(connection, url) if body.size >= _WORTH_ASKING else None
+            early = _early_answer(connection, url) if body.size >= _EXPECT_FROM else None
             if early is not None:
                 return early
-            with suppress(BrokenPipeError, ConnectionResetError):  # it has answered, most likely
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has probably answered
                 _send(connection, body)
         return _read(connection, url, reader)
     except (http.client.HTTPException, _BrokenOffError, OSError) as error:
@@ -211,11 +211,11 @@ def _ask(
 
 
 class _BrokenOffError(Exception):
-    """The body of an answer ended early."""
+    """The body of an answer is incomplete."""
 
 
 class LocalError(OSError):
-    """An error of the local disk, which is none of the connection."""
+    """An error of the local disk, not of the connection."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -230,7 +230,7 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
         raise TransferError(f"{shown(url)}: {error}") from error
     connection: http.client.HTTPConnection
     if _is_secure(url):
-        # The certificate may be shown to others: it is of no use to them.
+        # Others who get the certificate cannot use it without its key.
         with_proxy = access.credentials and not bearer_token(access.token_file)
         context = tls(verify=access.verify, proxy=proxy_file() if with_proxy else None)
         connection = http.client.HTTPSConnection(
@@ -242,10 +242,10 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(
-            f"{shown(url)}: the server's certificate is no good: {error.verify_message}; "
-            "X509_CERT_DIR names the folder of the CAs"
+            f"{shown(url)}: the server's certificate is invalid: {error.verify_message}; "
+            "set X509_CERT_DIR to the folder with the CA certificates"
         ) from error
-    except UnicodeError as error:  # of a host that is no name
+    except UnicodeError as error:  # the host is not a valid name
         raise TransferError(f"{shown(url)}: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         connection.close()
@@ -255,27 +255,27 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
 
 
 class CertificateError(TransferError):
-    """The server does not show that it is who it should be."""
+    """The server has no valid certificate."""
 
 
 def _authorization(url: str, access: Access) -> dict[str, str]:
-    """The token, over TLS or inside of this machine alone."""
+    """Return the header with the token; only for TLS, or for this machine."""
     if not access.credentials:
         return {}
     token = bearer_token(access.token_file)
     if not token or not (_is_secure(url) or urlsplit(url).hostname in _LOOPBACK):
         return {}
-    if not re.fullmatch(r"[!-~]+", token):  # an error of http.client would show it
+    if not re.fullmatch(r"[!-~]+", token):  # http.client would show it in an error
         raise RefusedError(
-            "the bearer token is not one word of ASCII; its file must hold nothing but the token"
+            "the bearer token is not one word of ASCII; its file must contain only the token"
         )
     return {"Authorization": f"Bearer {token}"}
 
 
 def _early_answer(connection: http.client.HTTPConnection, url: str) -> Answer | None:
-    """What the server says before it has got the body; nothing if it wants it."""
-    connection.sock.settimeout(_HESITATION)
-    stream = connection.sock.makefile("rb", 0)  # nothing beyond the answer may be read
+    """Return the answer before the body is sent; None if the server asks for the body."""
+    connection.sock.settimeout(_CONTINUE_TIMEOUT)
+    stream = connection.sock.makefile("rb", 0)  # unbuffered: must not read beyond the answer
     try:
         line = stream.readline(_BLOCK)
         words = line.split(None, 2)
@@ -284,7 +284,7 @@ def _early_answer(connection: http.client.HTTPConnection, url: str) -> Answer | 
         headers = http.client.parse_headers(stream)
         status = int(words[1])
         return None if status == 100 else Answer(status, headers, b"", url)
-    except socket.timeout:  # no TimeoutError before Python 3.10; it knows nothing of this
+    except socket.timeout:  # not TimeoutError before Python 3.10; the server ignores Expect
         return None
     finally:
         stream.close()
@@ -307,7 +307,7 @@ def _send(connection: http.client.HTTPConnection, body: Body) -> None:
     if body.tail:
         send(body.tail)
     if sent != body.size:
-        raise TransferError(f"{body.path}: changed while it was being sent")
+        raise TransferError(f"{body.path}: changed during the upload")
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -330,7 +330,7 @@ def _read(connection: http.client.HTTPConnection, url: str, reader: Reader | Non
             if left is not None:
                 left -= len(block)
                 if not block and left:
-                    raise _BrokenOffError(f"the connection ended {left} bytes too early")
+                    raise _BrokenOffError(f"the connection broke with {left} bytes missing")
             return block
 
         reader(response.status, response.headers, read)

@@ -1,7 +1,7 @@
-"""Credentials for WebDAV: a bearer token or an X.509 proxy, and the CAs that servers are known by.
+"""Credentials for WebDAV: a bearer token or an X.509 proxy, and the CA certificates for servers.
 
-The places are those of the WLCG Bearer Token Discovery specification (1.0) and of the grid's tools
-for proxies.
+They are searched for where the WLCG Bearer Token Discovery specification (1.0) and the usual tools
+for proxies put them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _GRID_CAS = "/etc/grid-security/certificates"
 
 
 def bearer_token(token_file: Path | None = None) -> str:
-    """Return the token, empty if there is none; it is read anew, as tokens get renewed.
+    """Return the token, empty if there is none; read each time, as tokens are renewed.
 
     Args:
-        token_file: Where it is; by default where the specification says.
+        token_file: File with the token; by default the one of the specification.
 
     Raises:
-        TransferError: The file that is named cannot be read.
+        TransferError: The file cannot be read.
     """
     named = str(token_file or "")
     if not named:
@@ -48,7 +48,7 @@ def bearer_token(token_file: Path | None = None) -> str:
 
 
 def has_expired(token: str) -> bool:
-    """Return whether a token says itself that it is over; one that tells no time has not."""
+    """Return whether a token has expired; False if it contains no expiry time."""
     try:
         body = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
@@ -58,7 +58,7 @@ def has_expired(token: str) -> bool:
 
 
 def proxy_file() -> Path | None:
-    """Return the user's proxy, None if there is none."""
+    """Return the file of the user's proxy, None if there is none."""
     named = os.environ.get("X509_USER_PROXY", "")
     path = Path(named or f"/tmp/x509up_u{os.geteuid()}")  # noqa: S108 - where tools put it
     return path if path.is_file() else None
@@ -68,9 +68,9 @@ def tls(*, verify: bool = True, proxy: Path | None = None) -> ssl.SSLContext:
     """Return the settings of a TLS connection.
 
     Args:
-        verify: Whether the server has to show a certificate of a CA known here: those of the
-            system, and those in ``X509_CERT_DIR``.
-        proxy: Certificate, key and chain in one file, to be shown to the server.
+        verify: Whether the server needs a certificate of a known CA: one of the system or of
+            ``X509_CERT_DIR``.
+        proxy: File with certificate, key and chain, for client authentication.
 
     Raises:
         TransferError: The proxy cannot be used.
@@ -80,10 +80,10 @@ def tls(*, verify: bool = True, proxy: Path | None = None) -> ssl.SSLContext:
     return _tls(verify, proxy, written, folder)
 
 
-@lru_cache(maxsize=4)  # to read the system's CAs takes as long as some requests
+@lru_cache(maxsize=4)  # reading the CAs of the system is slow
 def _tls(verify: bool, proxy: Path | None, _written: int, folder: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    # On by default from Python 3.13 on; CAs of the grid do not fulfil it all.
+    # The default since Python 3.13; some grid CAs do not meet it.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     if Path(folder).is_dir():
         context.load_verify_locations(capath=folder)

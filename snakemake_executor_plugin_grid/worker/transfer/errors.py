@@ -1,4 +1,4 @@
-"""Errors of transfers, with texts for the person at the terminal."""
+"""Errors of transfers, with messages for the user."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from urllib.parse import urlsplit
 
 
 class TransferError(Exception):
-    """A file could not be transferred: the text says why, and holds no secret."""
+    """A file could not be transferred; the message contains no secret."""
 
 
 class PassingError(TransferError):
-    """It may pass by itself: a server that is down or busy, a connection that broke."""
+    """A temporary error: the server is down or busy, or the connection broke."""
 
 
 class RefusedError(TransferError):
-    """There is no token or proxy, or the server takes it for no good."""
+    """There is no token or proxy, or the server rejects it."""
 
 
 class AbsentError(TransferError):
-    """The file is not there."""
+    """The file does not exist."""
 
 
 def shown(url: str) -> str:
-    """Return a URL without what may be secret in it: query, fragment, user and password."""
+    """Return a URL without its query, fragment, user and password, which may be secret."""
     parts = urlsplit(url)
     if not parts.netloc:
         return url if parts.scheme in ("file", "lfn", "") else f"{parts.scheme}:…"

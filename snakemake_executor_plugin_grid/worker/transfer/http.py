@@ -1,4 +1,4 @@
-"""Files over HTTP: read from a URL, put by WebDAV, posted to S3 by a signed form."""
+"""File transfers over HTTP: GET, PUT by WebDAV, POST of a signed form to S3."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ CREDENTIALS = Access(credentials=True)
 
 
 def get(url: str, path: Path, *, with_credentials: bool = False, public: bool = False) -> None:
-    """Copy what is at a URL; what had come before a connection broke is not asked for again.
+    """Download a file, with retries; continue after a broken connection where it stopped.
 
     Args:
         url: ``http(s)://`` or ``dav(s)://``.
-        path: Where to; replaced if it is there.
-        with_credentials: Whether the server gets token or proxy.
-        public: Whether it does not matter who the server is; not so where the URL has a query,
-            which may be a signature and hence a secret.
+        path: Local file; replaced if it exists.
+        with_credentials: Whether to send the token or proxy.
+        public: Whether the server need not prove its identity. Ignored for a URL with a query,
+            which may be a secret signature.
 
     Raises:
-        TransferError: It cannot be had.
+        TransferError: The download failed.
         OSError: The local disk is full, and the like.
     """
     access = CREDENTIALS if with_credentials else ANONYMOUS
@@ -54,7 +54,7 @@ def get(url: str, path: Path, *, with_credentials: bool = False, public: bool = 
 
 
 def put(path: Path, folder_url: str, name: str) -> None:
-    """Copy a file into a WebDAV folder, which is made if need be.
+    """Upload a file to a WebDAV folder, with retries; the folder is created if missing.
 
     Raises:
         TransferError: It cannot be done.
@@ -65,12 +65,12 @@ def put(path: Path, folder_url: str, name: str) -> None:
 
 
 def post(path: Path, signed: str, name: str) -> None:
-    """Copy a file to S3 by a form whose policy the submit host has signed.
+    """Upload a file to S3 by a form whose policy the submit host has signed, with retries.
 
     Args:
         path: Local file, of at most 5 GB (Amazon S3 API Reference, POST Object).
-        signed: Base64, for URLs, of a JSON object: ``url``, and ``fields`` of the form, in whose
-            ``key`` stands ``${filename}`` for the name.
+        signed: Base64, for URLs, of a JSON object: ``url``, and ``fields`` of the form, whose
+            ``key`` contains ``${filename}`` in place of the name.
         name: Plain name.
 
     Raises:
@@ -87,11 +87,11 @@ def post(path: Path, signed: str, name: str) -> None:
 
 
 def download(url: str, path: Path, access: Access) -> None:
-    """Try once to copy what is at a URL, or the rest of it where the file is part of it.
+    """Download a file, or the rest of it if a part is there; one attempt.
 
     Raises:
-        TransferError: It cannot be had.
-        OSError: Of the local disk.
+        TransferError: The download failed.
+        OSError: The local file cannot be written.
     """
     start = path.stat().st_size if path.exists() else 0
     headers = {"Range": f"bytes={start}-"} if start else {}
@@ -99,7 +99,7 @@ def download(url: str, path: Path, access: Access) -> None:
     def take(status: int, headers: Message, read: Callable[[int], bytes]) -> None:
         resumed = status == 206 and headers.get("Content-Range", "").startswith(f"bytes {start}-")
         if status == 206 and not resumed:
-            raise TransferError(f"{shown(url)}: another part came than was asked for")
+            raise TransferError(f"{shown(url)}: the server sent another part than requested")
         try:
             stream = path.open("ab" if resumed else "wb")
         except OSError as error:
@@ -112,7 +112,7 @@ def download(url: str, path: Path, access: Access) -> None:
                     raise LocalError(error) from error
 
     answer = request("GET", url, access, headers=headers, reader=take)
-    if answer.status == 416:  # there is no rest, or it is another file
+    if answer.status == 416:  # there is no rest, or the file has changed
         path.unlink()
         answer = request("GET", url, access, reader=take)
     if answer.status not in (200, 206):
@@ -120,7 +120,7 @@ def download(url: str, path: Path, access: Access) -> None:
 
 
 def upload(path: Path, url: str, access: Access) -> None:
-    """Try once to put a file, with the folders above it, and compare the sizes.
+    """Upload a file, create missing folders, and compare the sizes; one attempt.
 
     Raises:
         TransferError: It cannot be done.
@@ -135,14 +135,14 @@ def upload(path: Path, url: str, access: Access) -> None:
         raise failure(answer, access, "upload")
     there = size(url, access)
     if there != body.size:
-        raise PassingError(f"{shown(url)}: {there} of {body.size} bytes have arrived")
+        raise PassingError(f"{shown(url)}: {there} of {body.size} bytes arrived")
 
 
 def size(url: str, access: Access) -> int | None:
-    """Return the bytes of a file, None if it is not there.
+    """Return the size of a file in bytes, None if it does not exist.
 
     Raises:
-        TransferError: That cannot be told.
+        TransferError: The server does not tell it.
     """
     answer = request("HEAD", url, access)
     if answer.status == 404:
@@ -154,7 +154,7 @@ def size(url: str, access: Access) -> int | None:
 
 
 def _size_by_range(url: str, access: Access) -> int | None:
-    """As ``size``, where HEAD does not tell: Apache (2.4) leaves a length of 0 out."""
+    """Do the same as ``size`` without HEAD: Apache (2.4) omits a length of 0 there."""
     first = {"Range": "bytes=0-0"}
     answer = request("GET", url, access, headers=first, reader=lambda *_: None)
     if answer.status == 404:
@@ -164,12 +164,12 @@ def _size_by_range(url: str, access: Access) -> int | None:
     name = "Content-Length" if answer.status == 200 else "Content-Range"
     total = answer.headers.get(name, "").rpartition("/")[2]
     if not total.isdigit():
-        raise TransferError(f"{shown(url)}: the server does not tell its size")
+        raise TransferError(f"{shown(url)}: the server does not tell the size")
     return int(total)
 
 
 def make_folder(url: str, access: Access) -> None:
-    """Make a folder, and those above it as far as they are missing.
+    """Create a folder and its missing parents.
 
     Raises:
         TransferError: It cannot be done.
@@ -178,8 +178,8 @@ def make_folder(url: str, access: Access) -> None:
     if answer.status in (404, 409) and url.count("/") > 3:
         make_folder(url.rpartition("/")[0], access)
         answer = request("MKCOL", f"{url}/", access)
-    if answer.status not in (*_GOOD, 405):  # 405: it is there (RFC 4918, 9.3.1)
-        raise failure(answer, access, "making a folder")
+    if answer.status not in (*_GOOD, 405):  # 405: it exists (RFC 4918, 9.3.1)
+        raise failure(answer, access, "creating a folder")
 
 
 def _post(path: Path, url: str, fields: dict[str, str]) -> None:
@@ -200,7 +200,7 @@ def _post(path: Path, url: str, fields: dict[str, str]) -> None:
 
 
 def _s3_says(answer: Answer) -> str:
-    """The code and message of S3's XML."""
+    """Return code and message of the XML with which S3 answers."""
     found = re.search(rb"<Code>(\w+)</Code>(?:\s*<Message>([^<]{,200}))?", answer.text)
     if found is None:
         return ""

@@ -1,4 +1,4 @@
-"""Files at remote places: to whom a URL is given depends on its scheme."""
+"""Downloads and uploads files by URL; the scheme decides which client does it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SIGNED = "signed"
 _WEBDAV = ("dav", "davs")
 _XROOTD = ("root", "roots", "xroot")
 READABLE = ("http", "https", *_WEBDAV, *_XROOTD)
-"""Of URLs from which files can be read."""
+"""Schemes of URLs from which files can be downloaded."""
 WRITABLE = (*_WEBDAV, *_XROOTD, SIGNED)
-"""Of URLs to which files can be delivered."""
+"""Schemes of URLs to which files can be uploaded."""
 
 
 def scheme_of(url: str) -> str:
@@ -23,17 +23,17 @@ def scheme_of(url: str) -> str:
 
 
 def get(url: str, path: Path, *, public: bool = False) -> None:
-    """Copy a file from a URL, with retries.
+    """Download a file, with retries.
 
     Args:
-        url: ``http(s)://`` is read without credentials, as URLs are that carry a signature;
-            ``dav(s)://`` and ``root://`` with those of the worker node; ``file://`` is copied.
-        path: Where to; replaced if it is there.
-        public: Whether its contents are checked by their digest afterwards and are no secret, so
-            that it does not matter who the server is.
+        url: ``http(s)://`` without credentials (it may be a signed URL), ``dav(s)://`` and
+            ``root://`` with the credentials of the worker node, ``file://`` as a copy.
+        path: Local file; replaced if it exists.
+        public: Whether the contents are not secret and the caller checks their digest, so that
+            the server need not prove its identity.
 
     Raises:
-        TransferError: It cannot be had.
+        TransferError: The download failed.
         OSError: The local disk is full, and the like.
     """
     scheme = scheme_of(url)
@@ -59,16 +59,16 @@ def get(url: str, path: Path, *, public: bool = False) -> None:
 
 
 def put(path: Path, folder_url: str, name: str) -> None:
-    """Copy a file into a folder, with retries.
+    """Upload a file to a folder, with retries.
 
     Args:
         path: Local file.
-        folder_url: ``dav(s)://``, ``root://``, ``file://``; or ``signed:…``, which holds in Base64
-            (for URLs) a JSON object with the URL and the form fields of a signed POST to S3.
+        folder_url: ``dav(s)://``, ``root://``, ``file://``; or ``signed:…``, a JSON object in
+            URL-safe Base64 with the URL and the form fields of a signed POST to S3.
         name: Plain name in the folder; a file of that name is replaced.
 
     Raises:
-        TransferError: It cannot be done.
+        TransferError: The upload failed.
         OSError: The local file cannot be read.
     """
     scheme = scheme_of(folder_url)
@@ -91,12 +91,12 @@ def put(path: Path, folder_url: str, name: str) -> None:
 
 
 def require_store(folder: Path) -> None:
-    """See that the store is there which a job's folder (``delivered/<name>``) is in.
+    """Check that the store of a job's folder (``delivered/<name>``) exists on this node.
 
-    What is mounted on other nodes may not be on this one: a new folder would be seen by nobody.
+    It may not be mounted here; nobody else would see a new folder.
 
     Raises:
-        OSError: It is not there.
+        OSError: It does not exist.
     """
     folder.parent.parent.stat()
 

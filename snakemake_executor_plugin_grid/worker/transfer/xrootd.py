@@ -1,7 +1,7 @@
-"""Files on XRootD servers (``root://``), by ``xrdcp`` and the credentials that it finds itself.
+"""File transfers to and from XRootD servers (``root://``) by ``xrdcp``, which finds credentials.
 
-What the client says, by exit code, and what it is taken for; seen with xrdcp 5.5.3 (Debian 12) and
-the Python library 6.2.1, whose texts are the same, against a server 5.5.3:
+Messages of the client by exit code, and what they mean here; seen with xrdcp 5.5.3 (Debian 12) and
+the Python library 6.2.1, which has the same messages, against a server 5.5.3:
 
 ===  ==============================================================  =============================
  51  ``[FATAL] Connection error``: nobody listens, server gone       passes
@@ -45,21 +45,21 @@ from .errors import AbsentError, PassingError, RefusedError, TransferError
 from .retry import retry_transfer
 
 LIMITS = {
-    # Seconds to connect, and how many times: the defaults make ten minutes of it.
+    # Seconds and attempts to connect; the defaults take ten minutes.
     "XRD_CONNECTIONWINDOW": "30",
     "XRD_CONNECTIONRETRY": "2",
-    # Seconds without an answer to a request, such as one for a block of the file; default 1800.
+    # Seconds to wait for the answer to a request, such as for a block of the file; default 1800.
     "XRD_REQUESTTIMEOUT": "300",
-    # Seconds in which the network takes or brings no byte of what is under way.
+    # Seconds without any data from or to the network during a transfer.
     "XRD_STREAMTIMEOUT": "60",
-    # Seconds in which a server that was down is not asked again; default 1800.
+    # Seconds to wait before a failed server is tried again; default 1800.
     "XRD_STREAMERRORWINDOW": "0",
-    # It goes on in a file that the server, started anew, says is open: [3003]. All is sent again.
+    # Without recovery: a restarted server refuses to continue an open file ([3003]).
     "XRD_WRITERECOVERY": "0",
 }
-"""Settings of XRootD clients; the user's own come first."""
+"""Settings of XRootD clients; variables of the user override them."""
 
-_TIME_LIMIT = 4 * 3600.0  # seconds; of one file, should the client's own limits fail
+_TIME_LIMIT = 4 * 3600.0  # seconds for one file, in case the limits of the client fail
 _STAT_LIMIT = 300.0  # seconds
 _LAST_WORDS = 2000  # characters
 
@@ -103,14 +103,14 @@ _LOCAL_ERRORS = {
 
 
 def get(url: str, path: Path) -> None:
-    """Copy a file from a server, with retries.
+    """Download a file, with retries.
 
     Args:
-        url: ``root://host[:port]//path``; nothing in it is quoted (as xrdcp 5.5.3 takes it).
-        path: Where to; replaced if it is there.
+        url: ``root://host[:port]//path``; nothing in it is quoted (xrdcp 5.5.3).
+        path: Local file; replaced if it exists.
 
     Raises:
-        TransferError: It cannot be had.
+        TransferError: The download failed.
         OSError: The local disk is full, and the like.
     """
 
@@ -126,22 +126,22 @@ def get(url: str, path: Path) -> None:
 
 
 def put(path: Path, folder_url: str, name: str) -> None:
-    """Copy a file into a folder on a server, with retries; its checksum is compared there.
+    """Upload a file to a folder, with retries; the server checks the checksum.
 
     Args:
         path: Local file.
-        folder_url: As for ``get``; the folder is made.
+        folder_url: Same form as for ``get``; the folder is created if missing.
         name: Plain name in the folder; a file of that name is replaced.
 
     Raises:
-        TransferError: It cannot be done.
+        TransferError: The upload failed.
         OSError: The local file cannot be read.
     """
     url = f"{folder_url.rstrip('/')}/{name}"
 
     def attempt() -> None:
         size = path.stat().st_size
-        # Files whose upload breaks off are removed by the server, some time later (--posc).
+        # --posc: the server removes incomplete files after some time.
         options = ["-N", "-f", "-p", "--posc", "--cksum", "adler32"]
         with plain(path) as local:
             code, words = _run(["xrdcp", *options, str(local), url], _TIME_LIMIT)
@@ -154,30 +154,30 @@ def put(path: Path, folder_url: str, name: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables of an XRootD client: this process's own, and limits of time."""
+    """Return the environment of an XRootD client: that of this process, and time limits."""
     return {**LIMITS, **os.environ}
 
 
 def fail(words: str, what: str) -> NoReturn:
-    """Raise what a client's words mean.
+    """Raise the error that the output of a client means.
 
     Args:
-        words: What it has written.
-        what: What has failed, for the message.
+        words: Output of the client.
+        what: What failed, for the message.
 
     Raises:
         PassingError: It may work later.
-        RefusedError: The server wants other credentials, or any at all.
-        AbsentError: There is no such file.
-        TransferError: All else.
-        OSError: Of the local disk.
+        RefusedError: The server needs credentials, or rejects these.
+        AbsentError: The file does not exist.
+        TransferError: Any other error of the transfer.
+        OSError: An error of the local disk.
     """
     text = f"{what}: {_brief(words)}"
     local = _LOCAL.search(words)
     if local is not None:
         raise OSError(_LOCAL_ERRORS.get(local[1].strip(), errno.EIO), text)
     if any(word in words for word in _REFUSED_WORDS):
-        raise RefusedError(f"{text} (no proxy or token that the server takes)")
+        raise RefusedError(f"{text} (no proxy or token that the server accepts)")
     number = _NUMBER.search(words)
     if number is None:
         kind = PassingError if any(word in words for word in _PASSING_WORDS) else TransferError
@@ -191,7 +191,7 @@ def fail(words: str, what: str) -> NoReturn:
 
 @contextlib.contextmanager
 def plain(path: Path) -> Iterator[Path]:
-    """Yield a path that XRootD clients read as one: a question mark begins a query to them."""
+    """Yield a path without question marks, with which a query begins for XRootD clients."""
     if "?" not in str(path):
         yield path.absolute()
         return
@@ -211,23 +211,23 @@ def _check_size(url: str, size: int) -> None:
     found = re.search(r"^Size:\s+(\d+)", words, re.MULTILINE)
     if found is None or int(found[1]) != size:
         there = found[1] if found else "unknown"
-        raise PassingError(f"{url}: has not arrived whole: {size} bytes here, {there} there")
+        raise PassingError(f"{url}: incomplete: {there} of {size} bytes arrived")
 
 
 def _run(command: Sequence[str], limit: float) -> tuple[int, str]:
-    """Run a client in a process group of its own; its exit code, and all that it writes."""
+    """Run a client in a process group of its own; return exit code and output."""
     program = shutil.which(command[0])
     if program is None:
         raise TransferError(
-            f"there is no {command[0]} on the worker node, which root:// URLs need: it is in the "
-            "package xrootd-client, or in the software that the site or /cvmfs offers"
+            f"root:// URLs need {command[0]}, which this host does not have; it is in the package "
+            "xrootd-client, or in software of the site or on /cvmfs"
         )
     with tempfile.TemporaryFile() as output:
         # The worker has one thread here, so preexec_fn is safe.
         process = subprocess.Popen(
             [program, *command[1:]],
             env=environment(),
-            stdin=subprocess.DEVNULL,  # never a question for a password
+            stdin=subprocess.DEVNULL,  # no prompt for a password
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -246,5 +246,5 @@ def _run(command: Sequence[str], limit: float) -> tuple[int, str]:
 
 
 def _brief(words: str) -> str:
-    """Return the client's last words in one line."""
-    return " ".join(words.replace("\0", " ")[-_LAST_WORDS:].split()) or "it said nothing"
+    """Return the end of the client's output in one line."""
+    return " ".join(words.replace("\0", " ")[-_LAST_WORDS:].split()) or "no output"

@@ -74,7 +74,7 @@ def test_a_log_and_outputs_that_are_too_large(tmp_path: Path, python: str) -> No
     )
     report = node.run()
     assert report.reason == reports.OUTPUT_TOO_LARGE
-    assert report.message.endswith("holds 1.0 MB; use a storage element")
+    assert report.message.endswith("1.0 MB; use a storage element")
     assert [item.member.name for item in report.returned] == ["work/log"]
     [blob] = node.sandbox.glob("*.blob")
     assert blob.stat().st_size == sum(report.blobs.values()) < 1_000_000

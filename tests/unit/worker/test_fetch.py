@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -91,10 +92,9 @@ def test_a_name_in_the_catalog_is_taken_literally(node: Node) -> None:
 
 
 def test_no_command(node: Node) -> None:
-    assert node.error() == (
-        f"input missing: work/in.txt: LFN:/vo/user/m/me/{DIGEST} could not be fetched: there is "
-        "no dirac-dms-get-file on the worker node"
-    )
+    error = node.error()
+    assert error.startswith(f"input missing: work/in.txt: LFN:/vo/user/m/me/{DIGEST} ")
+    assert error.endswith("no dirac-dms-get-file")
 
 
 def test_a_command_that_fails_is_told_with_its_last_words(node: Node) -> None:
@@ -116,7 +116,7 @@ def test_a_command_that_leaves_nothing_is_told(node: Node) -> None:
 
 def test_damaged_and_not_to_be_had_again(node: Node) -> None:
     node.beside(b"damaged")
-    assert "could not be fetched again: what had been downloaded of it is damaged" in node.error()
+    assert re.search("could not be fetched again.*download was damaged", node.error())
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(
@@ -157,7 +157,7 @@ def test_what_lies_damaged_in_a_store_can_be_stored_again(
     blob = replace(BLOB, url=f"https://host/{DIGEST}?signature")
     job = Job("n", "c", (), (blob,), (), Runtime("inherit"))
     monkeypatch.setattr(fetch.urls, "get", get)
-    with pytest.raises(InputDamagedError, match="'snakemake-grid clean' removes it") as caught:
+    with pytest.raises(InputDamagedError, match="snakemake-grid clean") as caught:
         stage_in(job, node.sandbox, Tree(tmp_path / "tree", ()), tmp_path / "runtime")
     assert calls == [blob.url] * 2
     assert "signature" not in str(caught.value)

@@ -46,7 +46,7 @@ def test_a_secret_is_found_where_the_pilot_or_rungen_put_it(folder: Path, up: st
 def test_secrets_of_others_are_not_looked_at(folder: Path) -> None:
     point(folder, secret=NAME)
     secrets(folder.parents[2], JOBS)
-    with pytest.raises(ValueError, match=f"the secret {NAME} has not come with the job"):
+    with pytest.raises(ValueError, match=f"secret {NAME} did not arrive"):
         read_private(folder)
 
 

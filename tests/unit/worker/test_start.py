@@ -65,8 +65,8 @@ def test_a_job_of_a_chunk(sandbox: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (json.dumps({"a": {"job": job("a"), "environment": {}}}), "there is no job b-2 in it"),
-        ("[]", "there is no job b-2 in it"),
+        (json.dumps({"a": {"job": job("a"), "environment": {}}}), "no job b-2"),
+        ("[]", "no job b-2"),
         ('{"b-2": {"job', "jobs.json: damaged"),
         ("\udcff", "jobs.json: damaged"),
         ('{"b-2": {}}', "job b-2 is damaged"),
@@ -109,7 +109,8 @@ def test_a_second_worker_leaves_the_first_ones_report_alone(sandbox: Path) -> No
     (sandbox / "jobs.json").write_text(json.dumps(chunk))
     assert run(sandbox, "--jobs", "jobs.json", "b-2").returncode == 0
     second = run(sandbox, "--jobs", "jobs.json", "b-2")
-    assert (second.returncode, second.stderr) == (1, "Another worker has begun with this job.\n")
+    assert second.returncode == 1
+    assert "Another worker" in second.stderr
     assert reports.load(sandbox / "report.json").reason == reports.SUCCESS
 
 

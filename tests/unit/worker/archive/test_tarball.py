@@ -562,7 +562,7 @@ def test_links_are_held_to_the_manifest(folder: Path) -> None:
 
 def test_what_is_missing_is_named(folder: Path) -> None:
     said = expected("work/a", b"a")
-    with pytest.raises(TarballError, match="'work/a' should be in it"):
+    with pytest.raises(TarballError, match=r"'work/a'.*missing"):
         unpack(craft(folder / "a.tar"), {"work": folder / "w"}, manifest=said)
     found = unpack(
         folder / "a.tar", {"work": folder / "w"}, manifest=said, wanted=lambda name: False

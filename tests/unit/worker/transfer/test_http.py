@@ -33,7 +33,7 @@ SECRET = "very-secret"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(transfer_retry, "PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(connection, "_HESITATION", 0.3)
+    monkeypatch.setattr(connection, "_CONTINUE_TIMEOUT", 0.3)
     monkeypatch.setenv("BEARER_TOKEN", SECRET)
     monkeypatch.delenv("X509_CERT_DIR", raising=False)
     monkeypatch.setenv("X509_USER_PROXY", str(tmp_path / "none"))
@@ -146,7 +146,7 @@ def test_retries_end(target: Path) -> None:
     ("code", "kind", "said"),
     [
         (404, AbsentError, "404 Not Found"),
-        (403, TransferError, "the signature, or the right to it, has expired"),
+        (403, TransferError, "signed URL has expired"),
         (400, TransferError, "400 Bad Request"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_redirect_takes_no_token_to_another_host(source: Path) -> None:
 def test_a_redirect_to_what_is_no_url(target: Path, target_url: str) -> None:
     with (
         flaky(status(302, Location=target_url)) as server,
-        pytest.raises(TransferError, match="redirected to what is no URL") as caught,
+        pytest.raises(TransferError, match="redirected to an invalid URL") as caught,
     ):
         web.get(f"{server.url}/x", target)
     assert "once" not in str(caught.value)
@@ -195,7 +195,7 @@ def test_redirects_in_a_circle_and_to_elsewhere(target: Path) -> None:
         web.get(f"{server.url}/x", target)
     with (
         flaky(status(302, Location="file:///etc/passwd")) as server,
-        pytest.raises(TransferError, match="which is no HTTP"),
+        pytest.raises(TransferError, match="not HTTP"),
     ):
         web.get(f"{server.url}/x", target)
 
@@ -203,7 +203,7 @@ def test_redirects_in_a_circle_and_to_elsewhere(target: Path) -> None:
 def test_a_large_body_waits_until_it_is_asked_for(source: Path) -> None:
     with (
         flaky(status(507)) as server,
-        pytest.raises(TransferError, match=r"507 Insufficient Storage: there is no space left"),
+        pytest.raises(TransferError, match=r"507 Insufficient Storage: .*no space left"),
     ):
         urls.put(source, server.url.replace("http", "dav"), "x")
     assert server.seen[0][2]["Expect"] == "100-continue"
@@ -329,13 +329,13 @@ def test_who_the_server_is_matters_but_for_public_files(
     webdav: WebDavServer, target: Path, source: Path
 ) -> None:
     with flaky(whole, certificate=webdav.folder / "server.pem") as server:
-        with pytest.raises(TransferError, match="certificate is no good"):
+        with pytest.raises(TransferError, match="certificate is invalid"):
             urls.get(f"{server.url}/x", target)
-        with pytest.raises(TransferError, match="certificate is no good"):
+        with pytest.raises(TransferError, match="certificate is invalid"):
             urls.get(f"{server.url}/x?X-Amz-Signature={SECRET}", target, public=True)
-        with pytest.raises(TransferError, match="certificate is no good"):
+        with pytest.raises(TransferError, match="certificate is invalid"):
             urls.get(server.url.replace("https", "davs"), target, public=True)
-        with pytest.raises(TransferError, match="certificate is no good"):
+        with pytest.raises(TransferError, match="certificate is invalid"):
             urls.put(source, signed(server.url), "x")
         assert server.seen == []
         urls.get(f"{server.url}/x", target, public=True)
