@@ -4,28 +4,49 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# The backend whose conformance is tested: local, panda, dirac.
+BACKEND ?= local
+# Tests that run at a time: most wait now and then, for jobs or for a server.
+WORKERS ?= 3
 # The DIRAC server of the tests: its environment, and the folder of one that is kept.
 DIRAC_VENV ?= .venv-dirac
 DIR ?= .dirac-server
-# The other executor for PanDA, which the benchmark compares; the folder of a server that is kept.
+# The clients of PanDA that cannot be in the environment of the tests: of iDDS, and of the other
+# executor, which the benchmark compares. The folder of a server that is kept.
+IDDS_VENV ?= .venv-idds
 PANDA_VENV ?= .venv-panda
 PANDA_DIR ?= .panda-server
+# The oldest supported Snakemake.
+OLDEST_VENV ?= .venv-oldest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What fails is tried once more; the last lines of a run name what needed that.
+SERVERS = GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1
+REQUIRED = GRID_TEST_IDDS_PYTHON=$(abspath $(IDDS_VENV))/bin/python GRID_TEST_IDDS_REQUIRED=1 \
+    GRID_TEST_STORES_REQUIRED=1 GRID_TEST_BROWSER_REQUIRED=1
+PYTEST_OPTIONS := -n $(WORKERS) --reruns 1
+PYTEST := $(BIN)/pytest $(PYTEST_OPTIONS)
+# What needs nothing but Python packages, and not much time.
+QUICK := --dist worksteal -m "not slow and not dirac"
+# Where tests meet Snakemake, rather than jobs, stores and servers.
+OF_SNAKEMAKE := tests/unit/snakemake_api tests/conformance/test_workflows.py \
+    $(addprefix tests/workflows/test_,snakemake_base.py groups.py storage.py)
 EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-panda test-dirac coverage lint types bench clean \
+.PHONY: help example test test-units test-workflows test-oldest test-all conformance lint types bench clean \
     dirac-server dirac-server-stop panda-server panda-server-stop
 
 help:
 	@echo "make example            run the example workflow on the local backend"
-	@echo "make test               run the tests"
-	@echo "make test-panda         run those of them that use the PanDA server"
-	@echo "make test-dirac         run those that need a DIRAC server, which is installed first"
-	@echo "make coverage           run the tests and check their coverage"
-	@echo "make lint               check style and formatting"
+	@echo "make test               run the tests that need nothing but Python packages"
+	@echo "make test-units         those of them that start no workflow"
+	@echo "make test-workflows     those of them that run workflows on the local backend"
+	@echo "make test-oldest        some of them with the oldest supported Snakemake"
+	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
+	@echo "make test-all           run all tests, for hours, with servers that are installed first"
+	@echo "make lint               check style, formatting and imports"
 	@echo "make types              check the types"
 	@echo "make bench              run the benchmarks"
 	@echo "make dirac-server       install and start a real DIRAC server, to try things with"
@@ -40,37 +61,45 @@ example: $(VENV)/.example
 	    snakemake --executor grid -j 4 --profile profiles/local $(ARGS)
 	@echo "The picture: $(CURDIR)/$(EXAMPLE)/results/z_mass.png"
 
-test: $(VENV)/.test
-	$(BIN)/pytest -n 2 tests $(ARGS)
+test: $(VENV)/.all
+	$(PYTEST) $(QUICK) tests/unit tests/workflows tests/conformance $(ARGS)
 
-# A part of `test`, with more tests at a time: jobs mostly wait there. On a busy machine a time limit
-# may be too short: what fails is tried again, and said.
-test-panda: $(VENV)/.test
-	$(BIN)/pytest -n 4 --reruns 1 tests/panda $(ARGS)
+test-units: $(VENV)/.all
+	$(PYTEST) $(QUICK) tests/unit $(ARGS)
 
-# Jobs on the server mostly wait for each other, so more tests at a time than there are cores. The
-# server drops a connection now and then (tests/servers/dirac/README.md): what fails is tried again.
-test-dirac: $(VENV)/.test $(DIRAC_VENV)/.dirac
-	GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1 \
-	    $(BIN)/pytest -n 4 --dist loadgroup --reruns 2 tests/dirac $(ARGS)
+test-workflows: $(VENV)/.all
+	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" \
+	    tests/workflows tests/conformance $(ARGS)
 
-coverage: $(VENV)/.test
-	$(BIN)/pytest -n 2 tests --cov --cov-report=term $(ARGS)
+test-oldest: $(OLDEST_VENV)/.oldest
+	$(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS) --dist worksteal \
+	    -m "not slow and not panda and not dirac" $(OF_SNAKEMAKE) $(ARGS)
 
-lint: $(VENV)/.dev
+conformance: $(VENV)/.all $(if $(filter dirac,$(BACKEND)),$(DIRAC_VENV)/.dirac)
+	$(SERVERS) $(PYTEST) -m $(BACKEND) tests/conformance $(ARGS)
+
+# Coverage is measured where no server is: Snakemake is much slower with it.
+test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds
+	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" tests \
+	    --cov --cov-report=term $(ARGS)
+	$(SERVERS) $(REQUIRED) GRID_TEST_JOBS=1000 \
+	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac" tests $(ARGS)
+
+lint: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
-types: $(VENV)/.dev
+types: $(VENV)/.all
 	$(BIN)/mypy $(ARGS)
 
-bench: $(VENV)/.bench $(PANDA_VENV)/.panda
+bench: $(VENV)/.all $(PANDA_VENV)/.panda
 	@set -e; for script in benchmarks/bench_*.py; do \
 	    echo "== $$script"; GRID_TEST_DIRAC_VENV=$(DIRAC_VENV) \
 	    GRID_BENCH_PANDA_VENV=$(PANDA_VENV) $(BIN)/python "$$script" $(ARGS); done
 
 # Jobs find the environment of the tests first, so Snakemake is there.
-dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
+dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.all
 	$(BIN)/python -m tests.servers.dirac up --dir $(DIR) --venv $(DIRAC_VENV) \
 	    --worker-path $(BIN) $(ARGS)
 	@$(BIN)/python -m tests.servers.dirac env --dir $(DIR) >$(DIR)/client.sh
@@ -79,7 +108,7 @@ dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.test
 dirac-server-stop:
 	$(PYTHON) -m tests.servers.dirac remove --dir $(DIR)
 
-panda-server: $(VENV)/.test
+panda-server: $(VENV)/.all
 	$(BIN)/python -m tests.servers.panda up --dir $(PANDA_DIR) --worker-path $(abspath $(BIN)) $(ARGS)
 	@$(BIN)/python -m tests.servers.panda env --dir $(PANDA_DIR) >$(PANDA_DIR)/client.sh
 	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(PANDA_DIR))/client.sh"
@@ -89,7 +118,7 @@ panda-server-stop:
 
 clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
     $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
-	rm -rf $(VENV) $(DIRAC_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DIRAC_VENV) $(IDDS_VENV) $(OLDEST_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,16 +134,20 @@ $(VENV)/.example: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
 	$(PIP) install -e . -r $(EXAMPLE)/requirements.txt
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
-	$(PIP) install -e '.[test,zstd]' -r $(EXAMPLE)/requirements.txt
+$(VENV)/.all: $(VENV)/.made pyproject.toml $(EXAMPLE)/requirements.txt
+	$(PIP) install -e '.[dev,bench]' -r $(EXAMPLE)/requirements.txt
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.test
-	$(PIP) install -e '.[bench]'
+$(IDDS_VENV)/.idds: tests/servers/panda/idds.txt
+	$(PYTHON) -m venv $(IDDS_VENV)
+	$(IDDS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.made pyproject.toml
-	$(PIP) install -e '.[dev,zstd]'
+$(OLDEST_VENV)/.oldest: pyproject.toml .ci/oldest
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(PYTHON) .ci/oldest >$(OLDEST_VENV)/constraints.txt
+	$(OLDEST_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
+	    install --constraint $(OLDEST_VENV)/constraints.txt -e '.[test]'
 	@touch $@
 
 $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
@@ -122,7 +155,7 @@ $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
 	@touch $@
 
 # Of the same versions as the environment of the tests, but for what that executor cannot bear.
-$(PANDA_VENV)/.panda: $(VENV)/.bench
+$(PANDA_VENV)/.panda: $(VENV)/.all
 	$(PYTHON) -m venv $(PANDA_VENV)
 	$(PANDA_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
 	    snakemake-executor-plugin-panda==1.1.0 \

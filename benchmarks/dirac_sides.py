@@ -13,11 +13,12 @@ from typing import Any
 from uuid import uuid4
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
+from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.model.errors import TransientError
-from snakemake_executor_plugin_grid.model.job import JobSpec, Resources, safe_name
+from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.names import JobName
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
@@ -76,10 +77,15 @@ class Ours:
     def __init__(self, server: DiracServer, folder: Path) -> None:
         """Use a server, and a folder."""
         self.client = NotingClient(server.settings.python, folder / "dirac.log")
-        self.backend = DiracBackend(self.client, Options(sites=(PARKED_SITE,)))
         self._spool = SpoolStore(folder / "spool", self.client.sandbox_limit, "")
         self._spool.check()
-        self.backend.carry(self._spool, folder / "sandboxes", lambda: "")
+        self.backend = DiracBackend(
+            self.client,
+            Options(sites=(PARKED_SITE,)),
+            self._spool,
+            folder / "sandboxes",
+            outputs=lambda: "",
+        )
         self._worker = folder / "worker.pyz"
         write_worker(self._worker)
         sources = self._spool.workspace / "sources"
@@ -93,7 +99,7 @@ class Ours:
         payloads = []
         for number in range(1, count + 1):
             spec = JobSpec(
-                name=safe_name("trivial", run, number),
+                name=str(JobName.new("trivial", run, number)),
                 rule="trivial",
                 wildcards=(("n", str(number)),),
                 jobid=str(number),

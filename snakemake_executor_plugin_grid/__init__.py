@@ -1,7 +1,7 @@
 """Snakemake executor plugin for the research grid.
 
-Snakemake imports every installed plugin at every start, so this module imports nothing before it
-is asked for.
+Snakemake imports every installed plugin at every start. This module therefore imports the executor
+and its options only when Snakemake uses them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-_HOMES = {
+_MODULES = {
     "Executor": "executor",
     "ExecutorSettings": "settings.options",
     "common_settings": "executor",
@@ -32,8 +32,8 @@ if "snakemake.cli" in sys.modules or "snakemake" in sys.modules:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

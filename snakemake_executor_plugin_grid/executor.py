@@ -1,4 +1,4 @@
-"""The executor: Snakemake on one side, jobs, staging and backend on the other. Glue only."""
+"""The executor: Snakemake on one side, the engine on the other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from .engine.interrupts import Interrupts
+from .console.format import listed
 from .model.errors import EndingError, GridError
+from .resilience.calls import in_words
 from .snakemake_api import files_read
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ common_settings = CommonSettings(
     can_transfer_local_files=True,
     job_deploy_sources=False,
     auto_deploy_default_storage_provider=False,
-    # Values of envvars: may be secrets, and have no place in a command line.
+    # Values of envvars may be secrets: they must not appear on a command line.
     pass_envvar_declarations_to_cmd=False,
 )
 
@@ -46,15 +47,15 @@ _PAUSE_PER_ROUND = 20
 class Executor(RemoteExecutor):
     """Submits jobs to the grid and follows them."""
 
-    # Snakemake's thread asks for the states of no job before __post_init__.
+    # Snakemake's thread may poll before __post_init__ has run.
     _run: Run | None = None
     _shutdown: Shutdown | None = None
 
     def __post_init__(self) -> None:
-        """Check the options; everything else waits for the first job."""
-        # The first job must not wait for a round of the grid's pace that has nothing to ask.
+        """Check the options; the run starts with its first job."""
+        # The first job must not wait for a poll that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
-        from .settings.validate import check
+        from .backends.registry import check_options
         from .snakemake_api.workflow import WorkflowApi
 
         self._parsed = files_read.stop()
@@ -69,7 +70,7 @@ class Executor(RemoteExecutor):
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
         try:
-            check(self.executor_settings, Path.cwd())
+            check_options(self.executor_settings, Path.cwd())
             WorkflowApi(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()
@@ -78,19 +79,22 @@ class Executor(RemoteExecutor):
             raise
 
     def _describe(self) -> NoReturn:
-        """Show all jobs, and end. Before the first job, as Snakemake calls anything else failed."""
+        """Print the job descriptions and exit.
+
+        Must run before the first job, or Snakemake reports a failure.
+        """
         from .planning.preview import describe
 
         try:
             problems = describe(self.workflow, self._run_id, self._say)
         except GridError as error:
-            raise WorkflowError(str(error)) from None  # else it shows a line of this file
+            raise WorkflowError(str(error)) from None  # otherwise it shows a line of this file
         if problems:
             raise WorkflowError("\n".join(problems))
         raise SystemExit(0)
 
     def _stop_following(self) -> None:
-        """End Snakemake's thread, which prints an error when the program ends under it."""
+        """End Snakemake's thread; it prints an error if the program ends while it runs."""
         with self.lock:
             self.wait = False
         self.wait_thread.join(_LAST_ROUND)
@@ -98,17 +102,17 @@ class Executor(RemoteExecutor):
     # The job's command
 
     def get_python_executable(self) -> str:
-        """Return the variable in which the worker puts the interpreter it has chosen."""
+        """Return the variable that the worker sets to the interpreter of the job."""
         return '"$GRID_PYTHON"'
 
     def get_job_args(self, job: Any, **kwargs: Any) -> str:
-        """Give the job's threads to the inner Snakemake, which would else take the whole node."""
-        # Past RemoteExecutor, which only adds what a shared file system needs.
+        """Limit the inner Snakemake to the job's threads; otherwise it would use the whole node."""
+        # Skips RemoteExecutor, which only adds what a shared file system needs.
         args = super(RemoteExecutor, self).get_job_args(job, cores=max(1, job.threads), **kwargs)
         return self.run.workflow_api.requote(args, job)
 
     def additional_general_args(self) -> str:
-        """Run in the directory where the worker starts Snakemake: the last --directory wins."""
+        """Use the directory in which the worker starts Snakemake: the last --directory wins."""
         replace = " --replace-workflow-config" if self.run.workflow_api.replaces_config else ""
         return f"--directory .{replace}"
 
@@ -120,7 +124,7 @@ class Executor(RemoteExecutor):
 
     @property
     def run(self) -> Run:
-        """Everything behind the executor, put together when it is first needed."""
+        """The run, which is put together when it is first needed."""
         if self._run is None:
             from .engine.run import Run
             from .engine.shutdown import Shutdown
@@ -142,22 +146,24 @@ class Executor(RemoteExecutor):
         self.run_jobs([job])
 
     def run_jobs(self, jobs: list[Any]) -> None:
-        """Hand all ready jobs to the controller, which stages and submits them in one go."""
+        """Hand all ready jobs to the controller, which stages and submits them together."""
         from .snakemake_api.scheduler import SchedulerApi
 
         self._submitting = True
         try:
             run = self.run
-            run.prepare()
+            run.preparation.prepare()
             self._submit(run, jobs)
-        except GridError as error:
-            shutdown = self._shutdown
+        except WorkflowError:
+            raise
+        except Exception as error:
+            shutdown, words = self._shutdown, in_words(error)  # which writes to grid.log
             if shutdown is not None and shutdown.ending:
-                return  # which has been said
+                return  # this has been reported
             if shutdown is not None:
                 shutdown.interrupted(crashed=True)
-            # What is raised from here is shown with a line of this file.
-            SchedulerApi(self.workflow).interrupt(WorkflowError(str(error)))
+            # Snakemake shows an error that is raised here with a line of this file.
+            SchedulerApi(self.workflow).interrupt(WorkflowError(words))
         finally:
             self._submitting = False
 
@@ -167,30 +173,31 @@ class Executor(RemoteExecutor):
         for job in jobs:
             self.run_job_pre(job)
             try:
-                # One that an earlier run has left goes on where it was.
-                job.attempt = max(job.attempt, run.attempt(job))
+                # A job that an earlier run has left keeps its attempt.
+                run.workflow_api.raise_attempt(job, run.preparation.attempt(job))
                 if run.workflow_api.uses_cache(job) and run.workflow_api.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue
                 name, command = self._next_name(job), self.format_job_exec(job)
-                plan = run.planner.plan(job, name, command, run.environment())
+                environment = run.preparation.environment()
+                plan = run.planner.plan(job, name, command, environment)
             except EndingError:
                 raise
-            except Exception as error:  # out of here it would end the whole run
+            except Exception as error:  # fails the job, not the run
                 self._keep(job, never_ran=True)
-                message = f"rule {job.name}, not submitted: {error}.\n"
+                message = f"rule {job.name}, not submitted: {in_words(error)}.\n"
                 self._report_error(SubmittedJobInfo(job), message, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
             self._infos[plan.spec.name], self._names[job] = info, plan.spec.name
             plans.append(plan)
-            # Registered later: outputs that are here stay complete until others take their place.
+            # Registered later: present outputs stay complete until they are replaced.
             self.report_job_submission(info, register_job=False)
         if plans:
             run.controller.submit(plans)
 
     def _mark_incomplete(self, name: str, grid_id: str, seconds: float) -> None:
-        """Have Snakemake know that outputs are being replaced, should this be the last it hears."""
+        """Mark outputs as incomplete before they are replaced, in case the run dies meanwhile."""
         from .snakemake_api.incomplete import mark_incomplete
 
         info = self._infos.get(name)
@@ -201,18 +208,18 @@ class Executor(RemoteExecutor):
                 self._say(f"{info.job.name}: its outputs could not be marked: {error}")
 
     def _next_name(self, job: Any) -> str:
-        from .model.job import safe_name
+        from .model.names import JobName
 
         self._count += 1
-        return safe_name(job.name, self._run_id, self._count)
+        return str(JobName.new(job.name, self._run_id, self._count))
 
     # Following
 
     async def check_active_jobs(  # type: ignore[override]  # an async generator, as all are
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Report the jobs that have come to their end; yield the others."""
-        # Snakemake may ask without any pause, and would keep a processor busy.
+        """Report the jobs that have ended; yield the others."""
+        # Snakemake may ask without a pause, which would keep a processor busy.
         await asyncio.sleep(_LEAST_PAUSE)
         if not active_jobs or self._run is None or self._shutdown is None:
             if self._shutdown is not None:
@@ -225,14 +232,15 @@ class Executor(RemoteExecutor):
         controller = self._run.controller
         try:
             self._polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
-            if self._shutdown.ending:  # since this round began, and shutdown() waits for its end
+            if self._shutdown.ending:  # meanwhile; shutdown() waits for this poll
                 self._polling.cancel()
             found = await asyncio.wrap_future(self._polling)
             outcomes = {outcome.name: outcome for outcome in found}
         except asyncio.CancelledError:
-            pass  # the run is ending
+            if not self._shutdown.ending:
+                controller.crashed(RuntimeError("the poll was cancelled"))
         except Exception as error:
-            self._say(f"The states of jobs could not be asked for: {error}")
+            controller.crashed(error)  # look() ends the run
         self._set_pace(time.monotonic() - began)
         for name, outcome in outcomes.items():
             if name in self._infos:
@@ -244,7 +252,7 @@ class Executor(RemoteExecutor):
             yield info
 
     def _set_pace(self, seconds: float) -> None:
-        """Ask more seldom the longer an answer takes, but never more seldom than the user says."""
+        """Poll less often when the server is slow, but at least as often as the user says."""
         if self._run is not None:
             self.next_seconds_between_status_checks = min(
                 self.workflow.remote_execution_settings.seconds_between_status_checks,
@@ -261,7 +269,7 @@ class Executor(RemoteExecutor):
             try:
                 await run.workflow_api.store_in_cache(info.job)
             except Exception as error:
-                self._say(f"{outcome.name}: its outputs could not be cached: {error}")
+                self._say(f"{outcome.name}: its outputs could not be cached: {in_words(error)}")
         if outcome.success:
             self.report_job_success(info)
             return
@@ -270,18 +278,18 @@ class Executor(RemoteExecutor):
 
     def _report_error(self, info: SubmittedJobInfo, message: str, logs: list[str]) -> None:
         if info.job.is_group():
-            # Snakemake has no place for it among what it says of a group.
+            # Snakemake does not show the message of a group.
             self.logger.error(message)
         self.report_job_error(info, msg=message, aux_logs=logs)
 
     def _keep(self, job: Any, *, never_ran: bool = False) -> None:
         try:
-            self.run.keep_outputs(job, never_ran=never_ran)
+            self.run.old_outputs.keep(job, never_ran=never_ran)
         except (GridError, OSError) as error:
             self._say(f"{job.name}: its old outputs could not be kept: {error}")
 
     def handle_job_success(self, job: Any) -> None:
-        """Let go of what the job made: Snakemake has noted that it is here."""
+        """Release the job's remote results: Snakemake has recorded its success."""
         super().handle_job_success(job)
         self._unnoted.discard(job)
         name = self._names.pop(job, None)
@@ -289,18 +297,18 @@ class Executor(RemoteExecutor):
             self._run.controller.acknowledge([name])
 
     def handle_job_error(self, job: Any) -> None:
-        """Put back what was there before the job: Snakemake has deleted it."""
+        """Put back the old outputs, which Snakemake has deleted."""
         super().handle_job_error(job)
         self._unnoted.discard(job)
         self._names.pop(job, None)
         if self._run is not None:
             try:
-                self._run.restore_outputs(job)
+                self._run.old_outputs.restore(job)
             except (GridError, OSError) as error:
                 self._say(f"{job.name}: its old outputs could not be put back: {error}")
 
     async def sleep(self) -> None:
-        """Pause between rounds; at its end a run must not have to wait for that."""
+        """Pause between polls; the end of the run ends the pause."""
         until = time.monotonic() + self.next_seconds_between_status_checks
         while self.wait and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - Snakemake's
             await asyncio.sleep(min(_TICK, left))
@@ -309,18 +317,20 @@ class Executor(RemoteExecutor):
 
     def cancel(self) -> None:
         """End early: cancel all jobs, or leave them."""
+        from .engine.shutdown import Interrupts
+
         with Interrupts() as interrupts:
             self._give_up = interrupts.impatient
             if self._shutdown is not None:
-                # Snakemake also calls this when it meets an error, such as a full disk.
+                # Snakemake also calls this after an error, such as a full disk.
                 self._shutdown.interrupted(crashed=isinstance(sys.exception(), Exception))
             self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Do nothing: all is done by ``cancel``, also for jobs that the list leaves out."""
+        """Do nothing: ``cancel`` cancels all jobs, including those that are not in this list."""
 
     def shutdown(self) -> None:
-        """Stop following; jobs that are left over are cancelled, or stay for the next run."""
+        """Stop polling; remaining jobs are cancelled, or stay on the grid for the next run."""
         shutdown = self._shutdown
         early = shutdown is not None and shutdown.ending
         if early and self._polling is not None:
@@ -348,18 +358,17 @@ class Executor(RemoteExecutor):
         return "stopped" if scheduler_api.was_stopped else "finished"
 
     def _leave(self, run: Run) -> None:
-        """Leave the jobs to the next run, and say how to go on with them."""
+        """Leave the jobs to the next run, and tell the user how to continue."""
         run.controller.leave(self._give_up)
         run.close("left", self._give_up)
         left = run.controller.on_the_grid
         count = max(len(left), run.left_open)
         if not count and not self._back:
             return
-        shown = f": {', '.join(left[:_SHOWN])}" if left else ""
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        shown = f": {listed(left, _SHOWN)}" if left else ""
         self._say(
-            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}{more}."
-            " To go on, run the same command again in this directory; `snakemake-grid status` "
+            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}."
+            " To continue, run the same command again in this directory; `snakemake-grid status` "
             "shows them, `snakemake-grid cancel` ends them."
         )
 

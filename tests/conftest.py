@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.command import SNAKEMAKE, Process
 
 # What a shell starts in the background ignores Ctrl-C, and hands that on to what tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -39,7 +40,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class LocalServer:
+class Site:
     """Where the jobs of a project run.
 
     Attributes:
@@ -57,19 +58,20 @@ class LocalServer:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def local_site(folder: Path) -> LocalServer:
+def local_site(folder: Path) -> Site:
     """Return the site of the local backend, where jobs cannot see a project's directory."""
     options = ("--grid-local-isolation", "require", "--grid-local-dir", str(folder))
-    return LocalServer("local", "local", folder, options)
+    return Site("local", "local", folder, options)
 
 
 class Project:
     """A directory with a workflow, and the command line to run it."""
 
-    def __init__(self, folder: Path, site: LocalServer) -> None:
+    def __init__(self, folder: Path, site: Site) -> None:
         self.folder = folder
         self.site = site
         self.environment: dict[str, str] = {}
+        self._processes: list[Process] = []
 
     def write(self, **files: str) -> None:
         """Write files: ``__`` in a name stands for a slash, ``_`` before the end for a dot."""
@@ -87,7 +89,8 @@ class Project:
 
     def command(self, *args: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "snakemake", "--executor", "grid", "--jobs", "4"),
+            *SNAKEMAKE,
+            *("--executor", "grid", "--jobs", "4"),
             *self.site.options,
             *("--latency-wait", "2", "--nocolor"),
             *args,
@@ -99,68 +102,59 @@ class Project:
 
     def run(self, *args: str, timeout: float = 240, cwd: Path | None = None) -> Finished:
         """Run Snakemake to its end."""
-        return self._run(self.command(*args), timeout, cwd or self.folder)
+        return finish(self._start(self.command(*args), cwd or self.folder), timeout)
 
     def grid(self, *args: str) -> Finished:
         """Run ``snakemake-grid`` to its end."""
         program = "from snakemake_executor_plugin_grid.cli import main; main()"
-        return self._run([sys.executable, "-c", program, *args], 60, self.folder)
+        return finish(self._start([sys.executable, "-c", program, *args], self.folder), 60)
 
-    def _run(self, command: list[str], timeout: float, cwd: Path) -> Finished:
-        process = subprocess.run(
-            command,
-            cwd=cwd,
-            env=self.env(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-        return Finished(process.returncode, process.stdout)
+    def start(self, *args: str, **environment: str) -> Process:
+        """Start Snakemake, with more variables in its environment."""
+        return self._start(self.command(*args), self.folder, environment)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        """Start Snakemake and return its process, as leader of a session."""
-        return subprocess.Popen(
-            self.command(*args),
-            cwd=self.folder,
-            env=self.env(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            preexec_fn=heed_interrupts,
-        )
+    def _start(
+        self, command: list[str], folder: Path, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        process = Process(command, folder, self.env() | dict(environment or {}))
+        self._processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill the commands that still run."""
+        for process in self._processes:
+            process.kill()
 
 
-def heed_interrupts() -> None:
-    """Let a process that is about to begin end by Ctrl-C, which those in the background ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def finish(process: Process, seconds: float = 120) -> Finished:
+    """Wait for the end of a command."""
+    return Finished(process.wait(seconds), process.output)
 
 
 MakeProject = Callable[[str], Project]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalServer:
+def site(tmp_path: Path) -> Site:
     """Return where jobs run; `tests/dirac` has another."""
     return local_site(tmp_path / "site")
 
 
 @pytest.fixture
-def make_project(tmp_path: Path, site: LocalServer) -> Iterator[MakeProject]:
+def make_project(tmp_path: Path, site: Site) -> Iterator[MakeProject]:
     """Return a function that makes a project in a folder of its own."""
+
+    made = []
 
     def make(name: str) -> Project:
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        return Project(folder, site)
+        made.append(Project(folder, site))
+        return made[-1]
 
     yield make
+    for project in made:
+        project.end()
     for process in processes_below(tmp_path):
         os.kill(process, 9)
 
@@ -191,3 +185,16 @@ def processes_below(folder: Path, sign: str = "", *, by_environment: bool = Fals
         if os.fsencode(folder) in text and sign.encode() in line:
             found.append(int(entry.name))
     return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that were tried more than once; write them to ``GRID_TEST_REPEATED`` as well.
+
+    A test that is named twice is a fault to be mended.
+    """
+    names = [report.nodeid for report in terminalreporter.stats.get("rerun", [])]
+    for name in names:
+        terminalreporter.write_line(f"repeated: {name}", yellow=True)
+    if names and (file := os.environ.get("GRID_TEST_REPEATED")):
+        with Path(file).open("a") as stream:
+            stream.writelines(f"{name}\n" for name in names)

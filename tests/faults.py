@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.conftest import Finished, Project, heed_interrupts, processes_below
+from tests.conftest import Finished, Project, finish, processes_below
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -67,23 +66,12 @@ def local_sites(project: Project) -> list[int]:
 class Running:
     """A Snakemake run under way."""
 
-    def __init__(self, project: Project, log: Path, *args: str) -> None:
-        self._log = log
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                project.command(*args),
-                cwd=project.folder,
-                env=project.env(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=heed_interrupts,
-            )
+    def __init__(self, project: Project, *args: str) -> None:
+        self.process = project.start(*args)
 
     @property
     def output(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self.process.output
 
     def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait for something to come about while it runs."""
@@ -105,11 +93,7 @@ class Running:
             self.until(lambda word=word: word in self.output, seconds)
 
     def finish(self, seconds: float = 120) -> Finished:
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it does not end\n{self.output}") from None
-        return Finished(code, self.output)
+        return finish(self.process, seconds)
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
@@ -125,8 +109,7 @@ class Running:
 
     def kill(self) -> None:
         """End Snakemake by SIGKILL, without a chance to clean up."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
 
 
 class Scene:
@@ -170,7 +153,7 @@ rule a:
         )
 
     def begin(self, *args: str) -> Running:
-        self._runs.append(Running(self.project, self._folder / f"run-{len(self._runs)}.log", *args))
+        self._runs.append(Running(self.project, *args))
         return self._runs[-1]
 
     def outputs_are_there(self, count: int) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import Finished
+from tests.conftest import Finished, finish
 from tests.faults import Scene
 
 HOOK = Path(__file__).with_name("kill_hook")
@@ -106,33 +105,20 @@ class Victim:
         """
         project = self.scene.project
         notes = project.folder.with_name(f"{project.folder.name}-steps-{len(self._story)}")
-        environment = project.env()
-        rest = environment.get("PYTHONPATH")
-        environment |= {
-            "PYTHONPATH": f"{HOOK}{os.pathsep}{rest}" if rest else str(HOOK),
-            "GRID_KILL_STEPS": str(notes),
-            "GRID_KILL_AT": json.dumps(list(die_at)),
-        }
-        log = notes.with_suffix(".log")
-        with log.open("w") as output:
-            # Not by a pipe, which what outlives the process would keep open.
-            process = subprocess.Popen(
-                project.command(*args),
-                cwd=project.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        rest = project.env().get("PYTHONPATH")
+        process = project.start(
+            *args,
+            PYTHONPATH=f"{HOOK}{os.pathsep}{rest}" if rest else str(HOOK),
+            GRID_KILL_STEPS=str(notes),
+            GRID_KILL_AT=json.dumps(list(die_at)),
+        )
         try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"it does not end\n{self.story}\n{log.read_text()}") from None
+            ended = finish(process, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{self._story}\n{error}") from None
         steps = notes.read_text().split("\n")[:-1] if notes.exists() else []
-        start = Start(code, log.read_text(errors="replace"), tuple(steps))
-        fate = f"killed {steps[-1]}" if start.killed else f"ended with {code}"
+        start = Start(ended.code, ended.output, tuple(steps))
+        fate = f"killed {steps[-1]}" if start.killed else f"ended with {start.code}"
         self._story.append(f"--- {fate}\n{start.output}")
         return start
 

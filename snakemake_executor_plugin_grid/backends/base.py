@@ -1,4 +1,4 @@
-"""What a backend is: a workload management system, behind a few asynchronous calls."""
+"""The interface of a backend: a workload management system, behind a few asynchronous calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pathlib import Path
 
 from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..worker import report as reports
 from ..worker.description import Blob
+
+SITE_REASONS = (
+    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
+    reports.OUTPUT_NOT_STORED,
+)
+"""Reasons in a job's report that another site may not have."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +26,9 @@ class Payload:
     Attributes:
         spec: The job.
         description: Text of ``job.json``.
-        blobs: What the worker stages in: a backend may bring them to the worker its own way.
+        blobs: What the worker stages in; a backend may carry them in its own sandboxes.
         worker: The worker program, a zip archive that any Python 3.9 or later runs.
-        avoid: Sites on which it should not run, if there are others.
+        avoid: Sites on which it should not run if there are others.
     """
 
     spec: JobSpec
@@ -33,10 +40,10 @@ class Payload:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The backend has taken the job.
+    """The backend has accepted the job.
 
     Attributes:
-        grid_id: Its id there.
+        grid_id: Id of the job in the system.
     """
 
     grid_id: str
@@ -47,7 +54,7 @@ class Rejected:
     """The backend has refused the job for good.
 
     Attributes:
-        message: Why, in its words, and what to do.
+        message: Why, in the system's words, and what to do.
     """
 
     message: str
@@ -61,29 +68,29 @@ class Backend(ABC):
 
     Attributes:
         name: As in ``--grid-backend``.
-        poll_interval: Seconds between status calls that the system takes lightly.
-        outage_limit: Seconds for which an outage is waited out, None for as long as the user says.
+        poll_interval: Seconds between status calls that do not strain the system.
         submit_seconds: Seconds that submitting one more job may take.
-        settle_seconds: For how long a job may not be found yet whose submission was not answered.
-        brings_files: Whether the system brings report and log back; else they go through the store.
+        settle_seconds: Seconds until a job can be found whose submission was not answered.
+        brings_files: Whether the system returns report and log; otherwise the store does.
+        site_reasons: Reasons of reports after which a job is sent to another site.
     """
 
     name: str
     poll_interval: float
-    outage_limit: float | None = None
     submit_seconds: float = 1.0
     settle_seconds: float = 0.0
     brings_files: bool = True
+    site_reasons: Collection[str] = ()
 
     @abstractmethod
     async def check(self) -> None:
-        """Make sure that jobs can be submitted, before the first is."""
+        """Make sure that jobs can be submitted; called before the first submission."""
 
     async def check_credentials(self) -> str:
-        """Look at what authenticates the user.
+        """Check the proxy or token of the user.
 
         Returns:
-            A warning when it expires soon, else nothing.
+            A warning if it expires soon, otherwise an empty string.
 
         Raises:
             CredentialsError: It is missing or has expired: says what to run.
@@ -91,10 +98,10 @@ class Backend(ABC):
         return ""
 
     @abstractmethod
-    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
+    async def submit(self, payloads: Sequence[Payload]) -> Sequence[Submitted | Rejected]:
         """Submit jobs, in as few calls as the system allows.
 
-        After an answer that was lost, only jobs come again that ``adopt`` has not found.
+        After a lost answer, only jobs that ``adopt`` did not find are submitted again.
 
         Returns:
             One answer per payload, in their order.
@@ -102,16 +109,16 @@ class Backend(ABC):
 
     @abstractmethod
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
-        """Return the states of jobs; ids that the system does not know are left out."""
+        """Return the states of jobs; unknown ids are left out."""
 
     @abstractmethod
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
-        """Return the ids of jobs by their unique names; those it does not have are left out."""
+        """Return the ids of jobs by their unique names; unknown names are left out."""
 
     async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
-        """Return the ids of jobs whose submission was not answered, and see to it that they run.
+        """Return the ids of jobs whose submission was not answered, and make sure that they run.
 
-        Each runs once, even if the system has it twice.
+        Duplicates in the system are cancelled, so that each job runs once.
         """
         return await self.find(names)
 
@@ -120,58 +127,58 @@ class Backend(ABC):
         """Cancel jobs.
 
         Returns:
-            The ids whose end is not confirmed.
+            The ids of jobs whose end is not confirmed.
         """
 
     @abstractmethod
     async def retrieve(self, grid_id: str, folder: Path) -> None:
-        """Put the report and the log of an ended job into a folder, as far as they exist.
+        """Copy the report and the log of an ended job into a folder, if they exist.
 
-        What the job left beside its report, rather than in a store, goes to ``folder/out``.
+        Outputs that lie beside the report, not in a store, go to ``folder/out``.
         """
 
     @abstractmethod
     async def logs(self, grid_id: str) -> str:
-        """Return what the system has of the job's output, also of one that never reported."""
+        """Return what the system has of the job's output, even if the job never reported."""
 
     @abstractmethod
     async def discard(self, ids: Collection[str]) -> None:
-        """Tell the system that nothing more is wanted of these ended jobs."""
+        """Release what the system keeps for jobs that have ended."""
 
     def monitor_hint(self, name: str) -> str:
-        """Return how the user can look at the jobs of the run by the system's own means.
+        """Return how the user finds the jobs of the run with the system's own tools.
 
         Args:
-            name: Of any of its jobs.
+            name: Name of any job of the run.
         """
         return ""
 
     async def forget(self, names: Collection[str]) -> None:
-        """Hear that nothing is wanted of jobs, by their names, that ``find`` did not find."""
+        """Release what is kept for jobs that ``find`` did not find, by their names."""
         return
 
     @property
     def endpoint(self) -> str:
-        """Which server this is; known after ``check``, empty if that makes no difference."""
+        """The server; known after ``check``, empty if there is only one."""
         return ""
 
     @property
     def log_limit(self) -> int | None:
-        """Bytes of the payload's log that the system brings back, None for no limit."""
+        """Bytes of the payload's log that the system returns, None for no limit."""
         return None
 
     def monitor_url(self, grid_id: str) -> str:
-        """Return the URL under which the system's web pages show a job, if there is one."""
+        """Return the URL of a job on the system's web pages, empty if there is none."""
         return ""
 
     def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether a job has failed through no fault of its own, and should be sent again.
+        """Return whether a site or the system has failed a job, so that it should be sent again.
 
         Args:
             status: Of the system.
             reason: Of the job's own report, empty if there is none.
         """
-        return False
+        return reason in self.site_reasons if reason else status.infrastructure
 
     @abstractmethod
     def describe(self, payload: Payload) -> str:
@@ -179,4 +186,4 @@ class Backend(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """End all connections. Jobs go on."""
+        """Close all connections; jobs go on."""

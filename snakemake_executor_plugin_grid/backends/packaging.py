@@ -1,18 +1,31 @@
-"""What travels with jobs in a sandbox, whatever the system: start script, worker, small blobs."""
+"""What travels with jobs on every system: start script, worker, small blobs, results."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..worker.description import Blob
+from ..worker.description import (
+    DELIVERY_FOLDER,
+    ENVIRONMENT_FILE,
+    JOB_FILE,
+    LOG_FILE,
+    REPORT_FILE,
+    Blob,
+)
 from .base import Payload
 
 START_SCRIPT = "grid-job.sh"
 JOBS_FILE = "jobs.json"
 WORKER_FILE = "worker.pyz"
+WORKER_LOG = "worker.log"
+"""Output of the worker itself, where it runs in the folder of a job."""
 
 SCRIPT = f"""#!/bin/sh
 # Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.
@@ -24,21 +37,21 @@ done
 echo "There is no Python 3.9 or later on this worker node." >&2
 exit 127
 """
-"""Starts the worker with whatever Python the node has."""
+"""Starts the worker with the first suitable Python of the node."""
 _SHARED_SIZE = 64 << 10
 _SEPARATE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
 class JobPackage:
-    """What a job needs, sorted by how it gets there.
+    """What a job needs, sorted by the way it is transported.
 
     Attributes:
-        name: Of the job.
+        name: Name of the job.
         entry: Its part of ``jobs.json``.
-        separate: Digests of blobs that go up one by one.
-        packed: Digests and sizes of those that travel in the sandbox of the chunk.
-        lfns: Of input data (DIRAC).
+        separate: Digests of blobs that are uploaded one by one.
+        packed: Digests and sizes of blobs in the sandbox of the chunk.
+        lfns: LFNs of input data (DIRAC).
     """
 
     name: str
@@ -55,8 +68,8 @@ def load(
 
     Args:
         payloads: The jobs.
-        uploaded: Digests of blobs that went up by themselves before.
-        separate_size: Bytes from which on a blob goes up by itself, though one job needs it.
+        uploaded: Digests of blobs that were uploaded one by one before.
+        separate_size: From this size on, a blob is uploaded separately even for a single job.
     """
     users = Counter(
         digest for payload in payloads for digest in {blob.digest for blob in payload.blobs}
@@ -66,18 +79,18 @@ def load(
 
 
 def portions(
-    cargos: Sequence[JobPackage], limit: int, fits: Callable[[int], bool]
+    packages: Sequence[JobPackage], limit: int, fits: Callable[[int], bool]
 ) -> Iterator[list[JobPackage]]:
     """Divide jobs into chunks that fit into one submission and one sandbox.
 
     Args:
-        cargos: The jobs.
-        limit: How many one submission may have.
-        fits: Whether blobs of so many bytes may be in one sandbox.
+        packages: The jobs.
+        limit: Number of jobs that one submission may have.
+        fits: Returns whether blobs of so many bytes fit into one sandbox.
     """
     portion: list[JobPackage] = []
     sizes: dict[str, int] = {}
-    for package in cargos:
+    for package in packages:
         more = sizes | dict(package.packed)
         if portion and (len(portion) == limit or not fits(sum(more.values()))):
             yield portion
@@ -96,7 +109,7 @@ def package_of(
     Args:
         payload: The job.
         shared: Digests of blobs that other jobs need as well.
-        separate_size: Bytes from which on a blob goes up by itself.
+        separate_size: From this size on, a blob is uploaded separately.
     """
     separate: dict[str, None] = {}
     packed: dict[str, int] = {}
@@ -115,3 +128,34 @@ def package_of(
 
 def _is_separate(blob: Blob, shared: frozenset[str], separate_size: int) -> bool:
     return blob.size >= separate_size or (blob.digest in shared and blob.size >= _SHARED_SIZE)
+
+
+def write_job(payload: Payload, folder: Path) -> None:
+    """Write what the worker reads into the folder of a job, readable by the user alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / JOB_FILE).write_text(payload.description)
+    secrets = folder / ENVIRONMENT_FILE
+    secrets.touch(mode=0o600)
+    secrets.write_text(json.dumps(dict(payload.spec.environment)))
+
+
+def copy_results(folder: Path, target: Path) -> None:
+    """Copy report, log and outputs in the folder of a job, if they exist."""
+    for name in (REPORT_FILE, LOG_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / name, target / name)
+    if not (target / LOG_FILE).exists():
+        # The payload never ran: the output of the worker may say why.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / WORKER_LOG, target / LOG_FILE)
+    if (folder / DELIVERY_FOLDER).is_dir():
+        shutil.copytree(folder / DELIVERY_FOLDER, target / DELIVERY_FOLDER)
+
+
+def read_logs(folder: Path) -> str:
+    """Return the output of the worker and of the payload in the folder of a job."""
+    texts = []
+    for name in (WORKER_LOG, LOG_FILE):
+        with contextlib.suppress(OSError):
+            texts.append((folder / name).read_text(errors="replace"))
+    return "".join(texts)

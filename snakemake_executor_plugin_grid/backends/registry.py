@@ -1,36 +1,103 @@
-"""What a run works with, by its options: backend and store, and the patience with both."""
+"""The backends that there are, and what the rest of the package asks of the chosen one."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..journal.catalog import Catalog
 from ..journal.database import Database
-from ..journal.writer import last_endpoint
-from ..model.errors import GridError
-from ..model.job import words
-from ..resilience.outages import Outages
+from ..model.errors import PermanentError
 from ..settings.options import ExecutorSettings
-from ..stores import Means, Store, open_store
-from .base import Backend
+from ..settings.validate import flag, problems_of, refuse
+from ..stores import check_store
+from ..stores.inventory import Inventory, remote_inventories
+from .kind import BackendKind, BackendSetup, Workspace
 
-if TYPE_CHECKING:
-    from .dirac.jdl import Options
-    from .panda.task import Options as TaskOptions
+BACKENDS = (
+    "local",
+    "dirac",
+    "panda",
+)
+"""Names of the folders beside this module; ``kind.KIND`` in each describes a backend."""
+GROUP = "snakemake_executor_plugin_grid.backends"
+"""Group of entry points by which other packages add backends: each names a `BackendKind`."""
 
-_SPOOL = "spool"
-_STORE = "store"
-_HINT = "give --grid-dirac-storage-element, or --grid-store"
+
+def kind_of(name: str) -> BackendKind:
+    """Return what describes a backend.
+
+    Raises:
+        PermanentError: There is no such backend.
+    """
+    kind: BackendKind
+    if name in BACKENDS:
+        kind = import_module(f".{name}.kind", __package__).KIND
+        return kind
+    added = entry_points(group=GROUP)
+    if name in added.names:
+        kind = added[name].load()
+        return kind
+    names = ", ".join([*BACKENDS, *sorted(added.names)])
+    raise PermanentError(f"--grid-backend: there is no {name!r}; choose from {names}.")
 
 
-def equip(
+def own_kinds() -> list[BackendKind]:
+    """Return what describes the backends of this package."""
+    return [kind_of(name) for name in BACKENDS]
+
+
+def check_options(settings: ExecutorSettings, workdir: Path) -> None:
+    """Check all options at once.
+
+    Args:
+        settings: As given.
+        workdir: Working directory of the workflow.
+
+    Raises:
+        WorkflowError: Names each bad option, its value and what it should be.
+    """
+    problems = problems_of(settings)
+    kinds = own_kinds()
+    try:
+        chosen = kind_of(settings.backend)
+    except PermanentError as error:
+        problems.insert(0, str(error))
+    else:
+        kinds = [chosen, *(kind for kind in kinds if kind.name != chosen.name)]
+        problems += _misplaced(settings, kinds)
+    for kind in kinds:
+        problems += kind.problems(settings, workdir)
+    schemes = {scheme for kind in kinds for scheme in kind.store_schemes}
+    if settings.store is not None and urlsplit(settings.store).scheme not in schemes:
+        try:
+            check_store(settings.store, workdir)
+        except PermanentError as error:
+            problems.append(str(error))
+    refuse(problems)
+
+
+def _misplaced(settings: ExecutorSettings, kinds: list[BackendKind]) -> list[str]:
+    """Return a sentence for each option that the first of the backends does not have."""
+    owners: dict[str, list[str]] = {}
+    for kind in kinds:
+        for name in kind.options:
+            owners.setdefault(name, []).append(kind.name)
+    return [
+        f"{flag(name)}: is for --grid-backend {' or '.join(names)}, but that is "
+        f"{settings.backend!r}."
+        for name, names in owners.items()
+        if settings.backend not in names and getattr(settings, name) is not None
+    ]
+
+
+def make_backend(
     settings: ExecutorSettings,
     workdir: Path,
     folder: Path,
@@ -39,171 +106,46 @@ def equip(
     say: Callable[[str], None],
     *,
     guest: bool = False,
-) -> tuple[Backend, Store, Outages]:
-    """Make backend and store; nothing outside is touched yet.
+) -> BackendSetup:
+    """Make the chosen backend and its stores; nothing outside is touched yet.
 
-    Args:
-        settings: Options of the run.
-        workdir: Working directory of the workflow.
-        folder: Of this package below it.
-        database: Of the workflow.
-        catalog: Knows what is on storage elements.
-        say: Shows a line to the user.
-        guest: Whether a run may be going on beside: nothing that it needs is removed.
+    The arguments but the first are those of `Workspace`.
 
     Raises:
         GridError: They cannot be made: says why.
     """
+    workspace = Workspace(workdir, folder, database, catalog, say, guest)
     if not guest:
-        shutil.rmtree(folder / _SPOOL, ignore_errors=True)  # of an earlier run
-    if settings.backend == "dirac":
-        return _dirac(settings, workdir, folder, catalog, say)
-    if settings.backend == "panda":
-        return _panda(settings, workdir, folder, database, catalog, say)
-    from ..stores.directory import DirectoryStore
-    from .local import LocalBackend
-
-    endpoint = last_endpoint(database, LocalBackend.name)
-    backend = LocalBackend(settings, workdir, guest=guest, endpoint=endpoint)
-    store: Store = DirectoryStore(backend.store_folder)
-    outages = _outages(settings, backend, say)
-    if settings.store is not None:
-        store = _store(settings, workdir, folder, catalog, outages)
-    return backend, store, outages
+        shutil.rmtree(workspace.spool, ignore_errors=True)  # of an earlier run
+    return kind_of(settings.backend).make(settings, workspace)
 
 
-def _dirac(
-    settings: ExecutorSettings,
-    workdir: Path,
-    folder: Path,
+@contextlib.contextmanager
+def open_inventories(
     catalog: Catalog,
-    say: Callable[[str], None],
-) -> tuple[Backend, Store, Outages]:
-    from ..stores.directory import DirectoryStore
-    from ..stores.spool import SpoolStore
-    from .dirac import DiracBackend
-    from .dirac.client import Client
-    from .dirac.store import LfnStore
-
-    spool_folder = folder / _SPOOL
-    python = settings.dirac_python or Path(sys.executable)
-    if settings.dirac_mode == "local":
-        from .dirac.local_mode import LocalModeBackend
-
-        local = LocalModeBackend(spool_folder, options=_options(settings), python=python)
-        return local, DirectoryStore(spool_folder), _outages(settings, local, say)
-    client = Client(python, folder / "dirac.log")
-    backend = DiracBackend(
-        client,
-        _options(settings),
-        fetch_inputs=settings.dirac_inputs == "fetch",
-        proxy_hours=settings.proxy_hours,
-    )
-    outages = _outages(settings, backend, say)
-    spool = SpoolStore(spool_folder, client.sandbox_limit, _HINT)
-    element, url = settings.dirac_storage_element or "", settings.store or ""
-    remote = LfnStore(spool, client, outages, catalog, element, url)
-    backend.carry(spool, folder / "sandboxes", lambda: remote.deliveries)
-    if element:
-        return backend, remote, outages
-    if url:
-        return backend, _store(settings, workdir, folder, catalog, outages), outages
-    return backend, spool, outages
-
-
-def _panda(
-    settings: ExecutorSettings,
-    workdir: Path,
-    folder: Path,
     database: Database,
-    catalog: Catalog,
-    say: Callable[[str], None],
-) -> tuple[Backend, Store, Outages]:
-    from ..stores.split import SplitStore
-    from ..stores.spool import SpoolStore
-    from .panda import PandaBackend
-    from .panda.client import Client
-    from .panda.routes import Idds, Jedi
-    from .panda.sandboxes import CACHE_LIMIT
-    from .panda.task_registry import TaskRegistry
+    folder: Path,
+    pythons: Mapping[str, Path],
+    store_token: Path | None = None,
+) -> Iterator[list[Inventory]]:
+    """Return what finds the files of a workflow, one for each store.
 
-    spool_folder = folder / _SPOOL
-    client = Client(settings.panda_python or Path(sys.executable), folder / "panda.log")
-    backend = PandaBackend(
-        client,
-        (Idds if settings.panda_route == "idds" else Jedi)(client),
-        TaskRegistry(database),
-        _task_options(settings),
-        monitor=settings.panda_monitor or "",
-        proxy_hours=settings.proxy_hours,
-        say=say,
-    )
-    outages = _outages(settings, backend, say)
-    spool = SpoolStore(spool_folder, lambda: CACHE_LIMIT, "")
-    store: Store = spool  # for --grid-describe: a run has to have another
-    if settings.store is not None:
-        store = SplitStore(spool, _store(settings, workdir, folder, catalog, outages))
-    # A token of the store is among them, which its jobs cannot fetch from there without it.
-    by_server = settings.panda_secrets == "server" or settings.store_token is not None
-    backend.carry(spool, folder / "sandboxes", store, by_server=by_server)
-    return backend, store, outages
+    Args:
+        catalog: Of the workflow.
+        database: Of the workflow.
+        folder: This package's own, below the working directory.
+        pythons: Which have client libraries, by the name of the backend; by default this one.
+        store_token: Bearer token for WebDAV and XRootD; None for the usual places.
 
-
-def _task_options(settings: ExecutorSettings) -> TaskOptions:
-    from .panda.credentials import read_credentials
-    from .panda.task import Options as TaskOptions
-
-    # As prun does with a VO such as EIC.production.
-    vo = os.environ.get("PANDA_AUTH_VO") or os.environ.get("OIDC_AUTH_VO") or ""
-    vo = vo.partition(".")[0].partition(":")[0]
-    user = ""
-    with contextlib.suppress(GridError):  # check() says what is wrong with them
-        user = read_credentials(os.environ, time.time()).user
-    return TaskOptions(
-        vo=settings.panda_vo or vo or "atlas",
-        label=settings.panda_label,
-        working_group=settings.panda_working_group or vo,
-        cloud=settings.panda_cloud or "",
-        processing_type=settings.panda_processing_type,
-        sites=words(settings.site),
-        banned_sites=words(settings.banned_sites),
-        platform=settings.platform or "",
-        priority=settings.priority,
-        container=settings.panda_container or "",
-        transformation=settings.panda_transformation or "",
-        user=user,
-        extra=settings.panda_task or "",
-    )
-
-
-def _store(
-    settings: ExecutorSettings, workdir: Path, folder: Path, catalog: Catalog, outages: Outages
-) -> Store:
-    means = Means(folder / _STORE, catalog, outages, settings.store_token)
-    return open_store(settings.store or "", workdir, means)
-
-
-def _options(settings: ExecutorSettings) -> Options:
-    from .dirac.jdl import Options
-    from .dirac.store import SCHEME, deliveries
-
-    url = settings.store or ""
-    return Options(
-        sites=words(settings.site),
-        banned_sites=words(settings.banned_sites),
-        tags=words(settings.tags),
-        platform=settings.platform or "",
-        job_type=settings.job_type or "",
-        priority=settings.priority,
-        extra=settings.jdl or "",
-        cpu_power=settings.dirac_cpu_power,
-        storage_element=settings.dirac_storage_element or "",
-        output_folder=deliveries(url) if url.startswith(SCHEME) else "",
-    )
-
-
-def _outages(settings: ExecutorSettings, backend: Backend, say: Callable[[str], None]) -> Outages:
-    limit = settings.outage_limit * 3600
-    if backend.outage_limit is not None:
-        limit = min(limit, backend.outage_limit)
-    return Outages(backend.name, limit, backend.check_credentials, say)
+    Raises:
+        GridError: A store cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        found = []
+        for kind in own_kinds():
+            python = pythons.get(kind.name, Path(sys.executable))
+            found.append(
+                stack.enter_context(kind.open_inventory(catalog, database, folder, python))
+            )
+        found += remote_inventories(catalog, database, store_token)
+        yield [inventory for inventory in found if inventory is not None]

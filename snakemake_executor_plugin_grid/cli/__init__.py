@@ -1,4 +1,4 @@
-"""``snakemake-grid``: looks after what runs have left, and needs no Snakemake for it."""
+"""The ``snakemake-grid`` command; most of its commands work without Snakemake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``snakemake-grid cancel``: ends jobs that are on the grid."""
+"""``snakemake-grid cancel``: cancels jobs that are on the grid."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from ..backends.base import Backend
-from ..journal.lock import lock_folder
-from ..journal.reader import JobRecord, RunRecord
-from ..journal.writer import Journal, Phase
+from ..console.format import plural
+from ..journal.database import open_database
+from ..journal.lock import is_locked, lock_folder
+from ..journal.reader import History
+from ..journal.records import JobRecord, Phase, RunRecord
+from ..journal.writer import Journal
 from ..model.errors import GridError, PermanentError
 from ..model.state import JobState, JobStatus
 from .selection import display_state, select
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
-from .workflow import directory_option, open_database, open_history, own_folder, run_is_on
+from .server import ask, backend_of, by_backend, last_run, python_options
+from .workflow import directory_option, own_folder
 
 _SHOWN = 10
 _ON_THE_GRID = (Phase.SUBMITTING, Phase.SUBMITTED, Phase.CANCELLING)
@@ -29,32 +32,31 @@ _WHY = "cancelled by 'snakemake-grid cancel'"
 
 @click.command(
     short_help="Cancel jobs that are on the grid.",
-    help="Cancel jobs that are on the grid: those of a RULE, perhaps with wildcards as in 'cancel "
-    "align sample=a', the job with an ID, or all. What has finished already is left for the next "
-    "run to take in.",
+    help="Cancel jobs that are on the grid: the jobs of a RULE, with wildcards if you like, as in "
+    "'cancel align sample=a'; the job with an ID; or all jobs. Jobs that have finished are not "
+    "cancelled: the next run fetches their results.",
 )
 @click.argument("words", nargs=-1, metavar="[RULE|ID]...")
 @directory_option
-@click.option("--all", "everything", is_flag=True, help="All jobs of the workflow.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Cancel all jobs of the workflow.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @python_options
 def cancel(
     words: tuple[str, ...],
     directory: Path,
     everything: bool,
     yes: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
-    """List, ask, cancel; a server that does not answer keeps no other from it."""
+    """List the jobs, ask, and cancel them, also if one of several servers does not answer."""
     if bool(words) == everything:
-        raise click.UsageError("name rules or ids, or give --all.")
+        raise click.UsageError("give rules or ids, or --all.")
     folder = own_folder(directory)
-    going_on = bool(run_is_on(folder))
+    going_on = bool(is_locked(folder))
     with contextlib.ExitStack() as stack:
         if not going_on:
             stack.enter_context(lock_folder(folder))
-        history = stack.enter_context(open_history(folder))
+        history = stack.enter_context(History(folder))
         runs, jobs = history.runs(), history.jobs()
         chosen = [
             job
@@ -65,21 +67,20 @@ def cancel(
             click.echo("None of these jobs is on the grid: there is nothing to cancel.")
             return
         _confirm(chosen, yes=yes, going_on=going_on)
-        pythons = Pythons(dirac_python, panda_python)
         done = asyncio.run(_cancel_all(folder, runs, chosen, pythons, going_on=going_on))
-    _tell(done, going_on=going_on)
+    _report(done, going_on=going_on)
 
 
 @dataclass
 class _Done:
-    """What became of the jobs.
+    """The jobs by what happened to them.
 
     Attributes:
-        cancelled: Confirmed by the server.
-        finished: They had finished before, and are left for a run to take in.
+        cancelled: The server has confirmed the cancellation.
+        finished: They had finished before; a run has to fetch their results.
         gone: The server has no such jobs.
-        unsure: Not confirmed.
-        problems: Why, in words.
+        unsure: The cancellation is not confirmed.
+        problems: Messages that say why.
     """
 
     cancelled: list[JobRecord] = field(default_factory=list)
@@ -90,11 +91,11 @@ class _Done:
 
 
 def _confirm(jobs: Sequence[JobRecord], *, yes: bool, going_on: bool) -> None:
-    """Show the jobs, and ask whether they are to be cancelled.
+    """List the jobs, and ask whether to cancel them.
 
     Raises:
-        GridError: There is nobody to ask.
-        click.Abort: They are not.
+        GridError: There is no terminal to ask on.
+        click.Abort: The user says no.
     """
     for job in jobs[:_SHOWN]:
         click.echo(f"  {_shown(job)}: {display_state(job).value}")
@@ -103,23 +104,26 @@ def _confirm(jobs: Sequence[JobRecord], *, yes: bool, going_on: bool) -> None:
     if yes:
         return
     if not going_on:
-        click.echo("That is what the last run has seen; what has finished since will be left.")
+        click.echo(
+            "These are the states that the last run saw. Jobs that have finished since are not "
+            "cancelled."
+        )
     if not sys.stdin.isatty():
-        raise GridError("nothing is cancelled without --yes, as there is no terminal to ask.")
-    click.confirm(f"Cancel {_number(jobs)}?", abort=True)
+        raise GridError("nothing is cancelled: add --yes, as there is no terminal to ask on.")
+    click.confirm(f"Cancel {plural(len(jobs), 'job')}?", abort=True)
 
 
 async def _cancel_all(
     folder: Path,
     runs: Sequence[RunRecord],
     jobs: Sequence[JobRecord],
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
     *,
     going_on: bool,
 ) -> _Done:
     done = _Done()
     with contextlib.ExitStack() as stack:
-        # A run that is going on writes the journal itself.
+        # While a run is going on, only the run writes to the journal.
         database = None if going_on else stack.enter_context(open_database(folder))
         for name, some in by_backend(jobs).items():
             journal = Journal(database, "", name) if database else None
@@ -129,8 +133,8 @@ async def _cancel_all(
                     await _cancel_some(backend, some, journal, done)
             except GridError as error:
                 done.problems.append(f"{name}: {str(error).rstrip('.')}.")
-                told = (*done.cancelled, *done.finished, *done.gone, *done.unsure)
-                known = {job.name for job in told}
+                sorted_out = (*done.cancelled, *done.finished, *done.gone, *done.unsure)
+                known = {job.name for job in sorted_out}
                 done.unsure += [job for job in some if job.name not in known]
     return done
 
@@ -138,7 +142,7 @@ async def _cancel_all(
 async def _cancel_some(
     backend: Backend, jobs: Sequence[JobRecord], journal: Journal | None, done: _Done
 ) -> None:
-    """Cancel jobs of one backend, by the ids that it has for their names; note it before."""
+    """Cancel jobs of one backend, by the ids that it finds for their names."""
     found = await ask(backend.find([job.name for job in jobs]))
     statuses = await ask(backend.states(list(found.values()))) if found else {}
     wanted: dict[str, JobRecord] = {}
@@ -149,7 +153,7 @@ async def _cancel_some(
         grid_id = found.get(job.name)
         status = statuses.get(grid_id) if grid_id is not None else None
         if grid_id is None:
-            (unsure if _may_show_up(backend, job) else gone).append(job)
+            (unsure if _may_appear(backend, job) else gone).append(job)
         elif status and status.state is JobState.DONE and job.phase is not Phase.CANCELLING:
             done.finished.append(job)
             finished[job.name] = status
@@ -166,7 +170,7 @@ async def _cancel_some(
     if journal is not None and cancelled:
         for job in cancelled.values():
             journal.ended(job.name, Phase.CANCELLED, _WHY)
-        with contextlib.suppress(GridError):  # it only costs room
+        with contextlib.suppress(GridError):  # else the server keeps the results longer
             await ask(backend.discard(list(cancelled)))
     if journal is not None and gone:
         gone = await _note_gone(backend, gone, journal, done)
@@ -176,14 +180,14 @@ async def _cancel_some(
 async def _note_gone(
     backend: Backend, jobs: Sequence[JobRecord], journal: Journal, done: _Done
 ) -> list[JobRecord]:
-    """Note which jobs have vanished, and return them; others went to another server."""
+    """Note which jobs are gone, and return them; the others went to another server."""
     try:
-        await ask(backend.check())  # after it, the backend knows which server this is
+        await ask(backend.check())  # sets the endpoint
     except PermanentError:
-        if not backend.endpoint:  # else of something that a run needs, and this does not
+        if not backend.endpoint:  # else it failed for something that only a run needs
             raise
     journal.endpoint = backend.endpoint
-    of_this_server = {job.name for job in journal.left()}
+    of_this_server = {job.name for job in journal.open_jobs()}
     gone = [job for job in jobs if job.name in of_this_server]
     for job in gone:
         journal.ended(job.name, Phase.CANCELLED, f"{backend.name} has no such job")
@@ -191,42 +195,44 @@ async def _note_gone(
     if elsewhere:
         done.unsure += elsewhere
         done.problems.append(
-            f"{backend.name}: {_number(elsewhere)} went to another server than {backend.endpoint}; "
-            "set the client up for that one first."
+            f"{backend.name}: {plural(len(elsewhere), 'job')} went to another server than "
+            f"{backend.endpoint}; set the client up for that server first."
         )
     return gone
 
 
-def _may_show_up(backend: Backend, job: JobRecord) -> bool:
-    """Return whether a job that the server does not have may yet be on its way to it."""
+def _may_appear(backend: Backend, job: JobRecord) -> bool:
+    """Return whether a job that the server does not have may still arrive there."""
     if job.grid_id is not None or job.sent is None:
         return False
     return time.time() - job.sent < backend.settle_seconds
 
 
-def _tell(done: _Done, *, going_on: bool) -> None:
-    """Say what became of the jobs.
+def _report(done: _Done, *, going_on: bool) -> None:
+    """Print what happened to the jobs.
 
     Raises:
-        GridError: Some are not confirmed.
+        GridError: The cancellation of some is not confirmed.
     """
     taker = "the run that is going on" if going_on else "the next run"
     if done.cancelled:
-        click.echo(f"{_number(done.cancelled)} cancelled.")
+        click.echo(f"{plural(len(done.cancelled), 'job')} cancelled.")
         if going_on:
             click.echo(
                 "The run that is going on will report them as failed; with --retries, Snakemake "
-                "sends them again."
+                "submits them again."
             )
     if done.finished:
-        click.echo(f"{_number(done.finished)} had finished already: {taker} takes them in.")
+        finished = plural(len(done.finished), "job")
+        click.echo(f"{finished} had finished already: {taker} fetches the results.")
     if done.gone:
-        click.echo(f"{_number(done.gone)} not on the grid any more.")
+        click.echo(f"{plural(len(done.gone), 'job')} not on the grid any more.")
     if done.unsure:
         listed = "\n".join(f"  {_shown(job)}" for job in done.unsure)
-        advice = "call this again" if going_on else "call this again, or start the next run"
+        advice = "run this command again" + ("" if going_on else ", or start the next run")
         done.problems.append(
-            f"not confirmed to be cancelled, {_number(done.unsure)}; {advice}:\n{listed}"
+            f"the cancellation of {plural(len(done.unsure), 'job')} is not confirmed; {advice}:\n"
+            f"{listed}"
         )
     if done.problems:
         raise GridError("\n".join(done.problems))
@@ -234,7 +240,3 @@ def _tell(done: _Done, *, going_on: bool) -> None:
 
 def _shown(job: JobRecord) -> str:
     return f"{job.title}, {job.backend} job {job.grid_id or f'without id ({job.name})'}"
-
-
-def _number(jobs: Sequence[JobRecord]) -> str:
-    return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"

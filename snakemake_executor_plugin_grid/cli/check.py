@@ -1,4 +1,4 @@
-"""``snakemake-grid check``: tries each thing that a run needs, and says what is wrong."""
+"""``snakemake-grid check``: checks everything that a run needs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _WIDTH = len("Snakemake's lock")
 
 @click.command(
     context_settings={"ignore_unknown_options": True},
-    help="Try each thing that a run needs, and say of each what is wrong and what to do: options, "
-    "the directory, client, configuration, credentials, server, store, and with --submit a job. "
-    "All --grid-… options of Snakemake are taken as they are, with or without 'grid-', such as "
-    "--backend dirac; 'snakemake --help' lists them. What is not given comes from a profile, or "
-    "else from the last run here. The exit code is 0 if nothing has failed.",
+    help="Check everything that a run needs, and print what is wrong and what to do: options, the "
+    "directory, client, configuration, credentials, server, store and, with --submit, a job. "
+    "Accepts all --grid-… options of Snakemake, with or without 'grid-', such as --backend dirac; "
+    "'snakemake --help' lists them. Options that are not given come from a profile, or else from "
+    "the last run here. The exit code is 0 if no check fails.",
 )
 @directory_option
 @click.option(
@@ -41,9 +41,9 @@ _WIDTH = len("Snakemake's lock")
     multiple=True,
     envvar="SNAKEMAKE_PROFILE",
     metavar="NAME",
-    help="Profile of Snakemake with the options: a name, a folder or a file.",
+    help="Snakemake profile with the options: a name, a folder or a file.",
 )
-@click.option("--submit", is_flag=True, help="Run a job as well, and remove what it leaves.")
+@click.option("--submit", is_flag=True, help="Also run a small job, and remove its files.")
 @click.option(
     "--timeout",
     "minutes",
@@ -51,9 +51,9 @@ _WIDTH = len("Snakemake's lock")
     default=60.0,
     show_default=True,
     metavar="MINUTES",
-    help="After which that job is cancelled.",
+    help="Time after which that job is cancelled.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--grid-…]...")
 @click.pass_context
 def check(
@@ -65,11 +65,12 @@ def check(
     as_json: bool,
     options: tuple[str, ...],
 ) -> None:
-    """Choose the options, make the checks, show what they find."""
-    # They import much, which other commands need not wait for.
+    """Choose the options, run the checks, print the findings."""
+    # Imported here, as these imports are slow and other commands do not need them.
     from ..diagnostics.findings import Findings
-    from ..diagnostics.options import OptionError, choose
+    from ..diagnostics.options import choose
     from ..diagnostics.trial import try_all
+    from ..snakemake_api.options import OptionError
 
     workdir = directory.resolve()
     try:
@@ -115,7 +116,7 @@ def _document(findings: Findings, chosen: Chosen, workdir: Path) -> dict[str, An
 
 
 class _Screen:
-    """Shows findings as they come: with colours and a spinner on a terminal, else as lines."""
+    """Prints findings one by one: with colours and a spinner on a terminal, else as lines."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
@@ -133,7 +134,7 @@ class _Screen:
     def note(self, text: str) -> None:
         if self._status is not None:
             self._status.update(Text(f"{self._name}: {text}"))
-        else:  # in a log, too, the id of a job is worth a line
+        else:  # so that a log shows the id of the job
             click.echo(f"{self._name}: {text}", err=True)
 
     def show(self, finding: Finding) -> None:
@@ -160,7 +161,7 @@ class _Screen:
 
 
 def _mark(result: str) -> str:
-    """Return a sign, or a word where the terminal cannot show it."""
+    """Return a sign, or a word if the terminal cannot show the sign."""
     try:
         _MARKS[result].encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

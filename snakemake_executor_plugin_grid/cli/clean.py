@@ -1,4 +1,4 @@
-"""``snakemake-grid clean``: removes what the workflow has put into remote stores."""
+"""``snakemake-grid clean``: removes the files of the workflow from remote stores."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from pathlib import Path
 import click
 
 from ..backends.dirac.store import SCHEME
+from ..backends.registry import kind_of, open_inventories
+from ..console.format import listed, plural
 from ..journal.catalog import Catalog
-from ..journal.database import Database
+from ..journal.database import open_database
 from ..journal.lock import lock_folder
-from ..journal.writer import Journal
+from ..journal.reader import History
 from ..model.errors import GridError
-from ..stores.inventory import Found, Inventory, all_inventories, portions
-from .dirac import python_option
-from .workflow import directory_option, open_database, own_folder
+from ..stores.inventory import Found, Inventory, portions
+from .server import python_option
+from .workflow import directory_option, own_folder
 
 _SHOWN = 5
 
 
 @click.command(
-    help="Remove what the workflow in this directory has put on storage elements and into other "
-    "remote stores (s3, davs, root), and nothing else. Lists it first, and asks."
+    help="Remove the files that the workflow in this directory has put on storage elements and "
+    "into other remote stores (s3, davs, root). List them first, and ask. Nothing else is removed."
 )
 @directory_option
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
-    "--force", is_flag=True, help="Also while jobs, whose end is not known, may need the files."
+    "--force", is_flag=True, help="Remove the files even if unfinished jobs may need them."
 )
-@python_option
+@python_option(kind_of("dirac"), "this one")
 @click.option(
     "--grid-store-token",
     "store_token",
@@ -38,31 +40,32 @@ _SHOWN = 5
     envvar="SNAKEMAKE_GRID_STORE_TOKEN",
     show_envvar=True,
     metavar="FILE",
-    help="File with a bearer token for davs:// and root:// (default: as BEARER_TOKEN and the like "
-    "say).",
+    help="File with a bearer token for davs:// and root:// (default: from BEARER_TOKEN and similar "
+    "variables).",
 )
 def clean(
-    directory: Path, yes: bool, force: bool, dirac_python: Path, store_token: Path | None
+    directory: Path, yes: bool, force: bool, dirac_python: Path | None, store_token: Path | None
 ) -> None:
-    """List, ask, remove; a store that does not answer does not keep the others from it."""
+    """List the files, ask, and remove them, also if one of several stores does not answer."""
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
-        with all_inventories(catalog, database, folder, dirac_python, store_token) as inventory:
+        pythons = {"dirac": dirac_python} if dirac_python else {}
+        with open_inventories(catalog, database, folder, pythons, store_token) as inventory:
             if not inventory:
                 click.echo(
-                    "This workflow has put nothing on storage elements or into other remote "
-                    "stores. A store at file://… is a folder: remove it yourself."
+                    "This workflow has put no files on storage elements or into other remote "
+                    "stores. If its store is at file://…, remove that folder yourself."
                 )
                 return
             problems: list[str] = []
             found = _find(inventory, catalog, problems)
             if not any(some.there or some.broken for _, some in found):
                 if not problems:
-                    click.echo("Nothing of this workflow is in remote stores any more.")
+                    click.echo("No file of this workflow is in remote stores any more.")
             else:
                 _list([some for _, some in found])
-                if _may_remove(database, yes=yes, force=force):
+                if _may_remove(folder, yes=yes, force=force):
                     _remove_all(found, catalog, problems)
             if problems:
                 raise GridError("\n".join(problems))
@@ -71,7 +74,7 @@ def clean(
 def _find(
     inventory: Sequence[Inventory], catalog: Catalog, problems: list[str]
 ) -> list[tuple[Inventory, Found]]:
-    """Ask all stores; what is gone is forgotten."""
+    """Ask all stores for their files, and forget those that are gone."""
     found = []
     for one in inventory:
         try:
@@ -92,42 +95,41 @@ def _list(found: Sequence[Found]) -> None:
     for url in sorted(there):
         click.echo(f"{there[url]:>15,}  {_shown(url)}")
     if there:
-        click.echo(f"{_files(len(there))}, {sum(there.values()):,} bytes.")
+        click.echo(f"{plural(len(there), 'file')}, {sum(there.values()):,} bytes.")
 
 
-def _may_remove(database: Database, *, yes: bool, force: bool) -> bool:
-    """Return whether the user wants it.
+def _may_remove(folder: Path, *, yes: bool, force: bool) -> bool:
+    """Return whether the user wants to remove the files.
 
     Raises:
-        GridError: Jobs may need the files.
+        GridError: Unfinished jobs may need the files.
     """
-    backends = [str(name) for (name,) in database.query("SELECT DISTINCT backend FROM jobs")]
-    left = [job for backend in backends for job in Journal(database, "", backend).left()]
+    with History(folder) as history:
+        unfinished = [job for job in history.jobs() if not job.phase.over]
     warning = ""
-    if left:
-        shown = ", ".join(
-            f"{job.grid_id or 'without id'} (rule {job.rule})" for job in left[:_SHOWN]
+    if unfinished:
+        shown = listed(
+            [f"{job.grid_id or 'without id'} (rule {job.rule})" for job in unfinished], _SHOWN
         )
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-        warning = f"{len(left)} job(s), whose end is not known, may need these files: {shown}{more}"
+        warning = f"{plural(len(unfinished), 'unfinished job')} may need these files: {shown}"
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks:
         if warning:
             click.echo(f"{warning}.")
-        click.echo("Nothing is removed without --yes, as there is no terminal to ask.")
+        click.echo("Nothing is removed: add --yes, as there is no terminal to ask on.")
         return False
     if warning and not force:
         raise GridError(
-            f"{warning}; nothing is removed. The next run takes them over; to remove the files all "
-            "the same, add --force."
+            f"{warning}. Nothing is removed: the next run takes these jobs over. To remove the "
+            "files anyway, add --force."
         )
-    return yes or click.confirm("Remove them?")
+    return yes or click.confirm("Remove these files?")
 
 
 def _remove_all(
     found: Sequence[tuple[Inventory, Found]], catalog: Catalog, problems: list[str]
 ) -> None:
-    """Remove what was found, and say what is still there."""
+    """Remove the files that were found, and print which could not be removed."""
     purged, broken = 0, {}
     failed: dict[str, str] = {}
     there: dict[str, int] = {}
@@ -140,12 +142,14 @@ def _remove_all(
         failed.update(_remove(inventory, catalog, some.there))
         there.update(some.there)
     if purged or broken:
-        click.echo(f"Removed what {purged} broken upload(s) had left.")
+        click.echo(f"Removed the remains of {plural(purged, 'broken upload')}.")
     removed = there.keys() - failed.keys()
     if there:
-        click.echo(f"Removed {_files(len(removed))}, {sum(there[url] for url in removed):,} bytes.")
+        total = sum(there[url] for url in removed)
+        click.echo(f"Removed {plural(len(removed), 'file')}, {total:,} bytes.")
     _complain("broken uploads could not be removed:", broken, problems)
-    _complain(f"{_files(len(failed))} could not be removed; try again later:", failed, problems)
+    left = plural(len(failed), "file")
+    _complain(f"{left} could not be removed; try again later:", failed, problems)
 
 
 def _purge(inventory: Inventory, broken: dict[str, str]) -> dict[str, str]:
@@ -156,14 +160,14 @@ def _purge(inventory: Inventory, broken: dict[str, str]) -> dict[str, str]:
 
 
 def _remove(inventory: Inventory, catalog: Catalog, there: Mapping[str, int]) -> dict[str, str]:
-    """Remove files; what is gone is forgotten at once, whatever comes after."""
+    """Remove files, and forget each one as soon as it is gone."""
     failed: dict[str, str] = {}
     left = sorted(there)
     for some in portions(sorted(there)):
         try:
             why = inventory.remove(some)
         except GridError as error:
-            # As likely as not the others would fail alike, each after a while.
+            # The others would probably fail in the same way, each after some time.
             failed.update(dict.fromkeys(left, str(error)))
             break
         left = left[len(some) :]
@@ -181,7 +185,3 @@ def _complain(title: str, why: Mapping[str, str], problems: list[str]) -> None:
 
 def _shown(url: str) -> str:
     return url.removeprefix(SCHEME)
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'' if number == 1 else 's'}"

@@ -1,42 +1,46 @@
-"""``snakemake-grid logs``: the output of jobs, from this host or from the server."""
+"""``snakemake-grid logs``: prints the output of jobs, from this host or from the server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from ..journal.reader import JobRecord, RunRecord
+from ..console.format import duration
+from ..journal.reader import History
+from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
 from ..resilience.calls import SANDBOX_TIMEOUT
-from .selection import display_state, in_words, latest, select
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
-from .workflow import directory_option, open_history, own_folder
+from .selection import display_state, latest, select
+from .server import ask, backend_of, by_backend, last_run, python_options
+from .workflow import directory_option, own_folder
 
 _JOBS = 5
 
 
 @click.command(
     short_help="Print the output of jobs.",
-    help="Print the output of jobs: of a RULE, perhaps with wildcards as in 'logs align sample=a', "
-    "or of the job with an ID, on the grid or its unique name. Where none has come back to this "
-    "host, the server is asked. The job that was submitted last comes first.",
+    help="Print the output of jobs: of the jobs of a RULE, with wildcards if you like, as in 'logs "
+    "align sample=a', or of the job with an ID (its id on the grid, or its unique name). If the "
+    "output is not on this host, ask the server. The job that was submitted last comes first.",
 )
 @click.argument("words", nargs=-1, required=True, metavar="RULE|ID...")
 @directory_option
-@click.option("--server", is_flag=True, help="Ask the server also where an output has come back.")
-@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only its last N lines.")
+@click.option("--server", is_flag=True, help="Ask the server even if the output is on this host.")
+@click.option(
+    "--tail", type=click.IntRange(min=1), metavar="N", help="Print only the last N lines of each."
+)
 @click.option(
     "--all",
     "everything",
     is_flag=True,
-    help=f"All jobs rather than the last {_JOBS}, and of each all submissions.",
+    help=f"Print all jobs instead of the last {_JOBS}, and all submissions of each.",
 )
 @python_options
 def logs(
@@ -45,18 +49,16 @@ def logs(
     server: bool,
     tail: int | None,
     everything: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
-    """Choose the jobs, find the outputs, print them."""
+    """Select the jobs, find their outputs, and print them."""
     folder = own_folder(directory)
-    with open_history(folder) as history:
+    with History(folder) as history:
         runs, chosen = history.runs(), select(history.jobs(), words)
     chosen = list(reversed(chosen if everything else latest(chosen)))
     shown = chosen if everything else chosen[:_JOBS]
-    pythons = Pythons(dirac_python, panda_python)
-    missing = [job for job in shown if server or not log_file(folder, job.name).is_file()]
-    answers = asyncio.run(_ask_all(folder, runs, missing, pythons)) if missing else {}
+    wanted = [job for job in shown if server or not log_file(folder, job.name).is_file()]
+    answers = asyncio.run(_ask_all(folder, runs, wanted, pythons)) if wanted else {}
     found = 0
     for job in shown:
         answer = answers.get(job.name)
@@ -69,7 +71,7 @@ def logs(
             click.echo(_header(job, f"none, {answer.problem}"))
             continue
         else:
-            click.echo(_header(job, "of the server"))
+            click.echo(_header(job, "from the server"))
             lines = answer.text.splitlines()
             click.echo("\n".join(lines[-tail:] if tail else lines))
         found += 1
@@ -81,7 +83,7 @@ def logs(
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a server has said of a job's output, or why it has not."""
+    """The output of a job that a server returned, or why it did not."""
 
     text: str = ""
     problem: str = ""
@@ -91,7 +93,7 @@ async def _ask_all(
     folder: Path,
     runs: Sequence[RunRecord],
     jobs: Sequence[JobRecord],
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
 ) -> dict[str, _Answer]:
     """Return the answers of the servers, by name of the job."""
     answers: dict[str, _Answer] = {}
@@ -105,13 +107,13 @@ async def _ask_all(
 
 
 async def _ask_one(
-    folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Pythons
+    folder: Path, run: RunRecord, jobs: Sequence[JobRecord], pythons: Mapping[str, Path]
 ) -> dict[str, _Answer]:
     answers: dict[str, _Answer] = {}
     async with backend_of(folder, run, pythons) as backend:
         found = await ask(backend.find([job.name for job in jobs]))
         for job in jobs:
-            # Of a job that has ended, a backend may know the id, and no more the name.
+            # A backend may no longer know the name of a job that has ended.
             grid_id = found.get(job.name) or job.grid_id
             if grid_id is None:
                 answers[job.name] = _Answer(problem=job.detail or "it was never submitted")
@@ -130,13 +132,13 @@ def _header(job: JobRecord, where: str) -> str:
     number = f"{job.backend} job {job.grid_id}" if job.grid_id else job.name
     took = ""
     if job.phase.over and job.running and job.ended:
-        took = f" after {in_words(job.ended - job.running)}"
+        took = f" after {duration(job.ended - job.running)}"
     state = display_state(job).value
     return f"==> {job.title}, {number}, attempt {job.attempt}, {state}{took}: {where}"
 
 
 def _lines(path: Path, tail: int | None) -> Iterator[str]:
-    """Yield the lines of a file, or its last ones; it may be larger than the memory."""
+    """Yield the lines of a file, or its last ones, without reading all of it into memory."""
     try:
         with contextlib.closing(path.open(errors="replace")) as stream:
             lines = (line.rstrip("\n") for line in stream)

@@ -1,4 +1,4 @@
-"""The command line: a group with one command per module."""
+"""The ``snakemake-grid`` command: a group, with one command per module."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .status import status
 
 
 class Commands(click.Group):
-    """A group whose commands may raise the errors of this package."""
+    """A group whose commands can raise the errors of this package."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; its errors become the one line that the user reads."""
+        """Run a command, and print its errors without a traceback."""
         try:
             return super().invoke(ctx)
         except GridError as error:
@@ -31,11 +31,11 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Look after what runs of 'snakemake --executor grid' need and have left.",
+    help="Prepare, watch and clean up after runs of 'snakemake --executor grid'.",
 )
 @click.version_option(package_name="snakemake-executor-plugin-grid")
 def main() -> None:
-    """Choose a command."""
+    """Run one of the commands."""
 
 
 main.add_command(auth)

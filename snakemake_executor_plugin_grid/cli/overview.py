@@ -1,4 +1,4 @@
-"""How a workflow stands: its run, its jobs, and what each of them waits for."""
+"""The state of a workflow: its run, its jobs, and what each job waits for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..journal.reader import JobRecord, RunRecord
-from ..journal.writer import Phase
+from ..console.format import duration, plural
+from ..journal.lock import is_locked
+from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.job import log_file
 from ..model.state import UNKNOWN, JobStatus
-from .selection import DisplayState, display_state, in_words, latest, since
-from .workflow import run_is_on
+from ..snakemake_api.locks import lock_files
+from .selection import DisplayState, display_state, latest, since
 
 _ENDS = {
     "finished": "finished",
-    "failed": "ended, as jobs had failed,",
-    "stopped": "was stopped, and waited for its jobs,",
-    "cancelled": "ended, and cancelled its jobs,",
+    "failed": "ended because jobs had failed",
+    "stopped": "was stopped and waited for its jobs",
+    "cancelled": "was stopped and cancelled its jobs",
     "left": "left its jobs on the grid",
 }
 _ATTENTION = (
@@ -36,16 +37,17 @@ _ATTENTION = (
 
 @dataclass(frozen=True)
 class Overview:
-    """How a workflow stands at a moment.
+    """The state of a workflow at a point in time.
 
     Attributes:
-        folder: Of this package below the working directory.
-        now: The moment, in seconds since the epoch.
-        going_on: Whether a run, or a command that changes something, is at work; None if unsure.
+        folder: Folder of this package, below the working directory.
+        now: That time, in seconds since the epoch.
+        going_on: Whether a run, or a command that changes the journal, is going on; None if
+            unknown.
         runs: All runs, the oldest first.
         jobs: The last submission of each job, the oldest first.
-        locks: How many files of Snakemake's own lock there are.
-        servers: By backend, what kept its server from being asked: nothing when it was.
+        locks: Number of files of Snakemake's own lock.
+        servers: By backend, why its server was not asked; an empty text if it was.
     """
 
     folder: Path
@@ -58,24 +60,24 @@ class Overview:
 
     @property
     def last_run(self) -> RunRecord | None:
-        """The run that began last, None if none has noted that it did."""
+        """The run that began last, None if there is none in the journal."""
         return self.runs[-1] if self.runs else None
 
     @property
     def open(self) -> list[JobRecord]:
-        """The jobs about which something has to be done yet, what needs attention first."""
+        """The open jobs; those that need attention come first."""
         found = [job for job in self.jobs if not job.phase.over]
         return sorted(found, key=lambda job: _ATTENTION.index(display_state(job)))
 
     @property
     def failures(self) -> list[JobRecord]:
-        """The jobs that failed when they were sent last, the latest failure first."""
+        """The jobs whose last submission failed, the latest failure first."""
         failed = [job for job in self.jobs if job.phase is Phase.FAILED]
-        return sorted(failed, key=lambda job: job.landed or 0.0, reverse=True)
+        return sorted(failed, key=lambda job: job.finished or 0.0, reverse=True)
 
     @property
     def stale(self) -> bool | None:
-        """Whether Snakemake's own lock is there though no run is; None if unsure."""
+        """Whether Snakemake's own lock exists though no run is going on; None if unknown."""
         if not self.locks:
             return False
         return None if self.going_on is None else not self.going_on
@@ -89,12 +91,9 @@ class Overview:
 def overview(
     folder: Path, runs: Sequence[RunRecord], jobs: Sequence[JobRecord], now: float
 ) -> Overview:
-    """Look at the journal and the locks."""
-    try:
-        locks = sum(1 for _ in (folder.parent / "locks").iterdir())
-    except OSError:
-        locks = 0
-    return Overview(folder, now, run_is_on(folder), runs, latest(jobs), locks)
+    """Return the state of a workflow, with the locks that exist now."""
+    locks = lock_files(folder.parent.parent)
+    return Overview(folder, now, is_locked(folder), runs, latest(jobs), len(locks))
 
 
 def is_asked(job: JobRecord) -> bool:
@@ -103,22 +102,22 @@ def is_asked(job: JobRecord) -> bool:
 
 
 def with_statuses(seen: Overview, backend: str, statuses: Mapping[str, JobStatus]) -> Overview:
-    """Return the same, with what a server says of the jobs that it was asked for."""
+    """Return the overview with the states that a server gave for the jobs it was asked about."""
 
-    def said(job: JobRecord) -> JobRecord:
+    def updated(job: JobRecord) -> JobRecord:
         if job.backend != backend or not is_asked(job):
             return job
         status = statuses.get(job.grid_id or "", UNKNOWN)
         detail = status.detail or job.detail
         return replace(job, state=status.state.value, site=status.site or job.site, detail=detail)
 
-    return replace(seen, jobs=[said(job) for job in seen.jobs])
+    return replace(seen, jobs=[updated(job) for job in seen.jobs])
 
 
 def counts(
     jobs: Iterable[JobRecord], by: Callable[[JobRecord], str]
 ) -> dict[str, Counter[DisplayState]]:
-    """Return how many jobs stand where, by a word such as their rule; sorted by that."""
+    """Return how many jobs are in each state, by a key such as their rule; sorted by the key."""
     found: dict[str, Counter[DisplayState]] = {}
     for job in jobs:
         found.setdefault(by(job), Counter())[display_state(job)] += 1
@@ -126,7 +125,7 @@ def counts(
 
 
 def oldest(seen: Overview, which: DisplayState) -> float | None:
-    """Return for how many seconds the job has stood there that has done so longest."""
+    """Return the longest time, in seconds, that a job has been in a state."""
     times = [begun for job in seen.jobs if display_state(job) is which and (begun := since(job))]
     return seen.now - min(times) if times else None
 
@@ -134,7 +133,7 @@ def oldest(seen: Overview, which: DisplayState) -> float | None:
 def waits_for(seen: Overview, job: JobRecord) -> str:
     """Return what an open job waits for."""
     begun = since(job)
-    for_long = f" for {in_words(seen.now - begun)}" if begun else ""
+    for_long = f" for {duration(seen.now - begun)}" if begun else ""
     match display_state(job):
         case DisplayState.QUEUED:
             return f"queued{for_long}"
@@ -142,84 +141,90 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
             return f"running{for_long}"
         case DisplayState.HELD:
             why = f" ({job.detail})" if job.detail else ""
-            return f"held: somebody has to look at it{why}"
+            return f"held: needs attention{why}"
         case DisplayState.UNKNOWN:
-            return f"unknown: {job.backend} does not name it now"
-    ago = f" {in_words(seen.now - begun)} ago" if begun else ""
+            return f"unknown: {job.backend} does not list it now"
+    ago = f" {duration(seen.now - begun)} ago" if begun else ""
     ended = f"ended as {job.state}{ago}"
     here, later = {
         DisplayState.WAITING: (
             "being submitted",
-            "submission not answered: the next run looks for it",
+            "the submission was not answered: the next run looks for the job",
         ),
-        DisplayState.ENDED: (f"{ended}; being taken in", f"{ended}; the next run takes it in"),
+        DisplayState.ENDED: (
+            f"{ended}; its results are being fetched",
+            f"{ended}; the next run fetches its results",
+        ),
         DisplayState.CANCELLING: (
             "being cancelled",
-            "was to be cancelled, not confirmed: the next run tries it again",
+            "the cancellation is not confirmed: the next run tries again",
         ),
         DisplayState.OUTPUTS_INSTALLED: (
-            "outputs in place; Snakemake is being told",
-            "outputs in place; the next run tells Snakemake",
+            "outputs in place; Snakemake has not recorded the success yet",
+            "outputs in place; the next run records the success",
         ),
     }[display_state(job)]
     return here if seen.going_on else later
 
 
-def run_in_words(seen: Overview) -> list[str]:
-    """Return lines about the run, and what can be done now."""
+def describe_run(seen: Overview) -> list[str]:
+    """Return lines about the run, and what the user can do now."""
     lines = [_run(seen)]
     last = seen.last_run
     if seen.going_on and last is not None and last.ended is None and last.trouble:
-        for_long = in_words(seen.now - (last.troubled or seen.now))
-        lines.append(f"It has been in trouble for {for_long}: {last.trouble}.")
+        for_long = duration(seen.now - (last.trouble_since or seen.now))
+        lines.append(f"It has been waiting for {for_long}: {last.trouble}.")
     left = len(seen.open)
     if left and not seen.going_on:
         lines.append(
-            f"{left} job{'s are' if left > 1 else ' is'} left open: the same snakemake command as "
-            "before goes on with them, 'snakemake-grid cancel' ends them."
+            f"{plural(left, 'open job')}: run the same snakemake command again to go on, or "
+            "'snakemake-grid cancel' to cancel."
         )
         if any(is_asked(job) and job.backend not in seen.servers for job in seen.open):
-            lines.append("Their states are those that the last run has seen; --server asks anew.")
+            lines.append(
+                "The states are those that the last run saw; --server asks for the current ones."
+            )
     if seen.stale is not False:
         lines.append(_lock(seen))
     for backend, problem in seen.servers.items():
         if problem:
-            lines.append(f"{backend} was not asked, this is what was known before: {problem}")
+            lines.append(f"{backend} was not asked, so its states are older: {problem}")
     return lines
 
 
 def _run(seen: Overview) -> str:
     last = seen.last_run
     if seen.going_on and (last is None or last.ended is not None):
-        return "A run is beginning or ending here, or another command is at work."
+        return "A run is beginning or ending here, or another command is running."
     if last is None:
-        return "No run has noted its beginning here."
+        return "The journal contains no run."
     process = f"process {last.pid} on host {last.host}"
-    began = in_words(seen.now - last.started)
+    began = duration(seen.now - last.started)
     if seen.going_on:
         return f"A run has been going on for {began}: backend {last.backend}, {process}."
     first = "No run is going on."
     if seen.going_on is None:
-        first = f"Whether a run is going on cannot be told: {seen.folder / 'lock'} cannot be tried."
+        first = f"It is unknown whether a run is going on: {seen.folder / 'lock'} cannot be locked."
     if last.ended is not None:
         how = _ENDS.get(last.end, "ended")
-        ago = in_words(seen.now - last.ended)
+        ago = duration(seen.now - last.ended)
         return f"{first} The last one (backend {last.backend}) {how} {ago} ago, {process}."
     words = f"{first} The last one (backend {last.backend}, {process}) began {began} ago and"
     if seen.going_on is None or _is_elsewhere(last):
-        return f"{words} has not noted its end: see on {last.host} whether it is still at work."
-    return f"{words} was killed, or the host went down: nothing is lost by that."
+        return f"{words} has not noted its end: check on {last.host} whether it is still running."
+    return f"{words} was killed, or the host went down: no job is lost."
 
 
 def _lock(seen: Overview) -> str:
-    there = f"Snakemake's own lock is there ({seen.folder.parent / 'locks'})"
+    locked = f"Snakemake's own lock exists ({seen.folder.parent / 'locks'})"
     last = seen.last_run
     if last is not None and (_is_elsewhere(last) or seen.stale is None):
-        condition = f"See on host {last.host} first whether the last run is still at work; if not,"
+        condition = f"Check on host {last.host} whether the last run is still running; if not,"
     else:
-        condition = "If no other Snakemake is at work in this directory,"
+        condition = "If no other Snakemake is running in this directory,"
     return (
-        f"{there}, and keeps the next run from starting. {condition} 'snakemake --unlock' is safe."
+        f"{locked} and prevents the next run from starting. {condition} 'snakemake --unlock' is "
+        "safe."
     )
 
 
@@ -229,21 +234,21 @@ def _is_elsewhere(run: RunRecord) -> bool:
 
 _OF_RUN = (
     *("name", "backend", "store", "host", "pid", "started", "ended", "end"),
-    *("trouble", "troubled"),
+    *("trouble", "trouble_since"),
 )
 
 
 def to_json(seen: Overview) -> dict[str, Any]:
     """Return the document of ``status --json``; times are seconds since the epoch.
 
-    Its keys: ``time``; ``directory``; ``going_on`` (null if that cannot be told); ``run`` (the last
-    one: ``name``, ``backend``, ``store``, ``host``, ``pid``, ``started``, ``ended``, ``end``,
-    ``trouble`` (what it waits for) and ``troubled`` (since when); null if there was none);
+    Its keys: ``time``; ``directory``; ``going_on`` (null if unknown); ``run`` (the last one:
+    ``name``, ``backend``, ``store``, ``host``, ``pid``, ``started``, ``ended``, ``end``,
+    ``trouble`` (what it waits for) and ``trouble_since``; null if there was none);
     ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in each state);
     ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that the oldest
     ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and ``failures``, the
     latest first; ``servers`` (with ``--server``: by backend, why it was not asked, null if it was).
-    The states are those of ``Standing``.
+    The states are those of `DisplayState`.
     """
     last = seen.last_run
     rules = counts(seen.jobs, lambda job: job.rule)

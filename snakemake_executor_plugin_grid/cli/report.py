@@ -1,4 +1,4 @@
-"""``snakemake-grid report``: how past runs went, as one HTML page or as JSON."""
+"""``snakemake-grid report``: writes an HTML page or JSON about past runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 
 import click
 
-from ..journal.reader import JobRecord, RunRecord
+from ..console.format import file_size, plural
+from ..journal.lock import is_locked
+from ..journal.reader import History
+from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..reporting.summary import Summary, summarise
-from .workflow import directory_option, open_history, own_folder, run_is_on
+from .workflow import directory_option, own_folder
 
 
 @click.command(
-    help="Write a page that shows how runs went: every job over time, sites, failures, what was "
-    "used of what was asked for, and what to ask for instead."
+    help="Write an HTML page about the runs: every job over time, sites, failures, used and "
+    "requested resources, and advice on what to request."
 )
 @directory_option
 @click.option(
@@ -27,58 +30,57 @@ from .workflow import directory_option, open_history, own_folder, run_is_on
     default=Path("grid-report.html"),
     show_default=True,
     metavar="FILE",
-    help="Where the page goes.",
+    help="File of the page.",
 )
-@click.option(
-    "--run", "names", multiple=True, metavar="ID", help="Only this run; may be given repeatedly."
-)
+@click.option("--run", "names", multiple=True, metavar="ID", help="Only this run; can be repeated.")
 @click.option("--last", is_flag=True, help="Only the last run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON; write no page.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of writing a page.")
 def report(
     directory: Path, output: Path, names: tuple[str, ...], last: bool, as_json: bool
 ) -> None:
-    """Read the journal, work everything out, write the page."""
+    """Read the journal, summarise it, write the page."""
     folder = own_folder(directory)
-    with open_history(folder) as history:
+    with History(folder) as history:
         known = history.runs()
         runs, jobs = _chosen(known, history.jobs(), names, last=last)
-    # Another run that has not noted its end was killed.
-    at_work = runs and runs[-1] is known[-1] and runs[-1].ended is None and run_is_on(folder)
+    # An earlier run that has not noted its end was killed.
+    going_on = runs and runs[-1] is known[-1] and runs[-1].ended is None and is_locked(folder)
     summary = summarise(
         directory.resolve().name,
         runs,
         jobs,
         time.time(),
-        going_on=bool(at_work),
+        going_on=bool(going_on),
         logs={path.stem for path in (folder / "logs").glob("*.log")},
     )
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
         return
     if not jobs:
-        raise GridError("No job has been submitted in the runs that were asked for: no page.")
+        raise GridError("no job was submitted in these runs: no page is written.")
     page = _render(summary)
     try:
-        # Names of files may hold bytes that are no text.
+        # Names of files may contain bytes that are not valid UTF-8.
         output.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         raise GridError(f"{output}: cannot be written: {error.strerror}") from error
     click.echo(
-        f"{output}: {len(page) / 1e6:.1f} MB, {summary.totals.jobs} job(s). Open it in a browser."
+        f"{output}: {file_size(len(page))}, {plural(summary.totals.jobs, 'job')}. Open it in a "
+        "browser."
     )
 
 
 def _chosen(
     runs: list[RunRecord], jobs: list[JobRecord], names: Sequence[str], *, last: bool
 ) -> tuple[list[RunRecord], list[JobRecord]]:
-    """Return the runs that are asked for, and their jobs.
+    """Return the selected runs, and their jobs.
 
     Raises:
         GridError: There is no such run.
-        UsageError: Two ways of asking.
+        UsageError: Both options are given.
     """
     if names and last:
-        raise click.UsageError("--run and --last exclude each other.")
+        raise click.UsageError("give either --run or --last.")
     if last:
         names = [run.name for run in runs[-1:]]
     if not names:

@@ -1,36 +1,33 @@
-"""The jobs of a journal: which of them are meant, and how far each has come."""
+"""The jobs of a journal: their states, and those that the user selects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from ..journal.reader import JobRecord
-from ..journal.writer import Phase
+from ..console.format import listed
+from ..journal.records import JobRecord, Phase
 from ..model.errors import GridError
 from ..model.state import JobState
 from .server import tell
 
-_SHOWN = 10
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
 
 class DisplayState(Enum):
-    """How far a job has come; the values are the words of the command line and of its JSON."""
+    """State of a job as the commands show it, also in their JSON."""
 
     WAITING = "waiting"
-    """On its way to the backend, whose answer is not known."""
+    """It is being submitted; the backend has not answered."""
     QUEUED = "queued"
     RUNNING = "running"
     HELD = "held"
     UNKNOWN = "unknown"
-    """The backend does not name it now."""
+    """The backend does not list it now."""
     ENDED = "ended"
-    """Ended on the grid, and not taken in yet."""
+    """It has ended on the grid; its results are not fetched yet."""
     CANCELLING = "cancelling"
-    """To be cancelled, which the backend has not confirmed."""
-    OUTPUTS_INSTALLED = "landed"
-    """Its outputs are in place, and Snakemake has not been told yet."""
+    """The backend has not confirmed the cancellation."""
+    OUTPUTS_INSTALLED = "outputs installed"
+    """Its outputs are in place; Snakemake has not recorded the success yet."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -40,7 +37,7 @@ _ENDED = {state.value for state in JobState if state.ended}
 
 
 def display_state(job: JobRecord) -> DisplayState:
-    """Return how far a job has come. What the backend has not spoken of yet is queued."""
+    """Return the state of a job. It is queued until the backend says otherwise."""
     if job.phase is Phase.SUBMITTING:
         return DisplayState.WAITING
     if job.phase is not Phase.SUBMITTED:
@@ -51,32 +48,32 @@ def display_state(job: JobRecord) -> DisplayState:
 
 
 def since(job: JobRecord) -> float | None:
-    """Return since when a job stands where it does, None if that was not noted.
+    """Return since when a job has its state, None if that is not known.
 
-    A job whose backend names it no more stands there since it was running, or taken.
+    For a job that the backend does not list, that is the last time that the journal has.
     """
     match display_state(job):
         case DisplayState.WAITING:
             return job.sent
         case DisplayState.QUEUED | DisplayState.HELD:
-            return job.taken or job.sent
+            return job.accepted or job.sent
         case DisplayState.RUNNING:
             return job.running
         case DisplayState.UNKNOWN:
-            return job.running or job.taken
+            return job.running or job.accepted
         case DisplayState.ENDED:
             return job.ended
         case DisplayState.CANCELLING:
             return None
         case _:
-            return job.landed
+            return job.finished
 
 
 def latest(jobs: Iterable[JobRecord]) -> list[JobRecord]:
     """Return the last submission of each job, in the order of these submissions.
 
-    Submissions are of the same job where the infrastructure has failed the first (``origin``), and
-    where Snakemake has sent a job again: rule, wildcards and outputs are the same then.
+    Two submissions are of the same job if they have the same ``origin`` (resubmitted after a fault
+    of the infrastructure), or the same rule, wildcards and outputs (submitted again by Snakemake).
     """
     by_origin: dict[str, JobRecord] = {}
     for job in jobs:
@@ -90,17 +87,17 @@ def latest(jobs: Iterable[JobRecord]) -> list[JobRecord]:
 
 
 def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
-    """Return all submissions that words name, in the order of the journal.
+    """Return all submissions that the user's words select, in the order of the journal.
 
     Args:
         jobs: All submissions.
-        words: Rules, each perhaps followed by wildcards such as ``sample=a``, where several values
-            of one are alternatives; unique names of jobs; ids on the grid, for PanDA also of a
-            task; titles as ``status`` shows them. Of jobs that had the same id, the one that was
-            submitted last is meant, which the user is told.
+        words: Rules, which wildcards such as ``sample=a`` may follow (several values of one
+            wildcard are alternatives); unique names of jobs; ids on the grid, for PanDA also those
+            of tasks; titles as ``status`` prints them. An id that several jobs have had selects
+            the last of them, and the user is told so.
 
     Raises:
-        GridError: A word names no job: says what there is.
+        GridError: A word selects no job. The message lists what exists.
     """
     wanted: set[str] = set()
     for word, wildcards in _choices(jobs, words):
@@ -115,7 +112,7 @@ def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
         if not chosen:
             titles = list(dict.fromkeys(job.title for job in named))
             asked = " ".join(f"{key}={' or '.join(values)}" for key, values in wildcards.items())
-            raise GridError(f"{word}: no job has {asked}. There is {_listed(titles, '; ')}.")
+            raise GridError(f"{word}: no job has {asked}. Jobs: {listed(titles, separator='; ')}.")
         if not any(_is_called(job, word) for job in chosen):
             chosen = _last_of_each_id(word, chosen)
         wanted.update(job.name for job in chosen)
@@ -125,10 +122,10 @@ def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
 def _choices(
     jobs: Sequence[JobRecord], words: Iterable[str]
 ) -> list[tuple[str, dict[str, list[str]]]]:
-    """Return each word that names jobs, with the values that wildcards may have."""
+    """Return each word that selects jobs, with the allowed values of wildcards."""
     choices: list[tuple[str, dict[str, list[str]]]] = []
     for word in words:
-        # A title has blanks of its own; else they divide what was quoted together.
+        # A title contains blanks; in other arguments, blanks separate words.
         parts = [word] if any(_is_named(job, word) for job in jobs) else word.split()
         for part in parts:
             name, sign, value = part.partition("=")
@@ -151,37 +148,19 @@ def _is_called(job: JobRecord, word: str) -> bool:
 
 
 def _last_of_each_id(word: str, jobs: Sequence[JobRecord]) -> list[JobRecord]:
-    """Return jobs but for those whose id was given again: a new local site begins with 1."""
+    """Return the last job of each id: a new server of the local backend counts from 1 again."""
     last = {(job.backend, job.grid_id): job for job in jobs}
     others = [job for job in jobs if job is not last[job.backend, job.grid_id]]
     if others:
-        shown = _listed([f"{job.name} ({job.title})" for job in reversed(others)], ", ")
-        tell(f"{word}: the last job with this id is meant; earlier ones go by their names: {shown}")
+        shown = listed([f"{job.name} ({job.title})" for job in reversed(others)])
+        tell(
+            f"{word}: the last job with this id is used; to select others, use their names: {shown}"
+        )
     return list(last.values())
 
 
 def _known(jobs: Sequence[JobRecord]) -> str:
     rules = list(dict.fromkeys(job.rule for job in jobs))
     if not rules:
-        return "There is no job in it at all: none was submitted here yet."
-    return f"Its rules are {_listed(rules, ', ')}; ids are listed by 'snakemake-grid status --all'."
-
-
-def _listed(items: Sequence[str], sign: str) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return sign.join(items[:_SHOWN]) + more
-
-
-def in_words(seconds: float) -> str:
-    """Return a length of time, such as "40 s", "5 min", "2 h 5 min" or "3 d 4 h".
-
-    Clocks of several hosts differ: what would be negative is no time at all.
-    """
-    whole = max(0, int(seconds))
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+        return "The journal is empty: no job was submitted here yet."
+    return f"Its rules are {listed(rules)}; 'snakemake-grid status --all' lists the ids."

@@ -1,23 +1,25 @@
-"""The backend of an earlier run, for commands that ask its server."""
+"""Opens the backend of an earlier run, for commands that ask its server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+import functools
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ..backends.base import Backend
-from ..journal.reader import JobRecord, RunRecord
+from ..backends.kind import BackendKind
+from ..backends.registry import kind_of, own_kinds
+from ..journal.database import open_database
+from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError, TransientError
 from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
-from .dirac import checked_python
-from .workflow import open_database
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -26,39 +28,50 @@ _FOLDER = "command"
 _CLOSING = 10.0
 
 
-@dataclass(frozen=True)
-class Pythons:
-    """Pythons that have the clients, where they are not those of the run.
+def python_option(kind: BackendKind, default: str) -> Callable[[F], F]:
+    """Add ``--grid-<backend>-python`` to a command, which gets it as ``<backend>_python``.
 
-    Attributes:
-        dirac: Instead of the run's ``--grid-dirac-python``.
-        panda: Instead of the run's ``--grid-panda-python``.
+    As the option of the executor: Snakemake's name for its variable is the same (seen in
+    snakemake-interface-common 1.23).
+
+    Args:
+        kind: Of the backend.
+        default: What is taken without the option, in words.
     """
-
-    dirac: Path | None = None
-    panda: Path | None = None
-
-
-def python_options(command: F) -> F:
-    """Add ``--grid-dirac-python`` and ``--grid-panda-python``, for Pythons that have moved."""
-    for name, title in (("panda", "panda-client"), ("dirac", "the DIRAC client")):
-        command = click.option(
-            f"--grid-{name}-python",
-            f"{name}_python",
-            type=click.Path(path_type=Path),
-            envvar=f"SNAKEMAKE_GRID_{name.upper()}_PYTHON",
-            show_envvar=True,
-            callback=_checked,
-            metavar="FILE",
-            help=f"Python that has {title} (default: that of the last run).",
-        )(command)
-    return command
+    return click.option(
+        f"--grid-{kind.name}-python",
+        f"{kind.name}_python",
+        type=click.Path(path_type=Path),
+        envvar=f"SNAKEMAKE_GRID_{kind.name.upper()}_PYTHON",
+        show_envvar=True,
+        callback=_checked_python,
+        metavar="FILE",
+        help=f"Python that has {kind.client} (default: {default}).",
+    )
 
 
-def _checked(
-    context: click.Context, parameter: click.Parameter, python: Path | None
-) -> Path | None:
-    return None if python is None else checked_python(context, parameter, python)
+def python_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for Pythons that have moved since the last run.
+
+    The command gets them as ``pythons``: those that are given, by the name of the backend.
+    """
+    kinds = [kind for kind in own_kinds() if kind.client]
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        given = {kind.name: kwargs.pop(f"{kind.name}_python") for kind in kinds}
+        pythons = {name: python for name, python in given.items() if python is not None}
+        return command(*args, pythons=pythons, **kwargs)
+
+    for kind in reversed(kinds):
+        wrapper = python_option(kind, "that of the last run")(wrapper)
+    return wrapper
+
+
+def _checked_python(_: click.Context, __: click.Parameter, python: Path | None) -> Path | None:
+    if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
+        raise click.BadParameter(f"{python} is no program that can be run.")
+    return python
 
 
 def last_run(runs: Sequence[RunRecord], backend: str) -> RunRecord:
@@ -88,51 +101,46 @@ def by_backend(jobs: Iterable[JobRecord]) -> dict[str, list[JobRecord]]:
 async def backend_of(
     folder: Path,
     run: RunRecord,
-    pythons: Pythons,
+    pythons: Mapping[str, Path],
     *,
     alone: bool = False,
     silent: bool = False,
 ) -> AsyncIterator[Backend]:
-    """Open the backend of a run by the options that it has noted; it is closed in the end.
+    """Open the backend of a run with the options that the run has noted; close it at the end.
 
     Calls go through ``ask``: each is tried once, as the user waits for it.
 
     Args:
         folder: Of this package below the working directory.
         run: The run.
-        pythons: Where they are not those of the run.
-        alone: Whether the caller has the lock, so that no run needs a local site.
-        silent: Whether nothing is asked of the server, not even whether the credentials are good.
+        pythons: Instead of those of the run, by the name of the backend.
+        alone: Whether the caller holds the lock, so that no run needs a local site.
+        silent: Whether the server is not asked, not even to check the credentials.
 
     Raises:
-        GridError: It cannot be opened, or the credentials are not good: says why.
+        GridError: It cannot be opened, or the credentials are not accepted: says why.
     """
-    if run.backend == "dirac-local":
-        raise GridError(
-            "dirac-local: only the run itself knows its jobs, which live no longer than it."
-        )
-    if run.backend == "local" and run.host != socket.gethostname():
-        raise GridError(f"local: its jobs run on {run.host}, and can be asked for only there.")
     # They import much, which commands that ask no server need not wait for.
-    from ..backends.registry import equip
+    from ..backends.registry import make_backend
     from ..journal.catalog import Catalog
     from ..settings.serialize import from_json
 
     settings = from_json(run.settings)
-    settings = replace(
-        settings,
-        dirac_python=pythons.dirac or settings.dirac_python,
-        panda_python=pythons.panda or settings.panda_python,
-    )
+    problem = kind_of(settings.backend).why_unreachable(settings, run.host)
+    if problem:
+        raise GridError(problem)
+    moved: dict[str, Any] = {f"{name}_python": python for name, python in pythons.items()}
+    settings = replace(settings, **moved)
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
     with open_database(folder) as database:
-        # A folder of its own: what a run has in the other, stores may take for left over.
-        backend, _, outages = equip(
+        # A separate folder: stores empty theirs, and a run may be using it.
+        setup = make_backend(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
         )
-        outages.loop = asyncio.get_running_loop()
-        outages.stop()
+        backend = setup.backend
+        setup.outages.use_loop(asyncio.get_running_loop())
+        setup.outages.stop()
         try:
             if not silent and (warning := await ask(backend.check_credentials())):
                 tell(warning)
@@ -143,7 +151,7 @@ async def backend_of(
 
 
 def tell(text: str) -> None:
-    """Show a line to the user, beside what a command prints."""
+    """Show a line to the user on stderr."""
     click.echo(text, err=True)
 
 
@@ -155,7 +163,7 @@ async def ask(call: Coroutine[Any, Any, T], limit: float = CALL_TIMEOUT) -> T:
         limit: Seconds that it may take.
 
     Raises:
-        GridError: Whatever went wrong, in words.
+        GridError: The call failed.
     """
     try:
         return await with_timeout(call, limit)

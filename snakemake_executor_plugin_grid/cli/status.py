@@ -1,4 +1,4 @@
-"""``snakemake-grid status``: how a run goes, or what it has left."""
+"""``snakemake-grid status``: prints the state of the run and of its jobs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends.base import Backend
-from ..journal.reader import History, JobRecord
+from ..console.format import duration
+from ..journal.reader import History
+from ..journal.records import JobRecord
 from ..model.errors import GridError
 from .overview import (
     Overview,
     counts,
+    describe_run,
     is_asked,
     oldest,
     overview,
-    run_in_words,
     to_json,
     waits_for,
     with_statuses,
 )
-from .selection import DisplayState, display_state, in_words
-from .server import Pythons, ask, backend_of, by_backend, last_run, python_options
-from .workflow import directory_option, open_history, own_folder
+from .selection import DisplayState, display_state
+from .server import ask, backend_of, by_backend, last_run, python_options
+from .workflow import directory_option, own_folder
 
 _PERIOD = 5.0
 _PIPED_WIDTH = 200
@@ -55,20 +57,20 @@ _STYLES = {
 
 
 @click.command(
-    short_help="Say how a run and its jobs stand.",
-    help="Say whether a run is going on here and how the jobs of the workflow stand: by rule and "
-    "by site, and what each open job waits for. Reads the journal of the runs; with --server it "
-    "asks the servers as well. Changes nothing, and may be used beside a run and after it.",
+    short_help="Print the state of a run and of its jobs.",
+    help="Print whether a run is going on here, the states of the workflow's jobs by rule and by "
+    "site, and what each open job waits for. Reads the journal; with --server, asks the servers as "
+    "well. Changes nothing, and can be used during a run and after it.",
 )
 @directory_option
-@click.option("--server", is_flag=True, help="Ask for the states of the open jobs as well.")
+@click.option("--server", is_flag=True, help="Ask the servers for the states of the open jobs.")
 @click.option(
     "--watch",
     is_flag=False,
     flag_value=str(_PERIOD),
     type=click.FloatRange(min=0.5),
     metavar="[SECONDS]",
-    help=f"Show it anew every so many seconds (default: {_PERIOD:g}), until Ctrl-C.",
+    help=f"Repeat every SECONDS (default: {_PERIOD:g}), until Ctrl-C.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.option("--all", "everything", is_flag=True, help="List all open jobs, and all failures.")
@@ -79,15 +81,15 @@ def status(
     watch: float | None,
     as_json: bool,
     everything: bool,
-    dirac_python: Path | None,
-    panda_python: Path | None,
+    pythons: Mapping[str, Path],
 ) -> None:
-    """Read, perhaps ask, and show."""
+    """Read the journal, ask the servers if wanted, and print."""
     if watch is not None and as_json:
-        raise click.UsageError("--json prints one document: call it again rather than --watch.")
+        raise click.UsageError(
+            "--json prints one document: call the command again instead of using --watch."
+        )
     folder = own_folder(directory)
-    pythons = Pythons(dirac_python, panda_python)
-    with open_history(folder) as history:
+    with History(folder) as history:
         look = _Look(folder, history, pythons if server else None)
         if watch is None:
             seen = asyncio.run(_once(look))
@@ -98,7 +100,7 @@ def status(
                 jobs, failures = (None, None) if everything else (_JOBS, _FAILURES)
                 show(screen, _page(seen, jobs, failures, screen.width))
             return
-        with contextlib.suppress(KeyboardInterrupt):  # which is how it ends
+        with contextlib.suppress(KeyboardInterrupt):  # the user ends it so
             asyncio.run(_watch(look, watch, everything=everything))
 
 
@@ -123,7 +125,7 @@ async def _watch(look: _Look, period: float, *, everything: bool) -> None:
 
 
 def console() -> Console:
-    """Return where to draw: lines that go into a pipe are not broken for a terminal's sake."""
+    """Return a console; lines that go into a pipe are not wrapped."""
     made = Console(highlight=False, markup=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED_WIDTH
@@ -131,7 +133,7 @@ def console() -> Console:
 
 
 def show(screen: Console, page: RenderableType) -> None:
-    """Draw; without the blanks with which lines are filled up, where that is no terminal."""
+    """Print a page; without trailing blanks if the output is not a terminal."""
     if screen.is_terminal:
         screen.print(page)
         return
@@ -141,9 +143,9 @@ def show(screen: Console, page: RenderableType) -> None:
 
 
 class _Look:
-    """Looks at the journal, and at the servers whose clients stay open between two looks."""
+    """Reads the journal and asks the servers; keeps their clients open between two calls."""
 
-    def __init__(self, folder: Path, history: History, pythons: Pythons | None) -> None:
+    def __init__(self, folder: Path, history: History, pythons: Mapping[str, Path] | None) -> None:
         self._folder = folder
         self._history = history
         self._pythons = pythons
@@ -157,7 +159,7 @@ class _Look:
         await self._opened.aclose()
 
     async def look(self) -> Overview:
-        """Return how things stand now."""
+        """Return the current state."""
         seen = overview(self._folder, self._history.runs(), self._history.jobs(), time.time())
         if self._pythons is None:
             return seen
@@ -176,21 +178,21 @@ class _Look:
     async def _backend(self, name: str, seen: Overview) -> Backend:
         if name not in self._backends:
             run = last_run(seen.runs, name)
-            opened = backend_of(self._folder, run, self._pythons or Pythons())
+            opened = backend_of(self._folder, run, self._pythons or {})
             self._backends[name] = await self._opened.enter_async_context(opened)
         return self._backends[name]
 
 
 def _page(seen: Overview, jobs: int | None, failures: int | None, width: int) -> RenderableType:
-    """Return what is shown: so many open jobs and failures, all if None."""
-    parts: list[RenderableType] = [Text(line) for line in run_in_words(seen)]
+    """Return the page, with at most so many open jobs and failures; None means all."""
+    parts: list[RenderableType] = [Text(line) for line in describe_run(seen)]
     if not seen.jobs:
         parts.append(Text("No job has been submitted here yet."))
         return Group(*parts)
     parts += _counts("Rule", counts(seen.jobs, lambda job: job.rule), width)
     parts += _counts("Site", counts(seen.jobs, lambda job: job.site or _NOWHERE), width)
     ages = [
-        f"the oldest {which.value} job: {in_words(age)}"
+        f"the oldest {which.value} job: {duration(age)}"
         for which in (DisplayState.QUEUED, DisplayState.RUNNING)
         if (age := oldest(seen, which)) is not None
     ]
@@ -213,7 +215,7 @@ def _table(*columns: str) -> Table:
 def _counts(
     title: str, found: Mapping[str, Mapping[DisplayState, int]], width: int
 ) -> list[RenderableType]:
-    """Return how many jobs stand where: in columns, or in words where there is no room for them."""
+    """Return how many jobs are in each state: in columns, or in words if these are too wide."""
     total = Counter[DisplayState]()
     for some in found.values():
         total.update(some)
@@ -237,7 +239,7 @@ def _counts(
 
 
 def _open_jobs(seen: Overview, limit: int | None, width: int) -> list[RenderableType]:
-    """Return the table of open jobs; where it is narrow, what they wait for tells their state."""
+    """Return the table of open jobs; a narrow one has no column for the state."""
     wide = width >= _WIDE
     table = _table("Open job", "Grid id", *(["State"] if wide else []), "Site", "Age", "Waits for")
     shown = seen.open if limit is None else seen.open[:limit]
@@ -256,8 +258,8 @@ def _open_jobs(seen: Overview, limit: int | None, width: int) -> list[Renderable
 
 
 def _age(seen: Overview, job: JobRecord) -> str:
-    """Return since when a job has been there, roughly."""
-    return " ".join(in_words(seen.now - job.sent).split()[:2]) if job.sent else ""
+    """Return the time since the submission, roughly."""
+    return duration(seen.now - job.sent, units=1) if job.sent else ""
 
 
 def _failures(seen: Overview, limit: int | None) -> list[RenderableType]:
@@ -266,13 +268,13 @@ def _failures(seen: Overview, limit: int | None) -> list[RenderableType]:
     for job in shown:
         where = f"{job.backend} job {job.grid_id}" if job.grid_id else "not submitted"
         at = f" at {job.site}" if job.site else ""
-        ago = f", {in_words(seen.now - job.landed)} ago" if job.landed else ""
+        ago = f", {duration(seen.now - job.finished)} ago" if job.finished else ""
         parts.append(Text(f"{job.title}: {where}{at}{ago}", style="red"))
         lines = [job.detail.strip()] if job.detail.strip() else []
         log = seen.log(job)
         if log is not None:
             path = os.path.relpath(log)
-            lines.append(f"Its output: {path if len(path) < len(str(log)) else log}")
+            lines.append(f"Output: {path if len(path) < len(str(log)) else log}")
         parts.append(Padding(Text("\n".join(lines), overflow="fold"), (0, 0, 0, 4), expand=False))
     if len(shown) < len(seen.failures):
         parts.append(Text(f"and {len(seen.failures) - len(shown)} more (--all lists them)"))

@@ -1,1 +1,1 @@
-"""A client library in a process of its own."""
+"""Client libraries in separate processes."""

@@ -1,7 +1,7 @@
-"""This side of a client library in a process of its own: calls with time limits.
+"""The side of Snakemake of a client library in a separate process: calls with time limits.
 
-It runs in a process of its own for three reasons: what it prints must not reach the terminal, a
-call that hangs can be ended, and it may live in another Python than Snakemake.
+A separate process has three advantages: the output of the library does not reach the terminal, a
+call that hangs can be ended, and the library may be installed in another Python.
 """
 
 from __future__ import annotations
@@ -42,26 +42,28 @@ class ProcessClient(ABC):
     Attributes:
         name: Of the system, for messages.
         option: Which names the Python that has the library.
+        python: Interpreter that has the library.
     """
 
     name: str
     option: str
+    python: Path
 
     def __init__(self, python: Path, log: Path) -> None:
-        """Know where things are; the process starts with the first call.
+        """Start nothing yet; the process starts with the first call.
 
         Args:
             python: Interpreter that has the library.
-            log: File to which the client's words are appended.
+            log: File to which the client's output is appended.
         """
-        self._python = python
+        self.python = python
         self._log = log
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._writing = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._waiting: dict[int, _Waiting] = {}
-        # Of its own: transfers must not take all the threads that state calls need.
+        # A separate pool: transfers must not take all the threads that state calls need.
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=self.name)
         self._numbers = itertools.count(1)
         self._facts: Mapping[str, Any] = {}
@@ -70,7 +72,7 @@ class ProcessClient(ABC):
     @property
     @abstractmethod
     def program(self) -> Path:
-        """What the other Python runs: it serves calls, ``start`` being the first."""
+        """The program that the other Python runs: it serves calls; the first is ``start``."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -82,7 +84,7 @@ class ProcessClient(ABC):
 
         Args:
             call: Its name.
-            answer: What the program says of the error.
+            answer: What the program reports of the error.
         """
 
     async def call(self, name: str, *args: Any, limit: float = CALL_TIMEOUT) -> Any:
@@ -93,6 +95,8 @@ class ProcessClient(ABC):
             CredentialsError: Credentials are missing, have expired or may not do this.
             PermanentError: The request is wrong.
         """
+        if self._closed:
+            raise TransientError(f"the {self.name} client has been closed")
         work = functools.partial(self.call_now, name, *args, limit=limit)
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
@@ -102,10 +106,10 @@ class ProcessClient(ABC):
         return self._exchange(name, args, limit)
 
     def move_now(self, told: Callable[[int], None], name: str, *args: Any, limit: float) -> Any:
-        """Make a call whose program tells how far it has come; errors as of ``call``.
+        """Make a call that reports its progress; errors as of ``call``.
 
         Args:
-            told: Called, in another thread, with the bytes that have been moved.
+            told: Called, in another thread, with the number of bytes moved.
             name: Of the call.
             args: Of the call.
             limit: Seconds.
@@ -114,7 +118,7 @@ class ProcessClient(ABC):
         return self._exchange(name, args, limit, told)
 
     async def facts(self) -> Mapping[str, Any]:
-        """Return what the program knows from its start on."""
+        """Return what the program reported at its start."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._start)
         return self._facts
 
@@ -131,7 +135,7 @@ class ProcessClient(ABC):
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def restart(self) -> None:
-        """End the process; the next call has a new one, with the environment of then."""
+        """End the process; the next call starts a new one, with the environment of that time."""
         self._stop()
 
     def _stop(self) -> None:
@@ -156,20 +160,20 @@ class ProcessClient(ABC):
             try:
                 self._facts = self._exchange("start", (), CALL_TIMEOUT)
             except GridError as error:
-                self._stop()  # the next call begins anew: credentials may be there by then
+                self._stop()  # the next call starts it again, perhaps with new credentials
                 if process.poll() in (None, 0) or not isinstance(error, TransientError):
                     raise
-                raise type(error)(f"{error} ({self.option} {self._python})") from error
+                raise type(error)(f"{error} ({self.option} {self.python})") from error
 
     def _launch(self) -> subprocess.Popen[str]:
         environment = self.environment()
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a") as log:
-                log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {self._python}\n")
+                log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {self.python}\n")
                 log.flush()
                 return subprocess.Popen(
-                    [str(self._python), str(self.program)],
+                    [str(self.python), str(self.program)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -181,8 +185,10 @@ class ProcessClient(ABC):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TransientError(f"no space left for {self._log}") from error
-            raise PermanentError(
-                f"the {self.name} client cannot be started by {self._python}: {error.strerror}; "
+            # A client that has run before exists: its file system or this host has a problem.
+            kind = TransientError if self._facts else PermanentError
+            raise kind(
+                f"the {self.name} client cannot be started by {self.python}: {error.strerror}; "
                 f"see {self.option}"
             ) from error
 
@@ -203,11 +209,11 @@ class ProcessClient(ABC):
             self._write(process, {"id": number, "call": name, "args": args}, timeout)
             answer = future.result(timeout)
         except TimeoutError:
-            # It hangs in a connection: only its end frees the thread in there.
+            # It hangs in a connection: only the end of the process frees its thread.
             process.kill()
             with self._lock:
                 if self._process is process:
-                    self._process = None  # the next call is for another one
+                    self._process = None  # the next call starts another one
             raise TransientError(
                 f"{self.name} has not answered {name} within {timeout:.0f} s"
             ) from None
@@ -221,7 +227,7 @@ class ProcessClient(ABC):
     def _write(
         self, process: subprocess.Popen[str], request: Mapping[str, Any], timeout: float
     ) -> None:
-        """Write a request; what keeps another one from being written is taken to hang."""
+        """Write a request; a write that blocks this one is taken to hang."""
         if not self._writing.acquire(timeout=timeout):
             raise TimeoutError
         stdin: IO[str] = process.stdin  # type: ignore[assignment]  # it is a pipe
@@ -244,7 +250,7 @@ class ProcessClient(ABC):
                 answer = json.loads(line)
                 number = int(answer["id"])
             except (ValueError, TypeError, KeyError):
-                continue  # what a wrapper around Python prints, or sitecustomize
+                continue  # output of a wrapper around Python, or of sitecustomize
             with self._lock:
                 waiting = self._waiting.get(number)
             if waiting is None:

@@ -1,10 +1,10 @@
-"""The other side of a client process: requests come in as lines of JSON, answers go out.
+"""The loop of a client process: requests come in as lines of JSON, answers go out.
 
-Runs in the Python that has the client library, so it imports nothing of this package. What the
-library prints goes to stderr, which is the project's log.
+It runs in the Python that has the client library, so it imports nothing of this package. The
+output of the library goes to stderr, which is a log file.
 
 A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id": …, "value": …}`` or
-``{"id": …, "error": {…}}``; before it may come lines ``{"id": …, "moved": bytes}``.
+``{"id": …, "error": {…}}``; lines ``{"id": …, "moved": bytes}`` may precede it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _asked = threading.local()
 
 
 def teller() -> Callable[[int], None]:
-    """Return what tells the other side, from any thread, how many bytes the present call has moved.
+    """Return a function that reports, from any thread, how many bytes this call has moved.
 
-    To be called in the thread of the call.
+    Must be called in the thread of the call.
     """
     tell: Callable[[int], None] = _asked.tell
     return tell
@@ -37,12 +37,12 @@ def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseExceptio
 
     Args:
         answer: Makes a call, by name and arguments.
-        error: Returns what an error is to the other side.
+        error: Returns the description of an error for the other side.
     """
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # the log has to tell what was before a crash
+        sys.stdout.reconfigure(line_buffering=True)  # the log must be complete before a crash
     lock = threading.Lock()
 
     def send(line: str) -> None:
@@ -63,4 +63,4 @@ def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseExceptio
     pool = ThreadPoolExecutor(THREADS)
     for line in sys.stdin:
         pool.submit(reply, json.loads(line))
-    os._exit(0)  # whatever still hangs in a connection
+    os._exit(0)  # also if threads hang in connections

@@ -1,1 +1,1 @@
-"""What a user reads: lines about jobs, failures, and transfers."""
+"""Texts for the user: lines about jobs, failures and transfers, and how numbers look."""

@@ -1,4 +1,4 @@
-"""What the person at the terminal reads when a job has failed."""
+"""The message about a failed job: why it failed, the end of its output, what to do."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ from pathlib import Path
 
 from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..snakemake_api.output import lacks_storage_plugin, rule_output
 from ..worker import report as reports
 from ..worker.report import Report
+from .format import listed
 
 _TAIL_LINES = 20
 _SEARCHED_LINES = 200
-# Snakemake announces a job in an indented block, and tells of its error in another.
-_ANNOUNCED = ("    reason: ", "    resources: ")
-_ERROR = re.compile(r"Error in (rule|group) .+:")
-_DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _TAIL_BYTES = 16 << 10
-_SHOWN = 10
-# Of Snakemake 9.27: where a plugin is asked for by its name, by a query, by an option of its own.
-_NO_PLUGIN = re.compile(
-    r"The package snakemake-storage-plugin-\S+ is not installed"
-    r"|No storage provider found for query|unrecognized arguments: .*--storage-"
-)
 _MISSING = ("No such file or directory", "FileNotFoundError", "MissingInput")
 
 
@@ -43,13 +35,13 @@ def failure(
         grid_id: Its id on the grid, None if it never got one.
         backend: Name of the backend.
         reason: Why it failed, in words.
-        log: The payload's output on this host.
+        log: File with the payload's output.
         rule_logs: Paths of the rule's own logs that came back.
-        monitor_url: Where the backend shows the job, a URL or nothing.
+        monitor_url: Web page of the job, empty if there is none.
     """
     where = f"{backend} job {grid_id}" if grid_id else "not submitted"
     lines = [f"{spec.title}, {where}: {reason.rstrip('.')}."]
-    tail = _last_words(log) if log is not None else []
+    tail = rule_output(read_tail(log, _SEARCHED_LINES))[-_TAIL_LINES:] if log is not None else []
     if tail:
         lines.append("Last lines of its output:")
         lines += [f"    {line}" for line in tail]
@@ -63,7 +55,7 @@ def failure(
 
 
 def reason_of(report: Report, workdir: Path, log: Path | None) -> str:
-    """Return why a job failed, in words, with what to do where that is known."""
+    """Return why a job failed, in words, and what to do if that is known."""
     text = f"{report.reason}: {report.message}" if report.message else report.reason
     where = f" (host {report.host}{f', site {report.site}' if report.site else ''})"
     return text + where + _hint(report, workdir, log)
@@ -71,7 +63,7 @@ def reason_of(report: Report, workdir: Path, log: Path | None) -> str:
 
 def _hint(report: Report, workdir: Path, log: Path | None) -> str:
     if report.reason == reports.OUTPUT_MISSING and report.undeclared:
-        names = ", ".join(name.partition("/")[2] for name in report.undeclared[:_SHOWN])
+        names = listed([name.partition("/")[2] for name in report.undeclared])
         return f"; files it made that no rule names: {names}"
     if report.reason != reports.PAYLOAD_FAILED or log is None:
         return ""
@@ -81,7 +73,7 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
             f"; its output mentions {workdir}, which exists on the submit host only: use paths "
             "relative to the working directory"
         )
-    if _NO_PLUGIN.search(text):
+    if lacks_storage_plugin(text):
         return (
             "; the worker's Snakemake lacks a storage plugin, or has another version of it: ship "
             "it by --grid-runtime wheels, or install it where --grid-runtime-setup or "
@@ -89,8 +81,8 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
         )
     if any(sign in text for sign in _MISSING):
         return (
-            "; if a file is missing that the workflow reads without naming it as input, name it by "
-            "--grid-include"
+            "; if the missing file is one that the workflow reads without naming it as input, name "
+            "it by --grid-include"
         )
     if "No module named snakemake" in text:
         return "; the python of the worker has no Snakemake: see --grid-runtime"
@@ -103,20 +95,8 @@ def without_report(status: JobStatus) -> str:
     return f"it ended as {status.state.value} and no report came back{detail}"
 
 
-def _last_words(log: Path) -> list[str]:
-    """Return what the payload said last, without what Snakemake says before and after that."""
-    lines = read_tail(log, _SEARCHED_LINES)
-    ends = [number for number, line in enumerate(lines) if _ERROR.match(line)]
-    if ends:
-        lines = [line for line in lines[: ends[0]] if not _DATE.fullmatch(line)]
-    begins = [number for number, line in enumerate(lines) if line.startswith(_ANNOUNCED)]
-    if begins:
-        lines = lines[begins[-1] + 1 :]
-    return lines[-_TAIL_LINES:]
-
-
 def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
-    """Return the last lines of a file, none if it cannot be read."""
+    """Return the last lines of a file that are not blank, none if it cannot be read."""
     try:
         with path.open("rb") as stream:
             stream.seek(0, 2)
@@ -125,9 +105,3 @@ def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
     except OSError:
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
-
-
-def names(items: Sequence[str]) -> str:
-    """Return some names, and how many more there are."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more

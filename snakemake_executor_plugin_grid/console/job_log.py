@@ -1,4 +1,4 @@
-"""What the user reads of jobs on their way: each change that matters, and how many are where."""
+"""Lines about running jobs for the user: important changes, and how many jobs are in each state."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..model.state import JobState, JobStatus
+from .format import plural
 
 _SINGLE_LINES = 5
 _SITES = 5
 _LONGEST_DETAIL = 200
-_PERIOD = 10.0  # seconds between two summaries at least
-_NOWHERE = "site not known"
+_PERIOD = 10.0  # seconds between two summaries, at least
+_UNKNOWN_SITE = "site not known"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One job, as it stands now.
+    """The current state of one job.
 
     Attributes:
-        title: In words, such as ``rule fit (x=1)``.
-        grid_id: Its id on the grid, None while it is staged in and submitted.
-        status: What the backend said last.
-        adopted: Whether an earlier run has submitted it.
+        title: Rule and wildcards, such as ``rule fit (x=1)``.
+        grid_id: Its id on the grid, None while its inputs are uploaded and it is submitted.
+        status: The last status that the backend gave.
+        adopted: Whether an earlier run submitted it.
     """
 
     title: str
@@ -34,8 +35,8 @@ class Line:
     adopted: bool = False
 
 
-class _Place(enum.Enum):
-    """Where a job is, in the words of the summary and in their order."""
+class _State(enum.Enum):
+    """State of a job in the summary; the summary uses this order."""
 
     SUBMITTING = "being submitted"
     QUEUED = "queued"
@@ -45,7 +46,7 @@ class _Place(enum.Enum):
 
 
 class _Change(enum.Enum):
-    """What has happened to a job, in the order in which it is told."""
+    """A change of a job that gets a line; the lines use this order."""
 
     SUBMITTED = enum.auto()
     RUNS = enum.auto()
@@ -53,21 +54,21 @@ class _Change(enum.Enum):
     HELD = enum.auto()
 
 
-_PLACES = {
-    JobState.QUEUED: _Place.QUEUED,
-    JobState.RUNNING: _Place.RUNNING,
-    JobState.HELD: _Place.HELD,
-    JobState.DONE: _Place.COMING,
-    JobState.FAILED: _Place.COMING,
-    JobState.CANCELLED: _Place.COMING,
-    JobState.UNKNOWN: _Place.QUEUED,  # new to the backend: later, what was known before counts
+_STATE_OF = {
+    JobState.QUEUED: _State.QUEUED,
+    JobState.RUNNING: _State.RUNNING,
+    JobState.HELD: _State.HELD,
+    JobState.DONE: _State.COMING,
+    JobState.FAILED: _State.COMING,
+    JobState.CANCELLED: _State.COMING,
+    JobState.UNKNOWN: _State.QUEUED,  # for new jobs; other jobs keep their last known state
 }
 
 
 class JobLog:
-    """Compares the jobs of a poll round with those of the last one, and tells what is new.
+    """Compares the jobs with those of the previous poll round, and writes lines about changes.
 
-    All methods are to be called in one thread.
+    Call all methods in the same thread.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class JobLog:
         monitor_url: Callable[[str], str] = lambda _: "",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with no job.
+        """Start without jobs.
 
         Args:
             say: Shows a line to the user.
-            monitor_url: Returns the URL of a job, by its id on the grid; nothing if it has none.
-            now: Returns the time in seconds, on a clock that only goes forward.
+            monitor_url: Returns the web page of a job by its id on the grid, or an empty text.
+            now: Returns the time in seconds, on a monotonic clock.
         """
         self._say = say
         self._monitor_url = monitor_url
@@ -92,51 +93,50 @@ class JobLog:
         self._next = now()
 
     def update(self, statuses: Mapping[str, Line]) -> None:
-        """Tell what has changed, in a few lines; to be called once in a poll round.
+        """Write lines about what has changed; call it once per poll round.
 
         Args:
-            statuses: All jobs that have not come to their end, by a name that stays the same when a
-                job is sent again.
+            statuses: All jobs that are not over, by a name that resubmission does not change.
         """
         before, self._lines = self._lines, {}
         changes: dict[_Change, list[Line]] = {change: [] for change in _Change}
         for name, line in statuses.items():
             last = before.get(name)
             if last is not None and _unknown(line) and last.grid_id == line.grid_id:
-                line = last  # neither failed nor done, nor anything else
+                line = last  # keep the last known state
             self._lines[name] = line
             if change := _change(last, line):
                 changes[change].append(line)
         if sum(map(len, changes.values())) <= _SINGLE_LINES:
             for change, lines in changes.items():
                 for line in lines:
-                    self._say(self._told(change, line))
+                    self._say(self._line(change, line))
         else:
             for change, lines in changes.items():
                 if lines:
-                    self._say(_told_together(change, lines))
+                    self._say(_line_about_all(change, lines))
         if self._now() >= self._next:
             self._summarise()
 
     def done(self, name: str, success: bool) -> None:
-        """Count a job that has come to its end; it is not among those of the next update."""
+        """Count a job that is over; the next update does not contain it."""
         self._lines.pop(name, None)
         self._ended[success] += 1
 
     def flush(self) -> None:
-        """Tell the last counts, if they have not been told."""
+        """Write the last summary, unless it has been written."""
         self._summarise()
 
     def _summarise(self) -> None:
-        counts = Counter(map(_place, self._lines.values()))
+        counts = Counter(map(_state, self._lines.values()))
         sites = _by_site(
-            [line for line in self._lines.values() if _place(line) is _Place.RUNNING], _SITES
+            [line for line in self._lines.values() if _state(line) is _State.RUNNING], _SITES
         )
         parts = [
-            f"{counts[place]} {place.value}"
-            + (f" ({sites})" if sites and place is _Place.RUNNING else "")
-            for place in _Place
-            if counts[place]
+            f"{counts[state]} {state.value}"
+            + (f" ({sites})" if sites and state is _State.RUNNING else "")
+            for state in _State
+            if counts[state]
         ]
         parts += [
             f"{self._ended[success]} {word}"
@@ -149,7 +149,7 @@ class JobLog:
             self._next = self._now() + _PERIOD
             self._say(f"jobs: {summary}")
 
-    def _told(self, change: _Change, line: Line) -> str:
+    def _line(self, change: _Change, line: Line) -> str:
         """Return the line about one job."""
         status, grid_id = line.status, line.grid_id or ""
         detail = f": {first_line(status.detail)}" if status.detail.strip() else ""
@@ -170,31 +170,31 @@ def _unknown(line: Line) -> bool:
     return line.grid_id is not None and line.status.state is JobState.UNKNOWN
 
 
-def _place(line: Line) -> _Place:
-    return _Place.SUBMITTING if line.grid_id is None else _PLACES[line.status.state]
+def _state(line: Line) -> _State:
+    return _State.SUBMITTING if line.grid_id is None else _STATE_OF[line.status.state]
 
 
 def _change(last: Line | None, line: Line) -> _Change | None:
-    """Return what has happened to a job since the last round, if it is worth a line."""
-    place = _place(line)
-    anew = last is None or last.grid_id != line.grid_id
-    was = None if last is None or anew else _place(last)
-    if place is _Place.RUNNING:
+    """Return what has happened to a job since the last round, None if it gets no line."""
+    state = _state(line)
+    is_new = last is None or last.grid_id != line.grid_id
+    was = None if last is None or is_new else _state(last)
+    if state is _State.RUNNING:
         moved = last is not None and line.status.site not in ("", last.status.site)
-        return _Change.RUNS if was is not place or moved else None
-    if place is _Place.HELD:
-        return _Change.HELD if was is not place else None
-    if place is _Place.QUEUED:
-        if anew:
+        return _Change.RUNS if was is not state or moved else None
+    if state is _State.HELD:
+        return _Change.HELD if was is not state else None
+    if state is _State.QUEUED:
+        if is_new:
             return None if line.adopted else _Change.SUBMITTED
-        return _Change.BACK if was is not place else None
+        return _Change.BACK if was is not state else None
     return None
 
 
-def _told_together(change: _Change, lines: Sequence[Line]) -> str:
-    """Return the line about all jobs to which the same has happened."""
+def _line_about_all(change: _Change, lines: Sequence[Line]) -> str:
+    """Return one line about all jobs that had the same change."""
     one = len(lines) == 1
-    jobs = f"{len(lines)} {'job' if one else 'jobs'}"
+    jobs = plural(len(lines), "job")
     if change is _Change.SUBMITTED:
         ids = [str(line.grid_id) for line in lines]
         return f"{jobs} submitted: {ids[0]}" + ("" if one else f" to {ids[-1]}")
@@ -211,11 +211,11 @@ def _told_together(change: _Change, lines: Sequence[Line]) -> str:
 
 
 def _by_site(lines: Sequence[Line], shown: int) -> str:
-    """Return how many jobs are at each site, nothing if none is known.
+    """Return how many jobs are at each site, an empty text if no site is known.
 
     Args:
         lines: The jobs.
-        shown: So many sites are named, those with most jobs.
+        shown: Number of sites to name, those with most jobs.
     """
     counts = Counter(line.status.site for line in lines)
     unknown = counts.pop("", 0)
@@ -223,13 +223,13 @@ def _by_site(lines: Sequence[Line], shown: int) -> str:
         return ""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if unknown:
-        ranked.append((_NOWHERE, unknown))
+        ranked.append((_UNKNOWN_SITE, unknown))
     text = ", ".join(f"{site} {count}" for site, count in ranked[:shown])
     rest = [count for _, count in ranked[shown:]]
     return f"{text}, {sum(rest)} at {len(rest)} more" if rest else text
 
 
 def first_line(text: str) -> str:
-    """Return the first line of a reason, without its full stop and cut if it is long."""
+    """Return the first line of a reason, without its full stop, shortened if it is long."""
     first = next(iter(text.strip().splitlines()), "").rstrip(".")
     return first if len(first) <= _LONGEST_DETAIL else f"{first[:_LONGEST_DETAIL]}…"

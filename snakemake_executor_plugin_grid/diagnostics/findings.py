@@ -1,42 +1,28 @@
-"""What the checks have found."""
+"""Runs checks and keeps their results."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ..backends.diagnostics import Check, Told, UntriedError
 from ..model.errors import EndingError, GridError
 from ..resilience.calls import in_words
 
 
 class Result(Enum):
-    """How a check has ended."""
+    """Result of a check."""
 
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
     UNTRIED = "untried"
-    """Another check has failed that it needs."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a check that has not failed tells.
-
-    Attributes:
-        text: In words.
-        warning: Whether the user should do something about it.
-        facts: The same as JSON values, where scripts may want them.
-    """
-
-    text: str
-    warning: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
+    """A check that it needs has not succeeded."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +31,9 @@ class Finding:
 
     Attributes:
         name: Of the check.
-        result: How it has ended.
-        text: What is there, or what is wrong and what to do.
-        seconds: How long it took.
+        result: Of the check.
+        text: The state, or the problem and what to do.
+        seconds: Duration.
         facts: See ``Told``.
     """
 
@@ -58,26 +44,19 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class UntriedError(Exception):
-    """A check cannot be tried: says what it waits for."""
-
-
-Check = Callable[[], Coroutine[Any, Any, Told]]
-
-
 class Findings:
-    """Makes checks, one after the other, and shows of each what came of it.
+    """Runs checks one after the other and shows each result.
 
     Attributes:
-        all: What was found, in the order of the checks.
+        all: Results, in the order of the checks.
     """
 
     def __init__(self, begin: Callable[[str], None], show: Callable[[Finding], None]) -> None:
-        """Have made no check yet.
+        """Start without results.
 
         Args:
-            begin: Told the name of a check that begins.
-            show: Told what it has found.
+            begin: Called with the name of a check before it runs.
+            show: Called with its result.
         """
         self.all: list[Finding] = []
         self._begin = begin
@@ -89,14 +68,14 @@ class Findings:
         return any(finding.result is Result.FAILED for finding in self.all)
 
     async def attempt(self, name: str, check: Check, *needs: str) -> None:
-        """Make a check, unless one has not succeeded that it needs; errors are findings.
+        """Run a check if the checks that it needs have succeeded; an error is a finding.
 
         Args:
             name: Of the check.
-            check: Tells what is there, or raises.
+            check: Returns the state, or raises.
             needs: Names of other checks.
         """
-        missing = [one for one in needs if not self._good(one)]
+        missing = [one for one in needs if not self._succeeded(one)]
         if missing:
             finding = Finding(name, Result.UNTRIED, f"needs this first: {', '.join(missing)}")
         else:
@@ -108,7 +87,7 @@ class Findings:
         self.all.append(finding)
         self._show(finding)
 
-    def _good(self, name: str) -> bool:
+    def _succeeded(self, name: str) -> bool:
         return any(
             finding.name == name and finding.result in (Result.OK, Result.WARNING)
             for finding in self.all
@@ -121,7 +100,7 @@ async def _outcome(check: Check) -> tuple[Result, Told]:
     except UntriedError as error:
         return Result.UNTRIED, Told(str(error))
     except EndingError as error:
-        # Nothing is waited for here: why it would have been is what counts.
+        # A check does not wait for a server, so the reason for the wait is the result.
         return Result.FAILED, Told(in_words(error.__cause__ or error))
     except (GridError, WorkflowError, OSError) as error:
         return Result.FAILED, Told(in_words(error))

@@ -1,4 +1,4 @@
-"""The check with a job: Snakemake itself runs a workflow of one rule, with the same options."""
+"""The check with a job: Snakemake runs a workflow of one rule with the options of the run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..backends.diagnostics import Told
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History, JobRecord
+from ..journal.reader import History
+from ..journal.records import JobRecord
 from ..model.errors import GridError, PermanentError, TransientError
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
-from .findings import Told
 from .storing import no_traces
 
 _SNAKEFILE = """
@@ -48,29 +49,29 @@ _CLOCKS_DIFFER = 5.0
 _SHOWN = 15
 _STEPS = (
     ("prepared", "began", "sent"),
-    ("submitted", "sent", "taken"),
-    ("waited", "taken", "received"),
+    ("submitted", "sent", "accepted"),
+    ("waited", "accepted", "received"),
     ("staged in", "received", "running"),
     ("ran", "running", "staging out"),
     ("staged out", "staging out", "ended"),
-    ("came back", "ended", "landed"),
+    ("came back", "ended", "finished"),
 )
-"""What a job does, between which two times: those of the report go before the journal's."""
+"""Steps of a job, each with its first and last time. The report overrides the journal."""
 _CLEAN = "from snakemake_executor_plugin_grid.cli import main; main()"
 
 
 async def check_job(
     settings: ExecutorSettings, minutes: float, note: Callable[[str], None]
 ) -> Told:
-    """Run a job on the real path, and remove what it has left.
+    """Run a job as a real run does, and remove its files.
 
     Args:
         settings: Options of the run.
-        minutes: After which the job is cancelled.
-        note: Shows how far it is.
+        minutes: Time limit, after which the job is cancelled.
+        note: Shows the state of the job.
 
     Raises:
-        GridError: It has failed, or has not ended in time: says why.
+        GridError: The job has failed, or has not ended in time.
     """
     folder = Path(tempfile.mkdtemp(prefix="grid-check-"))
     (folder / "Snakefile").write_text(_SNAKEFILE)
@@ -85,9 +86,9 @@ async def _try(
         code = await _run(folder, settings, minutes, note)
         told = _told(folder, code)
     except GridError as error:
-        # By then nobody would find them without its journal.
+        # Now, as the journal that names these files may be removed.
         left = await _clean(folder, settings)
-        raise type(error)(f"{error}\nall that was said: {folder / _LOG}{left}") from error
+        raise type(error)(f"{error}\nits whole output: {folder / _LOG}{left}") from error
     except BaseException:
         note(f"cancelled{await _clean(folder, settings)}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -98,7 +99,7 @@ async def _try(
 
 
 def _own(settings: ExecutorSettings, name: str) -> ExecutorSettings:
-    """Return the options for this job: nothing of the workflow, and a folder in the store."""
+    """Return the options for this job: no files of the workflow, its own folder in the store."""
     store = settings.store
     return replace(
         settings,
@@ -121,20 +122,20 @@ def _command(settings: ExecutorSettings) -> list[str]:
         elif isinstance(value, list):
             command += [flag, *map(str, value)]
         elif value is not None and value is not False:
-            command.append(f"{flag}={value}")  # it may begin with a dash
+            command.append(f"{flag}={value}")  # the value may begin with a dash
     return command
 
 
 async def _run(
     folder: Path, settings: ExecutorSettings, minutes: float, note: Callable[[str], None]
 ) -> int:
-    """Run Snakemake to its end; what ends this early cancels the job.
+    """Run Snakemake; an interrupt cancels the job.
 
     Returns:
-        Its exit code.
+        Exit code of Snakemake.
 
     Raises:
-        TransientError: It has taken too long.
+        TransientError: The time limit was exceeded.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
     with (folder / _LOG).open("wb") as log:
@@ -145,8 +146,8 @@ async def _run(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for this process, which cancels the job
-            preexec_fn=_heed_interrupts,
+            start_new_session=True,  # Ctrl-C reaches only this process, which cancels the job
+            preexec_fn=_reset_interrupts,
         )
     watch = asyncio.create_task(_watch(folder, note))
     try:
@@ -154,8 +155,8 @@ async def _run(
     except TimeoutError:
         state = _state(_job(folder))
         raise TransientError(
-            f"the job has not ended within {minutes:g} min ({state}), and was cancelled; "
-            "--timeout sets another limit, --grid-site names a site that may be faster"
+            f"the job was cancelled because it had not ended within {minutes:g} min ({state}); "
+            "--timeout sets another limit, --grid-site may name a faster site"
         ) from None
     finally:
         watch.cancel()
@@ -172,8 +173,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _heed_interrupts() -> None:
-    # What a shell starts in the background ignores them, and hands that on.
+def _reset_interrupts() -> None:
+    # A shell lets background processes ignore interrupts; children inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -196,18 +197,18 @@ def _state(job: JobRecord | None) -> str:
 
 
 def _job(folder: Path) -> JobRecord | None:
-    """Return what the journal says of the job, None before it is submitted."""
+    """Return the job from the journal, None before it is submitted."""
     if (folder / FOLDER / DATABASE_FILE).is_file():
-        with suppress(GridError), closing(History(folder / FOLDER)) as history:
+        with suppress(GridError), History(folder / FOLDER) as history:
             return next(reversed(history.jobs()), None)
     return None
 
 
 def _told(folder: Path, code: int) -> Told:
-    """Return what the job has told, if it has succeeded.
+    """Return the result of a job that has succeeded.
 
     Raises:
-        GridError: It has not: says why.
+        GridError: The job has failed.
     """
     job = _job(folder)
     if code != 0 or job is None:
@@ -230,22 +231,27 @@ def _told(folder: Path, code: int) -> Told:
 
 
 def _reason(job: JobRecord | None, output: str) -> str:
-    """Return why the job has failed: the journal's words, or the last of Snakemake's."""
+    """Return why the job has failed, from the journal or from the end of Snakemake's output."""
     if job is not None and job.detail:
         where = f" at {job.site}" if job.site else ""
         return f"{job.backend} job {job.grid_id or 'without id'} has failed{where}: {job.detail}"
     lines = [line for line in output.splitlines() if line.strip()]
-    return "\n".join(["Snakemake has failed; its last words:", *lines[-_SHOWN:]])
+    return "\n".join(["Snakemake has failed; the end of its output:", *lines[-_SHOWN:]])
 
 
 def _times(job: JobRecord) -> dict[str, float]:
-    noted = {"began": job.began, "sent": job.sent, "taken": job.taken, "landed": job.landed}
+    noted = {
+        "began": job.began,
+        "sent": job.sent,
+        "accepted": job.accepted,
+        "finished": job.finished,
+    }
     known = {name: moment for name, moment in noted.items() if moment is not None}
     return {**known, **{str(name): float(at) for name, at in job.report.get("times", {}).items()}}
 
 
 def _seconds(times: dict[str, float]) -> dict[str, float]:
-    """Return how long each step took; times of different clocks may make it nothing."""
+    """Return the duration of each step; 0 if the clocks of two hosts disagree."""
     return {
         name: round(max(0.0, times[end] - times[start]), 2)
         for name, start, end in _STEPS
@@ -254,19 +260,19 @@ def _seconds(times: dict[str, float]) -> dict[str, float]:
 
 
 def _skew(times: dict[str, float]) -> float:
-    """Return how far the worker's clock is ahead, at least: it cannot start before it was sent."""
-    if not {"sent", "landed", "received", "ended"} <= times.keys():
+    """Return how far the worker's clock is ahead at least, as a job starts after its submission."""
+    if not {"sent", "finished", "received", "ended"} <= times.keys():
         return 0.0
-    ahead = times["ended"] - times["landed"]
+    ahead = times["ended"] - times["finished"]
     behind = times["sent"] - times["received"]
     return ahead if ahead > 0 else -max(0.0, behind)
 
 
 async def _clean(folder: Path, settings: ExecutorSettings) -> str:
-    """Remove what the job has left in its store.
+    """Remove the files of the job from its store.
 
     Returns:
-        What is still there, in words; nothing if all is gone.
+        A sentence about files that could not be removed, empty if there are none.
     """
     store = urlsplit(settings.store or "")
     if store.scheme == "file":

@@ -1,4 +1,4 @@
-"""Checks of the submit host: versions, the working directory, what runs have left there."""
+"""Checks of the submit host: versions, the working directory, locks."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ..backends.diagnostics import Told, UntriedError
+from ..console.format import file_size
 from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import History
 from ..model.errors import PermanentError
-from .findings import Told, UntriedError
+from ..snakemake_api.locks import LOCKS, lock_files
 
 _PACKAGE = "snakemake-executor-plugin-grid"
 _PROBE = b"probe" * 1000
-_LEAST_ROOM = 10**9
-_LOCKS = Path(".snakemake") / "locks"
+_MIN_FREE = 10**9
 
 
 def check_versions() -> Told:
-    """See whether all that this package needs is there, in versions that it knows.
+    """Check that the dependencies are installed in supported versions.
 
     Raises:
-        UntriedError: This package does not say what it needs.
-        PermanentError: Something is missing, too old or too new.
+        UntriedError: The package has no metadata.
+        PermanentError: A dependency is missing, too old or too new.
     """
     try:
         needed = [Requirement(text) for text in requires(_PACKAGE) or ()]
     except PackageNotFoundError:
-        raise UntriedError(f"{_PACKAGE} was not installed by pip, and does not say") from None
+        raise UntriedError(
+            f"{_PACKAGE} was not installed by pip: its dependencies are unknown"
+        ) from None
     problems = []
     for requirement in needed:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -43,7 +46,9 @@ def check_versions() -> Told:
             problems.append(f"{requirement.name} is missing; pip install '{requirement}'")
             continue
         if not requirement.specifier.contains(found, prereleases=True):
-            problems.append(f"{requirement.name} {found} does not fit; pip install '{requirement}'")
+            problems.append(
+                f"{requirement.name} {found} is not supported; pip install '{requirement}'"
+            )
     if problems:
         raise PermanentError("\n".join(problems))
     return Told(
@@ -53,13 +58,13 @@ def check_versions() -> Told:
 
 
 def check_directory(workdir: Path) -> Told:
-    """Write a file where runs keep their journal, and remove all of it again.
+    """Write and remove a file in the folder of the journal.
 
     Raises:
-        PermanentError: It cannot be written.
+        PermanentError: The folder cannot be written.
     """
     if not workdir.is_dir():
-        raise PermanentError(f"{workdir}: there is no such directory; name it by --directory")
+        raise PermanentError(f"{workdir}: no such directory; name another by --directory")
     folder = workdir / FOLDER
     new = [path for path in (folder, folder.parent) if not path.exists()]
     probe = folder / f".probe-{secrets.token_hex(8)}"
@@ -82,52 +87,51 @@ def check_directory(workdir: Path) -> Told:
 
 
 def check_room(workdir: Path) -> Told:
-    """See how much room the disk of the working directory has."""
+    """Check the free space on the disk of the working directory."""
     free = shutil.disk_usage(workdir).free
-    text = f"{free / 1e9:.1f} GB are free"
-    if free < _LEAST_ROOM:
-        return Told(f"only {text}; make room, as outputs come back to this disk", warning=True)
+    text = f"{file_size(free)} are free"
+    if free < _MIN_FREE:
+        return Told(f"only {text}; free more, as outputs come back to this disk", warning=True)
     return Told(text)
 
 
 def check_lock(workdir: Path, running: bool | None) -> Told:
-    """Say whether a run is going on.
+    """Report whether a run is active.
 
     Args:
         workdir: Working directory of the workflow.
-        running: Whether one has the lock; None when that cannot be told.
+        running: Whether a run has the lock, None if unknown.
     """
     if running is None:
-        return Told("this file system knows no locks; see to it yourself that only one runs")
+        return Told("this file system has no locks; make sure that only one run is active")
     if not running:
-        return Told("no run is going on here")
+        return Told("no run is active here")
     holder = ""
     if (workdir / FOLDER / DATABASE_FILE).is_file():
-        with contextlib.closing(History(workdir / FOLDER)) as history:
+        with History(workdir / FOLDER) as history:
             runs = [run for run in history.runs() if run.ended is None]
         if runs:
             holder = f" (process {runs[-1].pid} on {runs[-1].host})"
-    return Told(f"a run, or a command that changes something, is going on here{holder}")
+    return Told(f"a run, or a command that changes something, is active here{holder}")
 
 
 def check_snakemake_lock(workdir: Path, running: bool | None) -> Told:
-    """See whether Snakemake's own lock keeps the next run from starting.
+    """Check that no stale lock of Snakemake blocks the next run.
 
     Args:
         workdir: Working directory of the workflow.
-        running: Whether a run is going on, whose lock it is then.
+        running: Whether a run is active, which then has the lock.
 
     Raises:
-        PermanentError: It was left behind.
+        PermanentError: The lock is stale.
     """
-    folder = workdir / _LOCKS
-    if not any(folder.glob("*.lock")):
+    if not lock_files(workdir):
         return Told("free")
     if running:
-        return Told("held by the run that is going on")
+        return Told("held by the active run")
     raise PermanentError(
-        f"{folder}: Snakemake's lock is there, but no run with --executor grid is going on: one "
-        "was killed, or Snakemake runs with another executor. If no other Snakemake is running in "
-        "this directory, on any host, remove the lock by 'snakemake --unlock'; jobs and results "
-        "are not touched by that."
+        f"{workdir / LOCKS}: Snakemake's lock exists, but no run with --executor grid is active: "
+        "one was killed, or Snakemake runs with another executor. If no other Snakemake is running "
+        "in this directory, on any host, remove the lock by 'snakemake --unlock'; this does not "
+        "touch jobs and results."
     )

@@ -1,105 +1,66 @@
-"""The check of the store: a small blob goes there and comes back."""
+"""The check of the stores: a small file goes there and comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..backends.base import Backend
-from ..backends.dirac.backend import DiracBackend
-from ..backends.dirac.store import LfnStore
-from ..model.errors import CredentialsError, GridError, PermanentError
-from ..resilience.outages import persistently
-from ..settings.options import ExecutorSettings
-from ..stores import Store
-from ..stores.spool import SpoolStore
+from ..backends.diagnostics import PROBE_SIZE, Told
+from ..backends.kind import BackendSetup
+from ..model.errors import PermanentError
+from ..resilience.calls import retry_at_start
+from ..stores import ResultStore
 from ..worker.archive.tarball import file_digest
-from ..worker.delivery import DATA_SUFFIX
-from .findings import Told
-
-_SIZE = 1 << 16
-_DONE = "written, read back and removed"
 
 
-async def check_store(
-    settings: ExecutorSettings, backend: Backend, store: Store, scratch: Path
-) -> Told:
-    """Try a store.
+async def check_stores(url: str, setup: BackendSetup, scratch: Path) -> Told:
+    """Try the stores of a run.
 
     Args:
-        settings: Options of the run.
-        backend: Has the client of a storage element.
-        store: Of the run.
+        url: As given by ``--grid-store``; empty if it is that of the backend.
+        setup: Has the stores.
         scratch: A folder to work in.
 
     Raises:
-        GridError: It does not work: says why.
+        GridError: A store does not work: says why.
     """
     probe = scratch / "probe"
-    probe.write_bytes(secrets.token_bytes(_SIZE))
-    with no_traces(settings.store or ""):
-        await persistently(partial(asyncio.to_thread, store.check))
-        if isinstance(store, LfnStore) and isinstance(backend, DiracBackend):
-            element = settings.dirac_storage_element or ""
-            return await asyncio.to_thread(_storage_element, backend, store, element, probe)
-        if isinstance(store, SpoolStore) and isinstance(backend, DiracBackend):
-            await backend.client.call("upload_sandbox", [str(probe)])
-            return Told(
-                f"DIRAC's sandboxes: {_SIZE >> 10} KiB written; whether jobs can read it, --submit "
-                "tries"
-            )
-        if settings.store is not None and urlsplit(settings.store).scheme != "file":
-            # store.check() writes, reads, compares and removes.
-            return Told(f"{settings.store}: a small file {_DONE}")
-        if settings.backend == "dirac":
-            return Told("none is needed")
-        return await asyncio.to_thread(_folder, settings.store or "", store, probe)
+    probe.write_bytes(secrets.token_bytes(PROBE_SIZE))
+    with no_traces(url):
+        await retry_at_start(partial(asyncio.to_thread, setup.stores.check))
+        if setup.try_store is not None:
+            return await asyncio.to_thread(setup.try_store, probe)
+        if url and urlsplit(url).scheme != "file":
+            # The store's own check writes, reads, compares and removes a file.
+            return Told(f"{url}: a small file written, read back and removed")
+        return await asyncio.to_thread(_try_folder, url, setup.stores.results, probe)
 
 
-def _storage_element(backend: DiracBackend, store: LfnStore, element: str, probe: Path) -> Told:
-    """Deliver a file as a job would, and take it in as a run would."""
+def _try_folder(url: str, store: ResultStore, probe: Path) -> Told:
+    """Deliver a file as a job does, and fetch it as a run does."""
     job = f"check-{secrets.token_hex(8)}"
     _, digest = file_digest(probe)
-    lfn = f"{store.deliveries}/{job}/{digest}{DATA_SUFFIX}"
+    inbox = Path(unquote(urlsplit(store.inbox(job)).path))
     try:
-        backend.client.call_now("put", lfn, str(probe), element)
-        _compare(store.delivered(job, digest), probe, f"{element}, {lfn}")
-    except CredentialsError:
-        raise
-    except GridError as error:
-        raise type(error)(
-            f"{element} cannot be used: {error}; choose another by --grid-dirac-storage-element"
-        ) from error
+        inbox.mkdir(parents=True)
+        shutil.copyfile(probe, inbox / digest)
+        path = store.fetch_output(job, digest)
+        if path.read_bytes() != probe.read_bytes():
+            raise PermanentError(
+                f"{path}: what is read there is not what was written; choose another store"
+            )
     finally:
-        with contextlib.suppress(GridError):
-            backend.client.call_now("remove", [lfn])
         store.drop(job)
-    return Told(f"{element}, lfn:{store.folder}: {_SIZE >> 10} KiB {_DONE}")
-
-
-def _folder(url: str, store: Store, probe: Path) -> Told:
-    """Post a file, and read it where workers would."""
-    name = f"check-{secrets.token_hex(8)}"
-    path = Path(unquote(urlsplit(store.post(name, probe)).path))
-    try:
-        _compare(path, probe, str(path))
-    finally:
-        store.withdraw([name])
         with contextlib.suppress(OSError):
-            path.parent.rmdir()
-    return Told(f"{url or 'that of the local site'}: {_SIZE >> 10} KiB {_DONE}")
-
-
-def _compare(back: Path, probe: Path, where: str) -> None:
-    if back.read_bytes() != probe.read_bytes():
-        raise PermanentError(
-            f"{where}: what is read there is not what was written; choose another store"
-        )
+            inbox.parent.rmdir()
+    where = url or "that of the local site"
+    return Told(f"{where}: {PROBE_SIZE >> 10} KiB written, read back and removed")
 
 
 @contextlib.contextmanager

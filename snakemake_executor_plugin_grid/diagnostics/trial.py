@@ -1,4 +1,4 @@
-"""All checks, in the order in which a run needs what they try."""
+"""All checks, in the order of the steps of a run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ..backends.base import Backend
-from ..backends.registry import equip
-from ..cli.workflow import open_database, run_is_on
+from ..backends.diagnostics import SERVER, Told
+from ..backends.kind import BackendSetup
+from ..backends.registry import check_options, make_backend
 from ..journal.catalog import Catalog
-from ..journal.database import FOLDER, Database
+from ..journal.database import FOLDER, Database, open_database
+from ..journal.lock import is_locked
 from ..resilience.calls import with_timeout
 from ..settings.options import ExecutorSettings
-from ..settings.validate import check as check_settings
-from ..stores import Store
-from .findings import Findings, Told
+from .findings import Findings
 from .hello import check_job
 from .host import check_directory, check_lock, check_room, check_snakemake_lock, check_versions
-from .server import OPTIONS, SERVER, check_backend
-from .storing import check_store
+from .storing import check_stores
 
+OPTIONS = "options"
 DIRECTORY = "directory"
 STORE = "store"
 _CLOSING = 10.0
@@ -33,7 +32,7 @@ _CLOSING = 10.0
 class Trial:
     """The checks of one directory and one set of options.
 
-    They work in a folder of their own, so that nothing that a run beside needs is touched.
+    They work in a separate folder, so that an active run is not disturbed.
     """
 
     def __init__(
@@ -45,15 +44,15 @@ class Trial:
         database: Database,
         note: Callable[[str], None],
     ) -> None:
-        """Try nothing yet.
+        """Prepare the checks.
 
         Args:
-            findings: Where they go.
+            findings: Takes the results.
             settings: Options of the run.
             workdir: Working directory of the workflow.
             scratch: A new folder.
-            database: A new one.
-            note: Shows how far a check is that takes long.
+            database: A new database.
+            note: Shows the progress of a long check.
         """
         self._findings = findings
         self._settings = settings
@@ -61,67 +60,62 @@ class Trial:
         self._scratch = scratch
         self._database = database
         self._note = note
-        self._equipment: tuple[Backend, Store] | None = None
+        self._setup: BackendSetup | None = None
 
     async def make(self, *, submit: bool, minutes: float) -> None:
-        """Make all checks.
+        """Run all checks.
 
         Args:
-            submit: Whether a job is sent as well.
-            minutes: After which that is cancelled.
+            submit: Whether to submit a job.
+            minutes: Time limit of the job.
         """
         findings, workdir = self._findings, self._workdir
         await findings.attempt(OPTIONS, self._options)
         await findings.attempt("versions", partial(asyncio.to_thread, check_versions))
         await findings.attempt(DIRECTORY, partial(asyncio.to_thread, check_directory, workdir))
         await findings.attempt("disk", partial(asyncio.to_thread, check_room, workdir), DIRECTORY)
-        running = run_is_on(workdir / FOLDER)
+        running = is_locked(workdir / FOLDER)
         for name, check in (("lock", check_lock), ("Snakemake's lock", check_snakemake_lock)):
             call = partial(asyncio.to_thread, check, workdir, running)
             await findings.attempt(name, call, DIRECTORY)
         await self._outside(submit=submit, minutes=minutes)
 
     async def _options(self) -> Told:
-        """Check them, and make of them what a run would work with."""
+        """Check the options, and create backend and store as a run does."""
         settings, scratch, database = self._settings, self._scratch, self._database
-        check_settings(settings, self._workdir)
+        check_options(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
-        backend, store, outages = equip(
+        self._setup = setup = make_backend(
             settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
         )
-        outages.loop = asyncio.get_running_loop()
-        outages.stop()  # the user waits for the answer, whatever it is
-        self._equipment = backend, store
+        setup.outages.use_loop(asyncio.get_running_loop())
+        setup.outages.stop()  # the user waits for the result: no waiting for a server
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
             shown = "dirac in local mode"
         return Told(f"backend {shown}, store {settings.store or 'of the backend'}")
 
     async def _outside(self, *, submit: bool, minutes: float) -> None:
-        findings, settings = self._findings, self._settings
-        if self._equipment is None:
+        findings, settings, setup = self._findings, self._settings, self._setup
+        if setup is None:
             for name in (SERVER, STORE):
                 await findings.attempt(name, _never, OPTIONS)
         else:
-            backend, store = self._equipment
             try:
-                await check_backend(findings, settings, backend, self._workdir, self._scratch)
-                needs = () if self._independent() else (SERVER,)
-                await findings.attempt(
-                    STORE, partial(check_store, settings, backend, store, self._scratch), *needs
-                )
+                for one in setup.diagnostics(self._workdir, self._scratch):
+                    await findings.attempt(one.name, one.check, *(one.needs or (OPTIONS,)))
+                separate = settings.store is not None and setup.try_store is None
+                needs = () if separate else (SERVER,)
+                call = partial(check_stores, settings.store or "", setup, self._scratch)
+                await findings.attempt(STORE, call, *needs)
             finally:
                 with contextlib.suppress(Exception):
-                    await with_timeout(backend.close(), _CLOSING)
+                    await with_timeout(setup.backend.close(), _CLOSING)
         if submit:
             with _terminable():
                 call = partial(check_job, settings, minutes, self._note)
                 await findings.attempt("job", call, SERVER, STORE)
-
-    def _independent(self) -> bool:
-        """Return whether the store is reached without the backend."""
-        return self._settings.store is not None and not self._settings.store.startswith("lfn:")
 
 
 async def _never() -> Told:
@@ -130,7 +124,7 @@ async def _never() -> Told:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: the job must not stay behind."""
+    """Let SIGTERM cancel the job as Ctrl-C does."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
@@ -151,7 +145,7 @@ def try_all(
     submit: bool = False,
     minutes: float = 60.0,
 ) -> None:
-    """Make all checks; see ``Trial``."""
+    """Run all checks; see ``Trial``."""
     with contextlib.ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True)
         scratch = Path(stack.enter_context(temporary))

@@ -1,1 +1,1 @@
-"""Carries jobs from a plan to its outcome, in an event loop of its own."""
+"""Brings jobs from plan to outcome, in an event loop that has its own thread."""

@@ -1,57 +1,33 @@
-"""What carries jobs through, put together once for a run."""
+"""What every step of a job's way uses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..backends.base import Backend
 from ..journal.writer import Journal
+from ..resilience.clock import Clock
 from ..resilience.outages import Outages
-from ..staging.paths import Layout
-from ..staging.upload import Upload
-from ..stores import Store
-from .landing import Landing
+from ..stores import Stores
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a controller is put together from.
+class RunContext:
+    """Shared by submission, recovery and completion.
 
     Attributes:
         backend: Runs the jobs.
-        store: Through which files travel.
-        journal: Notes every effect.
-        layout: Of the submit host.
-        upload: Stages in.
-        landing: Stages out.
-        pool: Threads for what blocks.
-        worker: The worker program.
-        folder: Of this package below the working directory.
-        keep_incomplete: Whether outputs of failed jobs come back.
-        large_file: Bytes from which on a file travels alone.
-        compression: Of tarballs.
-        lost_limit: Seconds after which a job that the backend does not name is given up.
-        retries: How often a job is sent again that the infrastructure has failed.
-        outages: Waits for the backend.
+        stores: Where files go and come from.
+        journal: Records every effect.
+        outages: Waits for servers and disks.
+        clock: Tells the time.
         say: Shows a line to the user.
     """
 
     backend: Backend
-    store: Store
+    stores: Stores
     journal: Journal
-    layout: Layout
-    upload: Upload
-    landing: Landing
-    pool: ThreadPoolExecutor
-    worker: Path
-    folder: Path
-    keep_incomplete: bool
-    large_file: int
-    compression: str
-    lost_limit: float
-    retries: int
     outages: Outages
+    clock: Clock
     say: Callable[[str], None]

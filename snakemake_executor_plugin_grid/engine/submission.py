@@ -6,35 +6,33 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
-from ..journal.writer import Entry, Phase
+from ..console.error_log import is_bug
+from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
-from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
-from ..resilience.circuit_breaker import CircuitBreaker
-from ..resilience.outages import PASSING, REFUSALS
-from ..resilience.site_bans import SiteBans
-from ..staging.paths import depth
-from ..worker.description import Blob, Job
-from .completion import in_pool
+from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
+from ..resilience.outages import REFUSALS
+from ..staging.upload import Upload
+from ..worker.archive.tarball import Entry as FileEntry
+from ..worker.description import Blob
+from .context import RunContext
+from .faults import Faults
+from .payloads import Payloads
 from .recovery import Recovery
-
-if TYPE_CHECKING:
-    from .context import Parts
 
 _SUBMISSION = "submission"
 _LOOK_AGAIN = 5.0
 
 
 class UnansweredError(GridError):
-    """Whether the backend has the jobs is not known: the next run looks for them by name."""
+    """It is not known whether the backend has the jobs: the next run looks for them by name."""
 
 
 class Fail(Protocol):
-    """Ends a job for a reason; see ``Landing.failure`` for ``final``."""
+    """Ends a job for a reason; see ``Outcomes.failure`` for ``final``."""
 
     def __call__(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
         """End it."""
@@ -45,40 +43,49 @@ Prepared = dict[str, tuple[Blob, ...] | GridError]
 
 
 class Submission:
-    """Carries jobs to the backend."""
+    """Brings jobs to the backend."""
 
     def __init__(
         self,
-        parts: Parts,
-        jobs: Mapping[str, TrackedJob],
+        context: RunContext,
+        upload: Upload,
+        payloads: Payloads,
         recovery: Recovery,
-        sites: SiteBans,
-        breaker: CircuitBreaker,
+        faults: Faults,
+        jobs: Mapping[str, TrackedJob],
         fail: Fail,
     ) -> None:
-        """Use the parts of a controller.
+        """Submit the jobs of a run.
 
         Args:
-            parts: The parts.
-            jobs: All jobs of the controller by name; cancelled ones vanish from it.
-            recovery: Knows what is on the grid already.
-            sites: Knows which sites to avoid.
-            breaker: Knows when to submit nothing.
+            context: Of the run.
+            upload: Stores inputs.
+            payloads: Builds what is submitted.
+            recovery: Knows which jobs are on the grid already.
+            faults: Tells how many jobs may be submitted, and which sites to avoid.
+            jobs: All jobs of the run by name; cancelled ones are removed from it.
             fail: Ends a job for a reason.
         """
-        self._parts = parts
-        self._jobs = jobs
-        self._outages = parts.outages
+        self._context = context
+        self._upload = upload
+        self._payloads = payloads
         self._recovery = recovery
-        self._sites = sites
-        self._breaker = breaker
+        self._faults = faults
+        self._jobs = jobs
         self._fail = fail
-        self.staging = asyncio.Lock()
+        self._staging = asyncio.Lock()
         self._gate = asyncio.Lock()
         self._told = False
 
+    async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
+        """Store the files that every job needs."""
+        async with self._staging:
+            await self._context.outages.retry_when_disk_full(
+                lambda: asyncio.to_thread(self._upload.send_sources, sources)
+            )
+
     async def launch(self, jobs: list[TrackedJob]) -> None:
-        """Stage in and submit; every job that fails on the way gets an outcome."""
+        """Stage in and submit jobs; each job that fails on the way gets an outcome."""
         try:
             waiting = await self._recovery.adopt(jobs)
             while waiting:
@@ -89,17 +96,20 @@ class Submission:
                     await self._hand_over(payloads)
         except EndingError:
             pass  # the next run submits them
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             for job in jobs:
                 if job.name in self._jobs and job.grid_id is None:
-                    self._fail(job, f"it could not be submitted: {in_words(error)}")
+                    # After a bug it is not known how far the job has come.
+                    reason = f"it could not be submitted: {in_words(error)}"
+                    self._fail(job, reason, final=not is_bug(error))
 
     async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
-        """Return the first of some jobs, as many as may be submitted now; waits until any may."""
-        breaker = self._breaker
+        """Wait until a job may be submitted; return the first ones, as many as may be."""
+        breaker = self._faults.breaker
         async with self._gate:
             while (count := breaker.allowance()) == 0:
-                await self._outages.pause(min(breaker.next_change() or _LOOK_AGAIN, _LOOK_AGAIN))
+                pause = min(breaker.next_change() or _LOOK_AGAIN, _LOOK_AGAIN)
+                await self._context.outages.pause(pause)
             batch = waiting[:count]
             breaker.submitting(job.name for job in batch)
             return batch
@@ -107,8 +117,10 @@ class Submission:
     async def _prepare(self, jobs: list[TrackedJob]) -> list[tuple[TrackedJob, Payload]]:
         for job in jobs:
             job.began = time.time()
-        async with self.staging:
-            prepared = await self._outages.here(lambda: self._stage_in(jobs))
+        async with self._staging:
+            prepared = await self._context.outages.retry_when_disk_full(
+                lambda: self._stage_in(jobs)
+            )
         payloads = []
         for job in jobs:
             if job.name not in self._jobs:
@@ -117,65 +129,33 @@ class Submission:
             if isinstance(blobs, GridError):
                 self._fail(job, str(blobs))
             else:
-                payloads.append((job, self._payload(job, blobs)))
+                payload = self._payloads.build(job, blobs, self._faults.sites.banned)
+                payloads.append((job, payload))
         return payloads
 
     async def _stage_in(self, jobs: list[TrackedJob]) -> Prepared:
-        # Not in the pool, which it waits for.
-        prepared = await asyncio.to_thread(self._parts.upload.prepare, [job.spec for job in jobs])
+        prepared = await asyncio.to_thread(self._upload.prepare, [job.spec for job in jobs])
         for blobs in prepared.values():
             if isinstance(blobs, DiskFullError | EndingError):
-                raise blobs  # all once more, when there is room: what is stored stays there
+                raise blobs  # repeat the batch: inputs that are stored already stay there
         return prepared
 
-    def _payload(self, job: TrackedJob, blobs: tuple[Blob, ...]) -> Payload:
-        plan, spec, parts = job.plan, job.spec, self._parts
-        if plan.runtime_blob is not None:
-            blobs = (plan.runtime_blob, *blobs)
-        if parts.store.secret:  # signed anew: a run may last longer than a signature
-            blobs = tuple(replace(blob, url=parts.store.locate(blob.digest)) for blob in blobs)
-        returned = [output.name for output in spec.outputs]
-        climbs = max(parts.layout.deepest(spec.inputs), depth(returned), parts.upload.depth)
-        limits = parts.store.limits
-        description = Job(
-            name=spec.name,
-            command=spec.command,
-            nesting=parts.layout.nesting(climbs),
-            blobs=blobs,
-            outputs=spec.outputs,
-            runtime=plan.runtime,
-            time_limit=spec.resources.runtime_s,
-            keep_incomplete=parts.keep_incomplete,
-            fetch_undeclared=plan.fetch_undeclared,
-            large_file=parts.large_file,
-            compression=parts.compression,
-            deliver=parts.store.inbox(spec.name),
-            deliver_limit=limits.delivered,
-            deliver_hint=limits.hint,
-            log_limit=limits.log if limits.log is not None else parts.backend.log_limit,
-            report_to="" if parts.backend.brings_files else parts.store.reports(spec.name),
-        )
-        avoid = frozenset(job.avoid | self._sites.banned)
-        return Payload(spec, description.dumps(), blobs, parts.worker, avoid)
-
     async def _hand_over(self, prepared: list[tuple[TrackedJob, Payload]]) -> None:
-        parts = self._parts
-        prepared = [(job, description) for job, description in prepared if job.name in self._jobs]
-        entries = [
-            Entry(payload.spec, job.plan.identity, job.origin, job.began)
-            for job, payload in prepared
-        ]
-        await self._outages.here(lambda: in_pool(parts, parts.journal.submitting, entries))
+        context = self._context
+        prepared = [(job, payload) for job, payload in prepared if job.name in self._jobs]
+        jobs = [job for job, _ in prepared]
+        await context.outages.retry_when_disk_full(
+            lambda: asyncio.to_thread(context.journal.submitting, jobs)
+        )
         answers = await self._submit([payload for _, payload in prepared])
         with contextlib.suppress(GridError):  # the next run would look for them by name
-            parts.journal.submitted(
+            context.journal.submitted(
                 {
                     name: answer.grid_id
                     for name, answer in answers.items()
                     if isinstance(answer, Submitted)
                 }
             )
-        self._tell(answers)
         orphans: dict[str, str] = {}
         for job, payload in prepared:
             answer = answers[payload.spec.name]
@@ -184,41 +164,43 @@ class Submission:
                 if cancelled:
                     orphans[answer.grid_id] = payload.spec.name
                 else:
-                    job.grid_id, job.named = answer.grid_id, time.monotonic()
+                    job.grid_id, job.named = answer.grid_id, context.clock.monotonic()
             elif isinstance(answer, Rejected):
                 if not cancelled:
-                    self._fail(job, f"{parts.backend.name} refused it: {answer.message}")
+                    self._fail(job, f"{context.backend.name} refused it: {answer.message}")
             elif isinstance(answer, UnansweredError) and not cancelled:
                 self._fail(job, f"it could not be submitted: {answer}", final=False)
+        self._tell(answers)
         if orphans:
             await self._cancel(orphans)
 
     async def _cancel(self, jobs: Mapping[str, str]) -> None:
-        """Cancel jobs that were to be cancelled while they were being submitted.
+        """Cancel jobs that the run has cancelled while they were being submitted.
 
         Args:
             jobs: Their names by their ids.
         """
-        parts, left = self._parts, set(jobs)
+        backend, journal, left = self._context.backend, self._context.journal, set(jobs)
         with contextlib.suppress(GridError, *PASSING):
-            parts.journal.cancelling(jobs.values())
-            left = await with_timeout(parts.backend.cancel(list(jobs)))
+            journal.cancelling(jobs.values())
+            left = await with_timeout(backend.cancel(list(jobs)))
             for grid_id in jobs.keys() - left:
-                parts.journal.ended(jobs[grid_id], Phase.CANCELLED)
+                journal.ended(jobs[grid_id], Phase.CANCELLED)
         if left:
-            parts.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
+            self._context.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 
     def _tell(self, answers: Mapping[str, object]) -> None:
-        """Say once where the jobs of this run can be looked at."""
+        """Say once where the user can look at the jobs of this run."""
+        backend = self._context.backend
         taken = [name for name, answer in answers.items() if isinstance(answer, Submitted)]
-        where = self._parts.backend.monitor_hint(taken[0]) if taken and not self._told else ""
+        where = backend.monitor_hint(taken[0]) if taken and not self._told else ""
         if where:
             self._told = True
-            self._parts.say(f"{self._parts.backend.name}: the jobs of this run are {where}.")
+            self._context.say(f"{backend.name}: the jobs of this run are {where}.")
 
     async def _submit(self, payloads: Sequence[Payload]) -> dict[str, Answer]:
-        """Submit until each job is taken or refused; none is sent again that was taken."""
-        backend, outages = self._parts.backend, self._outages
+        """Submit until each job is taken or refused; no job that was taken is sent again."""
+        backend, outages = self._context.backend, self._context.outages
         waiting = list(payloads)
         answers: dict[str, Answer] = {}
         refusals = 0
@@ -227,20 +209,20 @@ class Submission:
             nonlocal waiting, refusals
             while waiting:
                 limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
-                # First, as a pause for want of credentials is better made before.
+                # First, as it is better to wait for credentials before the call than after.
                 await with_timeout(backend.check_credentials())
                 try:
                     taken = await with_timeout(backend.submit(waiting), limit)
                 except Exception as error:
-                    if isinstance(error, PASSING):  # now, as it is over when this works again
+                    if isinstance(error, PASSING):  # now, as the search below may end the outage
                         outages.note(_SUBMISSION, error)
                     refusals += isinstance(error, CredentialsError)
                     if refusals > REFUSALS:
-                        raise PermanentError(f"{error} The credentials look good.") from error
+                        raise PermanentError(f"{error} The credentials look valid.") from error
                     names = [payload.spec.name for payload in waiting]
                     answers.update(await self._look_for(names, error))
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
-                    if waiting and not isinstance(error, CredentialsError):  # good again by now
+                    if waiting and not isinstance(error, CredentialsError):  # valid again by now
                         raise
                 else:
                     for payload, answer in zip(waiting, taken, strict=True):
@@ -252,18 +234,20 @@ class Submission:
         except (UnansweredError, EndingError) as error:
             answers.update({payload.spec.name: error for payload in waiting})
         except Exception as error:
+            # After a bug it is not known whether the backend has them.
             silent = "no answer: " if isinstance(error, PASSING) else ""
-            lost = Rejected(silent + in_words(error))
+            make = UnansweredError if is_bug(error) else Rejected
+            lost = make(silent + in_words(error))
             answers.update({payload.spec.name: lost for payload in waiting})
         return answers
 
     async def _look_for(self, names: list[str], error: Exception) -> dict[str, Submitted]:
-        """Find out which jobs the backend has taken, though its answer was lost."""
+        """Find out which jobs the backend has taken although its answer was lost."""
         if isinstance(error, CredentialsError):
-            await self._outages.renewed(error)
+            await self._context.outages.renewed(error)
         try:
-            found = await self._outages.call(
-                "jobs by name", lambda: self._parts.backend.adopt(names)
+            found = await self._context.outages.call(
+                "jobs by name", lambda: self._context.backend.adopt(names)
             )
         except EndingError:
             raise

@@ -1,1 +1,1 @@
-"""What a run notes in ``.snakemake/grid``, for the commands and for the next run."""
+"""What runs note in ``.snakemake/grid``, for the commands and for later runs."""

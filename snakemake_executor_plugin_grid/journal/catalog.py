@@ -1,4 +1,4 @@
-"""Remembers digests and where they are stored: unchanged files are not read or stored again."""
+"""Remembers digests of files and where blobs are stored, so that neither is done twice."""
 
 from __future__ import annotations
 
@@ -7,20 +7,46 @@ from collections.abc import Iterable
 
 from .database import Database
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bundles (
+    fingerprint TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stores (
+    url TEXT NOT NULL,
+    element TEXT NOT NULL,
+    PRIMARY KEY (url, element)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stored (
+    url TEXT PRIMARY KEY,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS stored_digest ON stored (digest);
+"""
+
 
 class Catalog:
     """The ``files``, ``bundles``, ``stores`` and ``stored`` tables."""
 
     def __init__(self, database: Database) -> None:
-        """Use a database."""
+        """Keep them in a database."""
+        database.create(_SCHEMA)
         self._database = database
 
     def digest(self, path: str, stat: os.stat_result) -> str | None:
-        """Return the SHA-256 of a file that has not changed since it was noted, else None.
+        """Return the SHA-256 of a file, None if it is not known or the file has changed since.
 
         Args:
             path: Absolute path.
-            stat: Of the file now: size, time and inode have to be as they were.
+            stat: Of the file now; size, time and inode have to be the noted ones.
         """
         rows = self._database.query(
             "SELECT digest FROM files WHERE path=? AND size=? AND mtime_ns=? AND inode=?",
@@ -39,14 +65,14 @@ class Catalog:
         )
 
     def bundle(self, fingerprint: str) -> tuple[str, int] | None:
-        """Return digest and size of the tarball that was packed from the same files, or None."""
+        """Return digest and size of the tarball of a set of files, None if it is not known."""
         rows = self._database.query(
             "SELECT digest, size FROM bundles WHERE fingerprint=?", (fingerprint,)
         )
         return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
     def note_bundle(self, fingerprint: str, digest: str, size: int) -> None:
-        """Remember a tarball by what it was packed from."""
+        """Remember the tarball of a set of files."""
         self._database.change(
             "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", [(fingerprint, digest, size)]
         )
@@ -68,18 +94,18 @@ class Catalog:
         """Remember what this workflow puts into remote stores.
 
         Args:
-            blobs: Digest and URL; an empty digest for what is of no use any more.
+            blobs: Digest and URL; the digest is empty for files that are no longer useful.
         """
         self._database.change(
             "INSERT OR REPLACE INTO stored VALUES (?, ?)", [(url, digest) for digest, url in blobs]
         )
 
     def locations(self) -> list[str]:
-        """Return the URLs of all that this workflow has put into remote stores."""
+        """Return the URLs of all files that this workflow has put into remote stores."""
         return [str(url) for (url,) in self._database.query("SELECT url FROM stored")]
 
     def forget_locations(self, urls: Iterable[str]) -> None:
-        """Note that these are gone."""
+        """Forget files that are gone."""
         self._database.change("DELETE FROM stored WHERE url=?", [(url,) for url in urls])
 
     def note_store(self, url: str, element: str) -> None:

@@ -1,4 +1,4 @@
-"""One at a time: a run, or a command that changes what runs have left, has the folder."""
+"""The lock of a workflow's folder: held by a run, or by a command that changes the journal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import IO
 
 from ..model.errors import GridError
 
+_FILE = "lock"
+
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Make sure that no other run uses the folder; the lock ends with the returned file.
+    """Lock the folder of this package; closing the returned file unlocks it.
 
     Raises:
-        GridError: Another run does.
+        GridError: Another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "lock").open("w")
+        stream = (folder / _FILE).open("w")
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise GridError(
@@ -29,3 +31,20 @@ def lock_folder(folder: Path) -> IO[str]:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems
             raise GridError(f"{folder}: {error.strerror}") from error
     return stream
+
+
+def is_locked(folder: Path) -> bool | None:
+    """Return whether a run, or a command that changes the journal, is going on; None if unknown.
+
+    The lock is held for a moment, as a shared one: several commands may do so at the same time.
+    """
+    try:
+        with (folder / _FILE).open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # not readable, or a file system without locks
+        return None
+    return False

@@ -1,135 +1,29 @@
-"""What the journal tells of runs and jobs, for the command line: nothing is changed here."""
+"""Reads what the journal says of runs and jobs, for the commands; changes nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import GridError
-from ..model.job import title
-from .database import DATABASE_FILE, SCHEMA_VERSION
-from .writer import Phase
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One run of Snakemake; times are seconds since the epoch.
-
-    Attributes:
-        name: Id of the run.
-        backend: As in ``--grid-backend``.
-        store: URL of its store.
-        host: Where its controller ran.
-        pid: Process of its controller.
-        settings: Options that differ from their defaults.
-        started: When it began.
-        ended: When it ended; None while it goes on, or when it was killed.
-        end: As in ``Journal.end_run``, or empty.
-        stored_bytes: Bytes that went into the store.
-        spared_bytes: Bytes that were there already.
-        trouble: What it waits for, such as a server that does not answer; empty when all is well.
-        troubled: Since when.
-    """
-
-    name: str
-    backend: str
-    store: str
-    host: str
-    pid: int
-    settings: dict[str, Any]
-    started: float
-    ended: float | None
-    end: str
-    stored_bytes: int
-    spared_bytes: int
-    trouble: str = ""
-    troubled: float | None = None
-
-
-@dataclass(frozen=True)
-class JobRecord:
-    """One submission of a job; times are seconds since the epoch, None when not come to.
-
-    Attributes:
-        name: Unique name; that of its log below ``.snakemake/grid/logs`` as well.
-        origin: Name under which the same job was submitted first: another where the
-            infrastructure has failed it meanwhile.
-        run: Id of the run that follows it, or was the last to.
-        rule: Its rule, or group.
-        wildcards: Names and values.
-        jobid: Snakemake's own id.
-        attempt: Snakemake's attempt, 1 for the first.
-        backend: As in ``--grid-backend``.
-        grid_id: Its id on the grid.
-        phase: How far it has come, as far as this side knows.
-        detail: Why it failed.
-        state: What the backend said last: a value of ``JobState``, or empty.
-        site: Where it runs or ran, empty when not known.
-        outputs: Names of what it makes.
-        asked: What it asked for: the fields of ``jobspec.Resources``.
-        began: When its inputs began to be stored.
-        sent: When it was submitted.
-        taken: When the backend had taken it.
-        running: When it was first seen running.
-        ended: When it was first seen to have ended.
-        landed: When its end was dealt with: outputs in place, or failure noted.
-        report: Fields of ``worker.report.Report``, but ``returned`` is a number; empty if none.
-    """
-
-    name: str
-    origin: str
-    run: str
-    rule: str
-    wildcards: dict[str, str]
-    jobid: str
-    attempt: int
-    backend: str
-    grid_id: str | None
-    phase: Phase
-    detail: str
-    state: str
-    site: str
-    outputs: tuple[str, ...]
-    asked: dict[str, Any]
-    began: float | None
-    sent: float | None
-    taken: float | None
-    running: float | None
-    ended: float | None
-    landed: float | None
-    report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Rule and wildcards, for people."""
-        return title(self.rule, self.wildcards.items())
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether its outputs are in place."""
-        return self.phase in (Phase.SUCCEEDED, Phase.OUTPUTS_INSTALLED)
-
-    @property
-    def work(self) -> tuple[object, ...]:
-        """What is to be done: the same for all submissions of a job, also in a later run."""
-        return self.rule, tuple(sorted(self.wildcards.items())), self.outputs
+from .database import DATABASE_FILE
+from .migrations import SCHEMA_VERSION
+from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
 
 
 class History:
     """Reads the journal of a workflow, also while a run writes it."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the database, for reading only.
+        """Open the database for reading only.
 
         Args:
-            folder: Of this package below the working directory.
+            folder: Folder of this package, below the working directory.
 
         Raises:
             GridError: It cannot be read.
@@ -140,8 +34,8 @@ class History:
             try:
                 version = self._open(self.path)
             except sqlite3.OperationalError:
-                # Readers of a database in write-ahead mode write beside it: where we may not, or
-                # there is no room, a copy will do.
+                # A reader of a database in write-ahead mode writes files beside it. Where that is
+                # not possible, read a copy.
                 version = self._open(self._copy())
         if not version:
             raise GridError(f"{self.path}: cannot be read: there is no journal in it.")
@@ -151,14 +45,13 @@ class History:
             raise GridError(f"{self.path}: written by {age} version of the grid executor; {way}.")
 
     def _open(self, path: Path) -> int:
-        """Open a file, and return the version that it is of."""
+        """Open a file, and return the version of its schema."""
         self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        self._connection.row_factory = sqlite3.Row
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         return int(version)
 
     def _copy(self) -> Path:
-        """Return a copy of the file, with what has not been merged into it."""
+        """Return a copy of the file, with its write-ahead log."""
         made = tempfile.TemporaryDirectory(prefix="snakemake-grid-")
         folder = Path(self._copied.enter_context(made))
         for suffix in ("", "-wal"):
@@ -169,25 +62,32 @@ class History:
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the oldest first."""
-        return [
-            RunRecord(**{**row, "settings": json.loads(row["settings"])})
-            for row in self._query("SELECT * FROM runs ORDER BY started")
-        ]
+        return list(map(RunRecord.from_row, self._rows("runs", RUN_COLUMNS, "started")))
 
     def jobs(self) -> list[JobRecord]:
-        """Return all submissions, in their order."""
-        return [
-            _job(row) for row in self._query("SELECT * FROM jobs ORDER BY sent, length(name), name")
-        ]
+        """Return all submissions, the oldest first."""
+        order = "sent, length(name), name"
+        return list(map(JobRecord.from_row, self._rows("jobs", JOB_COLUMNS, order)))
 
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
         self._copied.close()
 
-    def _query(self, statement: str) -> list[dict[str, Any]]:
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, table: str, columns: Sequence[str], order: str) -> list[Sequence[Any]]:
+        """Return the rows of a table, which a run that has just begun may not have made yet."""
         with self._errors():
-            return [dict(row) for row in self._connection.execute(statement)]
+            made = "SELECT 1 FROM sqlite_master WHERE name=?"
+            if not self._connection.execute(made, (table,)).fetchone():
+                return []
+            statement = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
+            return self._connection.execute(statement).fetchall()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -195,14 +95,3 @@ class History:
             yield
         except (sqlite3.Error, OSError) as error:
             raise GridError(f"{self.path}: cannot be read: {error}") from error
-
-
-def _job(row: dict[str, Any]) -> JobRecord:
-    for name in ("changed", "identity", "place", "kept"):
-        del row[name]
-    row["origin"] = row["origin"] or row["name"]
-    row["phase"] = Phase(row["phase"])
-    row["outputs"] = tuple(json.loads(row["outputs"]))
-    for name in ("wildcards", "asked", "report"):
-        row[name] = json.loads(row[name] or "{}")
-    return JobRecord(**row)

@@ -1,4 +1,4 @@
-"""What was submitted under which name and what became of it, written around every effect."""
+"""Writes what was submitted under which name, and what came back, before and after each effect."""
 
 from __future__ import annotations
 
@@ -7,120 +7,91 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from enum import Enum
+from dataclasses import asdict
 
-from ..model.job import JobSpec, title
+from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..model.tracked import TrackedJob
 from .database import Database
+from .records import JOB_COLUMNS, OPEN_PHASES, JobRecord, Phase
 
-
-class Phase(Enum):
-    """How far a job has come, as far as this side knows."""
-
-    SUBMITTING = "submitting"
-    """The backend is being asked: whether it has the job is not known."""
-    SUBMITTED = "submitted"
-    CANCELLING = "cancelling"
-    """It was to be cancelled, and the backend has not confirmed that it was."""
-    OUTPUTS_INSTALLED = "landed"
-    """Its outputs are in place. Snakemake may not know, and the backend still keeps the results."""
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing has to be done about the job any more."""
-        return self.value not in _OPEN
-
-
-_OPEN = (
-    *(Phase.SUBMITTING.value, Phase.SUBMITTED.value),
-    *(Phase.CANCELLING.value, Phase.OUTPUTS_INSTALLED.value),
-)
-
-
-@dataclass(frozen=True)
-class OpenJob:
-    """A job that an earlier run left open.
-
-    Attributes:
-        name: Unique name.
-        origin: Name under which the job was submitted first.
-        rule: Its rule.
-        wildcards: JSON text of names and values.
-        attempt: Snakemake's, 1 for the first.
-        grid_id: Id of the backend; None when the answer of the submission is not known.
-        phase: How far it had come.
-        changed: When that was noted last, in seconds since the epoch.
-        identity: Tells what it does, and with what; empty when a former version submitted it.
-        outputs: Names of what it makes.
-    """
-
-    name: str
-    origin: str
-    rule: str
-    wildcards: str
-    attempt: int
-    grid_id: str | None
-    phase: Phase
-    changed: float
-    identity: str
-    outputs: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """Rule and wildcards, for people."""
-        return f"rule {title(self.rule, json.loads(self.wildcards).items())}"
-
-
-_LEFT = tuple(field.name for field in fields(OpenJob))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A job that is about to be submitted.
-
-    Attributes:
-        spec: The job.
-        identity: Tells what it does, and with what.
-        origin: Name under which it was submitted first.
-        began: When its inputs began to be stored, in seconds since the epoch.
-    """
-
-    spec: JobSpec
-    identity: str
-    origin: str
-    began: float
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    name TEXT PRIMARY KEY,
+    run TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    wildcards TEXT NOT NULL,
+    jobid TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    grid_id TEXT,
+    phase TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT '',
+    changed REAL NOT NULL,
+    report TEXT,
+    origin TEXT NOT NULL DEFAULT '',
+    endpoint TEXT NOT NULL DEFAULT '',
+    needs_cleanup INTEGER NOT NULL DEFAULT 0,
+    identity TEXT NOT NULL DEFAULT '',
+    outputs TEXT NOT NULL DEFAULT '[]',
+    requested TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL DEFAULT '',
+    site TEXT NOT NULL DEFAULT '',
+    began REAL,
+    sent REAL,
+    accepted REAL,
+    running REAL,
+    ended REAL,
+    finished REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
+CREATE TABLE IF NOT EXISTS runs (
+    name TEXT PRIMARY KEY,
+    backend TEXT NOT NULL,
+    store TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    end TEXT NOT NULL DEFAULT '',
+    stored_bytes INTEGER NOT NULL DEFAULT 0,
+    reused_bytes INTEGER NOT NULL DEFAULT 0,
+    trouble TEXT NOT NULL DEFAULT '',
+    trouble_since REAL
+) WITHOUT ROWID;
+"""
+_OPEN = tuple(phase.value for phase in OPEN_PHASES)
+_COLUMNS = ", ".join(JOB_COLUMNS)
 
 
 class Journal:
     """Writes the ``jobs`` and ``runs`` tables; times in them are seconds since the epoch.
 
     Attributes:
-        endpoint: Which server the backend submits to, to be set before the first job.
+        endpoint: Server that the backend submits to; has to be set before the first job.
     """
 
     def __init__(self, database: Database, run: str, backend: str) -> None:
         """Write for one run.
 
         Args:
-            database: Where to.
+            database: Where to write.
             run: Id of the run.
             backend: Name of the backend.
         """
+        database.create(_SCHEMA)
         self._database = database
         self._run = run
         self._backend = backend
         self.endpoint = ""
 
     def begin_run(self, store: str, settings: Mapping[str, object]) -> None:
-        """Note that a run begins.
+        """Note that the run begins.
 
         Args:
             store: URL of its store.
-            settings: Options that differ from their defaults, fit for JSON.
+            settings: Options that differ from their defaults, as values that JSON can hold.
         """
         self._database.change(
             "INSERT OR REPLACE INTO runs (name, backend, store, host, pid, settings, started) "
@@ -138,65 +109,66 @@ class Journal:
             ],
         )
 
-    def end_run(self, end: str, stored_bytes: int, spared_bytes: int) -> None:
-        """Note how a run has ended.
+    def end_run(self, end: str, stored_bytes: int, reused_bytes: int) -> None:
+        """Note how the run ended.
 
         Args:
-            end: ``finished``, ``failed``, ``stopped`` (by SIGTERM), ``cancelled``, or ``left``,
-                which leaves jobs on the grid.
-            stored_bytes: Bytes that went into the store.
-            spared_bytes: Bytes that were there already.
+            end: ``finished``, ``failed``, ``stopped`` (by SIGTERM), ``cancelled``, or ``left`` (its
+                jobs stay on the grid).
+            stored_bytes: Bytes that it put into the store.
+            reused_bytes: Bytes that were in the store already.
         """
         self._database.change(
-            "UPDATE runs SET ended=?, end=?, stored_bytes=?, spared_bytes=?, trouble='', "
-            "troubled=NULL WHERE name=?",
-            [(time.time(), end, stored_bytes, spared_bytes, self._run)],
+            "UPDATE runs SET ended=?, end=?, stored_bytes=?, reused_bytes=?, trouble='', "
+            "trouble_since=NULL WHERE name=?",
+            [(time.time(), end, stored_bytes, reused_bytes, self._run)],
         )
 
     def trouble(self, words: str) -> None:
-        """Note what the run waits for, for those who look on; nothing when all is well again."""
+        """Note what the run waits for, such as a server; an empty text when it waits no more."""
         self._database.change(
             "UPDATE runs SET trouble=?, "
-            "troubled=CASE ? WHEN '' THEN NULL ELSE coalesce(troubled, ?) END WHERE name=?",
+            "trouble_since=CASE ? WHEN '' THEN NULL ELSE coalesce(trouble_since, ?) END "
+            "WHERE name=?",
             [(words, words, time.time(), self._run)],
         )
 
-    def submitting(self, entries: Sequence[Entry]) -> None:
+    def submitting(self, jobs: Sequence[TrackedJob]) -> None:
         """Note that these jobs are about to be submitted."""
         now = time.time()
         self._database.change(
             "INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, changed,"
-            " origin, place, identity, outputs, asked, began, sent)"
+            " origin, endpoint, identity, outputs, requested, began, sent)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    entry.spec.name,
+                    job.spec.name,
                     self._run,
-                    entry.spec.rule,
-                    json.dumps(dict(entry.spec.wildcards)),
-                    entry.spec.jobid,
-                    entry.spec.attempt,
+                    job.spec.rule,
+                    json.dumps(dict(job.spec.wildcards)),
+                    job.spec.jobid,
+                    job.spec.attempt,
                     self._backend,
                     Phase.SUBMITTING.value,
                     now,
-                    entry.origin,
+                    job.origin,
                     self.endpoint,
-                    entry.identity,
-                    json.dumps(output_names(entry.spec)),
-                    json.dumps(asdict(entry.spec.resources)),
-                    entry.began,
+                    job.plan.identity,
+                    json.dumps(output_names(job.spec)),
+                    json.dumps(asdict(job.spec.resources)),
+                    job.began,
                     now,
                 )
-                for entry in entries
+                for job in jobs
             ],
         )
 
     def submitted(self, ids: Mapping[str, str]) -> None:
-        """Note the ids that the backend gave, by name."""
+        """Note the ids that the backend gave, by name of the job."""
         now = time.time()
         self._database.change(
-            "UPDATE jobs SET phase=CASE phase WHEN ? THEN phase ELSE ? END, kept=1, grid_id=?, "
-            "taken=?, changed=? WHERE name=?",
+            "UPDATE jobs SET phase=CASE phase WHEN ? THEN phase ELSE ? END, needs_cleanup=1, "
+            "grid_id=?, accepted=?, changed=? WHERE name=?",
             [
                 (Phase.CANCELLING.value, Phase.SUBMITTED.value, grid_id, now, now, name)
                 for name, grid_id in ids.items()
@@ -204,14 +176,15 @@ class Journal:
         )
 
     def adopted(self, jobs: Mapping[str, tuple[str, str]]) -> None:
-        """Note that jobs of earlier runs belong to this one now.
+        """Note that jobs of earlier runs belong to this run now.
 
         Args:
             jobs: By name, the id that the backend gave, and Snakemake's own id.
         """
         self._database.change(
-            "UPDATE jobs SET run=?, kept=1, grid_id=?, jobid=?, taken=coalesce(taken, ?), "
-            "phase=CASE phase WHEN ? THEN ? ELSE phase END WHERE name=?",
+            "UPDATE jobs SET run=?, needs_cleanup=1, grid_id=?, jobid=?, "
+            "accepted=coalesce(accepted, ?), phase=CASE phase WHEN ? THEN ? ELSE phase END "
+            "WHERE name=?",
             [
                 (
                     self._run,
@@ -227,7 +200,7 @@ class Journal:
         )
 
     def seen(self, statuses: Mapping[str, JobStatus]) -> None:
-        """Note what the backend says of jobs, by name; and when it said so first."""
+        """Note what the backend says of jobs, by name, and when it first said so."""
         now = time.time()
         self._database.change(
             "UPDATE jobs SET state=?, site=CASE ? WHEN '' THEN site ELSE ? END, "
@@ -246,97 +219,79 @@ class Journal:
         """Note how a job ended, with its report as JSON text if there is one."""
         now = time.time()
         self._database.change(
-            "UPDATE jobs SET phase=?, detail=?, report=coalesce(?, report), landed=?, changed=? "
+            "UPDATE jobs SET phase=?, detail=?, report=coalesce(?, report), finished=?, changed=? "
             "WHERE name=?",
             [(phase.value, detail, report, now, now, name)],
         )
 
     def noted(self, names: Iterable[str]) -> None:
-        """Note that Snakemake knows that these jobs have succeeded."""
+        """Note that Snakemake has recorded the success of these jobs."""
         self._database.change(
             "UPDATE jobs SET phase=? WHERE name=? AND phase=?",
             [(Phase.SUCCEEDED.value, name, Phase.OUTPUTS_INSTALLED.value) for name in names],
         )
 
     def discarded(self, names: Iterable[str]) -> None:
-        """Note that the backend keeps nothing any more for jobs."""
-        self._database.change("UPDATE jobs SET kept=0 WHERE name=?", [(name,) for name in names])
+        """Note that the backend keeps nothing for these jobs any more."""
+        self._database.change(
+            "UPDATE jobs SET needs_cleanup=0 WHERE name=?", [(name,) for name in names]
+        )
 
-    def kept(self) -> list[str]:
+    def needs_cleanup(self) -> list[str]:
         """Return the names of jobs that are over, but for which the backend keeps something.
 
         The run that followed them died before it could tell the backend.
         """
         rows = self._database.query(
-            "SELECT name FROM jobs WHERE kept=1 AND phase NOT IN (?, ?, ?, ?) "
-            "AND backend=? AND place IN (?, '') AND run<>?",
+            "SELECT name FROM jobs WHERE needs_cleanup=1 AND phase NOT IN (?, ?, ?, ?) "
+            "AND backend=? AND endpoint IN (?, '') AND run<>?",
             (*_OPEN, self._backend, self.endpoint, self._run),
         )
         return [str(name) for (name,) in rows]
 
     def cancelling(self, names: Iterable[str]) -> None:
-        """Note that these jobs are to be cancelled, whatever becomes of this run."""
+        """Note that these jobs have to be cancelled, by this run or a later one."""
         self._database.change(
             "UPDATE jobs SET phase=?, changed=? WHERE name=?",
             [(Phase.CANCELLING.value, time.time(), name) for name in names],
         )
 
-    def left(self) -> list[OpenJob]:
-        """Return the jobs of earlier runs on this backend that something has to be done about."""
+    def open_jobs(self) -> list[JobRecord]:
+        """Return the jobs that earlier runs left open on this backend and server."""
         rows = self._database.query(
-            f"SELECT {', '.join(_LEFT)} FROM jobs WHERE phase IN (?, ?, ?, ?) "  # noqa: S608
-            "AND backend=? AND place IN (?, '') AND run<>? ORDER BY changed",
+            f"SELECT {_COLUMNS} FROM jobs WHERE phase IN (?, ?, ?, ?) "  # noqa: S608 - our own names
+            "AND backend=? AND endpoint IN (?, '') AND run<>? ORDER BY changed",
             (*_OPEN, self._backend, self.endpoint, self._run),
         )
-        return [
-            OpenJob(**{**row, "phase": Phase(row["phase"]), "outputs": _names(row["outputs"])})
-            for row in (dict(zip(_LEFT, values, strict=True)) for values in rows)
-        ]
+        return list(map(JobRecord.from_row, rows))
 
-    def open_jobs(self) -> int:
-        """Return how many jobs the backend has, or may have, that have not been taken in."""
+    def open_elsewhere(self) -> dict[str, int]:
+        """Return how many jobs are open on each other backend or server."""
         rows = self._database.query(
-            "SELECT count(*) FROM jobs WHERE phase IN (?, ?) AND backend=? AND place IN (?, '')",
+            "SELECT backend, endpoint, count(*) FROM jobs WHERE phase IN (?, ?, ?, ?) "
+            "AND NOT (backend=? AND endpoint IN (?, '')) GROUP BY backend, endpoint",
+            (*_OPEN, self._backend, self.endpoint),
+        )
+        return {f"{backend} ({endpoint})": count for backend, endpoint, count in rows}
+
+    def on_the_grid(self) -> int:
+        """Return how many jobs the backend has or may have."""
+        rows = self._database.query(
+            "SELECT count(*) FROM jobs WHERE phase IN (?, ?) AND backend=? AND endpoint IN (?, '')",
             (Phase.SUBMITTING.value, Phase.SUBMITTED.value, self._backend, self.endpoint),
         )
         return int(rows[0][0])
 
-    def left_elsewhere(self) -> dict[str, int]:
-        """Return how many jobs earlier runs have left where this one does not reach them."""
+    def last_endpoint(self) -> str:
+        """Return the server of the open job of this backend that changed last, or nothing."""
         rows = self._database.query(
-            "SELECT backend, place, count(*) FROM jobs WHERE phase IN (?, ?, ?, ?) "
-            "AND NOT (backend=? AND place IN (?, '')) GROUP BY backend, place",
-            (*_OPEN, self._backend, self.endpoint),
+            "SELECT endpoint FROM jobs WHERE phase IN (?, ?, ?, ?) AND backend=? "
+            "ORDER BY changed DESC LIMIT 1",
+            (*_OPEN, self._backend),
         )
-        return {f"{backend} ({place})": count for backend, place, count in rows}
-
-    def set_aside(self, copies: Mapping[str, str]) -> None:
-        """Note which files, by path, have a copy that has to be put back when they vanish."""
-        self._database.change("INSERT OR REPLACE INTO aside VALUES (?, ?)", copies.items())
-
-    def aside(self) -> dict[str, str]:
-        """Return the files that have a copy."""
-        return dict(self._database.query("SELECT path, copy FROM aside"))
-
-    def put_back(self, paths: Iterable[str]) -> None:
-        """Forget the copies of these files."""
-        self._database.change("DELETE FROM aside WHERE path=?", [(path,) for path in paths])
+        return str(rows[0][0]) if rows else ""
 
 
 def output_names(spec: JobSpec) -> list[str]:
-    """Return the names of a job's outputs, sorted: they tell it from the others of a workflow."""
+    """Return the sorted names of a job's outputs, which no other job of a workflow has."""
     return sorted(output.name for output in spec.outputs if output.kind == "output")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
-
-
-def last_endpoint(database: Database, backend: str) -> str:
-    """Return the server on which the last job runs that was left open; nothing if none was."""
-    rows = database.query(
-        "SELECT place FROM jobs WHERE phase IN (?, ?, ?, ?) AND backend=? "
-        "ORDER BY changed DESC LIMIT 1",
-        (*_OPEN, backend),
-    )
-    return str(rows[0][0]) if rows else ""

@@ -1,1 +1,1 @@
-"""Values that the rest of the package passes around: jobs, names, states, errors."""
+"""Values that all other packages use: jobs, names, states, errors."""

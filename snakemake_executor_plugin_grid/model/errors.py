@@ -1,18 +1,18 @@
-"""Errors of this package. Their text is what the person at the terminal reads."""
+"""Errors of this package. The user reads their text."""
 
 from __future__ import annotations
 
 
 class GridError(Exception):
-    """Something went wrong that the user can understand: the text says what and what to do."""
+    """An error for the user: the text says what is wrong and what to do."""
 
 
 class PermanentError(GridError):
-    """Trying again is of no use: the request itself, or the set-up, has to change."""
+    """The same request will fail again: the request or the setup has to change."""
 
 
 class TransientError(GridError):
-    """May pass by itself: a server that is down or busy, a connection that broke."""
+    """The same request may succeed later: a server is down or busy, a connection broke."""
 
 
 class CredentialsError(GridError):
@@ -20,12 +20,12 @@ class CredentialsError(GridError):
 
 
 class MissingError(PermanentError):
-    """What was asked for is not there."""
+    """The requested thing does not exist."""
 
 
 class DiskFullError(GridError):
-    """There is no room on a disk of the submit host: passes when somebody makes some."""
+    """A disk of the submit host is full."""
 
 
 class EndingError(GridError):
-    """The run ends before this was done: it is left to the next run, and nothing has failed."""
+    """The run ends before this is done; the next run does it. Nothing has failed."""

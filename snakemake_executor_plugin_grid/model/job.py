@@ -1,4 +1,4 @@
-"""A grid job as a value: what runs, what goes in, what comes out. It knows no backend."""
+"""A grid job as a value: command, inputs, outputs, resources. Independent of the backend."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..worker.description import Output
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for.
+    """The resources that a job requests.
 
     Attributes:
         processors: From ``threads``, at least 1.
-        memory_mb: From ``mem_mb``, in MB; None when not asked for.
+        memory_mb: From ``mem_mb``, in MB; None if not requested.
         disk_mb: From ``disk_mb``, in MB.
         runtime_s: From ``runtime``, in seconds.
         gpus: From ``gpu``.
@@ -34,20 +34,20 @@ class JobSpec:
     """One job.
 
     Attributes:
-        name: Unique among all runs; safe as a file name and in a JDL.
+        name: Unique among all runs, see `JobName`.
         rule: Name of the rule, or of the group.
         wildcards: Names and values.
         jobid: Snakemake's own id.
         attempt: 1 for the first.
         command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter.
-        inputs: Paths to stage in, as the workflow names them: files or folders.
-        shared: Those of them that other jobs of the workflow need as well.
-        outputs: What comes back.
-        placeholders: Names of unneeded temporary outputs, which the worker may delete.
-        resources: What it asks for.
-        environment: Variables that ``envvars:`` names; may hold secrets.
+        inputs: Paths of files and folders to stage in, as the workflow names them.
+        shared: Those inputs that other jobs of the workflow need as well.
+        outputs: Files and folders that come back.
+        placeholders: Names of temporary outputs that no job needs; the worker may delete them.
+        resources: Requested resources.
+        environment: Variables that ``envvars:`` names; may contain secrets.
         overrides: Resources named ``grid_…``, without that prefix.
-        consumed: Names of outputs that other jobs of the workflow take as inputs.
+        consumed: Names of outputs that are inputs of other jobs of the workflow.
     """
 
     name: str
@@ -72,33 +72,33 @@ class JobSpec:
 
 
 def title(rule: str, wildcards: Iterable[tuple[str, str]]) -> str:
-    """Return the name of a rule, with the values of its wildcards if it has any."""
+    """Return the name of a rule with the values of its wildcards."""
     values = ", ".join(f"{key}={value}" for key, value in wildcards)
     return f"{rule} ({values})" if values else rule
 
 
 def log_file(folder: Path, name: str) -> Path:
-    """Return where the output of a job is kept.
+    """Return the file with the output of a job.
 
     Args:
-        folder: Of this package below the working directory.
+        folder: Folder of this package, below the working directory.
         name: Unique name of the job.
     """
     return folder / "logs" / f"{name}.log"
 
 
 ASKED_FOR = ("mem_mb", "disk_mb", "runtime", "gpu")
-"""Resources that mean something to a backend, beside ``threads`` and those named ``grid_…``."""
+"""Resources that backends use, besides ``threads`` and those named ``grid_…``."""
 NOT_YET = "<TBD>"
-"""Snakemake's value of a resource that depends on inputs which are still to be made."""
+"""Snakemake's value of a resource that depends on inputs that do not exist yet."""
 
 
 def read_resources(threads: int, resources: Iterable[tuple[str, object]]) -> Resources:
-    """Read what Snakemake's resources say of a job.
+    """Return the requested resources, from Snakemake's resources of a job.
 
     Args:
-        threads: Of the job; 0 counts as 1.
-        resources: Names and values; those that are not numbers are ignored.
+        threads: Threads of the job; 0 counts as 1.
+        resources: Names and values; values that are not numbers are ignored.
     """
     numbers = {
         name: float(value)
@@ -113,7 +113,7 @@ def read_resources(threads: int, resources: Iterable[tuple[str, object]]) -> Res
         processors=max(1, threads),
         memory_mb=whole("mem_mb"),
         disk_mb=whole("disk_mb"),
-        # Snakemake rounds what is less than a minute down to none.
+        # Snakemake rounds less than a minute down to 0.
         runtime_s=(numbers["runtime"] or 1) * 60 if "runtime" in numbers else None,
         gpus=whole("gpu") or 0,
     )
@@ -128,12 +128,6 @@ def read_overrides(resources: Iterable[tuple[str, object]]) -> dict[str, str]:
     }
 
 
-def safe_name(rule: str, run: str, number: int) -> str:
-    """Return a unique job name of letters, digits, ``-``, ``_`` and ``.``, 64 at most."""
-    kept = "".join(char if char.isalnum() and char.isascii() else "_" for char in rule)
-    return f"{kept[:40]}-{run}-{number}"
-
-
 def words(text: str | None) -> tuple[str, ...]:
-    """Return the names in an option or resource, divided by commas or blanks."""
+    """Return the names in an option or resource; commas or blanks separate them."""
     return tuple((text or "").replace(",", " ").split())

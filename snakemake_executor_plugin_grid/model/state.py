@@ -1,4 +1,4 @@
-"""The states a grid job passes through, whatever workload management system runs it."""
+"""The states of a grid job, the same for all backends."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 
 
 class JobState(enum.Enum):
-    """State of a job as its backend sees it.
+    """State of a job as its backend gives it.
 
-    The backend's word is a hint only: whether a job succeeded is decided by the job's own
-    report and by its outputs.
+    It is a hint only: the job's own report and its outputs decide whether the job succeeded.
     """
 
     QUEUED = "queued"
     RUNNING = "running"
     HELD = "held"
-    """Waits for a person: paused, exhausted, on hold."""
+    """Waits for a person, such as paused, exhausted or on hold."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
-    """The backend does not name this job now. It is neither failed nor done."""
+    """The backend does not list the job now. It is neither failed nor done."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to the job by itself."""
+        """Whether the job has ended."""
         return self in _ENDED
 
 
@@ -34,13 +33,13 @@ _ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What a backend says of one job.
+    """The status of one job, from its backend.
 
     Attributes:
-        state: The flat state.
-        detail: The backend's own words, for the person at the terminal.
-        site: Where the job runs or ran, empty when not known.
-        infrastructure: The site or the system rather than the payload has failed.
+        state: The state.
+        detail: The backend's own words, for the user.
+        site: Where the job runs or ran, empty if not known.
+        infrastructure: Whether the site or the system has failed, rather than the payload.
     """
 
     state: JobState

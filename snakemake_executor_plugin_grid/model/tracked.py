@@ -1,4 +1,4 @@
-"""A job on its way: what was decided about it, and what became of it."""
+"""A job that the run follows: the plan for it, its state, its outcome."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass, field, replace
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
 from .job import JobSpec
+from .names import JobName
 from .state import UNKNOWN, JobStatus
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A job, and what is decided about it on this side.
+    """A job, and the decisions that the submit host made about it.
 
     Attributes:
         spec: The job.
-        runtime: How Snakemake gets to its worker.
+        runtime: How the worker gets Snakemake.
         runtime_blob: Blob of a shipped runtime, if there is one.
         fetch_undeclared: Whether new files that no rule names come back.
-        identity: Tells what the job does, and with what.
+        identity: Fingerprint of the job: the same if it does the same with the same files.
     """
 
     spec: JobSpec
@@ -32,22 +33,22 @@ class Plan:
 
 @dataclass(eq=False)
 class TrackedJob:
-    """A job that the controller carries through.
+    """A job that the controller follows.
 
     Attributes:
-        plan: The job and what is decided about it.
-        spec: The job under the name by which it was submitted last.
-        faults: How often the infrastructure has failed it.
-        charged: How many of these count against its budget.
-        avoid: Sites that have.
-        began: When its inputs began to be stored, in seconds since the epoch.
+        plan: The plan for the job.
+        spec: The job, with the name of its last submission.
+        faults: How often it has failed because of the infrastructure.
+        charged: How many of these faults count against its limit.
+        avoid: Sites where such faults happened.
+        began: When the upload of its inputs began, in seconds since the epoch.
         grid_id: Its id on the grid, None until it is submitted.
-        status: What the backend said last.
+        status: The last status that the backend gave.
         ended: Whether the backend said that it has ended.
-        seen: Whether the backend has been asked for it since it was submitted.
-        named: When the backend named it last, on the monotonic clock.
-        adopted: Whether an earlier run has submitted it.
-        origin: Name under which it was submitted first, perhaps by an earlier run.
+        seen: Whether the backend has been asked about it since it was submitted.
+        named: When the backend listed it last, on the monotonic clock.
+        adopted: Whether an earlier run submitted it.
+        origin: Name of its first submission, perhaps by an earlier run.
     """
 
     plan: Plan
@@ -65,42 +66,42 @@ class TrackedJob:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        """Know the name that all submissions of the job begin with."""
+        """Set the origin of a job that was not submitted before."""
         self.origin = self.origin or self.name
 
     @property
     def name(self) -> str:
-        """The name by which this run knows it."""
+        """The name by which this run refers to the job; resubmissions do not change it."""
         return self.plan.spec.name
 
     def submit_again(self, site: str, *, costs: bool = True) -> None:
-        """Take a new name after a fault of the infrastructure, so that both can be told apart.
+        """Prepare another submission, under a new name, after a fault of the infrastructure.
 
         Args:
-            site: To be avoided, empty when not known.
-            costs: Whether the fault counts against the job's budget.
+            site: Site to avoid, empty if not known.
+            costs: Whether the fault counts against the job's limit.
         """
         self.faults += 1
         self.charged += costs
         self.began = time.time()
         self.avoid.update({site} - {""})
-        self.spec = replace(self.plan.spec, name=f"{self.origin}.{self.faults}")
+        self.spec = replace(self.plan.spec, name=str(JobName(self.origin, self.faults)))
         self.adopted = False
         self.grid_id, self.status, self.ended, self.seen = None, UNKNOWN, False, False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """How a job ended.
 
     Attributes:
         name: Unique name of the job.
         success: Whether its outputs are in place.
-        message: For the user, if it failed.
+        message: Message for the user, if it failed.
         logs: Files with its output, if it failed.
         grid_id: Its id on the grid, None if it never got one.
-        reason: Of its report; empty if there is none.
-        site: Of its report; empty if there is none, or it does not know.
+        reason: Reason in its report, empty if there is no report.
+        site: Site in its report, empty if there is no report or the site is not known.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Turns Snakemake's jobs into plans: what travels, and what runs."""
+"""Turns Snakemake's jobs into plans: which files travel with each job, and what it runs."""

@@ -1,4 +1,4 @@
-"""Tells whether a job that an earlier run has left is still the same job."""
+"""Fingerprints of jobs: a run compares them to see whether an earlier run's job is still valid."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from ..snakemake_api.workflow import WorkflowApi, names
 
 
 class Fingerprints:
-    """Digests of what jobs do, and with what.
+    """Computes the fingerprint of a job: a digest of what it does, and of its inputs.
 
-    By the measures of Snakemake's own rerun triggers: code, parameters, software, and inputs by
-    name, size and time; also what the shell command became, the contents of scripts, and for rules
-    that can read it the configuration. Resources and attempts make no difference.
+    It covers what Snakemake's own rerun triggers cover: code, parameters, software, and the name,
+    size and time of each input. It also covers the expanded shell command, the contents of the
+    script and, for rules that can read it, the configuration. Resources and the attempt are not
+    part of it.
     """
 
     def __init__(self, workflow: Any, workdir: Path, context: Iterable[str]) -> None:
-        """Look at a workflow.
+        """Set up the fingerprints of a run.
 
         Args:
-            workflow: Snakemake's.
+            workflow: Snakemake's workflow.
             workdir: Its working directory.
-            context: What else has to be the same for all jobs, such as the URL of the store.
+            context: Texts that are part of every fingerprint, such as the URL of the store.
         """
         self._workflow = workflow
         self._workdir = workdir
@@ -36,17 +37,17 @@ class Fingerprints:
         self._states: dict[str, list[tuple[str, int, int]]] = {}
 
     def of(self, job: Any, spec: JobSpec) -> str:
-        """Return the identity of a job.
+        """Return the fingerprint of a job.
 
         Args:
-            job: Snakemake's.
-            spec: What was made of it.
+            job: Snakemake's job or group.
+            spec: The specification made from it.
         """
         facts = [
             self._context,
-            # The jobs of a group come in no order.
+            # Snakemake lists the jobs of a group in no fixed order.
             sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job)),
-            # Not what it updates in place, which it may have done.
+            # Files that the job updates in place are left out: it may have changed them already.
             [self._state(path) for path in sorted(set(names(job.input)))],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),
             sorted(spec.placeholders),
@@ -54,16 +55,16 @@ class Fingerprints:
         return hashlib.sha256(_text(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def begin(self) -> None:
-        """Look at all files anew; between two such calls they are looked at once."""
+        """Forget the cached state of all files; until the next call each file is read once."""
         self._states.clear()
 
     def _state(self, path: str) -> list[tuple[str, int, int]]:
         if path not in self._states:
-            self._states[path] = list(self._look(path))
+            self._states[path] = list(self._stat(path))
         return self._states[path]
 
-    def _look(self, path: str) -> Iterator[tuple[str, int, int]]:
-        """Yield size and time in ns of a file, or of all that is in a folder."""
+    def _stat(self, path: str) -> Iterator[tuple[str, int, int]]:
+        """Yield name, size and time in ns of a file, or of every file in a folder."""
         top = self._workdir / path
         if not top.is_dir():
             yield path, *_size_and_time(top)
@@ -83,5 +84,5 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
-        return -1, 0  # planning says what is wrong with it
+        return -1, 0  # the upload reports the error
     return status.st_size, status.st_mtime_ns

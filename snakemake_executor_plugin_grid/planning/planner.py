@@ -1,4 +1,4 @@
-"""A Snakemake job becomes a plan: what runs, what goes in, what comes out, in which runtime."""
+"""Turns a Snakemake job into a plan: its command, inputs, outputs, resources and runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _OVERRIDES = {
 
 
 class Planner:
-    """Makes plans. It has no effect outside, and is called in Snakemake's main thread."""
+    """Makes the plans of a run, in Snakemake's main thread. Nothing is submitted or stored here.
+
+    The one exception is ``ship``, which stores the packages of the runtime ``wheels``.
+    """
 
     def __init__(
         self,
@@ -38,15 +41,15 @@ class Planner:
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
     ) -> None:
-        """Know the run.
+        """Set up the planning of a run.
 
         Args:
             settings: Options of the run.
             workflow_api: Snakemake's workflow.
-            layout: Of the submit host.
-            ship: Stores a runtime of kind ``wheels``.
+            layout: Maps paths of the submit host to names in the archives.
+            ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
-            fingerprints: Tell whether jobs are still the same; not needed to describe them.
+            fingerprints: Computes fingerprints; None for a preview, which needs none.
         """
         self._fingerprints = fingerprints
         self._settings = settings
@@ -58,30 +61,30 @@ class Planner:
         self._checkpoints: list[str] = []
 
     def begin(self) -> None:
-        """Look at what has changed in the DAG, once for all jobs of a round."""
+        """Read the current state of the DAG; called before each batch of jobs is planned."""
         if self._fingerprints is not None:
             self._fingerprints.begin()
         self._checkpoints = list(self._workflow_api.checkpoint_outputs())
 
     def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
-        """Turn a Snakemake job into what the controller carries through.
+        """Return the plan of a Snakemake job.
 
         Args:
-            job: Single job or group.
-            name: Unique name for it.
+            job: Snakemake's job or group.
+            name: Unique name of the grid job.
             command: Shell line that runs it.
-            environment: Variables that ``envvars:`` names.
+            environment: Variables that ``envvars:`` names, with their values.
 
         Raises:
-            GridError: The job cannot run on the grid: says why.
+            GridError: The job cannot run on the grid; the text says why.
         """
         spec = self._spec(job, name, command, environment)
         self._check_outputs(spec)
         for resource in spec.overrides.keys() - _OVERRIDES:
-            self._say_once(f"resource grid_{resource} is not known, and has no effect.")
+            self._say_once(f"resource grid_{resource} is unknown and is ignored.")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
-            raise _no_such("grid_undeclared", undeclared, UNDECLARED)
+            raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)
         runtime = self._runtime(spec.overrides)
         blob = self._ship(runtime) if runtime.kind == "wheels" else None
         identity = self._fingerprints.of(job, spec) if self._fingerprints is not None else ""
@@ -97,15 +100,14 @@ class Planner:
             if is_flagged(path, "update") and os.path.lexists(path)
         ]
         inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
-        self._mention_site_data(inputs)
+        self._report_site_data(inputs)
         unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
-        wildcards = {} if job.is_group() else job.wildcards_dict
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         return JobSpec(
             name=name,
             rule=job.name,
-            wildcards=tuple((key, str(value)) for key, value in wildcards.items()),
+            wildcards=tuple(workflow_api.wildcards(job).items()),
             jobid=str(job.jobid),
             attempt=job.attempt,
             command=command,
@@ -139,8 +141,8 @@ class Planner:
                         name = self._layout.member(path)
                     except OutsideError as error:
                         raise GridError(
-                            f"{kind} {path} is outside of the working directory, where a job on "
-                            "the grid cannot write; use a relative path"
+                            f"{kind} {path} is outside of the working directory; a job on the "
+                            "grid can only write below it. Use a relative path"
                         ) from error
                     yield Output(name, kind, kind != "log" and path not in unneeded)
             for path in staying(member.output):
@@ -148,7 +150,7 @@ class Planner:
                     yield Output(self._layout.member(path), "staying", required=False)
 
     def _check_outputs(self, spec: JobSpec) -> None:
-        """Refuse to replace write-protected files."""
+        """Raise an error for outputs that exist and are write-protected."""
         for output in spec.outputs:
             path = self._layout.local(output.name)
             if output.kind != "output" or path.is_symlink() or not path.is_file():
@@ -156,15 +158,15 @@ class Planner:
             if not path.stat().st_mode & 0o222:
                 raise GridError(
                     f"output {os.path.relpath(path, self._layout.workdir)} is write-protected; "
-                    "remove it, or make it writable, if the rule shall make it again"
+                    "remove it or make it writable, so that the rule can write it again"
                 )
 
-    def _mention_site_data(self, inputs: Iterable[str]) -> None:
+    def _report_site_data(self, inputs: Iterable[str]) -> None:
         for path in inputs:
             try:
                 self._layout.member(path)
             except OutsideError:
-                self._say_once(f"input {path} is taken for data of the site: it is not staged.")
+                self._say_once(f"input {path} is expected at the site: it is not staged.")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -175,14 +177,14 @@ class Planner:
         settings = self._settings
         kind = overrides.get("runtime", settings.runtime)
         if kind not in RUNTIMES:
-            raise _no_such("grid_runtime", kind, RUNTIMES)
+            raise _unknown_value("grid_runtime", kind, RUNTIMES)
         image = overrides.get("runtime_image", settings.runtime_image) or ""
         setup = overrides.get("runtime_setup", settings.runtime_setup) or ""
         needed = {"container": ("runtime_image", image), "setup": ("runtime_setup", setup)}
-        name, value = needed.get(kind, ("", "none needed"))
+        name, value = needed.get(kind, ("", "not needed"))
         if not value:
             raise GridError(
-                f"runtime {kind}: give --grid-{name.replace('_', '-')} or resource grid_{name}"
+                f"runtime {kind} needs --grid-{name.replace('_', '-')} or the resource grid_{name}"
             )
         own = f"{sys.version_info.major}.{sys.version_info.minor}"
         try:
@@ -198,7 +200,7 @@ class Planner:
             raise GridError(f"runtime {kind}: {error}") from error
 
 
-def _no_such(resource: str, value: str, allowed: Iterable[str]) -> GridError:
+def _unknown_value(resource: str, value: str, allowed: Iterable[str]) -> GridError:
     return GridError(
-        f"resource {resource}: there is no {value!r}; choose from {', '.join(allowed)}"
+        f"resource {resource}: unknown value {value!r}; choose from {', '.join(allowed)}"
     )

@@ -1,4 +1,7 @@
-"""What each job would be submitted as: nothing is staged, and no server is asked."""
+"""The preview of a run (``--grid-describe``): the JDL or the task parameters of each job.
+
+Nothing is staged, and no server is contacted.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from ..backends.base import Backend, Payload
+from ..backends.base import Payload
 from ..backends.dirac.store import SCHEME
-from ..backends.registry import equip
+from ..backends.registry import make_backend
+from ..console.format import file_size
 from ..journal.catalog import Catalog
-from ..journal.database import DATABASE_FILE, FOLDER, Database
+from ..journal.database import FOLDER, Database, open_database
 from ..journal.lock import lock_folder
 from ..model.errors import GridError
-from ..model.job import ASKED_FOR, NOT_YET, JobSpec, safe_name
+from ..model.job import ASKED_FOR, NOT_YET, JobSpec
+from ..model.names import JobName
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
@@ -31,12 +36,12 @@ from ..worker.runtime import Runtime
 from .planner import Planner
 
 _SANDBOX_LIMIT = 10 << 20  # default of SandboxStore/MaxSandboxSizeMiB, DIRAC 9.1
-_UPLOADED_LATER = f"{SCHEME}/uploaded-when-submitted"
+_PLACEHOLDER_URL = f"{SCHEME}/uploaded-when-submitted"
 _NOT_IN_LFN = re.compile(r"[^A-Za-z0-9_.+@=/-]|(?<![^/])[^A-Za-z0-9_/]")
 
 
 def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str]:
-    """Write to stdout what would be submitted for all jobs that have to run.
+    """Print what would be submitted for each job that has to run.
 
     Args:
         workflow: Snakemake's workflow, with its DAG.
@@ -44,33 +49,33 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
         say: Shows a line to the user.
 
     Returns:
-        For each job of which nothing can be said, why.
+        One message for each job that cannot be described.
 
     Raises:
-        GridError: None can: says why.
+        GridError: No job can be described; the text says why.
     """
     folder = Path.cwd() / FOLDER
     problems = []
-    with lock_folder(folder), contextlib.closing(Database(folder / DATABASE_FILE)) as database:
-        descriptions = _Descriptions(workflow, folder, database, say)
-        jobs = list(descriptions.workflow_api.needed_jobs())
+    with lock_folder(folder), open_database(folder) as database:
+        previews = _Previews(workflow, folder, database, say)
+        jobs = list(previews.workflow_api.needed_jobs())
         for number, job in enumerate(jobs, start=1):
             try:
-                text = descriptions.text(job, safe_name(job.name, run_id, number))
+                text = previews.text(job, str(JobName.new(job.name, run_id, number)))
             except (GridError, WorkflowError) as error:
-                problems.append(f"rule {job.name}, cannot be described: {error}")
+                problems.append(f"rule {job.name} cannot be described: {error}")
                 continue
             if not _write(text):
                 break
         if not jobs:
             say("No job has to run on the grid.")
-        if descriptions.workflow_api.has_checkpoints:
-            say("Jobs that depend on checkpoints may not be known yet.")
+        if previews.workflow_api.has_checkpoints:
+            say("Jobs that depend on checkpoints may be missing here.")
     return problems
 
 
-class _Descriptions:
-    """Plans jobs as a run does, but makes nothing of the plans."""
+class _Previews:
+    """Plans jobs as a run does, and describes them instead of submitting them."""
 
     def __init__(
         self, workflow: Any, folder: Path, database: Database, say: Callable[[str], None]
@@ -80,19 +85,18 @@ class _Descriptions:
         self._folder = folder
         self._catalog = catalog = Catalog(database)
         self.workflow_api = WorkflowApi(workflow)
-        self._backend: Backend
-        self._backend, _, _ = equip(
+        self._backend = make_backend(
             self._settings, self._layout.workdir, folder, database, catalog, say
-        )
+        ).backend
         self._planner = Planner(self._settings, self.workflow_api, self._layout, _ship_nothing, say)
         self._planner.begin()
         self._awaited = set(self.workflow_api.awaited())
 
     def text(self, job: Any, name: str) -> str:
-        """Return comments, and what the backend would be given."""
-        # Neither command nor environment is in what a backend shows, and the latter is secret.
+        """Return the backend's description of a job, after notes as comments."""
+        # No description contains the command or the environment, and the latter may be secret.
         spec = self._planner.plan(job, name, "", {}).spec
-        self.workflow_api.targets(job)  # the command would have to name it
+        self.workflow_api.targets(job)  # raises an error if no command can name the job
         notes, blobs = [], []
         pending = [
             key
@@ -100,24 +104,23 @@ class _Descriptions:
             if value == NOT_YET and (key in ASKED_FOR or key.startswith("grid_"))
         ]
         if pending:
-            notes.append(f"not known before its inputs are there: {', '.join(pending)}")
+            notes.append(f"known only when its inputs exist: {', '.join(pending)}")
         if self._settings.dirac_storage_element:
             for entry in self._large_inputs(spec):
-                blob, is_there = self._blob(entry)
+                blob, is_stored = self._blob(entry)
                 blobs.append(blob)
-                if not is_there:
-                    size = f"{entry.size / 1e6:.1f} MB"
+                if not is_stored:
+                    size = file_size(entry.size)
                     notes.append(f"not uploaded yet: {entry.name.partition('/')[2]} ({size})")
-            if missing := [path for path in spec.inputs if not self._is_there(path)]:
+            if missing := [path for path in spec.inputs if not self._exists(path)]:
                 notes.append(
-                    "not made yet, input data as well if they do not fit into a sandbox: "
-                    f"{', '.join(missing)}"
+                    f"not made yet, input data if too large for a sandbox: {', '.join(missing)}"
                 )
         payload = Payload(spec, "", tuple(blobs), self._folder / "worker.pyz")
         comments = [f"# {_line(note)}\n" for note in (self._title(job, spec), *notes)]
         return f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n\n"
 
-    def _is_there(self, path: str) -> bool:
+    def _exists(self, path: str) -> bool:
         return path not in self._awaited and os.path.lexists(path)
 
     def _title(self, job: Any, spec: JobSpec) -> str:
@@ -127,22 +130,22 @@ class _Descriptions:
         return f"group {job.groupid}: {'; '.join(jobs)}"
 
     def _large_inputs(self, spec: JobSpec) -> Iterator[Entry]:
-        """Yield the inputs that are there and fit into no sandbox."""
-        least = max(self._settings.large_file, _SANDBOX_LIMIT - RESERVE + 1)
-        for path in filter(self._is_there, spec.inputs):
-            # Site data is not staged.
+        """Yield the inputs that exist and are too large for a sandbox."""
+        threshold = max(self._settings.large_file, _SANDBOX_LIMIT - RESERVE + 1)
+        for path in filter(self._exists, spec.inputs):
+            # Inputs outside of the working directory are not staged.
             with contextlib.suppress(OutsideError, OSError):
                 member = self._layout.member(path)
                 for entry in scan_following(self._layout.local(member), member):
-                    if entry.kind == "file" and entry.size >= least:
+                    if entry.kind == "file" and entry.size >= threshold:
                         yield entry
 
     def _blob(self, entry: Entry) -> tuple[Blob, bool]:
-        """Return a file of the storage element, and whether it is there already."""
+        """Return the blob of an input, and whether the storage element has it already."""
         digest = self._catalog.digest(entry.path, Path(entry.path).stat())
         url = self._catalog.location(digest) if digest is not None else None
-        later = f"{_UPLOADED_LATER}/{_NOT_IN_LFN.sub('_', entry.name.partition('/')[2])}"
-        return Blob(digest or "", entry.size, url or later, kind="raw"), url is not None
+        placeholder = f"{_PLACEHOLDER_URL}/{_NOT_IN_LFN.sub('_', entry.name.partition('/')[2])}"
+        return Blob(digest or "", entry.size, url or placeholder, kind="raw"), url is not None
 
 
 def _ship_nothing(_: Runtime) -> Blob:
@@ -154,12 +157,12 @@ def _line(text: str) -> str:
 
 
 def _write(text: str) -> bool:
-    """Write to stdout; return whether anybody still reads it."""
+    """Write to stdout; return False if its reader has gone (``| head``)."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # As the documentation of Python's signal module has it: nothing is left to be flushed.
+        # As Python's documentation recommends: otherwise flushing stdout at exit fails again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True

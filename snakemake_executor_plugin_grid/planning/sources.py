@@ -1,4 +1,8 @@
-"""Which files beside the workflow travel with every job: Snakefiles, scripts, sample sheets."""
+"""The sources of a workflow: files that go to the worker with every job.
+
+These are the Snakefiles, scripts, configuration files and sample sheets: what Snakemake read when
+it parsed the workflow, what ``--grid-include`` names, and small files found in its folders.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +20,23 @@ from ..staging.symlinks import scan_following
 from ..worker.archive.tarball import Entry, scan
 from ..worker.tree import below
 
-_MOST_VISITED = 50_000
-_OWN_PAGE = "grid-report.html"  # of ``snakemake-grid report``
+_MAX_VISITED = 50_000
+_REPORT_FILE = "grid-report.html"  # written by ``snakemake-grid report``
 _SKIPPED_FOLDERS = {".snakemake", ".git", ".hg", ".svn", "__pycache__", "node_modules"}
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What Snakemake knows of the workflow's files.
+class WorkflowFiles:
+    """What Snakemake knows about the workflow's files.
 
     Attributes:
         declared: Paths that Snakemake lists: included files, script folders, files under git.
-        parsed: Absolute paths that were read while parsing, or that rules name as their scripts,
-            each with whether it was given as a relative path.
+        parsed: Absolute paths of files that parsing read and of the scripts of rules; the value
+            tells whether the workflow named the file by a relative path.
         folders: Local folders of the included Snakefiles.
-        products: Names of all outputs, logs and benchmarks of the workflow's jobs.
-        inputs: Names of all inputs of the workflow's jobs.
+        products: Archive names of all outputs, logs and benchmarks of the workflow's jobs.
+        inputs: Archive names of all inputs of the workflow's jobs.
     """
 
     declared: frozenset[str]
@@ -44,12 +48,12 @@ class Origin:
 
 @dataclass
 class Sources:
-    """The files that travel, and those that do not.
+    """The sources that were found.
 
     Attributes:
-        entries: By name.
+        entries: Files to send, by archive name.
         left_out: Path and size in bytes of files that were found but are too large.
-        warnings: For the user.
+        warnings: Messages for the user.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -58,15 +62,15 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What the user says of sources.
+class Filters:
+    """The user's options about sources.
 
     Attributes:
-        include: Globs of files that travel whatever their size.
-        exclude: Globs of files that do not.
-        file_limit: Bytes from which on a file is taken for data.
-        total_limit: Bytes that the files found beside the workflow may have together.
-        secrets: Real paths of files that hold credentials, which never travel.
+        include: Globs of files to send regardless of their size.
+        exclude: Globs of files not to send.
+        file_limit: Size in bytes; a found file of this size or more counts as data.
+        total_limit: Limit in bytes for the total size of the files that were found.
+        secrets: Real paths of files that hold credentials; they are never sent.
     """
 
     include: tuple[str, ...]
@@ -76,50 +80,53 @@ class Rules:
     secrets: frozenset[str] = frozenset()
 
 
-def collect(layout: Layout, origin: Origin, rules: Rules) -> Sources:
+def collect(layout: Layout, files: WorkflowFiles, filters: Filters) -> Sources:
     """Find the sources of a workflow.
 
     Raises:
-        GridError: A glob of the user matches nothing, or climbs out of the working directory.
+        GridError: A glob of ``--grid-include`` matches nothing, is not relative to the working
+            directory, or matches something that cannot be read.
     """
     sources = Sources()
-    collector = _Collector(layout, origin, rules, sources)
-    collector.take_parsed()
-    collector.take_included_by_user()
-    collector.take_found(_found(layout, origin, sources))
+    collector = _Collector(layout, files, filters, sources)
+    collector.add_parsed()
+    collector.add_included()
+    collector.add_found(_find(layout, files, sources))
     return sources
 
 
 class _Collector:
-    def __init__(self, layout: Layout, origin: Origin, rules: Rules, sources: Sources) -> None:
+    def __init__(
+        self, layout: Layout, files: WorkflowFiles, filters: Filters, sources: Sources
+    ) -> None:
         self._layout = layout
-        self._origin = origin
-        self._rules = rules
+        self._files = files
+        self._filters = filters
         self._sources = sources
-        self._homes = (layout.workdir, *origin.folders)
-        # A script or config file that some rule names as input too is a source all the same.
-        self._listed = set(_listed(layout, origin))
+        self._homes = (layout.workdir, *files.folders)
+        # A script or configuration file is a source even if a rule names it as an input.
+        self._listed = set(_listed(layout, files))
 
-    def take_parsed(self) -> None:
-        """Take what parsing read: without it no worker can parse the workflow."""
-        for path, relative in (*self._origin.parsed.items(), *_local_modules(self._homes)):
-            here = any(Path(path).is_relative_to(home) for home in self._homes)
-            if (here or relative) and not _SKIPPED_FOLDERS.intersection(Path(path).parts):
-                self._take(path, bound=False)
+    def add_parsed(self) -> None:
+        """Add what parsing read; a worker cannot parse the workflow without it."""
+        for path, relative in (*self._files.parsed.items(), *_local_modules(self._homes)):
+            is_below = any(Path(path).is_relative_to(home) for home in self._homes)
+            if (is_below or relative) and not _SKIPPED_FOLDERS.intersection(Path(path).parts):
+                self._add_file(path, limited=False)
 
-    def take_included_by_user(self) -> None:
-        for glob in self._rules.include:
+    def add_included(self) -> None:
+        for glob in self._filters.include:
             try:
                 found = sorted(self._layout.workdir.glob(glob))
             except (NotImplementedError, ValueError) as error:
                 raise GridError(
-                    f"--grid-include {glob}: has to be relative to the working directory"
+                    f"--grid-include {glob}: must be relative to the working directory"
                 ) from error
             if not found:
                 raise GridError(
                     f"--grid-include {glob}: matches nothing below {self._layout.workdir}"
                 )
-            # Snakemake's own folder is not meant by "*".
+            # "*" does not mean Snakemake's own folder.
             skipped = _SKIPPED_FOLDERS.difference(glob.split("/"))
             for path in found:
                 try:
@@ -133,26 +140,33 @@ class _Collector:
                     ):
                         self._add(entry)
 
-    def take_found(self, paths: Iterable[str]) -> None:
-        small = [entry for path in paths if (entry := self._take(path, bound=True)) is not None]
+    def add_found(self, paths: Iterable[str]) -> None:
+        small = [
+            entry for path in paths if (entry := self._add_file(path, limited=True)) is not None
+        ]
         total = sum(entry.size for entry in small)
-        # The largest are the likeliest to be data.
+        # The largest files are the most likely to be data.
         for entry in sorted(small, key=lambda entry: -entry.size):
-            if total <= self._rules.total_limit:
+            if total <= self._filters.total_limit:
                 break
             total -= entry.size
             del self._sources.entries[entry.name]
             self._sources.left_out.append((self._shown(entry.path), entry.size))
 
-    def _take(self, path: str, *, bound: bool) -> Entry | None:
-        """Take one file; return it when it was new and counts towards the limit."""
+    def _add_file(self, path: str, *, limited: bool) -> Entry | None:
+        """Add a file; return its entry if it is new and counts towards the total limit.
+
+        Args:
+            path: Absolute path.
+            limited: Whether the limits on size apply to it.
+        """
         try:
             name = self._layout.member(os.path.relpath(path, self._layout.workdir))
         except OutsideError:
             return None
-        if name in self._sources.entries or below(name, self._origin.products):
+        if name in self._sources.entries or below(name, self._files.products):
             return None
-        is_input = bound and name in self._origin.inputs  # travels with the jobs that name it
+        is_input = limited and name in self._files.inputs  # sent to the jobs that name it
         if is_input and path not in self._listed:
             return None
         shown = self._shown(path)
@@ -161,50 +175,50 @@ class _Collector:
         entry = next(iter(scan(Path(path), name)), None) if os.path.isfile(path) else None  # noqa: PTH113
         if entry is None:
             return None
-        if bound and entry.size >= self._rules.file_limit:
+        if limited and entry.size >= self._filters.file_limit:
             if not is_input:
                 self._sources.left_out.append((shown, entry.size))
             return None
-        if bound and not os.access(path, os.R_OK):
-            self._sources.warnings.append(f"{shown} cannot be read: jobs will not have it")
+        if limited and not os.access(path, os.R_OK):
+            self._sources.warnings.append(f"{shown} cannot be read; jobs will not have it")
             return None
         self._add(entry)
-        return entry if bound else None
+        return entry if limited else None
 
     def _add(self, entry: Entry) -> None:
         self._sources.entries.setdefault(entry.name, entry)
 
     def _is_excluded(self, path: str) -> bool:
-        if self._rules.secrets and os.path.realpath(path) in self._rules.secrets:
+        if self._filters.secrets and os.path.realpath(path) in self._filters.secrets:
             return True
         shown = self._shown(path)
-        return any(fnmatch.fnmatch(shown, glob) for glob in (_OWN_PAGE, *self._rules.exclude))
+        return any(fnmatch.fnmatch(shown, glob) for glob in (_REPORT_FILE, *self._filters.exclude))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._layout.workdir)
 
 
-def _found(layout: Layout, origin: Origin, sources: Sources) -> Iterator[str]:
-    """Yield what Snakemake lists, and what lies in the folders of the workflow."""
-    yield from _listed(layout, origin)
-    homes = [layout.workdir, *origin.folders]
+def _find(layout: Layout, files: WorkflowFiles, sources: Sources) -> Iterator[str]:
+    """Yield the files that Snakemake lists and the files in the folders of the workflow."""
+    yield from _listed(layout, files)
+    homes = [layout.workdir, *files.folders]
     outer = [
         home
         for home in dict.fromkeys(homes)
         if not any(home != other and home.is_relative_to(other) for other in homes)
     ]
     for visited, path in enumerate(chain.from_iterable(map(_walk, outer))):
-        if visited >= _MOST_VISITED:
+        if visited >= _MAX_VISITED:
             sources.warnings.append(
-                f"looked at the first {_MOST_VISITED} files beside the workflow only; name further "
-                "files that jobs need by --grid-include"
+                f"only the first {_MAX_VISITED} files in the folders of the workflow were checked; "
+                "use --grid-include for other files that jobs need"
             )
             return
         yield path
 
 
-def _listed(layout: Layout, origin: Origin) -> Iterator[str]:
-    for path in sorted(origin.declared):
+def _listed(layout: Layout, files: WorkflowFiles) -> Iterator[str]:
+    for path in sorted(files.declared):
         if not _SKIPPED_FOLDERS.intersection(path.split("/")):
             yield os.path.join(layout.workdir, path)  # noqa: PTH118
 
@@ -214,7 +228,7 @@ def _walk(home: Path) -> Iterator[str]:
         if any(mark in files or mark in folders for mark in _ENVIRONMENT_MARKS):
             folders.clear()
             continue
-        # Hidden ones are settings of this machine, and may hold secrets (.env, .netrc).
+        # Hidden files are settings of this machine and may hold secrets (.env, .netrc).
         folders[:] = sorted(
             name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith(".")
         )
@@ -224,7 +238,10 @@ def _walk(home: Path) -> Iterator[str]:
 
 
 def _local_modules(homes: tuple[Path, ...]) -> Iterator[tuple[str, bool]]:
-    """Yield modules imported from beside the workflow: a cached one is never opened as source."""
+    """Yield the files of modules imported from the folders of the workflow.
+
+    Python may load a module from its cached bytecode, so parsing does not always read its source.
+    """
     for module in tuple(sys.modules.values()):
         path = getattr(module, "__file__", None)
         if not isinstance(path, str) or "site-packages" in path or module.__name__ == "__main__":

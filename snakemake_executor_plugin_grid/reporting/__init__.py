@@ -1,1 +1,1 @@
-"""What ``snakemake-grid report`` tells of past runs: pure numbers, their plots, one HTML page."""
+"""The report on past runs: its numbers, the plots of these, one HTML page."""

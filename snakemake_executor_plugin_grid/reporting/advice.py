@@ -1,4 +1,4 @@
-"""What to ask for instead, in words: only where enough jobs tell, and never less than they used."""
+"""Advice on resources: only if enough jobs support it, and never less than they used."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..console.format import plural
 from ..worker.report import KILLED, TIME_LIMIT
 from .efficiency import Efficiency, Use
 
 ENOUGH = 5
-"""Jobs that have to succeed before less is advised."""
+"""Jobs that have to succeed before the report advises to request less."""
 CLOSE = 0.9
-"""Part of a limit at which a warning is due."""
+"""Fraction of a limit from which on the report warns."""
 MEMORY_MARGIN = 1.3
 RUNTIME_MARGIN = 1.5
 """Worker nodes differ more in speed than jobs do in memory."""
 THREADS_MARGIN = 1.1
-_WORTH = 0.75  # what is advised, over what is asked, for less to be worth advice
-_LONG_S = 30.0  # what a job has to run for its processors to be judged
+_WORTH = 0.75  # advise less only if it is at most this fraction of the request
+_LONG_S = 30.0  # seconds that a job has to run to tell how many processors it uses
 _RUNTIMES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720)
 
 
@@ -27,11 +28,11 @@ class Advice:
     """A sentence for the author of a workflow.
 
     Attributes:
-        rule: What it is about.
+        rule: Name of the rule.
         resource: ``threads``, ``mem_mb`` or ``runtime``.
-        warning: Whether jobs may fail, rather than ask for too much.
+        warning: Whether jobs may fail; else they request too much.
         text: The sentence.
-        value: What would do, in the unit of the resource; None where it depends on the job.
+        value: The advised value, in the unit of the resource; None if it depends on the job.
     """
 
     rule: str
@@ -43,7 +44,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class _Limit:
-    """A resource that ends a job which takes more."""
+    """A resource whose limit ends a job that uses more."""
 
     name: str
     unit: str
@@ -63,7 +64,7 @@ def round_memory(size: float) -> int:
 
 
 def round_minutes(minutes: float) -> int:
-    """Return the next round number of minutes, at least 5: beyond a day, in half days."""
+    """Return the next round number of minutes, at least 5; above 12 h, a multiple of 12 h."""
     return next((some for some in _RUNTIMES if some >= minutes), math.ceil(minutes / 720) * 720)
 
 
@@ -72,7 +73,7 @@ _RUNTIME = _Limit("runtime", "min", RUNTIME_MARGIN, round_minutes)
 
 
 def advise(rule: Efficiency) -> list[Advice]:
-    """Return what to change in a rule."""
+    """Return the advice for a rule."""
     found = [
         _threads(rule),
         _limit(
@@ -107,25 +108,25 @@ def _limit(
     most = max(used for used, _ in pairs)
     enough = limit.rounded(most * limit.margin)
     asked = sorted({asked for _, asked in pairs})
-    text = f"{limit.name}={_span(asked)} asked"
+    text = f"{limit.name}={_range(asked)} requested"
     close = sum(used >= CLOSE * asked for used, asked in pairs)
     single = len(asked) == 1
     if close or (stopped and limit is _RUNTIME):
-        more = f"{limit.name}={enough} would be safe" if single else "ask for more"
+        more = f"{limit.name}={enough} would be safe" if single else "request more"
         met = (
-            f"{_jobs(stopped)} ran into it"
+            f"{plural(stopped, 'job')} ran into it"
             if stopped and limit is _RUNTIME
-            else f"{_jobs(close)} of {len(pairs)} came within 10 % of it or beyond"
+            else f"{plural(close, 'job')} of {len(pairs)} came within 10 % of it or beyond"
         )
         text = f"{text}, {met} (at most {_shown(most)} {limit.unit} used): {more}"
         return Advice(rule.rule, limit.name, True, text, enough if single else None)
     evidence = sum(use.succeeded and used is not None and bool(ask) for use, used, ask in uses)
-    if evidence < ENOUGH or stopped:  # what a job would have used that was killed, nobody knows
+    if evidence < ENOUGH or stopped:  # a killed job would have used more
         return None
     caveat = ""
     if limit is _MEMORY and any(use.processors > 1 for use in rule.uses):
-        caveat = " (of the largest process: add the others if a job has several at a time)"
-    used_by = f"used by {_jobs(len(pairs))}"
+        caveat = " (of the largest process: add the others if a job runs several at once)"
+    used_by = f"used by {plural(len(pairs), 'job')}"
     if single and enough <= _WORTH * asked[0]:
         text += f", at most {_shown(most)} {limit.unit} {used_by}: {limit.name}={enough} would do"
         return Advice(rule.rule, limit.name, False, text + caveat, enough)
@@ -146,20 +147,20 @@ def _threads(rule: Efficiency) -> Advice | None:
     asked = sorted({float(use.processors) for use in long})
     enough = 1 if most <= 1 else math.ceil(most * THREADS_MARGIN)
     text = (
-        f"threads={_span(asked)} asked, {usual:.1f} busy on average and {most:.1f} in the busiest "
-        f"of {_jobs(len(long))}"
+        f"threads={_range(asked)} requested, {usual:.1f} busy on average and {most:.1f} in the "
+        f"busiest of {plural(len(long), 'job')}"
     )
     over = sum((use.busy or 0.0) > use.processors * THREADS_MARGIN + 0.1 for use in long)
     if over:
-        text += f", {_jobs(over)} took more than asked, which sites may punish"
-        more = f": threads={enough} would be honest" if len(asked) == 1 else ""
+        text += f", {plural(over, 'job')} used more than requested; sites may kill such jobs"
+        more = f": threads={enough} would be right" if len(asked) == 1 else ""
         return Advice(rule.rule, "threads", True, text + more, enough if more else None)
     if sum(use.succeeded for use in long) < ENOUGH or enough > asked[0] / 2:
         return None
     return Advice(rule.rule, "threads", False, f"{text}: threads={enough} would do", enough)
 
 
-def _span(values: Sequence[float]) -> str:
+def _range(values: Sequence[float]) -> str:
     if len(values) == 1:
         return _shown(values[0])
     return f"{_shown(values[0])}…{_shown(values[-1])}"
@@ -167,7 +168,3 @@ def _span(values: Sequence[float]) -> str:
 
 def _shown(value: float) -> str:
     return f"{value:.1f}" if value < 10 and value != int(value) else f"{value:.0f}"
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"

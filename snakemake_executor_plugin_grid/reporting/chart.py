@@ -1,4 +1,4 @@
-"""The timeline as data: a bar for each part of each job, in rows that can be ordered."""
+"""The data of the timeline: colours, the order of its rows, texts."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Callable, Sequence
 from datetime import timezone
 from typing import Any
 
-from ..journal.writer import Phase
+from ..console.format import duration
+from ..journal.records import Phase
 from .failures import reason_of
 from .intervals import Kind, Span, Timeline
-from .words import LINE, duration, label, paragraph
+from .words import LINE, label, paragraph
 
 COLOURS = {
-    Kind.STORING: "#8a63b0",
+    Kind.UPLOADING: "#8a63b0",
     Kind.SUBMITTING: "#c3a6dd",
     Kind.WAITING: "#b4bcc6",
     Kind.FETCHING: "#e8930c",
     Kind.RUNNING: "#2f7ec0",
     Kind.DELIVERING: "#d8bd2b",
-    Kind.CLOSING: "#7d8794",
-    Kind.LANDING: "#3c9d66",
+    Kind.UNNOTICED: "#7d8794",
+    Kind.RETRIEVING: "#3c9d66",
 }
 PALETTE = (
     *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#55b5dd"),
     *("#aa3377", "#ee8866", "#33a98f", "#8f7ddb", "#a5a45c"),
 )
 OTHERS = "#8b949e"
-"""Colour of what the palette has none for."""
-_LABELS = 45  # more than that would not fit
+"""Colour of the groups for which the palette has no colour."""
+_LABELS = 45  # more would not fit
 
 
 def clock_ms(time: float, zone: timezone) -> int:
-    """Return a time as Plotly wants it: milliseconds, as if the zone were UTC."""
+    """Return a time for Plotly: milliseconds since the epoch, as if the zone were UTC."""
     return round((time + zone.utcoffset(None).total_seconds()) * 1000)
 
 
 def groups(names: Sequence[str]) -> dict[str, str]:
-    """Return the colour of each name; the most frequent get one of their own."""
+    """Return the colour of each name; only the most frequent ones get different colours."""
     ordered = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
     return {
         name: PALETTE[number] if number < len(PALETTE) else OTHERS
@@ -53,14 +54,14 @@ def rule_of(span: Span) -> str:
 def rows_by(
     times: Timeline, key: Callable[[Span], str] | None
 ) -> tuple[list[int], list[dict[str, Any]]]:
-    """Return the place of each row, and labels: the rows they are for and their text.
+    """Return the position of each row, and labels, each with its first and last row and its text.
 
-    There are no labels where they would be too many.
+    If there would be too many labels, there are none.
 
     Args:
         times: All jobs.
-        key: Groups rows by their last submission, in the order in which groups began; None leaves
-            rows in the order of time.
+        key: Groups rows by their last submission; groups are ordered by their beginning. None
+            keeps the order of time.
     """
     rows = times.rows
     if key is None:
@@ -85,7 +86,7 @@ def rows_by(
 
 
 def hover_text(span: Span) -> str:
-    """Return what is shown where the pointer is."""
+    """Return the text that is shown when the pointer is over a bar."""
     job = span.job
     where = " · ".join(label(text) for text in (span.site, span.measured.host) if text)
     attempt = f" · attempt {job.attempt}" if job.attempt > 1 else ""

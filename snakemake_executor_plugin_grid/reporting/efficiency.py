@@ -1,4 +1,4 @@
-"""What the jobs of each rule used of what they asked for."""
+"""What the jobs of each rule used and requested."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .measured import number
 
 @dataclass(frozen=True)
 class Use:
-    """What one job used, and what it asked for; None when not known or not asked for.
+    """What one job used and requested; None if not known or not requested.
 
     Attributes:
-        succeeded: Whether it did.
-        reason: Of its report.
-        processors: Asked for.
+        succeeded: Whether it succeeded.
+        reason: The reason in its report.
+        processors: Requested processors.
         run_s: Seconds that its payload ran.
         cpu_s: Processor time of its payload, in seconds.
         memory_mb: Largest resident size of any single process, in MB.
-        asked_memory_mb: In MB.
-        asked_runtime_s: In seconds.
+        asked_memory_mb: Requested memory, in MB.
+        asked_runtime_s: Requested time, in seconds.
     """
 
     succeeded: bool
@@ -45,15 +45,15 @@ class Use:
 
 @dataclass(frozen=True)
 class Spread:
-    """How numbers are spread.
+    """The distribution of some numbers.
 
     Attributes:
         number: How many there are.
-        lowest: Of them.
-        lower: Quartile.
-        median: Of them.
-        upper: Quartile.
-        highest: Of them.
+        lowest: The lowest one.
+        lower: First quartile.
+        median: Second quartile.
+        upper: Third quartile.
+        highest: The highest one.
     """
 
     number: int
@@ -69,9 +69,9 @@ class Resource:
     """One resource of the jobs of a rule.
 
     Attributes:
-        asked: The least and the most that a job asked for, None when none did.
-        used: What jobs used, in the same unit; None when none tells.
-        share: Used over asked, None when either is missing.
+        asked: The lowest and the highest request of a job, None if no job has one.
+        used: What jobs used, in the same unit; None if it is not known.
+        share: Used divided by requested, None if either is missing.
     """
 
     asked: tuple[float, float] | None
@@ -85,11 +85,11 @@ class Efficiency:
 
     Attributes:
         rule: Its name.
-        jobs: How many there are.
-        processors: Asked by ``threads``, and busy on average.
-        memory_mb: Asked by ``mem_mb``, and the largest process of each job, in MB.
-        runtime_s: Asked by ``runtime``, and for how long payloads ran, in seconds.
-        uses: Each job.
+        jobs: Number of jobs.
+        processors: Requested by ``threads``, and busy on average.
+        memory_mb: Requested by ``mem_mb``, and the largest process of each job, in MB.
+        runtime_s: Requested by ``runtime``, and how long payloads ran, in seconds.
+        uses: The jobs.
     """
 
     rule: str
@@ -120,7 +120,7 @@ def efficiency(spans: Iterable[Span]) -> list[Efficiency]:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Return how values are spread, None when there are none."""
+    """Return the distribution of values, None if there are none."""
     if not values:
         return None
     lower = median = upper = values[0]
@@ -130,7 +130,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def _use(span: Span) -> Use:
-    asked, report = span.job.asked, span.measured
+    asked, report = span.job.requested, span.measured
     processors = number(asked.get("processors"))
     return Use(
         span.job.succeeded,

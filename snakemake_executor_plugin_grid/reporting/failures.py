@@ -1,4 +1,4 @@
-"""Which jobs failed, where and why, and what came of them."""
+"""Jobs that failed: where, why, and what happened to them later."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..journal.reader import JobRecord
-from ..journal.writer import Phase
+from ..journal.records import JobRecord, Phase
 from ..worker.report import SUCCESS
 from .intervals import Span, site_of
 
-SUCCEEDED_LATER = "succeeded later"
-"""What became of a job that a later attempt of Snakemake has mended."""
-_NO_REPORT = re.compile(r"it ended as \w+ and no report came back")  # `messages.without_report`
-_LONGEST = 70  # characters of a reason that is made of other words
+SUCCEEDED_LATER = "succeeded on retry"
+"""A later attempt of Snakemake at the same job has succeeded."""
+_NO_REPORT = re.compile(
+    r"it ended as \w+ and no report came back"
+)  # `console.failures.without_report`
+_LONGEST = 70  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Failure:
     """A submission that failed.
 
     Attributes:
-        job: What the journal has of it.
-        reason: One of few, to be counted.
-        site: Where it ran, or that it is not known.
-        host: The worker node, empty when not known.
-        then: What became of the job: empty when nothing has yet.
+        job: Its row in the journal.
+        reason: Short reason, which other failures share.
+        site: Its site, or "not known".
+        host: The worker node, empty if not known.
+        then: What happened to the job later, empty if nothing did.
     """
 
     job: JobRecord
@@ -58,7 +59,7 @@ def failures(spans: Sequence[Span]) -> list[Failure]:
 
 
 def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:
-    """Return by reason, the most frequent first, how often each site had it."""
+    """Return how often each site had each reason, the most frequent reason first."""
     sites: dict[str, Counter[str]] = defaultdict(Counter)
     for failure in found:
         sites[failure.reason][failure.site] += 1
@@ -67,7 +68,7 @@ def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:
 
 
 def reason_of(span: Span) -> str:
-    """Return why a submission failed, in words that others have in common with it."""
+    """Return why a submission failed, without details, so that equal reasons can be counted."""
     reason = span.measured.reason
     if reason and reason != SUCCESS:
         return reason[:_LONGEST]
@@ -82,11 +83,11 @@ def reason_of(span: Span) -> str:
 def _then(job: JobRecord, again: Sequence[JobRecord], same: Sequence[JobRecord]) -> str:
     later = [other for other in again if _after(other, job)]
     if later:
-        return f"sent again as {later[0].grid_id or later[0].name}: {later[0].phase.value}"
+        return f"resubmitted as {later[0].grid_id or later[0].name}: {later[0].phase.value}"
     later = [other for other in same if _after(other, job)]
     if any(other.succeeded for other in later):
         return SUCCEEDED_LATER
-    return f"tried again: {later[-1].phase.value}" if later else ""
+    return f"retried: {later[-1].phase.value}" if later else ""
 
 
 def _after(other: JobRecord, job: JobRecord) -> bool:

@@ -1,6 +1,6 @@
-"""The plots. Imports Plotly, which is optional: import this module where it is needed.
+"""The plots. Imports Plotly, which is optional: import this module only to draw.
 
-Colours of text and lines are set in the page, which may be light or dark.
+The page sets the colours of text and lines, as it can be light or dark.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..journal.reader import RunRecord
-from ..journal.writer import Phase
+from ..journal.records import Phase, RunRecord
 from .chart import COLOURS, OTHERS, clock_ms, groups, hover_text, rows_by, rule_of
 from .efficiency import Efficiency
 from .failures import counted
@@ -34,11 +33,11 @@ _WAITING_FILL, _RUNNING_FILL = "rgba(140,150,165,0.30)", "rgba(47,126,192,0.35)"
 
 
 def figures(summary: Summary, zone: timezone) -> dict[str, Any]:
-    """Return what the page draws, fit for JSON.
+    """Return the plots of the page, as values for JSON.
 
     Args:
         summary: The numbers.
-        zone: Of the times on the axes.
+        zone: Time zone of the axes.
     """
     drawn = {}
     if any(span.segments for span in summary.timeline.spans):
@@ -64,7 +63,7 @@ def _figure(height: float, **layout: Any) -> go.Figure:
 
 
 def _timeline(summary: Summary, zone: timezone) -> go.Figure:
-    """Return the bars, to which the page gives their rows: the user chooses the order of these."""
+    """Return the bars; the page sets their rows, in an order that the user chooses."""
     rows = summary.timeline.rows
     figure = _figure(
         height=min(760, 120 + 16 * len(rows)),
@@ -114,14 +113,14 @@ def _timeline(summary: Summary, zone: timezone) -> go.Figure:
 
 
 def _range(summary: Summary, zone: timezone) -> list[int]:
-    """Return what plots over time show at first, the same in both."""
+    """Return the range of time that both plots show at first."""
     begin, end = summary.totals.begin or 0.0, summary.totals.end or 0.0
     margin = max(1.0, (end - begin) / 100)
     return [clock_ms(begin - margin, zone), clock_ms(end + margin, zone)]
 
 
 def _shade_runs(figure: go.Figure, runs: Sequence[RunRecord], now: float, zone: timezone) -> None:
-    """Show when a run was going on: between runs, jobs were on their own."""
+    """Shade the times when a run was going on."""
     for run in runs:
         end = max(run.started, run.ended if run.ended is not None else now)
         figure.add_shape(
@@ -139,7 +138,7 @@ def _shade_runs(figure: go.Figure, runs: Sequence[RunRecord], now: float, zone: 
 
 
 def _choices(summary: Summary) -> dict[str, Any]:
-    """Return what the timeline is ordered and coloured by, and its texts."""
+    """Return the orders and colours of the timeline that the user can choose, and its texts."""
     spans = summary.timeline.spans
     orders, colours = {}, {}
     for name, key in (("time", None), ("rule", rule_of), ("site", site_of)):
@@ -195,7 +194,7 @@ def _reasons(summary: Summary) -> go.Figure:
     reasons = list(counts)
     of = groups([failure.site for failure in summary.failures])
     named = [site for site in of if of[site] != OTHERS]
-    lines = math.ceil(len(named) / 3)  # of the legend
+    lines = math.ceil(len(named) / 3)  # in the legend
     figure = _figure(height=62 + 34 * len(reasons) + 18 * lines, barmode="stack", bargap=0.3)
     for site in named:
         values = [counts[reason].get(site, 0) for reason in reasons]
@@ -236,13 +235,13 @@ def _stack(figure: go.Figure, name: str, values: Sequence[int], colour: str) -> 
 
 
 def _count_jobs(figure: go.Figure) -> None:
-    """Let the axis of stacked bars tell whole numbers only."""
+    """Let the axis of stacked bars show whole numbers only."""
     most = max(map(sum, zip(*(trace.x for trace in figure.data), strict=True)), default=0)
     figure.update_xaxes(dtick=1 if most < 10 else None)
 
 
 def _named_rows(figure: go.Figure, names: Sequence[str], longest: int) -> None:
-    # By number: names may be equal once they are shortened.
+    # Rows have numbers, as shortened names may be equal.
     figure.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=[label(name, longest) for name in names],
@@ -261,7 +260,11 @@ def _efficiency(rules: Sequence[Efficiency]) -> go.Figure:
             [rule.processors.share for rule in rules],
             COLOURS[Kind.RUNNING],
         ),
-        ("peak memory, of mem_mb", [rule.memory_mb.share for rule in rules], COLOURS[Kind.STORING]),
+        (
+            "peak memory, of mem_mb",
+            [rule.memory_mb.share for rule in rules],
+            COLOURS[Kind.UPLOADING],
+        ),
         ("run time, of runtime", [rule.runtime_s.share for rule in rules], COLOURS[Kind.FETCHING]),
     )
     figure = make_subplots(

@@ -1,4 +1,4 @@
-"""What every job did when, on one clock: that of the submit host."""
+"""When each job did what, by the clock of the submit host."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..journal.reader import JobRecord
+from ..journal.records import JobRecord
 from .measured import Measured, measured
 
 
 class Kind(Enum):
-    """What a job does, or what is done with it."""
+    """A step of a job, on the worker or on the submit host."""
 
-    STORING = "inputs into the store"
+    UPLOADING = "uploading inputs"
     SUBMITTING = "submitting"
     WAITING = "waiting in the queue"
     FETCHING = "staging in"
     RUNNING = "running"
     DELIVERING = "staging out"
-    CLOSING = "ended, not yet seen"
-    LANDING = "taking in results"
+    UNNOTICED = "ended, not yet seen"
+    RETRIEVING = "fetching results"
 
     @property
     def on_worker(self) -> bool:
-        """Whether the job occupies a worker meanwhile."""
+        """Whether the job occupies a worker during the step."""
         return self in _ON_WORKER
 
 
@@ -35,13 +35,13 @@ _OF_STEP = {
     "staging in": Kind.FETCHING,
     "running": Kind.RUNNING,
     "staging out": Kind.DELIVERING,
-    "ended": Kind.CLOSING,
+    "ended": Kind.UNNOTICED,
 }
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a job's time, in seconds since the epoch; never empty."""
+    """A step of a job, in seconds since the epoch; never empty."""
 
     kind: Kind
     begin: float
@@ -53,9 +53,9 @@ class Span:
     """One submission of a job.
 
     Attributes:
-        job: What the journal has of it.
+        job: Its row in the journal.
         measured: What its worker measured.
-        segments: Its time, without gaps where it is known; the earliest first.
+        segments: Its steps, the earliest first, without gaps.
     """
 
     job: JobRecord
@@ -64,21 +64,21 @@ class Span:
 
     @property
     def begin(self) -> float | None:
-        """When it began, None when nothing is known."""
+        """When it began, None if that is not known."""
         return self.segments[0].begin if self.segments else None
 
     @property
     def end(self) -> float | None:
-        """When it ended, or the end of what is known."""
+        """When it ended, or the last time that is known of it."""
         return self.segments[-1].end if self.segments else None
 
     @property
     def site(self) -> str:
-        """Where it ran, as the job itself says or else the backend; empty when not known."""
+        """Site in its report, or else that of the backend; empty if not known."""
         return self.measured.site or self.job.site
 
     def seconds(self, *kinds: Kind) -> float:
-        """Return how long it did any of these."""
+        """Return how long these steps lasted."""
         return sum(part.end - part.begin for part in self.segments if part.kind in kinds)
 
 
@@ -87,10 +87,10 @@ class Clock:
     """A worker node whose clock differs from that of the submit host.
 
     Attributes:
-        site: Where it is.
+        site: Its site.
         host: Its name.
-        ahead: Seconds by which its clock is ahead at least, negative when it is behind.
-        jobs: How many jobs tell so.
+        ahead: Seconds by which its clock is ahead at least; negative if it is behind.
+        jobs: Number of jobs that show the difference.
     """
 
     site: str
@@ -104,8 +104,8 @@ class Timeline:
     """All jobs.
 
     Attributes:
-        rows: The submissions of each job, the earliest first; in the order of their beginning.
-        clocks: Of worker nodes that are wrong by more than `CLOCK_TOLERANCE`.
+        rows: The submissions of each job, the earliest first; jobs in the order of their beginning.
+        clocks: Clocks that are wrong by more than `CLOCK_TOLERANCE`.
     """
 
     rows: tuple[tuple[Span, ...], ...]
@@ -118,20 +118,20 @@ class Timeline:
 
 
 def site_of(span: Span) -> str:
-    """Return the site of a submission, or that it is not known."""
+    """Return the site of a submission, or "not known"."""
     return span.site or "not known"
 
 
 CLOCK_TOLERANCE = 60.0
-"""Seconds by which the clock of a worker node may be wrong before anybody is told."""
+"""Seconds by which the clock of a worker node may be wrong before the report says so."""
 
 
 def timeline(jobs: Sequence[JobRecord], now: float) -> Timeline:
-    """Bring the times of all jobs onto the submit host's clock.
+    """Convert the times of all jobs to the clock of the submit host.
 
     Args:
         jobs: All submissions, in their order.
-        now: Until when jobs are open that have not ended.
+        now: End of the jobs that are open.
     """
     reports = {job.name: measured(job.report) for job in jobs}
     shifts, clocks = _shifts(jobs, reports, now)
@@ -157,28 +157,28 @@ def _segments(
     now: float,
     floor: float,
 ) -> tuple[Segment, ...]:
-    """Return what a submission did, part by part.
+    """Return the steps of a submission.
 
     Args:
         job: The submission.
         times: Beginnings of the steps on the worker, in their order.
-        shift: Seconds to be added to them.
-        now: Until when it is open if it has not ended.
-        floor: When the submission before it, of the same job, was over.
+        shift: Seconds to add to these times.
+        now: Its end, if it is open.
+        floor: End of the previous submission of the same job.
     """
     low, high = _window(job, now)
     worker = [(_OF_STEP[step], min(max(time + shift, low), high)) for step, time in times.items()]
-    taken = job.taken
-    if worker and taken is not None:  # the answer may have been late, or lost
-        taken = min(taken, worker[0][1])
-    points = [(Kind.STORING, job.began), (Kind.SUBMITTING, job.sent), (Kind.WAITING, taken)]
+    accepted = job.accepted
+    if worker and accepted is not None:  # the answer may have been late, or lost
+        accepted = min(accepted, worker[0][1])
+    points = [(Kind.UPLOADING, job.began), (Kind.SUBMITTING, job.sent), (Kind.WAITING, accepted)]
     points += worker or [(Kind.RUNNING, job.running)]
-    points.append((Kind.LANDING, job.ended))
+    points.append((Kind.RETRIEVING, job.ended))
     known = [(kind, time) for kind, time in points if time is not None]
     if not known:
         return ()
     last = now if not job.phase.over else known[-1][1]
-    ends = [time for _, time in known[1:]] + [job.landed if job.landed is not None else last]
+    ends = [time for _, time in known[1:]] + [job.finished if job.finished is not None else last]
     parts: list[Segment] = []
     latest = max(floor, known[0][1])
     for (kind, _), time in zip(known, ends, strict=True):
@@ -193,19 +193,19 @@ def _segments(
 
 
 def _window(job: JobRecord, now: float) -> tuple[float, float]:
-    """Return between which times a job was on the grid, on the submit host's clock."""
+    """Return when a job came to the grid and left it, by the submit host's clock."""
     low = next((time for time in (job.sent, job.began) if time is not None), -math.inf)
-    high = next((time for time in (job.ended, job.landed) if time is not None), now)
+    high = next((time for time in (job.ended, job.finished) if time is not None), now)
     return low, max(low, high)
 
 
 def _shifts(
     jobs: Iterable[JobRecord], reports: Mapping[str, Measured], now: float
 ) -> tuple[dict[str, float], tuple[Clock, ...]]:
-    """Return what to add to the times of each job's worker: the least that makes sense.
+    """Return the smallest correction that makes the times of each job's worker possible.
 
-    No worker has a job before it was sent, nor after the submit host saw its end. What one job
-    tells of a node's clock holds for its other jobs, unless they contradict each other.
+    A worker cannot have a job before it was submitted, nor after the submit host saw its end. The
+    correction that one job needs is used for all jobs of the node, unless they contradict it.
     """
     hosts: dict[tuple[str, str], list[tuple[str, float, float]]] = {}
     for job in jobs:
@@ -230,12 +230,12 @@ def _shifts(
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many jobs did what at the same time.
+    """Numbers of jobs over time.
 
     Attributes:
         times: Seconds since the epoch.
-        running: Jobs on a worker from each of these times on.
-        waiting: Jobs in a queue.
+        running: Number of jobs on a worker from each of these times on.
+        waiting: Number of jobs in a queue.
     """
 
     times: tuple[float, ...]
@@ -248,7 +248,7 @@ def concurrency(spans: Iterable[Span], points: int = 2000) -> Concurrency:
 
     Args:
         spans: All submissions.
-        points: How many times there may be: of those close to each other the last one counts.
+        points: Number of times, at most; of times close to each other, the last is used.
     """
     changes: dict[float, list[int]] = {}
     for span in spans:
@@ -259,17 +259,17 @@ def concurrency(spans: Iterable[Span], points: int = 2000) -> Concurrency:
                 changes.setdefault(part.end, [0, 0])[column] -= 1
     times = sorted(changes)
     step = (times[-1] - times[0]) / points if times else 0.0
-    kept: list[tuple[float, int, int]] = []
+    chosen: list[tuple[float, int, int]] = []
     running = waiting = 0
     for time in times:
         running += changes[time][0]
         waiting += changes[time][1]
-        if kept and len(times) > points and time - kept[-1][0] < step:
-            kept[-1] = (kept[-1][0], running, waiting)
+        if chosen and len(times) > points and time - chosen[-1][0] < step:
+            chosen[-1] = (chosen[-1][0], running, waiting)
         else:
-            kept.append((time, running, waiting))
+            chosen.append((time, running, waiting))
     return Concurrency(
-        tuple(time for time, _, _ in kept),
-        tuple(some for _, some, _ in kept),
-        tuple(some for _, _, some in kept),
+        tuple(time for time, _, _ in chosen),
+        tuple(some for _, some, _ in chosen),
+        tuple(some for _, _, some in chosen),
     )

@@ -1,4 +1,4 @@
-"""What a worker measured, read from a report that may hold anything."""
+"""Reads what a worker measured from its report, which may contain anything."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STEPS = ("received", "staging in", "running", "staging out", "ended")
-"""Of a job on the worker, in their order (``worker.report.Report.times``)."""
+"""Steps of a job on the worker, in their order (``worker.report.Report.times``)."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One job, as its worker saw it; None where the report has no such number.
+    """What a worker measured of one job; None if the report has no such number.
 
     Attributes:
-        times: Seconds since the epoch on the worker's clock at which each of `STEPS` began, in
-            their order and never going back.
-        run_seconds: For how long the payload ran.
+        times: When each of `STEPS` began, in seconds since the epoch on the worker's clock; in
+            their order, and never decreasing.
+        run_seconds: How long the payload ran.
         cpu_seconds: Processor time of the payload.
         peak_memory_mb: Largest resident size of any single process, in MB.
         bytes_in: Bytes staged in.
         bytes_out: Bytes staged out.
-        host: Name of the worker node, empty when not known.
-        site: Name of the grid site, empty when not known.
-        reason: ``success`` or why it failed, empty when there is no report.
+        host: Name of the worker node, empty if not known.
+        site: Name of the grid site, empty if not known.
+        reason: ``success`` or why it failed, empty if there is no report.
     """
 
     times: Mapping[str, float] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Measured:
 
 
 def measured(report: Mapping[str, Any]) -> Measured:
-    """Read the fields of a ``worker.report.Report``; what is no number or text is left out."""
+    """Read the fields of a ``worker.report.Report``; ignore values of wrong types."""
     given = report.get("times")
     times: dict[str, float] = {}
     latest = -math.inf
@@ -65,11 +65,11 @@ def measured(report: Mapping[str, Any]) -> Measured:
 
 
 _LARGEST = 1e15
-"""Of numbers that can be true: no job moves a million GB."""
+"""Largest plausible number: no job moves a million GB."""
 
 
 def number(value: object) -> float | None:
-    """Return a number that can be true, None for anything else."""
+    """Return a plausible number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if -_LARGEST < value < _LARGEST else None

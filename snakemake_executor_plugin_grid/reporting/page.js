@@ -19,12 +19,12 @@
     } };
   }
 
-  const MOST_ROWS = 1500;  // that are drawn at a time: a screen has no more lines
+  const MOST_ROWS = 1500;  // drawn at a time, at most: a screen has no more lines
   const choice = (name) => document.getElementById(name).value;
   const order = () => chart.orders[choice("order")];
-  let view = null;  // what the timeline shows of all rows
+  let view = null;  // the part of the rows that the timeline shows
 
-  // Of more rows than the screen has lines, one in so many is drawn, in their place.
+  // If there are more rows than lines on the screen, draw every n-th row.
   function look(range) {
     const total = order().places.length;
     const [low, high] = range ? range.slice().sort((a, b) => a - b) : [-0.6, total - 0.4];
@@ -112,7 +112,7 @@
       }
     }
     say();
-    // Plotly guesses the types and ranges of axes anew when it gets other data.
+    // Plotly guesses types and ranges of axes again when its data change.
     const { xaxis, yaxis } = plots.timeline.layout;
     const kept = {
       "xaxis.type": "date", "xaxis.range": xaxis.range.slice(), "xaxis.autorange": false,

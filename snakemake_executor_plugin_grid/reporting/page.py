@@ -1,4 +1,4 @@
-"""The report as one HTML page, which loads nothing from anywhere."""
+"""The report as one HTML page that loads nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ..console.format import duration, file_size
 from . import words
 from .efficiency import Resource
 from .figures import figures
@@ -22,10 +23,10 @@ _SHOWN_FAILURES = 1000
 def render(summary: Summary) -> str:
     """Return the page.
 
-    What comes from the workflow or from workers is escaped by the template; what the plots take
-    of it is data in JSON, which cannot end the element it is in (Jinja, ``tojson``). The page's
-    policy allows its own two scripts and nothing else (Content Security Policy Level 3,
-    ``script-src`` with hashes).
+    The template escapes all texts that come from the workflow or from workers. The plots get such
+    texts as JSON data that cannot end the element it is in (Jinja, ``tojson``). The page's policy
+    allows its own two scripts and nothing else (Content Security Policy Level 3, ``script-src``
+    with hashes).
     """
     zone = words.zone_at(summary.totals.begin or summary.made)
     drawn = figures(summary, zone)
@@ -46,8 +47,8 @@ def render(summary: Summary) -> str:
         drawn=drawn,
         zone=zone,
         asked=_asked,
-        duration=words.duration,
-        size=words.size,
+        duration=lambda seconds: "-" if seconds is None else duration(seconds),
+        size=file_size,
         moment=lambda time: words.moment(time, zone),
         hashes=Markup(f"{_hash(library)} {_hash(script)}"),  # noqa: S704 - made here
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own
@@ -57,7 +58,7 @@ def render(summary: Summary) -> str:
 
 
 def _hash(script: str) -> str:
-    # A browser reads every end of a line as \n, before it makes the hash.
+    # A browser reads each line end as \n before it computes the hash.
     digest = hashlib.sha256(script.replace("\r\n", "\n").replace("\r", "\n").encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 

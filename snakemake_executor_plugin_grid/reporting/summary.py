@@ -1,4 +1,4 @@
-"""Everything the report says, as values: what the page shows and ``--json`` prints."""
+"""The numbers of the report: those that the page shows and that ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..journal.database import FOLDER
-from ..journal.reader import JobRecord, RunRecord
-from ..journal.writer import Phase
+from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.job import log_file
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
 from .failures import SUCCEEDED_LATER, Failure, counted, failures
 from .intervals import Concurrency, Kind, Timeline, concurrency, site_of, timeline
 
+_HIDDEN = frozenset({"changed", "identity", "endpoint", "needs_cleanup"})
+"""Columns of the journal that only runs need."""
+
 
 @dataclass(frozen=True)
 class Totals:
-    """Numbers at the head.
+    """Numbers at the top of the page. A job counts by its last submission.
 
     Attributes:
-        jobs: Jobs; one that was submitted several times counts once.
-        succeeded: By their last submission.
-        failed: By their last submission.
-        mended: Those of the failed that have succeeded in a later attempt.
-        cancelled: By their last submission.
-        open: On the grid, or not known to have ended.
-        submissions: To the grid.
-        begin: When the first job began, in seconds since the epoch; None when none did.
-        end: When the last ended, or the end of what is known.
-        run_seconds: That payloads ran, all together.
-        cpu_seconds: Their processor time.
-        bytes_in: That workers staged in.
-        bytes_out: That workers staged out.
-        stored_bytes: That runs put into stores.
-        spared_bytes: That runs found in stores already.
+        jobs: Number of jobs; a job that was submitted several times counts once.
+        succeeded: Number of jobs that succeeded.
+        failed: Number of jobs that failed.
+        succeeded_on_retry: Number of failed jobs that succeeded in a later attempt.
+        cancelled: Number of jobs that were cancelled.
+        open: Number of jobs that are on the grid, or whose end is not known.
+        submissions: Number of submissions.
+        begin: When the first job began, in seconds since the epoch; None if there is none.
+        end: When the last job ended, or the last time that is known of it.
+        run_seconds: Seconds that payloads ran, in total.
+        cpu_seconds: Processor time of payloads, in total.
+        bytes_in: Bytes that workers staged in.
+        bytes_out: Bytes that workers staged out.
+        stored_bytes: Bytes that runs put into stores.
+        reused_bytes: Bytes that were in the stores already.
     """
 
     jobs: int
     succeeded: int
     failed: int
-    mended: int
+    succeeded_on_retry: int
     cancelled: int
     open: int
     submissions: int
@@ -53,22 +55,22 @@ class Totals:
     bytes_in: int
     bytes_out: int
     stored_bytes: int
-    spared_bytes: int
+    reused_bytes: int
 
 
 @dataclass(frozen=True)
 class SiteUse:
-    """Submissions that one site had.
+    """The submissions to one site.
 
     Attributes:
-        site: Its name, or that it is not known.
-        submissions: How many.
-        succeeded: Of them.
-        failed: Of them.
+        site: Its name, or "not known".
+        submissions: Number of submissions.
+        succeeded: How many of them succeeded.
+        failed: How many of them failed.
         waited_s: Seconds in the queue.
         ran_s: Seconds that payloads ran.
-        bytes_in: Staged in there.
-        bytes_out: Staged out there.
+        bytes_in: Bytes staged in there.
+        bytes_out: Bytes staged out there.
     """
 
     site: str
@@ -87,17 +89,17 @@ class Summary:
 
     Attributes:
         workflow: Name of the workflow's directory.
-        made: When, in seconds since the epoch.
-        now: Until when jobs are shown that are open.
-        runs: Those it is about.
-        totals: Numbers at the head.
-        timeline: Of all jobs.
-        concurrency: Jobs over time.
-        sites: What each had, the busiest first.
+        made: When the report was made, in seconds since the epoch.
+        now: End of the jobs that are open.
+        runs: The runs.
+        totals: Numbers at the top of the page.
+        timeline: All jobs.
+        concurrency: Numbers of jobs over time.
+        sites: Submissions by site, the busiest site first.
         failures: Submissions that failed.
         logs: Names of submissions that have a log in ``.snakemake/grid/logs``.
-        efficiency: By rule.
-        advice: What to ask for instead.
+        efficiency: Used and requested resources, by rule.
+        advice: What to request instead.
     """
 
     workflow: str
@@ -114,7 +116,7 @@ class Summary:
     advice: tuple[Advice, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the same for scripts: times in seconds since the epoch, durations in seconds."""
+        """Return the document of ``report --json``: times and durations are in seconds."""
         return {
             "workflow": self.workflow,
             "made": self.made,
@@ -122,7 +124,7 @@ class Summary:
             "totals": asdict(self.totals),
             "jobs": [
                 {
-                    **asdict(span.job),
+                    **{key: value for key, value in asdict(span.job).items() if key not in _HIDDEN},
                     "phase": span.job.phase.value,
                     "site": span.site,
                     "segments": [
@@ -174,14 +176,14 @@ def summarise(
     going_on: bool,
     logs: Collection[str] = (),
 ) -> Summary:
-    """Work everything out.
+    """Compute the numbers of the report.
 
     Args:
         workflow: Name of the workflow's directory.
-        runs: Those it is about.
+        runs: The runs.
         jobs: Their submissions, in their order.
-        made: The time, in seconds since the epoch.
-        going_on: Whether a run goes on: if not, open jobs end with what is known.
+        made: The time now, in seconds since the epoch.
+        going_on: Whether a run is going on; if not, open jobs end at the last time that is known.
         logs: Names of submissions that have a log.
     """
     now = made if going_on else last_known(runs, jobs, made)
@@ -206,10 +208,10 @@ def summarise(
 
 
 def last_known(runs: Sequence[RunRecord], jobs: Sequence[JobRecord], default: float) -> float:
-    """Return the time of the last thing that the journal tells."""
+    """Return the last time that the journal contains."""
     known = [time for run in runs for time in (run.started, run.ended)]
     for job in jobs:
-        known += (job.began, job.sent, job.taken, job.running, job.ended, job.landed)
+        known += (job.began, job.sent, job.accepted, job.running, job.ended, job.finished)
     return max((time for time in known if time is not None), default=default)
 
 
@@ -222,7 +224,9 @@ def _totals(runs: Sequence[RunRecord], times: Timeline, found: Sequence[Failure]
         jobs=len(last),
         succeeded=sum(job.succeeded for job in last),
         failed=phases[Phase.FAILED],
-        mended=sum(one.then == SUCCEEDED_LATER and one.job.name in names for one in found),
+        succeeded_on_retry=sum(
+            one.then == SUCCEEDED_LATER and one.job.name in names for one in found
+        ),
         cancelled=phases[Phase.CANCELLED],
         open=sum(not (job.phase.over or job.succeeded) for job in last),
         submissions=len(spans),
@@ -233,7 +237,7 @@ def _totals(runs: Sequence[RunRecord], times: Timeline, found: Sequence[Failure]
         bytes_in=sum(span.measured.bytes_in for span in spans),
         bytes_out=sum(span.measured.bytes_out for span in spans),
         stored_bytes=sum(run.stored_bytes for run in runs),
-        spared_bytes=sum(run.spared_bytes for run in runs),
+        reused_bytes=sum(run.reused_bytes for run in runs),
     )
 
 

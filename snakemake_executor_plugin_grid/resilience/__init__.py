@@ -1,1 +1,1 @@
-"""How a run gets through outages, full disks, expired credentials, and bad sites."""
+"""How a run survives outages, full disks, expired credentials, and faulty sites."""

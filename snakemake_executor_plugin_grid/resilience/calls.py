@@ -1,14 +1,17 @@
-"""Outside calls: with a time limit, and their errors in words."""
+"""Calls to the outside: their time limits, and what their errors mean."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..model.errors import DiskFullError, GridError, PermanentError
+from ..console import error_log
+from ..model.errors import DiskFullError, EndingError, GridError, PermanentError, TransientError
+from ..worker.transfer.retry import retry_async
+from .clock import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
 
@@ -18,12 +21,15 @@ SANDBOX_TIMEOUT = 900.0
 """Seconds that the transfer of a sandbox may take: 10 MB over a slow line, several at a time."""
 TRANSFER_TIMEOUT = 4 * 3600.0
 """Seconds that the transfer of a file may take."""
+PASSING = (TransientError, TimeoutError, ConnectionError)
+"""Errors after which the same call may succeed. Only these are retried."""
+_PAUSES_AT_START = (1.0, 3.0)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AWAY = (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
 async def with_timeout(coroutine: Coroutine[Any, Any, T], limit: float | None = CALL_TIMEOUT) -> T:
-    """Make one call.
+    """Make one call. An error goes to the log as well.
 
     Args:
         coroutine: The call.
@@ -31,10 +37,23 @@ async def with_timeout(coroutine: Coroutine[Any, Any, T], limit: float | None = 
 
     Raises:
         TimeoutError: It took too long.
-        PermanentError: The client library tried to exit, as that of PanDA does; the exit itself
+        PermanentError: The client library called ``exit``, as that of PanDA does; otherwise this
             would end the event loop.
     """
-    return await asyncio.wait_for(exit_as_error(coroutine), limit)
+    try:
+        return await asyncio.wait_for(exit_as_error(coroutine), limit)
+    except EndingError:
+        raise
+    except Exception as error:
+        error_log.write(getattr(coroutine, "__qualname__", "call"), error)
+        raise
+
+
+async def retry_at_start(
+    call: Callable[[], Coroutine[Any, Any, None]], clock: Clock = SYSTEM_CLOCK
+) -> None:
+    """Make a call that begins a run: a broken connection is tried again, but only for seconds."""
+    await retry_async(lambda: with_timeout(call(), None), _PAUSES_AT_START, PASSING, clock.sleep)
 
 
 async def exit_as_error(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -48,7 +67,7 @@ async def exit_as_error(coroutine: Coroutine[Any, Any, T]) -> T:
 def is_of_disk(error: BaseException) -> bool:
     """Return whether a disk of the submit host is full, or cannot be written now.
 
-    A client in a process of its own tells its errors in words.
+    Errors of a client in another process arrive as text.
     """
     if isinstance(error, OSError):
         return error.errno in (*_FULL, *_AWAY)
@@ -59,7 +78,14 @@ def is_of_disk(error: BaseException) -> bool:
 
 
 def in_words(error: BaseException) -> str:
-    """Return what an error says, never nothing."""
+    """Return a text for the user, which is never empty.
+
+    A bug goes to the log, with its traceback, and the text names the log.
+    """
+    if error_log.is_bug(error):
+        path = error_log.write("unexpected error", error)
+        where = f"; the traceback is in {path}" if path is not None else ""
+        return error_log.redacted(f"unexpected error ({type(error).__name__}: {error}){where}")
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"the disk of the submit host is full ({error.filename or 'no space left'})"
-    return str(error) or type(error).__name__
+    return error_log.redacted(str(error)) or type(error).__name__

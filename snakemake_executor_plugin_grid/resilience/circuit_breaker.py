@@ -1,8 +1,8 @@
 """A circuit breaker: when the grid fails job after job for one reason, no more are submitted.
 
-A few jobs that fail are the business of ``sites`` and of resubmission. When nearly all do, for the
-same reason, sending them again only burns the queue: submission pauses, one job is sent to try,
-and the rest follow once such a job has ended well.
+`SiteBans` and resubmission handle a few failed jobs. If nearly all jobs fail for the same reason,
+submitting them again is of no use: submission pauses, then one job is submitted as a probe, and the
+rest follow once a probe has succeeded.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..console.failures import names
+from ..console.format import duration, listed
 from ..console.job_log import first_line
 
 _LAST = 10
 _FAULTS = 9
 _JOBS = 5
-"""How many jobs the faults have to be of: one that is sent again and again proves nothing."""
+"""How many different jobs must have failed: one job that fails repeatedly proves nothing."""
 
 _STILL_GOOD = 600.0
-"""Seconds for which a site counts as good after a job has ended well there."""
+"""Seconds for which a site counts as good after a job has succeeded there."""
 
 _FIRST_PAUSE = 300.0
 _LONGEST_PAUSE = 3600.0
 _LONGEST_PROBE = 3600.0
-"""Seconds after which another job is tried: the first may wait in a queue for days, or be lost."""
+"""Seconds until the next probe: the first may wait in a queue for days, or be lost."""
 
 _LONGEST_REASON = 1000
 _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`]).+?\1(?!\w)|[“„«].+?[”“»]""")
-# As ``messages.reason_of`` has it; other names of hosts are known by their dots and digits.
+# As `failures.reason_of` writes it; other host names are recognised by their dots and digits.
 _PLACE = re.compile(r"\b(host|site) [^\s,)]+(?=[,)])")
 # Numbers, ids, host names, paths, addresses and assignments; a full stop or colon only ends a word.
 _VARIABLE = re.compile(r"[\d/\\@=_]|[.:](?=\w)|\b[0-9a-f]{8,}\b")
@@ -46,33 +46,32 @@ class _Fault:
 
 
 class CircuitBreaker:
-    """Says how many jobs may be submitted now.
+    """Decides how many jobs may be submitted now.
 
-    It opens when at least nine of the last ten jobs were failed by the grid for the same reason.
-    Faults at a single site do not open it while jobs end well at another one: that site is banned
-    by ``Sites``. While it is open, only a job that was sent to try tells anything: the others were
-    submitted before, and what becomes of them neither closes it nor lengthens the pause. They do
-    not count after it has closed either. The one exception: if all faults were at one site, a job
-    that ends well at another one closes it.
+    It opens when the grid has failed at least nine of the last ten jobs for the same reason. Faults
+    at a single site do not open it while jobs succeed at another one: `SiteBans` bans that site.
+    While it is open, only probes count: the other jobs were submitted before, and their ends
+    neither close it nor lengthen the pause, nor do they count after it has closed. One exception:
+    if all faults were at one site, a job that succeeds at another one closes it.
 
-    All methods are to be called in one thread; none waits.
+    All methods must be called in one thread; none waits.
     """
 
     def __init__(
         self, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin closed.
+        """Start closed.
 
         Args:
             say: Shows a line to the user.
-            now: Returns the time in seconds, on a clock that only goes forward.
+            now: Returns the time in seconds, on a clock that only increases.
         """
         self._say = say
         self._now = now
         self._ends: deque[_Fault | None] = deque(maxlen=_LAST)
-        self._good: dict[str, float] = {}  # when sites whose last job has ended well told so
+        self._good: dict[str, float] = {}  # when the last job succeeded, by site
         self._closings = 0
-        self._sent: dict[str, int] = {}  # jobs on the grid: closings before they were submitted
+        self._sent: dict[str, int] = {}  # by job on the grid: closings before it was submitted
         self._open = False
         self._reason = ""
         self._trouble = ""
@@ -84,7 +83,7 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether submission pauses, but for jobs that are sent to try."""
+        """Whether submission pauses, except for probes."""
         return self._open
 
     @property
@@ -95,7 +94,7 @@ class CircuitBreaker:
     def allowance(self) -> int | None:
         """Return how many jobs may be submitted now: None for any number, else 0 or 1.
 
-        Whoever submits some says so by ``submitting``, before anybody asks again.
+        The caller must call ``submitting`` with these jobs before it asks again.
         """
         if not self._open:
             return None
@@ -104,24 +103,24 @@ class CircuitBreaker:
     def next_change(self) -> float | None:
         """Return the seconds until a job may be submitted, None if there is nothing to wait for.
 
-        That may come sooner, by ``fine`` or ``gone``.
+        ``fine`` and ``gone`` may shorten the wait.
         """
         until = max(self._paused_until, self._probes_until if self._probes else 0.0)
         left = until - self._now()
         return left if self._open and left > 0 else None
 
     def submitting(self, jobs: Iterable[str]) -> None:
-        """Note jobs that are handed to the backend now.
+        """Note jobs that are submitted now.
 
         Args:
-            jobs: Their names, the same each time a job is sent again.
+            jobs: Their names; a job that is submitted again keeps its name here.
         """
         jobs = list(jobs)
         self._sent.update(dict.fromkeys(jobs, self._closings))
-        # Others were on their way to the backend when it opened.
+        # Otherwise they were being submitted when it opened.
         if jobs and self.allowance() == 1:
             if self._probes:
-                silent = _minutes(_LONGEST_PROBE)
+                silent = duration(_LONGEST_PROBE)
                 self._say(f"The job sent to try has not ended in {silent}: sending another one.")
             else:
                 self._say("Sending one job to try whether the grid runs jobs again.")
@@ -129,11 +128,11 @@ class CircuitBreaker:
             self._probes_until = self._now() + _LONGEST_PROBE
 
     def fine(self, job: str, site: str = "") -> None:
-        """Note a job whose end was its own: it has run well, or has failed by itself.
+        """Note a job that has succeeded, or that has failed by itself.
 
         Args:
             job: Its name.
-            site: Where it ran, empty when not known.
+            site: Where it ran, empty if unknown.
         """
         counts = self._counts(job)
         if site:
@@ -147,17 +146,17 @@ class CircuitBreaker:
             self._close(f"Site {site} runs jobs: the fault is that of site {self._blamed} alone")
 
     def fault(self, job: str, reason: str, site: str = "") -> bool:
-        """Note a job that the infrastructure has failed.
+        """Note a job that the grid has failed.
 
         Args:
             job: Its name.
-            reason: Why, in words: of the fault alone, without the title or id of the job. Numbers,
-                ids, hosts, paths and what is quoted make no difference.
-            site: Where it ran, empty when not known.
+            reason: Why, without the title or id of the job. Numbers, ids, hosts, paths and quoted
+                words are ignored when reasons are compared.
+            site: Where it ran, empty if unknown.
 
         Returns:
             Whether the fault counts against the job's own budget of resubmissions. It does not if
-            it is what the breaker has opened for.
+            it is the reason why the breaker is open.
         """
         counts = self._counts(job)
         self._good.pop(site, None)
@@ -173,16 +172,16 @@ class CircuitBreaker:
         return kind != self._reason or (counts and not self._open)
 
     def gone(self, job: str) -> None:
-        """Note a job of which nothing more will be heard: refused, cancelled or lost."""
+        """Note a job that will not end any more: it was refused, cancelled or lost."""
         self._sent.pop(job, None)
         self._probes.discard(job)
 
     def _counts(self, job: str) -> bool:
-        """Forget a job that has ended; return whether it was submitted since the last closing."""
+        """Forget a job that has ended; return whether it was submitted after the last closing."""
         return self._sent.pop(job, 0) == self._closings
 
     def _judge(self, kind: str, reason: str) -> None:
-        """Open if nearly all of the last jobs were failed for a reason."""
+        """Open if nearly all of the last jobs have failed for this reason."""
         faults = [end for end in self._ends if end is not None and end.reason == kind]
         if (
             len(self._ends) < _LAST
@@ -199,13 +198,13 @@ class CircuitBreaker:
         self._pause = _FIRST_PAUSE
         self._paused_until = self._now() + self._pause
         sites = sorted(places - {""})
-        where = f"; at site{'s' * (len(sites) > 1)} {names(sites)}" if sites else ""
+        where = f"; at site{'s' * (len(sites) > 1)} {listed(sites)}" if sites else ""
         self._trouble = (
             f"{len(faults)} of the last {_LAST} jobs were failed by the grid for the same reason: "
             f"'{_shown(reason)}'{where}"
         )
         self._say(
-            f"{self._trouble}. No more jobs are submitted for {_minutes(self._pause)}, "
+            f"{self._trouble}. No more jobs are submitted for {duration(self._pause)}, "
             "then one to try; those that are on the grid go on. `snakemake-grid status` shows how "
             "they stand; Ctrl-C ends the run."
         )
@@ -217,7 +216,7 @@ class CircuitBreaker:
         why = "for the same reason" if same else f"for another reason: '{_shown(reason)}'"
         self._say(
             f"The grid has failed the job sent to try, {why}. The next one is sent in "
-            f"{_minutes(self._pause)}."
+            f"{duration(self._pause)}."
         )
 
     def _close(self, why: str) -> None:
@@ -229,7 +228,7 @@ class CircuitBreaker:
 
 
 def normalised(reason: str, site: str = "") -> str:
-    """Return the words of a reason without what differs from job to job.
+    """Return the words of a reason that are the same for all jobs.
 
     Args:
         reason: Its first line counts.
@@ -245,7 +244,3 @@ def normalised(reason: str, site: str = "") -> str:
 
 def _shown(reason: str) -> str:
     return first_line(reason) or "no reason given"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min"

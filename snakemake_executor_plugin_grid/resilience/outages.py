@@ -1,105 +1,134 @@
-"""Waits out what passes by itself: servers that do not answer, credentials that have expired."""
+"""Repeats calls to a server while it does not answer, and while credentials have expired."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..model.errors import CredentialsError, EndingError, GridError, PermanentError, TransientError
-from .calls import CALL_TIMEOUT, in_words, is_of_disk, with_timeout
-from .disk_full import DiskFullWait, hours
+from ..console.format import duration
+from ..model.errors import CredentialsError, EndingError, GridError, PermanentError
+from .backoff import Backoff, is_over, spread
+from .calls import CALL_TIMEOUT, PASSING, in_words, is_of_disk, with_timeout
+from .clock import SYSTEM_CLOCK, Clock
+from .credentials import CheckCredentials, Credentials
+from .disk_full import DiskFullWait
 
 T = TypeVar("T")
 
-PASSING = (TransientError, TimeoutError, ConnectionError)
-"""Errors after which the same call may work."""
-
-_FIRST_PAUSE = 1.0
-_PAUSES_AT_START = (1.0, 3.0)
-_LONGEST_PAUSE = 60.0
-_CREDENTIALS_PAUSE = 10.0
-_CREDENTIALS_PERIOD = 60.0
 REFUSALS = 3
-"""How often in a row a server may refuse credentials that look good from here."""
+"""How often in a row a server may refuse credentials that look valid from here."""
+
+
+class _Shared:
+    """What all servers of a run have in common: one limit, one disk, one end."""
+
+    def __init__(self, limit: float, say: Callable[[str], None], clock: Clock) -> None:
+        self.limit = limit
+        self.say = say
+        self.clock = clock
+        self.stopped = asyncio.Event()
+        self.exhausted = ""
+        self.disk_full = DiskFullWait(limit, say, clock, self.pause)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep for about that long.
+
+        Raises:
+            EndingError: The run is ending.
+        """
+        sleeping = asyncio.ensure_future(self.clock.sleep(spread(seconds)))
+        stopping = asyncio.ensure_future(self.stopped.wait())
+        try:
+            await asyncio.wait([sleeping, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            stopping.cancel()
+        if self.stopped.is_set():
+            raise EndingError("the run is ending")
 
 
 class Outages:
-    """Repeats calls, with growing pauses, until they work or the limit of an outage is over.
+    """Repeats calls to a server, with growing pauses, until they succeed or a limit is exceeded.
 
-    It says once when a server stops answering, and once when it answers again.
+    Reports once that the server does not answer, and once that it answers again.
     """
 
     def __init__(
         self,
         name: str,
         limit: float,
-        check_credentials: Callable[[], Coroutine[Any, Any, str]],
+        check_credentials: CheckCredentials,
         say: Callable[[str], None],
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        shared: _Shared | None = None,
     ) -> None:
-        """Know the backend.
-
-        Args:
-            name: Of the backend, for messages.
-            limit: Seconds for which an outage is waited out.
-            check_credentials: Returns a warning, or raises ``CredentialsError``.
-            say: Shows a line to the user.
-        """
-        self._name = name
-        self._limit = limit
-        self._check = check_credentials
-        self._say = say
-        self._outages: dict[str, tuple[float, str]] = {}  # since when, and how
-        self._refused: set[str] = set()
-        self._expiry = ""
-        self._warned = ""
-        self._checked = 0.0
-        self._pauses: dict[str, tuple[float, float]] = {}
-        self._disk_full = DiskFullWait(limit, say)
-        self._exhausted = ""
-        self._stopped = asyncio.Event()
-        self._main = self
-        self._beside: list[Outages] = []
-        self.loop: asyncio.AbstractEventLoop | None = None
-
-    def beside(
-        self, name: str, check_credentials: Callable[[], Coroutine[Any, Any, str]]
-    ) -> Outages:
-        """Return the patience with another server, for as long, which starts and stops with this.
+        """Start without outages.
 
         Args:
             name: Of the server, for messages.
-            check_credentials: As of this.
+            limit: Seconds for which the run waits for a server.
+            check_credentials: Checks the credentials for this server.
+            say: Shows a line to the user.
+            clock: Measures the outages.
+            shared: What the servers of a run have in common, if this is not the first.
         """
-        other = Outages(name, self._limit, check_credentials, self._say)
-        other._stopped, other._main = self._stopped, self._main
-        self._beside.append(other)
+        self._name = name
+        self._say = say
+        self._clock = clock
+        self._shared = shared or _Shared(limit, say, clock)
+        self._outages: dict[str, tuple[Backoff, str]] = {}  # by call, with the error in words
+        self._others: list[Outages] = []
+        self._credentials = Credentials(check_credentials, say, clock, self.pause)
+
+    def beside(self, name: str, check_credentials: CheckCredentials) -> Outages:
+        """Return the outages of another server, which have the same limit and end together.
+
+        Args:
+            name: Of the other server, for messages.
+            check_credentials: Checks the credentials for it.
+        """
+        other = Outages(
+            name, self.limit, check_credentials, self._say, self._clock, shared=self._shared
+        )
+        self._others.append(other)
         return other
 
+    @property
+    def limit(self) -> float:
+        """Seconds for which the run waits for a server."""
+        return self._shared.limit
+
     def stop(self) -> None:
-        """Wait for nothing any more: the run is ending. To be called in the loop."""
-        self._stopped.set()
+        """End all waiting, as the run is ending. Must be called in the event loop."""
+        self._shared.stopped.set()
 
     @property
     def stopped(self) -> bool:
         """Whether the run is ending."""
-        return self._stopped.is_set()
+        return self._shared.stopped.is_set()
 
     @property
     def exhausted(self) -> str:
-        """Why the run has to end, when the limit of an outage is over; else empty."""
-        return self._main._exhausted or self._main._disk_full.exhausted
+        """Why the run has to end, if a limit is exceeded; else empty."""
+        return self._shared.exhausted or self._shared.disk_full.exhausted
 
     @property
     def trouble(self) -> str:
-        """What is waited for: servers, credentials, room on the disk; empty when all is well."""
-        silence = min(self._outages.values())[1] if self._outages else ""
-        expiry = f"waiting for credentials: {self._expiry}" if self._expiry else ""
-        beside = [other.trouble for other in self._beside]
-        return "; ".join(filter(None, [silence, expiry, self._disk_full.trouble, *beside]))
+        """What the run waits for: servers, credentials, free space; empty if nothing."""
+        servers = [self, *self._others]
+        found = [text for server in servers for text in server._own_trouble()]
+        return "; ".join(filter(None, [*found, self._shared.disk_full.trouble]))
+
+    def _own_trouble(self) -> tuple[str, str]:
+        first = self._first()
+        return (first[1] if first else ""), self._credentials.trouble
+
+    def _first(self) -> tuple[Backoff, str] | None:
+        """Return the outage that began first."""
+        return min(self._outages.values(), key=lambda one: one[0].since, default=None)
 
     async def call(
         self,
@@ -107,31 +136,63 @@ class Outages:
         make: Callable[[], Coroutine[Any, Any, T]],
         limit: float | None = CALL_TIMEOUT,
     ) -> T:
-        """Make a call until it works.
+        """Repeat a call until it succeeds.
 
         Args:
             what: The call in words, such as "the states of jobs".
-            make: Begins the call; each try is a new one.
+            make: Begins the call; called once for each try.
             limit: Seconds that one try may take, None for no limit.
 
         Raises:
-            EndingError: The limit is over, or the run is ending.
-            GridError: Other errors, at once.
+            EndingError: A limit is exceeded, or the run is ending.
+            Exception: Any error that is no outage, at once.
         """
-        with self._main._disk_full.call() as token:
-            return await self._persist(what, make, limit, token)
+        disk_full, clock = self._shared.disk_full, self._clock
+        with disk_full.call() as token:
+            refusals = 0
+            since = clock.monotonic()
+            while True:
+                try:
+                    result = await with_timeout(make(), limit)
+                except CredentialsError as error:
+                    refusals += 1
+                    if refusals > REFUSALS:
+                        raise PermanentError(
+                            f"{error} The credentials look valid from here."
+                        ) from error
+                    await self.renewed(error)
+                    since = clock.monotonic()  # this wait was no outage
+                except EndingError:
+                    raise  # of a call within this one
+                except PASSING as error:
+                    refusals = 0
+                    await self._pause(what, error, since)
+                except (GridError, OSError) as error:
+                    self.over(what)  # the server has answered
+                    if not is_of_disk(error):
+                        raise
+                    await disk_full.wait(token, error)
+                    since = clock.monotonic()
+                except Exception:
+                    self.over(what)  # a bug is no outage
+                    raise
+                else:
+                    self.over(what)
+                    # Only now: a server may refuse credentials that look valid from here.
+                    self._credentials.renewed()
+                    return result
 
-    async def here(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do something on this host, as soon as its disk lets it; no server is thought of.
+    async def retry_when_disk_full(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Repeat something on this host that asks no server, while the disk is full.
 
         Args:
-            make: Begins it; each try is a new one.
+            make: Begins it; called once for each try.
 
         Raises:
             EndingError: The disk was full for too long, or the run is ending.
-            GridError: Other errors, at once.
+            Exception: Any other error, at once.
         """
-        disk_full = self._main._disk_full
+        disk_full = self._shared.disk_full
         with disk_full.call() as token:
             while True:
                 try:
@@ -141,48 +202,13 @@ class Outages:
                 except (GridError, OSError) as error:
                     if not is_of_disk(error):
                         raise
-                    await disk_full.wait(token, error, self.pause)
-
-    async def _persist(
-        self,
-        what: str,
-        make: Callable[[], Coroutine[Any, Any, T]],
-        limit: float | None,
-        token: object,
-    ) -> T:
-        refusals = 0
-        since = time.monotonic()
-        while True:
-            try:
-                result = await with_timeout(make(), limit)
-            except CredentialsError as error:
-                refusals += 1
-                if refusals > REFUSALS:
-                    raise PermanentError(f"{error} The credentials look good from here.") from error
-                await self.renewed(error)
-                since = time.monotonic()  # what was waited for was no outage
-            except EndingError:
-                raise  # of a call within this one
-            except PASSING as error:
-                refusals = 0
-                await self._pause(what, error, since)
-            except (GridError, OSError) as error:
-                self.over(what)  # that is an answer, too
-                if not is_of_disk(error):
-                    raise
-                await self._main._disk_full.wait(token, error, self.pause)
-                since = time.monotonic()
-            else:
-                self.over(what)
-                # Not before: a server may refuse what looks good from here.
-                self._note_renewal()
-                return result
+                    await disk_full.wait(token, error)
 
     async def _pause(self, what: str, error: BaseException, since: float) -> None:
         """Sleep until the next try of a call that began at some time."""
         self.note(what, error)
-        pause = self._pauses[what][0]
-        if time.monotonic() + pause > since + self._limit:
+        pause = self._outages[what][0].pause
+        if is_over(since, self.limit, self._clock.monotonic() + pause):
             self._exhaust(what, error)
         if self.exhausted:
             raise EndingError(self.exhausted) from error
@@ -194,9 +220,11 @@ class Outages:
         Raises:
             EndingError: The run is ending.
         """
-        await self._sleep(seconds)
-        if self._stopped.is_set():
-            raise EndingError("the run is ending")
+        await self._shared.pause(seconds)
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Set the event loop in which ``call_now`` makes its calls."""
+        self._shared.loop = loop
 
     def call_now(
         self,
@@ -204,115 +232,57 @@ class Outages:
         make: Callable[[], Coroutine[Any, Any, T]],
         limit: float | None = CALL_TIMEOUT,
     ) -> T:
-        """Like ``call``, from another thread than the loop's."""
-        loop = self._main.loop
+        """Do the same as ``call`` in a thread other than that of the event loop."""
+        loop = self._shared.loop
         if loop is None:
             raise RuntimeError("nothing can be called before the controller has started")
         return asyncio.run_coroutine_threadsafe(self.call(what, make, limit), loop).result()
 
     def note(self, what: str, error: BaseException) -> None:
-        """Say that something does not work now, once for each outage."""
+        """Note that a call has failed; reported once for each outage."""
         if isinstance(error, CredentialsError):
-            self._refused.add(what)
-            self._note_expiry(error)
+            self._credentials.refused(what, error)
             return
-        pause, until = self._pauses.get(what, (0.0, 0.0))
-        if time.monotonic() >= until:  # once for all that ask for it at this moment
-            pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
-            self._pauses[what] = (pause, time.monotonic() + pause)
-        # When the run is ending, its own end of the connection is what fails.
+        now = self._clock.monotonic()
         silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
-        if not self._outages and not self._stopped.is_set():
-            self._say(f"{silence}; no job is touched, asking again.")
-        self._outages.setdefault(what, (time.monotonic(), silence))
+        # When the run is ending, it ends the connection itself.
+        if not self._outages and not self.stopped:
+            self._say(f"{silence}; no job is affected, the run keeps asking.")
+        backoff, _ = self._outages.setdefault(what, (Backoff(now), silence))
+        backoff.failed(now)
 
     def due(self, what: str) -> bool:
-        """Return whether it is time to ask again for something that is asked for now and then.
+        """Return whether a call that is made regularly should be made now.
 
-        In an outage the pauses between grow; it ends the run when the limit is over.
+        During an outage the pauses between such calls grow; it ends the run when the limit is
+        exceeded.
         """
         if what not in self._outages:
             return True
-        if time.monotonic() > self._outages[what][0] + self._limit:
+        backoff, now = self._outages[what][0], self._clock.monotonic()
+        if is_over(backoff.since, self.limit, now):
             self._exhaust(what, None)
-        return time.monotonic() >= self._pauses[what][1]
+        return now >= backoff.retry_at
 
     def _exhaust(self, what: str, error: BaseException | None) -> None:
-        if not self._main._exhausted:
-            words = f" ({in_words(error)})" if error is not None else ""
-            self._main._exhausted = (
-                f"{self._name} has not answered for {hours(self._limit)}, asked for {what}{words}"
-                ": that is the limit (--grid-outage-limit)"
-            )
+        words = f" ({in_words(error)})" if error is not None else ""
+        self._shared.exhausted = self._shared.exhausted or (
+            f"{self._name} has not answered for {duration(self.limit)}, asked for {what}{words}"
+            ": that is the limit (--grid-outage-limit)"
+        )
 
     def over(self, what: str) -> None:
-        """Say that it works again, if it did not."""
-        if what in self._refused:
-            self._refused.remove(what)
-            self._note_renewal()
-        self._pauses.pop(what, None)
-        if what in self._outages:
-            began, _ = min(self._outages.values())
-            del self._outages[what]
-            if not self._outages:
-                seconds = time.monotonic() - began
-                self._say(f"{self._name} answers again after {seconds:.0f} s.")
+        """Note that the server has answered a call; reported when it ends an outage."""
+        self._credentials.accepted(what)
+        first = self._first()
+        if self._outages.pop(what, None) is not None and first is not None and not self._outages:
+            seconds = self._clock.monotonic() - first[0].since
+            self._say(f"{self._name} answers again after {duration(seconds)}.")
 
     async def watch_credentials(self) -> None:
-        """Warn in time of credentials that are about to expire; asks once a minute."""
-        period = _CREDENTIALS_PAUSE if self._expiry else _CREDENTIALS_PERIOD
-        if time.monotonic() < self._checked + period:
-            return
-        self._checked = time.monotonic()
-        try:
-            warning = await with_timeout(self._check())
-        except CredentialsError as error:
-            self._note_expiry(error)
-        except (GridError, *PASSING):
-            return  # there is nothing to say of them
-        else:
-            if not self._refused:  # a server may refuse what looks good from here
-                self._note_renewal()
-            if warning and not self._warned:
-                self._say(warning)
-            self._warned = warning
+        """Warn before the credentials expire; checks them once a minute."""
+        await self._credentials.watch()
 
     async def renewed(self, error: CredentialsError) -> None:
-        """Wait until the credentials are good again, for as long as it takes."""
-        self._note_expiry(error)
-        while True:
-            await self.pause(_CREDENTIALS_PAUSE)
-            with contextlib.suppress(CredentialsError, *PASSING):
-                await with_timeout(self._check())
-                return
-
-    def _note_expiry(self, error: CredentialsError) -> None:
-        if not self._expiry:
-            self._expiry = str(error).rstrip(".") or "they are not good"
-            self._say(
-                f"Waiting for credentials: {self._expiry}. The run goes on by itself then; jobs "
-                "that are on the grid are not touched."
-            )
-
-    def _note_renewal(self) -> None:
-        if self._expiry:
-            self._expiry = ""
-            self._say("The credentials are good again; going on.")
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep some time around that, so that not all users of a server come back at once."""
-        seconds *= random.uniform(0.5, 1.5)  # noqa: S311 - no secret
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-
-
-async def persistently(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Try a call again after a while: a broken connection must not end a run that begins."""
-    for pause in _PAUSES_AT_START:
-        try:
-            await call()
-        except PASSING:
-            await asyncio.sleep(pause)
-        else:
-            return
-    await call()
+        """Wait until the credentials are valid again, without a time limit."""
+        await self._credentials.wait(error)

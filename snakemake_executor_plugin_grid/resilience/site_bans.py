@@ -1,4 +1,4 @@
-"""Sites that fail job after job get no more of them for the rest of the run."""
+"""Bans sites that fail several jobs in a row, for the rest of the run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ _FAULTS_IN_A_ROW = 3
 
 
 class SiteBans:
-    """Counts the faults of each site."""
+    """Counts the faults of each site.
+
+    Attributes:
+        banned: Sites that should get no more jobs.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        """Begin with no fault.
+        """Start without faults.
 
         Args:
             say: Shows a line to the user.
@@ -21,11 +25,11 @@ class SiteBans:
         self.banned: set[str] = set()
 
     def fine(self, site: str) -> None:
-        """Note that a job has run well, or has failed by itself, at a site."""
+        """Note that a job has succeeded, or has failed by itself, at a site."""
         self._faults.pop(site, None)
 
     def fault(self, site: str) -> None:
-        """Note that a site has failed a job; empty when it is not known which."""
+        """Note that a site has failed a job; the site is empty if unknown."""
         if not site or site in self.banned:
             return
         self._faults[site] = self._faults.get(site, 0) + 1

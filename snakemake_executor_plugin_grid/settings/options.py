@@ -1,13 +1,12 @@
-"""Every ``--grid-…`` option."""
+"""The ``--grid-…`` options, with the help texts that ``snakemake --help`` shows."""
 
-# No postponed annotations here: Snakemake reads the types of the fields.
+# Without `from __future__ import annotations`: Snakemake reads the types of the fields.
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-BACKENDS = ("local", "dirac", "panda")
 RUNTIMES = ("inherit", "setup", "container", "wheels")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
@@ -34,40 +33,43 @@ class ExecutorSettings(ExecutorSettingsBase):
 
     backend: str = _option(
         "local",
-        f"Where jobs run: {', '.join(BACKENDS)}. 'local' runs them on this machine as a grid "
-        "worker would; 'dirac' and 'panda' submit them to the DIRAC or PanDA server that your "
-        "client is set up for.",
+        "Where jobs run: 'local' runs them on this machine, in the same way as on a grid worker; "
+        "'dirac' and 'panda' submit them to the server that your DIRAC or PanDA client is "
+        "configured for.",
         env_var=True,
         metavar="NAME",
     )
     store: str | None = _option(
         None,
-        "URL of the store through which files travel: file:///shared/scratch/me, "
-        "s3://bucket/prefix, root://host//path, davs://host/path, or with DIRAC "
-        "lfn:/vo/user/u/user/folder. By default the backend brings its own; 'panda' has none.",
+        "URL of the store for input and output files, which this host and the workers can reach: "
+        "file:///shared/scratch/me, s3://bucket/prefix, root://host//path, davs://host/path, or "
+        "with DIRAC lfn:/vo/user/u/user/folder (default: a store of the backend; 'panda' has "
+        "none, so that it needs this option).",
         env_var=True,
         type=str,
         metavar="URL",
     )
     store_token: Path | None = _option(
         None,
-        "For davs:// and root://: file with a bearer token, which the workers get as well, without "
-        "it being public (default: as each host finds one, by BEARER_TOKEN and the like).",
+        "For stores with davs:// and root://: file with a bearer token. The workers get it as a "
+        "secret (default: each host uses its own token, as set by BEARER_TOKEN or "
+        "BEARER_TOKEN_FILE).",
         env_var=True,
         type=Path,
         metavar="FILE",
     )
     runtime: str = _option(
         "inherit",
-        "How Snakemake gets to the worker: 'inherit' takes the python that the worker finds, "
-        "'setup' runs --grid-runtime-setup first, 'container' runs in --grid-runtime-image, "
-        "'wheels' ships Snakemake from here. Per rule: resource grid_runtime.",
+        "Where the worker gets Snakemake from: 'inherit' uses the first Python on the worker that "
+        "has it, 'setup' runs the lines of --grid-runtime-setup first, 'container' uses the image "
+        "of --grid-runtime-image, 'wheels' sends the Snakemake of this host. Per rule: resource "
+        "grid_runtime.",
         env_var=True,
         metavar="KIND",
     )
     runtime_setup: str | None = _option(
         None,
-        "Shell lines that run on the worker before Snakemake, such as '. /cvmfs/…/setup.sh'. "
+        "Shell lines to run on the worker before Snakemake, such as '. /cvmfs/…/setup.sh'. "
         "Per rule: resource grid_runtime_setup.",
         env_var=True,
         type=str,
@@ -75,114 +77,123 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     runtime_image: str | None = _option(
         None,
-        "Container image with Snakemake in it: a file or folder on the worker (/cvmfs/…), or a "
-        "URL that apptainer takes. Per rule: resource grid_runtime_image.",
+        "Container image that contains Snakemake: a file or folder on the worker (/cvmfs/…), or a "
+        "URL that apptainer accepts. Per rule: resource grid_runtime_image.",
         env_var=True,
         type=str,
         metavar="IMAGE",
     )
     runtime_engine: str = _option(
-        "apptainer", f"Program that runs the image: {', '.join(ENGINES)}.", metavar="NAME"
+        "apptainer", f"Container engine on the worker: {', '.join(ENGINES)}.", metavar="NAME"
     )
     runtime_options: str | None = _option(
         None,
-        "Further options of the container engine, as one string.",
+        "More options for the container engine, as one string.",
         type=str,
         metavar="OPTIONS",
     )
     runtime_python: str | None = _option(
         None,
-        "For 'wheels': Python version of the worker nodes, such as 3.11 (default: that of this "
+        "For 'wheels': Python version of the workers, such as 3.11 (default: the version of this "
         "Python).",
         type=str,
         metavar="X.Y",
     )
     runtime_platform: str | None = _option(
         None,
-        "For 'wheels': platform tag of the worker nodes, such as manylinux_2_28_x86_64 (default: "
-        "that of this machine).",
+        "For 'wheels': platform tag of the workers, such as manylinux_2_28_x86_64 (default: the "
+        "platform of this machine).",
         type=str,
         metavar="TAG",
     )
     runtime_packages: list[str] = _list_option(
-        "For 'wheels': further packages to ship, as pip requirements.",
+        "For 'wheels': more packages to send, as pip requirements.",
         metavar="REQUIREMENT",
     )
     describe: bool = _option(
         False,
-        "Only show what each job would be submitted as (its JDL, or the parameters of a PanDA "
-        "task), and end: no server is asked, nothing is staged.",
+        "Print the JDL or the PanDA task parameters of each job and exit. No server is contacted "
+        "and nothing is staged.",
     )
     include: list[str] = _list_option(
-        "Globs, relative to the working directory, of files that every job needs though no rule "
-        "names them; they travel whatever their size.",
+        "Globs of files that every job needs although no rule names them, relative to the working "
+        "directory. They are sent with every job, regardless of their size.",
         metavar="GLOB",
     )
     exclude: list[str] = _list_option(
-        "Globs of files that must not travel with the sources.",
+        "Globs of files that must not be sent with every job.",
         metavar="GLOB",
     )
     source_file_limit: int = _option(
         1 << 20,
-        "Bytes from which on a file found beside the workflow is taken for data and does not "
-        "travel with the sources, unless Snakemake read it or --grid-include names it.",
+        "Size limit, in bytes, of each file found beside the workflow: files of this size or more "
+        "are not sent with every job, unless Snakemake read them or --grid-include names them.",
         metavar="BYTES",
     )
     source_limit: int = _option(
-        100 << 20, "Bytes that all such files may have together.", metavar="BYTES"
+        100 << 20,
+        "Limit, in bytes, of the total size of the files found beside the workflow: above it, the "
+        "largest are not sent.",
+        metavar="BYTES",
     )
     large_file: int = _option(
-        8 << 20, "Bytes from which on a file travels alone, under its own digest.", metavar="BYTES"
+        8 << 20,
+        "Files of this size, in bytes, or more are stored one by one; smaller ones are packed in "
+        "tarballs.",
+        metavar="BYTES",
     )
     compression: str = _option(
         "none",
-        f"Of tarballs: {', '.join(COMPRESSIONS)}. Worth it where a store has a size limit.",
+        f"Compression of tarballs: {', '.join(COMPRESSIONS)}. Useful if the store has a size "
+        "limit.",
         metavar="KIND",
     )
     undeclared: str = _option(
         "list",
-        "What becomes of new files that no rule names: 'list' mentions them, 'fetch' brings them "
-        "back as well. Per rule: resource grid_undeclared.",
+        "What to do with new files that no rule names: 'list' reports their names, 'fetch' also "
+        "brings them back. Per rule: resource grid_undeclared.",
         metavar="KIND",
     )
     staging_threads: int = _option(
-        4, "How many files and tarballs are packed and unpacked at a time.", metavar="N"
+        4, "Number of threads that pack, unpack, upload and download files.", metavar="N"
     )
     start_limit: int = _option(
-        600, "Seconds in which a worker that was started has to show up.", metavar="SECONDS"
+        600,
+        "For 'local': time limit, in seconds, for a worker to start.",
+        metavar="SECONDS",
     )
     lost_limit: int = _option(
         3600,
-        "Seconds after which a job that the backend no longer names is given up as failed.",
+        "Time, in seconds, after which a job that the server no longer knows counts as failed.",
         metavar="SECONDS",
     )
     outage_limit: float = _option(
         24.0,
-        "Hours for which a server or a store that does not answer, or room on a full disk, is "
-        "waited for. Then the run ends and leaves its jobs to the next one.",
+        "Hours to wait for a server or store that does not answer, or for space on a full disk. "
+        "After that the run ends, and the next run takes over its jobs.",
         metavar="HOURS",
     )
     on_interrupt: str = _option(
         "cancel",
-        "What Ctrl-C does: 'cancel' cancels all jobs; 'keep' leaves them, and the same command "
-        "goes on with them later. With 'keep', SIGTERM does the same.",
+        "What Ctrl-C does: 'cancel' cancels all jobs. 'keep' leaves them running, and the same "
+        "command continues with them later; SIGTERM then does the same.",
         env_var=True,
         metavar="KIND",
     )
     detach: bool = _option(
         False,
-        "Take in what has ended, submit what is ready, and end with exit code 0: for cron or "
-        "systemd, which call the same command again.",
+        "Collect finished jobs, submit jobs that are ready, and exit with code 0. Meant for cron "
+        "or systemd, which call the same command again and again.",
     )
     infrastructure_retries: int = _option(
         3,
-        "How often a job is sent again that a site or the grid has failed, rather than the job "
-        "itself. These do not count among the rule's retries.",
+        "How often a job is resubmitted after a failure of the site or the grid. These retries do "
+        "not count as retries of the rule.",
         metavar="N",
     )
     site: str | None = _option(
         None,
-        "Sites where jobs may run, separated by commas (default: any). Per rule: resource "
+        "Sites where jobs may run, separated by commas (default: any site). Per rule: resource "
         "grid_site.",
         env_var=True,
         type=str,
@@ -197,102 +208,104 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     tags: str | None = _option(
         None,
-        "For 'dirac': tags that a worker node has to offer, separated by commas. Per rule: "
+        "For 'dirac': tags that the worker node must have, separated by commas. Per rule: "
         "resource grid_tags.",
         type=str,
         metavar="TAGS",
     )
     platform: str | None = _option(
         None,
-        "For 'dirac' and 'panda': platform (architecture) of the worker nodes, as the server names "
-        "it. Per rule: resource grid_platform.",
+        "For 'dirac' and 'panda': platform (architecture) of the worker nodes, by its name on the "
+        "server. Per rule: resource grid_platform.",
         type=str,
         metavar="NAME",
     )
     job_type: str | None = _option(
         None,
-        "For 'dirac': type of the jobs (default: the installation's, User). Per rule: resource "
-        "grid_job_type.",
+        "For 'dirac': JobType of the jobs (default: the server's, usually User). Per rule: "
+        "resource grid_job_type.",
         type=str,
         metavar="TYPE",
     )
     priority: int | None = _option(
         None,
-        "Priority among your own jobs, for 'dirac' 0 to 10, for 'panda' about 1000. Per rule: "
+        "Priority among your own jobs: 0 to 10 for 'dirac', about 1000 for 'panda'. Per rule: "
         "resource grid_priority.",
         type=int,
         metavar="N",
     )
     jdl: str | None = _option(
         None,
-        "For 'dirac': further attributes of the JDL, such as 'LogLevel = \"DEBUG\";'. Per rule: "
+        "For 'dirac': more attributes for the JDL, such as 'LogLevel = \"DEBUG\";'. Per rule: "
         "resource grid_jdl.",
         type=str,
         metavar="TEXT",
     )
     dirac_mode: str = _option(
         "server",
-        "For 'dirac': 'server' submits jobs; 'local' runs each on this machine by DIRAC's own "
-        "local mode, to check it before.",
+        "For 'dirac': 'server' submits jobs; 'local' runs them on this machine with DIRAC's local "
+        "mode, to test them first.",
         metavar="KIND",
     )
     dirac_python: Path | None = _option(
         None,
-        "For 'dirac': Python that has the DIRAC client (default: this one).",
+        "For 'dirac': Python interpreter that has the DIRAC client (default: this Python).",
         env_var=True,
         type=Path,
         metavar="FILE",
     )
     dirac_storage_element: str | None = _option(
         None,
-        "For 'dirac': storage element for outputs, and for inputs that do not fit into a sandbox.",
+        "For 'dirac': storage element for outputs, and for inputs that are too large for a "
+        "sandbox.",
         env_var=True,
         type=str,
         metavar="SE",
     )
     dirac_inputs: str = _option(
         "data",
-        "For 'dirac': how inputs get from a storage element to the worker: 'data' as the job's "
-        "input data, so that it runs at a site that has them; 'fetch' lets it run anywhere, and "
-        "the worker fetches them.",
+        "For 'dirac': how inputs get from a storage element to the worker. 'data' makes them input "
+        "data of the job, which then runs at a site that has them. With 'fetch' the job runs at "
+        "any site, and the worker downloads them.",
         metavar="KIND",
     )
     dirac_cpu_power: float = _option(
         10.0,
-        "For 'dirac': power of a typical core in HS06, by which 'runtime' becomes CPUTime.",
+        "For 'dirac': power of a typical core in HS06, used to convert the resource 'runtime' to "
+        "CPUTime.",
         metavar="HS06",
     )
     proxy_hours: float = _option(
         1.0,
-        "Hours for which your proxy or token has to be valid when a run starts, if it cannot be "
-        "refreshed; when it is less later, you are warned.",
+        "Hours for which your proxy or token must be valid at the start of a run, unless it can be "
+        "refreshed. If less is left later, a warning is shown.",
         metavar="HOURS",
     )
     panda_python: Path | None = _option(
         None,
-        "For 'panda': Python that has panda-client (default: this one).",
+        "For 'panda': Python interpreter that has panda-client (default: this Python).",
         env_var=True,
         type=Path,
         metavar="FILE",
     )
     panda_vo: str | None = _option(
         None,
-        "For 'panda': virtual organisation of the tasks (default: PANDA_AUTH_VO without its role, "
-        "or atlas).",
+        "For 'panda': virtual organisation of the tasks (default: PANDA_AUTH_VO without the role, "
+        "otherwise atlas).",
         env_var=True,
         type=str,
         metavar="VO",
     )
     panda_working_group: str | None = _option(
         None,
-        "For 'panda': working group of the tasks (default: PANDA_AUTH_VO without its role).",
+        "For 'panda': working group of the tasks (default: PANDA_AUTH_VO without the role).",
         env_var=True,
         type=str,
         metavar="NAME",
     )
     panda_cloud: str | None = _option(
         None,
-        "For 'panda': cloud of the tasks (default: the server takes the working group).",
+        "For 'panda': cloud of the tasks (default: the server uses the working group).",
         env_var=True,
         type=str,
         metavar="NAME",
@@ -308,50 +321,49 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     panda_transformation: str | None = _option(
         None,
-        "For 'panda': transPath of the tasks, a runGen (default: the server's own).",
+        "For 'panda': transPath of the tasks, the URL of a runGen (default: the server's runGen).",
         type=str,
         metavar="URL",
     )
     panda_container: str | None = _option(
         None,
-        "For 'panda': container_name of the tasks: image in which the pilot runs the jobs. Per "
+        "For 'panda': container_name of the tasks, the image in which the pilot runs the jobs. Per "
         "rule: resource grid_panda_container.",
         type=str,
         metavar="IMAGE",
     )
     panda_task: str | None = _option(
         None,
-        "For 'panda': further task parameters, as a JSON object. Per rule: resource "
-        "grid_panda_task.",
+        "For 'panda': more task parameters, as a JSON object. Per rule: resource grid_panda_task.",
         type=str,
         metavar="JSON",
     )
     panda_route: str = _option(
         "jedi",
-        f"For 'panda': {' or '.join(PANDA_ROUTES)}: tasks are submitted directly, or as requests "
-        "to iDDS.",
+        f"For 'panda': {' or '.join(PANDA_ROUTES)}. 'jedi' submits tasks to the PanDA server, "
+        "'idds' submits them as requests to iDDS.",
         env_var=True,
         metavar="NAME",
     )
     panda_secrets: str = _option(
         "store",
-        "For 'panda': where values of envvars wait for the jobs: 'store' in a private file of "
-        "--grid-store, 'server' among your user secrets on the server (always so for s3:// and "
-        "with --grid-store-token).",
+        "For 'panda': where jobs get the values of envvars from. 'store' uses a private file in "
+        "--grid-store; 'server' uses your user secrets on the server, and is always used for s3:// "
+        "and with --grid-store-token.",
         metavar="KIND",
     )
     panda_monitor: str | None = _option(
         None,
-        "For 'panda': URL of the web monitor, such as https://bigpanda.cern.ch, for links to "
-        "tasks.",
+        "For 'panda': URL of the web monitor, such as https://bigpanda.cern.ch. Messages then link "
+        "to the tasks.",
         env_var=True,
         type=str,
         metavar="URL",
     )
     local_dir: Path | None = _option(
         None,
-        "For 'local': folder of the job sandboxes and of the store (default: in the system's "
-        "temporary folder). Not below the working directory.",
+        "For 'local': folder for the job sandboxes and the store, outside of the working directory "
+        "(default: a folder in the system's temporary folder).",
         env_var=True,
         type=Path,
         metavar="DIR",
@@ -364,19 +376,19 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     local_python: Path | None = _option(
         None,
-        "For 'local': interpreter that the workers find (default: this Python).",
+        "For 'local': Python interpreter of the workers (default: this Python).",
         type=Path,
         metavar="FILE",
     )
     local_isolation: str = _option(
         "auto",
-        "For 'local': whether jobs are kept from seeing the working directory: 'auto' where the "
-        "kernel lets us, 'require' or fail, 'off'.",
+        "For 'local': hide the working directory from jobs, as on the grid. 'auto' does so if the "
+        "kernel allows it, 'require' fails if it does not, 'off' does not hide it.",
         env_var=True,
         metavar="KIND",
     )
     local_cold: bool = _option(
         False,
-        "For 'local': start Python afresh for each job, rather than from a process that has "
-        "imported Snakemake already.",
+        "For 'local': start a new Python for each job, instead of a fork of a process that has "
+        "imported Snakemake.",
     )

@@ -1,4 +1,7 @@
-"""Options as JSON values: a run notes them, so that commands reach the same server later."""
+"""Options as JSON values. Each run stores them in the journal.
+
+The commands of ``snakemake-grid`` read them there, so that they reach the same server.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ def to_json(settings: ExecutorSettings) -> dict[str, Any]:
         factory = field.default_factory
         default = field.default if factory is MISSING else factory()
         if value != default:
-            # Absolute: a command may be called from elsewhere.
+            # Absolute, because a command may run in another directory.
             found[field.name] = str(value.absolute()) if isinstance(value, Path) else value
     return found
 
 
 def from_json(values: Mapping[str, Any]) -> ExecutorSettings:
-    """Return the options again; those that this version does not know are left out."""
+    """Return the options; those that this version does not know are ignored."""
     known: dict[str, Any] = {}
     for field in fields(ExecutorSettings):
         if field.name in values:

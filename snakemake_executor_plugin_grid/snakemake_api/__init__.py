@@ -1,4 +1,4 @@
-"""All that this package uses of Snakemake beyond its interface packages.
+"""Every use of Snakemake beyond its interface packages.
 
-Seen in Snakemake 9.27.1. ``tests/unit/snakemake_api`` breaks when one of these changes.
+Written for Snakemake 9.17 to 9.27; ``tests/unit/snakemake_api`` fails when Snakemake changes.
 """

@@ -1,4 +1,4 @@
-"""Parts of the command that runs a job, as the worker's shell and its Snakemake read them."""
+"""Parts of the job command, written so that the worker's shell and Snakemake read them right."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..model.errors import GridError
 def quote_for_shell(
     command: str, flag: str, values: list[str], new: list[str] | None = None
 ) -> str:
-    """Replace Python's quotes around the values of an option by those of a shell.
+    """Replace the Python quotes around the values of an option by shell quotes.
 
-    A version of Snakemake that writes the option otherwise is trusted to know why.
+    If Snakemake writes the option in another way, the command stays as it is.
 
     Args:
-        command: What Snakemake has made.
+        command: Command made by Snakemake.
         flag: The option.
-        values: That Snakemake has given it.
-        new: Values to give it instead; without any the option goes.
+        values: Values that Snakemake gives it.
+        new: Values to give it instead; an empty list removes the option.
     """
     if not values:
         return command
@@ -33,7 +33,7 @@ def quote_for_shell(
 
 
 def read_target(text: str) -> dict[str, str] | None:
-    """Return the wildcards that a worker's Snakemake reads from a target."""
+    """Return the wildcards that Snakemake reads from a value of ``--target-jobs``."""
     from snakemake.target_jobs import parse_target_jobs_cli_args
 
     try:
@@ -43,11 +43,11 @@ def read_target(text: str) -> dict[str, str] | None:
     return dict(target.wildcards_dict)
 
 
-def telling_output(job: Any, wildcards: dict[str, str]) -> str:
-    """Return an output by which a worker's Snakemake finds the same rule and wildcards.
+def unambiguous_output(job: Any, wildcards: dict[str, str]) -> str:
+    """Return an output from which Snakemake derives the same rule and wildcards.
 
     Raises:
-        GridError: None tells them.
+        GridError: There is none.
     """
     for path in job.output:
         if path.is_storage or str(path).startswith(("/", "-")):
@@ -56,23 +56,23 @@ def telling_output(job: Any, wildcards: dict[str, str]) -> str:
             return str(path)
     values = ", ".join(f"{key}={value!r}" for key, value in wildcards.items())
     raise GridError(
-        f"the wildcards {values} of rule {job.rule.name} cannot be handed to a worker: Snakemake's "
-        "command line knows no comma in a value and no quote at its ends, and no output tells the "
-        "wildcards by a relative path that can be read in one way only; rename the files"
+        f"the wildcards {values} of rule {job.rule.name} cannot be passed to a worker: Snakemake's "
+        "command line allows no comma in a value and no quote at its ends, and no output has a "
+        "relative path that has these wildcards only; rename the files"
     )
 
 
 def named_snakefile(path: str) -> tuple[list[str], list[str]]:
-    """Return the Snakefile as Snakemake names it to a worker, and as the worker finds it."""
+    """Return the Snakefile as Snakemake passes it to a worker, and as the worker finds it."""
     relative = os.path.relpath(path)
-    # Snakemake takes a URL for a path too, which leaves "http:/host/Snakefile".
+    # Snakemake treats a URL as a path, too, which results in "http:/host/Snakefile".
     return [relative], [relative if os.path.exists(path) else path]  # noqa: PTH110
 
 
 def resources_as_given(command: str, settings: Any) -> str:
-    """Name default and overwritten resources to the worker in the units that the user gave.
+    """Pass default and overwritten resources to the worker in the units of the user.
 
-    Snakemake turns ``mem_mib=5`` into ``mem_mb=5`` on the way, and loses ``mem=<expression>``.
+    Snakemake turns ``mem_mib=5`` into ``mem_mb=5`` and drops ``mem=<expression>``.
     """
     defaults = settings._parsed_default_resources
     old, new = list(defaults.args), [_as_given(*item) for item in defaults.items()]
@@ -87,9 +87,9 @@ def resources_as_given(command: str, settings: Any) -> str:
 def _as_given(name: str, resource: Any) -> str:
     value = resource._value
     if isinstance(value, int):
-        return f"{name}={value}"  # in the unit of the name, by now
+        return f"{name}={value}"  # already in the unit of the name
     if callable(value):
-        # The function that evaluates an expression of the command line, within those for units.
+        # The function that evaluates an expression of the command line, wrapped by unit conversion.
         given = inspect.getclosurevars(inspect.unwrap(value)).nonlocals
         if isinstance(given.get("value"), str) and "name" in given:
             return f"{given['name']}={given['value']}"

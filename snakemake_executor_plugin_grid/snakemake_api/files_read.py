@@ -1,8 +1,8 @@
-"""Remembers which files were read while Snakemake parsed the workflow.
+"""Records which files were read while Snakemake parsed the workflow.
 
-A worker parses the workflow again, so whatever parsing reads has to be there: sample sheets,
-schemas, modules beside the Snakefile. Snakemake does not list them, but Python's audit events
-tell of every ``open`` made from Python (not of those inside C libraries such as HDF5).
+A worker parses the workflow again and needs whatever parsing reads: sample sheets, schemas, modules
+beside the Snakefile. Snakemake does not list them, but Python raises an audit event for every
+``open`` made from Python (not for those inside C libraries such as HDF5).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _installed = False
 
 
 def record() -> None:
-    """Start to remember. An audit hook cannot be removed again, so there is only ever one."""
+    """Start recording. An audit hook cannot be removed, so it is installed once."""
     global _recording, _installed
     _recording = True
     if not _installed:
@@ -28,7 +28,7 @@ def record() -> None:
 
 
 def stop() -> dict[str, bool]:
-    """Stop, and return absolute paths, each with whether it was given as a relative path."""
+    """Stop, and return absolute paths; the value is whether the path was given as relative."""
     global _recording
     _recording = False
     read = dict(_read)
@@ -46,7 +46,7 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
         return
     if isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY:
         return
-    # Snakemake reads inputs to compare checksums: that makes them no sources.
+    # Snakemake reads inputs to compare checksums; these are not sources.
     if sys._getframe(1).f_globals.get("__name__") == "snakemake.io":
         return
     relative = not path.startswith("/")

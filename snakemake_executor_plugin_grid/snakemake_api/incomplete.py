@@ -1,4 +1,4 @@
-"""Snakemake's marks of outputs that are not complete."""
+"""Snakemake's marks of incomplete outputs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .workflow import WorkflowApi
 
 
 def marked_incomplete(workflow: Any, paths: Iterable[str]) -> set[str]:
-    """Return those of some outputs, as the workflow names them, that are marked as incomplete."""
-    # Its own question is after jobs of the DAG, and only after files that are there.
+    """Return the outputs that are marked as incomplete; paths as the workflow names them."""
+    # The public method checks only jobs of the DAG, and only files that exist.
     return set(workflow.persistence._filter_incomplete_keys(list(paths)))
 
 
 def mark_incomplete(job: Any, grid_id: str, seconds: float) -> None:
-    """Mark the outputs of a job as being made, until Snakemake notes that they are complete.
+    """Mark the outputs of a job as incomplete, until Snakemake records their completion.
 
     Args:
         job: Single job or group.
         grid_id: Its id on the grid.
-        seconds: How long it has run: Snakemake takes the age of the mark for that.
+        seconds: How long it has run; Snakemake reads that from the age of the mark.
 
     Raises:
         OSError: They cannot be marked.
@@ -32,7 +32,7 @@ def mark_incomplete(job: Any, grid_id: str, seconds: float) -> None:
     began = time.time() - seconds
     for member in WorkflowApi.members(job):
         persistence = member.rule.workflow.persistence
-        # Marks in files; those in a database are of now.
+        # For marks in files; those in a database have the current time.
         folder = getattr(persistence, "_incomplete_path", None)
         for path in member.output if folder is not None else ():
             with contextlib.suppress(OSError):

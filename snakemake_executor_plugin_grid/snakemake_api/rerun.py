@@ -1,4 +1,4 @@
-"""What a job does, by the measures of Snakemake's rerun triggers."""
+"""What a job does, as far as Snakemake's rerun triggers look at it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .workflow import local_script
 
 
 def rerun_facts(workflow: Any, job: Any) -> list[Any]:
-    """Return what a single job does, fit for JSON.
+    """Return JSON values that describe what a single job does.
 
     Args:
         workflow: ``snakemake.workflow.Workflow``.
         job: ``snakemake.jobs.Job``.
     """
     rule, persistence = job.rule, workflow.persistence
-    # Its own list of these is kept from the time when inputs may have been missing.
+    # Snakemake caches its own list, perhaps from a time when inputs were missing.
     params = [persistence._serialize_param(_ordered(value)) for value in job.non_derived_params]
     script = local_script(rule)
     return [
@@ -29,7 +29,7 @@ def rerun_facts(workflow: Any, job: Any) -> list[Any]:
         rule.wrapper,
         _shell_command(job),
         hashlib.sha256(Path(script).read_bytes()).hexdigest() if script else "",
-        # A shell command holds what it uses of it.
+        # A shell command contains what it uses of the configuration.
         [] if rule.shellcmd is not None else workflow.globals.get("config", {}),
     ]
 
@@ -37,10 +37,10 @@ def rerun_facts(workflow: Any, job: Any) -> list[Any]:
 def _shell_command(job: Any) -> str:
     try:
         return job.shellcmd or ""
-    except Exception:  # whatever the workflow's own functions may raise
-        return ""  # the worker says what is wrong with it
+    except Exception:  # functions of the workflow may raise anything
+        return ""  # the worker reports the error
 
 
 def _ordered(value: Any) -> Any:
-    """Return a set as a list: its order differs from process to process."""
+    """Return a set as a sorted list, as its order differs between processes."""
     return sorted(map(repr, value)) if isinstance(value, set | frozenset) else value

@@ -1,33 +1,35 @@
-"""Snakemake's scheduler, as far as it is needed to end a run early."""
+"""Snakemake's scheduler: what a run needs to know to end early."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+TERMINATION_MESSAGES = (
+    "Terminating processes on user request",
+    "Shutting down, this might take some time",
+)
+FAILURE_MESSAGES = (
+    "Exiting because a job execution failed",
+    "At least one job did not complete successfully",
+)
+
 
 class SchedulerApi:
-    """The scheduler of a workflow, and what it says."""
+    """The scheduler of a workflow, and its messages."""
 
     def __init__(self, workflow: Any) -> None:
-        """Look at a workflow.
-
-        Args:
-            workflow: ``snakemake.workflow.Workflow``.
-        """
+        """Create the view of a ``snakemake.workflow.Workflow``."""
         self._workflow = workflow
 
     def interrupt(self, error: Exception) -> None:
-        """End the run when the main thread has done what it is at; from another thread."""
-        # Its interface has this; all below is the scheduler's own.
+        """End the run after the current step of the main thread; called from another thread."""
+        # Part of the scheduler's interface, unlike everything below.
         self._workflow.scheduler.executor_error_callback(error)
 
     @property
     def busy(self) -> bool:
-        """Whether jobs run on this host, or the end of any is still to be dealt with.
-
-        These may make others ready.
-        """
+        """Whether local jobs run, or ended jobs wait to be processed: both may start others."""
         scheduler = self._workflow.scheduler
         return bool(
             scheduler._tofinish
@@ -37,21 +39,21 @@ class SchedulerApi:
 
     @property
     def has_failed(self) -> bool:
-        """Whether any job has failed for good."""
+        """Whether any job has failed after all its retries."""
         return bool(self._workflow.scheduler._errors)
 
     @property
     def was_stopped(self) -> bool:
-        """Whether Snakemake was told, by SIGTERM, to begin no more jobs."""
+        """Whether SIGTERM has told Snakemake to start no more jobs."""
         return bool(self._workflow.scheduler._user_kill)
 
     @staticmethod
-    def unsay(texts: Iterable[str]) -> None:
-        """Keep Snakemake from saying certain things, for the rest of the process.
+    def suppress(texts: Iterable[str]) -> None:
+        """Suppress messages of Snakemake that contain one of the texts, until the process ends.
 
-        Of a run that leaves its jobs it says that it terminates them.
+        Some are wrong for a run that leaves its jobs on the grid.
         """
         from snakemake.logging import logger
 
-        unsaid = tuple(texts)
-        logger.addFilter(lambda record: not any(text in str(record.msg) for text in unsaid))
+        suppressed = tuple(texts)
+        logger.addFilter(lambda record: not any(text in str(record.msg) for text in suppressed))

@@ -1,9 +1,9 @@
-"""Settings of Snakemake's storage plugins, as a worker's Snakemake reads them again.
+"""Settings of Snakemake's storage plugins, written for the Snakemake of a worker.
 
-Snakemake 9.27 hands on the settings of every plugin that is installed, used or not, writes one
-colon behind a tag where its parser wants two, and quotes for Python rather than for a shell. So
-they are written here. What a plugin lets be set by a variable, which is meant for credentials, goes
-into the environment and never into the command line.
+Snakemake 9.27 passes the settings of every installed plugin, used or not, writes one colon behind a
+tag where its parser expects two, and uses Python quotes instead of shell quotes. So this module
+writes them. Settings that a plugin reads from a variable may be credentials: they go into the
+environment and never into the command line.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ def options(storages: Iterable[tuple[Any, Any]]) -> list[str]:
     """Return the options of plugins, quoted for a shell.
 
     Args:
-        storages: Storage plugins, as Snakemake's registry has them, each with its
-            ``TaggedSettings``.
+        storages: Storage plugins of Snakemake's registry, each with its ``TaggedSettings``.
 
     Raises:
         GridError: A setting cannot be written.
@@ -45,8 +44,7 @@ def environment(storages: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """Return the variables of plugins, whose values may be secrets.
 
     Args:
-        storages: Storage plugins, as Snakemake's registry has them, each with its
-            ``TaggedSettings``.
+        storages: Storage plugins of Snakemake's registry, each with its ``TaggedSettings``.
 
     Raises:
         GridError: A setting cannot be written.
@@ -59,7 +57,7 @@ def environment(storages: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
 
 def _given(storages: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Field[Any], list[str]]]:
-    """Yield each field that is not as by default, and its texts, those of tags with ``<tag>::``."""
+    """Yield each field that has no default value, and its texts, ``<tag>::<text>`` with a tag."""
     for plugin, settings in storages:
         if plugin.settings_cls is None or settings is None:
             continue
@@ -72,12 +70,12 @@ def _given(storages: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Field[Any
 def _texts(plugin: Any, field: Field[Any], by_tag: dict[str | None, Any]) -> list[str]:
     untagged = by_tag.get(None)
     if field.type is bool:
-        # A switch, which knows no tags. Where it is on by default, there is none.
+        # A switch has no tags, and does not exist if it is on by default.
         return ["true"] if untagged and field.default is not True else []
     return [
         _text(plugin, field, value) if tag is None else f"{tag}::{_text(plugin, field, value)}"
         for tag, value in by_tag.items()
-        # A tag without a value of its own takes the untagged one again.
+        # A tag without its own value uses the untagged one.
         if value is not None and value != (field.default if tag is None else untagged)
     ]
 
@@ -88,13 +86,13 @@ def _text(plugin: Any, field: Field[Any], value: Any) -> str:
         return str(write(value))
     if callable(value):
         raise GridError(
-            f"{plugin.get_cli_arg(field.name)} cannot be handed to a worker, as storage plugin "
-            f"{plugin.name} has no text for its value; set it in the Snakefile (storage:) instead"
+            f"{plugin.get_cli_arg(field.name)} cannot be passed to a worker: storage plugin "
+            f"{plugin.name} cannot write its value as text; set it in the Snakefile (storage:)"
         )
     return str(value)
 
 
 def _one_text(values: list[str]) -> str:
-    """Return what ConfigArgParse reads from a variable as these values."""
+    """Return the text of a variable from which ConfigArgParse reads these values."""
     (first, *more) = values
     return json.dumps(values) if more or first.startswith("[") else first

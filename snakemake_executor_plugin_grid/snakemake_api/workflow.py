@@ -1,4 +1,4 @@
-"""Snakemake's workflow and DAG, as far as they are needed."""
+"""Snakemake's workflow and DAG: the part that this package uses."""
 
 from __future__ import annotations
 
@@ -24,19 +24,15 @@ from .command import (
     quote_for_shell,
     read_target,
     resources_as_given,
-    telling_output,
+    unambiguous_output,
 )
 
 
 class WorkflowApi:
-    """Snakemake's workflow and DAG, as far as they are needed."""
+    """Snakemake's workflow and DAG."""
 
     def __init__(self, workflow: Any) -> None:
-        """Look at a workflow.
-
-        Args:
-            workflow: ``snakemake.workflow.Workflow``.
-        """
+        """Create the view of a ``snakemake.workflow.Workflow``."""
         self._workflow = workflow
         self._dag = workflow.dag
         self._uses: Counter[str] = Counter()
@@ -44,7 +40,7 @@ class WorkflowApi:
 
     @property
     def replaces_config(self) -> bool:
-        """Whether --replace-workflow-config is set; Snakemake does not hand it on."""
+        """Whether --replace-workflow-config is set, which Snakemake does not pass to workers."""
         return bool(getattr(self._workflow.config_settings, "replace_workflow_config", False))
 
     @property
@@ -57,8 +53,19 @@ class WorkflowApi:
         """Return the single jobs of a group, or the job itself."""
         return list(job.jobs) if job.is_group() else [job]
 
+    @staticmethod
+    def wildcards(job: Any) -> dict[str, str]:
+        """Return the wildcards of a single job; a group has none."""
+        given = {} if job.is_group() else job.wildcards_dict
+        return {key: str(value) for key, value in given.items()}
+
+    @staticmethod
+    def raise_attempt(job: Any, attempt: int) -> None:
+        """Make this the attempt of a job if it is a later one; its resources may depend on it."""
+        job.attempt = max(job.attempt, attempt)
+
     def needed_jobs(self) -> Iterator[Any]:
-        """Yield all jobs and groups that have to run on the grid, each after those it needs."""
+        """Yield all jobs and groups that have to run on the grid, in order of dependency."""
         groups = set()
         for layer in self._dag.toposorted(set(self._dag.needrun_jobs())):
             for job in sorted(layer, key=_rule_and_wildcards):
@@ -70,12 +77,12 @@ class WorkflowApi:
                     yield group
 
     def awaited(self) -> Iterator[str]:
-        """Yield outputs of all jobs that have to run."""
+        """Yield the outputs of all jobs that have to run."""
         for job in self._dag.needrun_jobs():
             yield from map(str, job.output)
 
     def declared_sources(self) -> tuple[frozenset[str], str]:
-        """Return the files that Snakemake lists, and a warning if it could not ask git."""
+        """Return the source files that Snakemake lists, and a warning if it could not ask git."""
         try:
             return frozenset(self._dag.get_sources()), ""
         except (WorkflowError, OSError, subprocess.SubprocessError) as error:
@@ -87,7 +94,7 @@ class WorkflowApi:
 
     def source_folders(self) -> tuple[Path, ...]:
         """Return the local folders of the included Snakefiles."""
-        # Without dots: they would hide which folder lies in which.
+        # Normalized, so that nested folders are recognised.
         folders = (Path(os.path.abspath(path)).parent for path in self._included())  # noqa: PTH100
         return tuple(dict.fromkeys(folders))
 
@@ -123,22 +130,22 @@ class WorkflowApi:
     def checkpoint_outputs(self) -> Iterator[str]:
         """Yield outputs of checkpoints that need not run again.
 
-        Without them the worker would run the checkpoint, as it evaluates input functions too.
-        The DAG itself drops a checkpoint's job once the jobs below it are known.
+        A worker evaluates input functions, too, and would run the checkpoint without them. The DAG
+        drops the job of a checkpoint once the jobs below it are known.
         """
         for path in sorted(self._workflow.checkpoints.created_output):
             if not path.is_storage and os.path.lexists(path):
                 yield str(path)
 
     def send_local_files(self) -> None:
-        """Have jobs with ``local()`` files run on the grid, as their files travel.
+        """Let jobs with ``local()`` files run on the grid: this executor transfers the files.
 
-        Without a shared file system Snakemake 9.27 runs them on the submit host, whatever the
-        executor can transfer. Those that come after a checkpoint has run do so still.
+        Without a shared file system Snakemake 9.27 runs them on the submit host. It still does so
+        for jobs that are added after a checkpoint.
         """
         for job in self._dag.jobs:
             for path in chain(job.input, job.output):
-                # Not those of the rule: they say that a file is in no storage.
+                # The flag on the rule stays: it says that a file is in no storage.
                 path.flags.pop("local", None)
 
     def storage_plugins(self) -> list[str]:
@@ -146,7 +153,7 @@ class WorkflowApi:
         return [f"snakemake-storage-plugin-{plugin.name}" for plugin, _ in self._storages()]
 
     def _storages(self) -> list[tuple[Any, Any]]:
-        """Return the storage plugins that the workflow uses by now, with their settings."""
+        """Return the storage plugins that the workflow uses so far, with their settings."""
         from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
         used = {type(one) for one in self._workflow.storage_registry._storages.values()}
@@ -158,10 +165,10 @@ class WorkflowApi:
         ]
 
     def environment(self) -> dict[str, str]:
-        """Return what ``envvars`` names, and the settings of storage plugins that may be secrets.
+        """Return variables of ``envvars`` and settings of storage plugins that may be secrets.
 
         Raises:
-            GridError: A setting cannot be handed on.
+            GridError: A setting cannot be passed to a worker.
         """
         workflow = self._workflow
         declared = chain(workflow.remote_execution_settings.envvars, workflow.envvars)
@@ -173,10 +180,10 @@ class WorkflowApi:
         return set(names(self._dag.get_unneeded_temp_files(job)))
 
     def targets(self, job: Any) -> tuple[list[str], list[str]]:
-        """Return how the worker is told which jobs are meant: targets and outputs.
+        """Return the targets and outputs that name the jobs to the worker.
 
-        The values of ``--target-jobs`` end at a comma, and lose quotes at their ends. A job with
-        such a wildcard is named by an output that tells the same wildcards.
+        Wildcards in ``--target-jobs`` end at a comma and lose quotes at their ends. A job with such
+        a wildcard is named by an output with the same wildcards.
 
         Args:
             job: Single job or group.
@@ -185,7 +192,7 @@ class WorkflowApi:
             Values of ``--target-jobs``, and paths.
 
         Raises:
-            GridError: A job can be named in neither way.
+            GridError: A job cannot be named in either way.
         """
         targets, outputs = [], []
         for member in self.members(job):
@@ -195,13 +202,13 @@ class WorkflowApi:
             if read_target(text) == wanted:
                 targets.append(text)
             else:
-                outputs.append(telling_output(member, wanted))
+                outputs.append(unambiguous_output(member, wanted))
         return targets, outputs
 
     def requote(self, args: str, job: Any) -> str:
-        """Quote targets and temporary files so that a shell gives back what was meant.
+        """Quote targets and temporary files for a shell.
 
-        Snakemake quotes by Python's repr, which differs from a shell's rules for backslashes,
+        Snakemake uses Python's repr, which differs from the rules of a shell for backslashes,
         newlines, ``$`` and mixed quotes.
         """
         given = encode_target_jobs_cli_args(job.get_target_spec())
@@ -209,14 +216,15 @@ class WorkflowApi:
         targets, outputs = self.targets(job)
         args = quote_for_shell(args, "--target-jobs", given, targets)
         if outputs:
-            # Before an option, as one of several values may come last.
+            # In front, because the arguments may end with an option that takes several values.
             named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
             args = f"{named} {args}"
-        # The main process waits for those in a storage, which the worker would not store.
+        # Without files in a storage: the main process waits for them, and the worker would not
+        # store them.
         return quote_for_shell(args, "--unneeded-temp-files", unneeded, names(unneeded))
 
     def worker_command(self, command: str) -> str:
-        """Leave cache and retries to the submit host, and requote what users name."""
+        """Leave cache and retries to the submit host, and quote values of users for a shell."""
         workflow = self._workflow
         piece = format_cli_arg("--cache", workflow.workflow_settings.cache)
         command = command.replace(piece, "", 1) if piece else command
@@ -225,12 +233,12 @@ class WorkflowApi:
         command = resources_as_given(command, workflow.resource_settings)
         command = quote_for_shell(command, "--config", list(workflow.config_settings.config_args))
         command = self._with_storage(quote_for_shell(command, "--configfiles", files))
-        # Of a rule's own `retries` the worker would make as many, all with the resources of the
-        # first; --retries 0 does not stop that, but this does, for all rules.
+        # The worker would retry by the `retries` of the rule, with the resources of the first
+        # attempt. --retries 0 does not stop that, but these options do, for all rules.
         return f"{command} --preemptible-rules --preemptible-retries 0"
 
     def _with_storage(self, command: str) -> str:
-        """Name the settings of the storage plugins in use, and of them only."""
+        """Pass the settings of the storage plugins in use only."""
         storage, factory = self._workflow.storage_settings, self._workflow.spawned_job_args_factory
         for piece in filter(None, factory.get_storage_provider_args()):
             command = command.replace(piece, "", 1)
@@ -240,20 +248,20 @@ class WorkflowApi:
         return " ".join([command, *words, *storage_settings.options(self._storages())])
 
     def uses_cache(self, job: Any) -> bool:
-        """Return whether the job's outputs go through Snakemake's between-workflow cache."""
+        """Return whether the outputs of the job use Snakemake's between-workflow cache."""
         if job.is_group() or self._workflow.workflow_settings.cache is None:
             return False
         return bool(_cache(self._workflow, job))
 
     def fetch_from_cache(self, job: Any) -> bool:
-        """Link the job's outputs from the cache; return whether they were there.
+        """Link the outputs of the job from the cache; return whether the cache has them.
 
-        Has to run outside of an event loop.
+        Must be called outside of an event loop.
         """
         from snakemake.exceptions import CacheMissException
 
         async def fetch() -> None:
-            # It links, and does not replace.
+            # Links do not replace files.
             for path in job.output:
                 await path.remove(remove_non_empty_dir=False)
                 path.prepare()
@@ -271,7 +279,7 @@ class WorkflowApi:
         return True
 
     async def store_in_cache(self, job: Any) -> None:
-        """Move the job's outputs to the cache and link them."""
+        """Move the outputs of the job to the cache and link them."""
 
         async def store() -> None:
             await _cache(self._workflow, job).store(job)
@@ -281,12 +289,12 @@ class WorkflowApi:
 
 
 def local_script(rule: Any) -> str:
-    """Return the absolute path of a rule's script or notebook; nothing if it has none here."""
+    """Return the absolute path of a local script or notebook of a rule, or an empty string."""
     script = rule.script or rule.notebook
     if not isinstance(script, str):
         return ""
     path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
-    return path if os.path.isfile(path) else ""  # noqa: PTH113 - else it is a URL
+    return path if os.path.isfile(path) else ""  # noqa: PTH113 - or it is a URL
 
 
 def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:
@@ -294,21 +302,21 @@ def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:
 
 
 def is_flagged(path: Any, *names: str) -> bool:
-    """Return whether a file of a job carries any of these flags, such as ``temp``."""
+    """Return whether a file of a job has any of these flags, such as ``temp``."""
     return any(name in path.flags for name in names)
 
 
 def is_local_file(path: Any) -> bool:
-    """Return whether a file is one that the executor has to bring or fetch.
+    """Return whether the executor has to transfer a file.
 
-    Files of storage plugins are fetched and stored by the worker's Snakemake; pipes, services and
-    node-local files never leave the worker.
+    The worker's Snakemake transfers files of storage plugins; pipes, services and node-local files
+    never leave the worker.
     """
     return not path.is_storage and not is_flagged(path, "pipe", "service", "nodelocal")
 
 
 def names(paths: Iterable[Any]) -> list[str]:
-    """Return the paths of files that the executor has to bring or fetch."""
+    """Return the paths of files that the executor has to transfer."""
     return [str(path) for path in paths if is_local_file(path)]
 
 

@@ -1,1 +1,1 @@
-"""Files into tarballs, tarballs into files."""
+"""Moves files between the submit host and the store: inputs before a job, outputs after it."""

@@ -1,4 +1,4 @@
-"""Take in what a job brought back: check all of it first, then move it into place."""
+"""Installs the files that a job returned: checks all of them, then moves them into place."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .paths import WORK, Layout, climb
 
 
 class OutputDamagedError(GridError):
-    """What came back is not what the report says, or not what the job may bring."""
+    """The returned files differ from the report, or the job may not return them."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a job brought.
+class Installed:
+    """Result of installing the outputs of a job.
 
     Attributes:
-        moved: Names of the outputs, logs and other files that are in place now.
-        extra: Names in the tarballs that the report does not mention; they were not taken.
-        kept: Names of files that no rule names and that are here already; they stay as they are.
-        digests: SHA-256 of large files by path, with their stat, for the catalog.
+        moved: Names of the outputs, logs and other files that were moved into place.
+        extra: Names in the tarballs that the report does not mention; they were ignored.
+        not_replaced: Names of files that no rule names and that exist already; they are unchanged.
+        digests: Path, stat and SHA-256 of large files, for the catalog.
     """
 
     moved: tuple[str, ...]
     extra: tuple[str, ...]
-    kept: tuple[str, ...]
+    not_replaced: tuple[str, ...]
     digests: tuple[tuple[str, os.stat_result, str], ...]
 
 
@@ -50,26 +50,26 @@ def install_outputs(
     compression: str,
     *,
     undeclared: bool = False,
-) -> Taken:
-    """Unpack, check and move into place what a job returned.
+) -> Installed:
+    """Unpack, check and move into place the files that a job returned.
 
     Args:
-        spec: The job, which says what it may bring.
-        report: The job's own report.
-        layout: Of the submit host.
-        fetch: Returns a local file for a digest.
+        spec: The job; its outputs are what it may return.
+        report: The worker's report about the job.
+        layout: Maps names in the archives to paths of the submit host.
+        fetch: Returns the local file of a blob, given its digest.
         folder: New scratch folder, on the file system of the working directory.
-        compression: Of the tarballs.
-        undeclared: Whether the job was asked for new files that no rule names.
+        compression: Compression of the tarballs.
+        undeclared: Whether the job may return new files that no rule names.
 
     Raises:
-        OutputDamagedError: Nothing was moved.
-        OSError: Disk full and the like.
+        OutputDamagedError: A check failed; nothing was moved.
+        OSError: A file cannot be written, for example because the disk is full.
     """
     _authorise(spec, report.returned, layout if undeclared else None)
     shift = time.time_ns() - int(report.times.get("ended", time.time()) * 1e9)
-    # Files that no rule names do not replace anything.
-    kept = [
+    # Files that no rule names never replace existing files.
+    not_replaced = [
         item.member.name
         for item in report.returned
         if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
@@ -77,10 +77,12 @@ def install_outputs(
     returned = [
         replace(item, member=replace(item.member, mtime_ns=item.member.mtime_ns + shift))
         for item in report.returned
-        if item.member.name not in kept
+        if item.member.name not in not_replaced
     ]
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
-    shutil.rmtree(folder / "tree", ignore_errors=True)  # of a try that the disk had no room for
+    shutil.rmtree(
+        folder / "tree", ignore_errors=True
+    )  # left by an attempt that failed because the disk was full
     tree = Tree(folder / "tree", layout.nesting(depth))
     extra: list[str] = []
     try:
@@ -97,7 +99,7 @@ def install_outputs(
                 manifest=manifest,
                 not_after_ns=time.time_ns(),
             )
-            extra += (name for name in unpacked.extra if name not in kept)
+            extra += (name for name in unpacked.extra if name not in not_replaced)
         for item in returned:
             if item.raw:
                 _place(fetch(item.blob), tree.path(item.member.name), item.member)
@@ -113,7 +115,7 @@ def install_outputs(
         if item.raw:
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
-    return Taken(tuple(moved), tuple(extra), tuple(kept), tuple(digests))
+    return Installed(tuple(moved), tuple(extra), tuple(not_replaced), tuple(digests))
 
 
 def _place(source: Path, target: Path, member: Member) -> None:
@@ -123,21 +125,22 @@ def _place(source: Path, target: Path, member: Member) -> None:
 
 
 def _check_target(source: Path, target: Path) -> None:
-    """Refuse to replace a folder that holds something by a file; Snakemake refuses it, too."""
+    """Raise an error if a file would replace a folder with content; Snakemake does the same."""
     if source.is_dir() or source.is_symlink() or target.is_symlink() or not target.is_dir():
         return
     if any(target.iterdir()):
         raise OutputDamagedError(
-            f"output {target} is a file, but a folder that is not empty is there; move it away"
+            f"output {target} is a file, but a folder that is not empty exists there; move the "
+            "folder away"
         )
 
 
 def install(source: Path, target: Path) -> None:
-    """Put a file, link or folder in place of whatever is there, so that no half of it is seen.
+    """Move a file, link or folder to its target, so that nobody sees half of it.
 
     Args:
-        source: What to move.
-        target: Where to; folders above it are made.
+        source: File, link or folder to move.
+        target: New path, replaced if it exists; missing folders above it are created.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir() and not source.is_symlink():
@@ -201,38 +204,41 @@ def _discard(path: Path) -> None:
 
 
 def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | None) -> None:
-    """Refuse whatever the job has no business to bring."""
+    """Raise an error if the job returned a file that it may not return."""
     tops = {output.name for output in spec.outputs}
     for item in returned:
         name = item.member.name
         if item.kind == "undeclared" and layout is not None:
             _authorise_undeclared(name, layout)
         elif not below(name, tops):
-            raise OutputDamagedError(f"the job brings {name}, which is no output of its rule")
+            raise OutputDamagedError(f"the job returned {name}, which is not an output of its rule")
         if item.raw and (item.member.kind != "file" or item.blob != item.member.sha256):
             raise OutputDamagedError(f"the job's report contradicts itself about {name}")
 
 
 def _authorise_undeclared(name: str, layout: Layout) -> None:
-    """Let a file that no rule names into the working directory, but over nothing but a file."""
+    """Raise an error unless a file that no rule names may be put where it belongs.
+
+    It must be inside the working directory, and must not replace a folder.
+    """
     root, *parts = name.split("/")
     if root != WORK or not parts or parts[0] in (".snakemake", ".git"):
-        raise OutputDamagedError(f"the job brings {name}, which it may not")
+        raise OutputDamagedError(f"the job returned {name}, which is not allowed there")
     path = layout.local(name)
     inside = path.parent.resolve().is_relative_to(layout.workdir.resolve())
     if not inside or (path.is_dir() and not path.is_symlink()):
         raise OutputDamagedError(
-            f"the job brings the file {name}, which no rule names and which may not go where a "
-            "folder is or a link leads out of the working directory"
+            f"the job returned the file {name}, which no rule names; it may not replace a folder, "
+            "nor follow a link out of the working directory"
         )
 
 
 def _tops(spec: JobSpec, returned: Iterable[Returned]) -> list[str]:
-    """Return the names to move: outputs as a whole, undeclared files one by one."""
+    """Return the names to move: each output as a whole, undeclared files one by one."""
     tops = {output.name for output in spec.outputs}
     names: dict[str, None] = {}
     for item in returned:
         name = item.member.name
-        # The outermost: a rule may name a folder and also files in it.
+        # The outermost name, because a rule may name a folder and also files in it.
         names[next((top for top in reversed(ancestry(name)) if top in tops), name)] = None
     return list(names)

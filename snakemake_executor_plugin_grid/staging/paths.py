@@ -1,9 +1,9 @@
-"""How a path of the workflow maps to a name inside the tarballs, and back.
+"""Maps a path of the workflow to a name inside the tarballs, and back.
 
-Below the working directory a file is called ``work/<path>``. A path that climbs out of it, such
-as ``../shared/genome.fa``, is called ``up1/shared/genome.fa``, after the number of levels. The
-worker nests its own working directory deep enough for the deepest climb of the job, and names the
-levels as they are named on the submit host, so that every relative path means the same there.
+A file below the working directory is called ``work/<path>``. A file above it, such as
+``../shared/genome.fa``, is called ``up1/shared/genome.fa``; the number is that of the levels up.
+The worker creates its working directory as many levels deep as the job needs, and names these
+levels as on the submit host, so that every relative path has the same meaning there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Layout:
     """
 
     def __init__(self, workdir: Path) -> None:
-        """Remember the directory under its given and its link-free name."""
+        """Store the directory under its given name and under its name without links."""
         self.workdir = Path(os.path.abspath(workdir))  # noqa: PTH100 - keeps links
         self._bases = tuple(dict.fromkeys((str(self.workdir), os.path.realpath(workdir))))
 
@@ -40,7 +40,7 @@ class Layout:
             path: Relative to the working directory, or absolute and below it.
 
         Raises:
-            OutsideError: The path is absolute and elsewhere, or climbs above the root.
+            OutsideError: The path is absolute and elsewhere, or leads above the root.
         """
         if path.startswith("/"):
             path = self._relative(path)
@@ -51,7 +51,7 @@ class Layout:
         if climbs == 0:
             return WORK if parts == ["."] else f"{WORK}/{'/'.join(parts)}"
         if climbs >= len(self.workdir.parts):
-            raise OutsideError(f"{path}: climbs above the root of the file system")
+            raise OutsideError(f"{path}: leads above the root of the file system")
         return "/".join([f"up{climbs}", *parts[climbs:]])
 
     def local(self, member: str) -> Path:
@@ -63,7 +63,7 @@ class Layout:
         return base / rest if rest else base
 
     def deepest(self, paths: Iterable[str]) -> int:
-        """Return the deepest climb among paths; those of site data do not count."""
+        """Return how many levels up the paths reach; paths of site data do not count."""
         deepest = 0
         for path in paths:
             try:
@@ -87,10 +87,10 @@ class Layout:
 
 
 def climb(top: str) -> int:
-    """Return how many levels above the working directory a tarball's root stands for."""
+    """Return how many levels above the working directory a top-level name stands for."""
     return 0 if top == WORK else int(top.removeprefix("up"))
 
 
 def depth(members: Iterable[str]) -> int:
-    """Return the deepest climb among tarball names."""
+    """Return how many levels up the tarball names reach."""
     return max((climb(member.partition("/")[0]) for member in members), default=0)

@@ -1,4 +1,4 @@
-"""Files of the user that hold credentials: they never travel with the sources."""
+"""The user's credential files, which are never sent with the sources."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _VARIABLES = (
 
 
 def secret_files(environment: Mapping[str, str], *others: Path | None) -> frozenset[str]:
-    """Return the real paths of files that hold credentials.
+    """Return the real paths of the credential files.
 
     Args:
-        environment: Its variables name such files.
-        others: Further ones.
+        environment: Environment variables, some of which name such files.
+        others: Further credential files.
     """
     named = [Path(path) for name in _VARIABLES if (path := environment.get(name))]
     root = environment.get("PANDA_CONFIG_ROOT")
     if root:
-        named.append(Path(root) / ".token")  # of panda-client
+        named.append(Path(root) / ".token")  # written by panda-client
     named += [path for path in others if path is not None]
     return frozenset(os.path.realpath(path.expanduser()) for path in named)

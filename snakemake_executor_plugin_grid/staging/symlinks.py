@@ -1,4 +1,4 @@
-"""Links below an input: kept where they stay within it, else replaced by what they lead to."""
+"""Symbolic links in an input folder: links inside stay links, others become copies."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from ..worker.archive.tarball import Entry, scan
 
 
 def scan_following(path: Path, name: str) -> Iterator[Entry]:
-    """List a path and all that is below it, with nothing that leads out of it.
+    """List a path and everything below it; a link that leads out is replaced by its target.
 
-    A broken link that leads out, and one into a folder that it is in, are left out.
+    Two kinds of links that lead out are left out: broken ones, and those to a folder that
+    contains them.
 
     Args:
-        path: What to list.
+        path: File or folder to list.
         name: Its name in the archive.
 
     Raises:
-        OSError: Something cannot be read, or ``path`` is not there.
+        OSError: ``path`` does not exist, or something in it cannot be read.
     """
     return _follow(path, name, frozenset({os.path.realpath(path)}))
 

@@ -1,4 +1,4 @@
-"""Send inputs: pack what is small, store what is large, each content once, whoever needs it."""
+"""Uploads inputs: small files in tarballs, large files one by one, each content only once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +18,7 @@ from ..console.progress import Measure, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
-from ..planning.sources import Sources
-from ..stores import Store
+from ..stores import InputStore
 from ..worker.archive.tarball import Entry, TarballError, pack, scan
 from ..worker.description import Blob
 from .paths import WORK, Layout, OutsideError, depth
@@ -29,12 +28,12 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Key = tuple[str, int, int, int]
-"""Name, size, time and mode: what makes two small inputs the same."""
+"""Name, size, time and mode: small inputs with the same key count as the same file."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A tarball in the store, and the names of what is in it."""
+    """A tarball in the store, and the names of its files."""
 
     digest: str
     size: int
@@ -43,12 +42,12 @@ class Bundle:
 
 @dataclass
 class Traffic:
-    """How much was stored.
+    """Statistics of the uploads of a run.
 
     Attributes:
-        stored_bytes: Bytes that went into the store.
-        spared_bytes: Bytes of blobs that were there already.
-        reused: How many blobs these were.
+        stored_bytes: Bytes that were uploaded.
+        spared_bytes: Bytes that were not uploaded, because the store had them already.
+        reused: Number of blobs that the store had already.
     """
 
     stored_bytes: int = 0
@@ -58,7 +57,14 @@ class Traffic:
 
 @dataclass
 class _Needs:
-    """What one job needs beside the sources."""
+    """The inputs of one job, apart from the sources of the workflow.
+
+    Attributes:
+        small: Files to pack, by key.
+        large: Files to store one by one, by archive name.
+        skip: Names of sources that the job gets in a newer version as an input.
+        private: Keys of small files that no other job needs.
+    """
 
     small: dict[Key, Entry] = field(default_factory=dict)
     large: dict[str, Entry] = field(default_factory=dict)
@@ -67,31 +73,31 @@ class _Needs:
 
 
 class Upload:
-    """Plans and carries out what goes into the store for a batch of jobs.
+    """Uploads the inputs of batches of jobs to the store.
 
-    Small files that are needed by the same jobs share a tarball. A small file is packed once in a
-    run, a large one stored once for as long as the store keeps it.
+    Small files that are needed by the same jobs share a tarball. A small file is packed once per
+    run. A large file is stored once, for as long as the store keeps it.
     """
 
     def __init__(
         self,
         layout: Layout,
-        store: Store,
+        store: InputStore,
         catalog: Catalog,
         pool: ThreadPoolExecutor,
         *,
         large_file: int,
         compression: str,
     ) -> None:
-        """Use a store.
+        """Set up the uploads of a run.
 
         Args:
-            layout: Of the submit host.
-            store: Where blobs go.
-            catalog: Knows digests.
-            pool: Packs and copies; its size bounds how much goes on at a time.
-            large_file: Bytes from which on a file travels alone.
-            compression: Of tarballs.
+            layout: Maps paths of the submit host to names in the archives.
+            store: Where the blobs go.
+            catalog: Digests of files that were hashed before.
+            pool: Threads that pack and copy; their number limits the parallel uploads.
+            large_file: Size in bytes from which on a file is stored on its own.
+            compression: Compression of the tarballs.
         """
         self._layout = layout
         self._store = store
@@ -99,8 +105,8 @@ class Upload:
         self._pool = pool
         self._large_file = large_file
         self._compression = compression
-        self._placed: dict[Key, Bundle] = {}
-        self._sources: dict[str, Entry] = {}
+        self._packed: dict[Key, Bundle] = {}
+        self._sources: Mapping[str, Entry] = {}
         self._depth = 0
         self._source_blobs: list[Blob] = []
         self._lock = threading.Lock()
@@ -109,33 +115,37 @@ class Upload:
 
     @property
     def depth(self) -> int:
-        """How many levels above the working directory the sources climb."""
+        """How many levels above the working directory the sources reach."""
         return self._depth
 
-    def send_sources(self, sources: Sources) -> None:
-        """Store the sources, which every job gets.
+    def send_sources(self, sources: Mapping[str, Entry]) -> None:
+        """Store the sources of the workflow, which go to every job.
+
+        Args:
+            sources: Files by archive name.
 
         Raises:
-            GridError: Something cannot be read or stored.
+            GridError: A file cannot be read or stored.
         """
-        small = [e for e in sources.entries.values() if not self._is_large(e)]
-        large = [e for e in sources.entries.values() if self._is_large(e)]
+        small = [entry for entry in sources.values() if not self._is_large(entry)]
+        large = [entry for entry in sources.values() if self._is_large(entry)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
         self._source_blobs = blobs + [future.result() for future in futures]
-        self._sources = sources.entries
+        self._sources = sources
         self._depth = depth(self._sources)
 
     def send_folder(self, folder: Path) -> Blob:
-        """Store a folder as one tarball, for the worker's PYTHONPATH."""
+        """Store a folder as one tarball, which the worker puts into its PYTHONPATH."""
         bundle = self._pack(list(scan(folder, WORK)), "files of Snakemake")
         return replace(self._tar_blob(bundle, None), kind="runtime")
 
     def prepare(self, specs: Sequence[JobSpec]) -> dict[str, tuple[Blob, ...] | GridError]:
-        """Store what a batch of jobs needs.
+        """Store the inputs of a batch of jobs.
 
         Returns:
-            By job name, the blobs to stage in, or why that job cannot be submitted.
+            By job name, the blobs to stage in, or the error that keeps the job from being
+            submitted.
         """
         results: dict[str, tuple[Blob, ...] | GridError] = {}
         needs: dict[str, _Needs] = {}
@@ -155,11 +165,11 @@ class Upload:
         return results
 
     def stop(self) -> None:
-        """Begin with no further file: the run is being cancelled."""
+        """Start no further upload, because the run is being cancelled."""
         self._stopped.set()
 
     def _attempt(self, work: Callable[[S], T], subject: S) -> T | GridError:
-        """Return what a function returns, or the error that the jobs concerned have to be told."""
+        """Call a function; return its result, or its error for the jobs that need the file."""
         if self._stopped.is_set():
             return EndingError("the run is ending")
         try:
@@ -193,7 +203,7 @@ class Upload:
         try:
             name = self._layout.member(path)
         except OutsideError:
-            return []  # site data such as /cvmfs: the worker has it, or says that it has not
+            return []  # site data such as /cvmfs: the worker reports it if it is missing
         try:
             return list(scan_following(self._layout.local(name), name))
         except FileNotFoundError:
@@ -202,20 +212,20 @@ class Upload:
             return GridError(f"input {error.filename or path}: {error.strerror}")
 
     def _send_small(self, needs: dict[str, _Needs]) -> dict[Key, Bundle | GridError]:
-        """Pack the small files that no tarball of this run holds yet."""
+        """Pack the small files that are in no tarball of this run yet."""
         entries: dict[Key, Entry] = {}
         users: dict[Key, set[str]] = defaultdict(set)
         known: dict[Key, Bundle | GridError] = {}
         for name, need in needs.items():
             for key, entry in need.small.items():
-                if key in self._placed:
-                    known[key] = self._placed[key]
+                if key in self._packed:
+                    known[key] = self._packed[key]
                 else:
                     entries[key] = entry
                     users[key].add(name)
         groups: dict[tuple[frozenset[str], bool], list[Entry]] = defaultdict(list)
         for key, names in users.items():
-            # What later jobs need too must not drag along what only this one needs.
+            # Files that later jobs need too are packed without files that only this job needs.
             private = all(key in needs[name].private for name in names)
             groups[frozenset(names), private].append(entries[key])
         bundles = self._pool.map(lambda group: self._attempt(self._pack, group), groups.values())
@@ -223,7 +233,7 @@ class Upload:
             for entry in group:
                 known[_key(entry)] = bundle
                 if isinstance(bundle, Bundle):
-                    self._placed[_key(entry)] = bundle
+                    self._packed[_key(entry)] = bundle
         return known
 
     def _send_large(self, needs: dict[str, _Needs]) -> dict[str, Blob | GridError]:
@@ -250,7 +260,7 @@ class Upload:
         return tuple(blob for blob in blobs if blob is not None)
 
     def _without(self, blob: Blob, skip: set[str]) -> Blob | None:
-        """Leave out of the sources what the job brings in a newer version."""
+        """Leave out sources that the job gets in a newer version as an input."""
         if blob.kind == "raw":
             return None if blob.name in skip else blob
         if not skip:
@@ -285,7 +295,7 @@ class Upload:
             fingerprint = self._fingerprint(entries)
             known = self._catalog.bundle(fingerprint)
             if known is not None and self._store.has(*known):
-                self._count(0, exit_as_error=known[1])
+                self._count(0, spared=known[1])
                 return Bundle(*known, names)
             archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
             size = sum(entry.size for entry in entries)
@@ -294,7 +304,7 @@ class Upload:
                 packed = pack(entries, archive, compression=self._compression)
                 if self._store.has(packed.digest, packed.size):
                     archive.unlink()
-                    self._count(0, exit_as_error=packed.size)
+                    self._count(0, spared=packed.size)
                 else:
                     self._store.put(packed.digest, archive)
                     self._count(packed.size)
@@ -311,7 +321,7 @@ class Upload:
             before = path.stat()
             size, digest = before.st_size, self._catalog.digest(entry.path, before)
             if digest is not None and self._store.has(digest, size):
-                self._count(0, exit_as_error=size)
+                self._count(0, spared=size)
             else:
                 with transfer(_shown(entry), size, up=True, store=self._store.url):
                     size, digest = self._store.put_file(path)
@@ -335,7 +345,7 @@ class Upload:
         )
 
     def _fingerprint(self, entries: list[Entry]) -> str:
-        """Return what tells these files, in this state, from all others."""
+        """Return a digest of these files by name, size, time and inode, without reading them."""
         lines = [self._compression]
         for entry in sorted(entries, key=lambda entry: entry.name):
             inode = os.lstat(entry.path).st_ino if entry.path else 0
@@ -345,10 +355,10 @@ class Upload:
     def _is_large(self, entry: Entry) -> bool:
         return entry.kind == "file" and entry.size >= self._large_file
 
-    def _count(self, size: int, exit_as_error: int = 0) -> None:
+    def _count(self, size: int, spared: int = 0) -> None:
         with self._lock:
             self.traffic.stored_bytes += size
-            self.traffic.spared_bytes += exit_as_error
+            self.traffic.spared_bytes += spared
             self.traffic.reused += size == 0
 
 
@@ -361,7 +371,7 @@ def _shown(entry: Entry) -> str:
 
 
 def _growth(archive: Path) -> Measure:
-    """Return what measures an archive, which has another name until it is whole."""
+    """Return a function that measures an archive, which has another name until it is complete."""
     found: list[Path] = []
 
     def measure() -> int:

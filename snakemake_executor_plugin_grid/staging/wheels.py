@@ -1,8 +1,8 @@
-"""The runtime `wheels`: Snakemake and its needs, installed in a folder to ship to workers.
+"""The runtime `wheels`: Snakemake and its dependencies in a folder that is sent to the workers.
 
-pip of this Python does the work, with the user's own pip settings and cache. The folder holds
-nothing of this host (no paths in scripts or bytecode), so that the same packages give the same
-tarball.
+The pip of this Python installs them, with the user's own pip settings and cache. The folder
+contains no paths of this host, neither in scripts nor in bytecode, so that the same packages
+always give the same tarball.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ PIP_SECONDS = 1800
 COMPILE_SECONDS = 900
 """Longest time to compile the packages, in seconds."""
 
-_LAYOUT = 1  # part of the key: raise it when the way a folder is made changes
+_LAYOUT = 1  # part of the key: increase it when `build` changes what a folder contains
 _PLUGIN_PREFIX = "snakemake-storage-plugin-"
 _MANYLINUX_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-_PULP_SOLVERS = ("osx", "win")  # 16 MB of programs that no Linux worker can start
-# sh reads line 2 as `exec …`, Python as the start of a string that ends in line 3.
+_PULP_SOLVERS = ("osx", "win")  # 16 MB of programs that do not run on Linux
+# sh reads line 2 as `exec …`; Python reads it as the start of a string that ends in line 3.
 _SCRIPT_HEAD = b"#!/bin/sh\n'''exec' \"${GRID_PYTHON:-python3}\" \"$0\" \"$@\"\n' '''\n"
 _PYTHON_HEAD = re.compile(rb"#!\S*python\S*[^\n]*\n|#!/bin/sh\n'''exec' [^\n]*\n' '''\n")
 
 
 class WheelsError(PermanentError):
-    """The packages could not be installed; the text says why and what to do."""
+    """The packages could not be installed; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class WheelsSpec:
-    """What to install, and for which workers.
+    """The packages to install, and the workers they are for.
 
     Attributes:
         python: Minor version of the workers' Python, such as `3.11`.
-        platform: Platform tags of the workers, such as `manylinux_2_28_x86_64`, several with
-            commas between; empty for this host's.
-        packages: Requirements as pip takes them, pinned.
+        platform: Platform tags of the workers, such as `manylinux_2_28_x86_64`, separated by
+            commas; empty for the platform of this host.
+        packages: Pinned pip requirements.
     """
 
     python: str
@@ -58,11 +58,11 @@ class WheelsSpec:
 
 
 def default_packages(extra: Sequence[str], plugins: Sequence[str]) -> tuple[str, ...]:
-    """Return what a worker needs: the Snakemake of this host, its interfaces and plugins.
+    """Return the packages of a worker: Snakemake as on this host, its interfaces and plugins.
 
     Args:
-        extra: More requirements, taken as given.
-        plugins: Storage plugins by name, `s3` or `snakemake-storage-plugin-s3`.
+        extra: Further requirements, used as they are.
+        plugins: Names of storage plugins, `s3` or `snakemake-storage-plugin-s3`.
 
     Raises:
         WheelsError: Snakemake or a named plugin is not installed here.
@@ -90,32 +90,32 @@ def _installed(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         raise WheelsError(
-            f"{name} is not installed in {sys.executable}, so its version for the workers is not "
-            f"known. Install it here, or name it with a version in --grid-runtime-packages."
+            f"{name} is not installed in {sys.executable}, so its version for the workers is "
+            f"unknown. Install it here, or name it with a version in --grid-runtime-packages."
         ) from None
 
 
 def key(spec: WheelsSpec) -> str:
-    """Return the SHA-256 of a spec, in hex: the name of its folder."""
-    said = {
+    """Return the SHA-256 of a spec in hex, which is the name of its folder."""
+    content = {
         "layout": _LAYOUT,
         "python": spec.python,
         "platform": _tags(spec) or [sysconfig.get_platform()],
         "packages": sorted(spec.packages),
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def build(spec: WheelsSpec, root: Path, *, progress: Callable[[str], None]) -> Path:
-    """Install the packages of a spec, or find them installed.
+    """Install the packages of a spec, unless they are installed already.
 
     Args:
-        spec: What to install.
-        root: Folder that holds one folder for each spec; made if missing.
+        spec: The packages and the workers they are for.
+        root: Folder with one subfolder for each spec; created if missing.
         progress: Called with one line of text for each step.
 
     Returns:
-        The folder to put on `PYTHONPATH`. It is complete: it gets its name last.
+        The folder to put on `PYTHONPATH`. It is renamed only when complete.
 
     Raises:
         WheelsError: pip is missing, failed or took too long.
@@ -125,7 +125,7 @@ def build(spec: WheelsSpec, root: Path, *, progress: Callable[[str], None]) -> P
         return folder
     if util.find_spec("pip") is None:
         raise WheelsError(
-            f"--grid-runtime wheels needs the package pip in {sys.executable}. Install pip there, "
+            f"--grid-runtime wheels needs the package pip in {sys.executable}. Install pip there "
             "or choose another --grid-runtime."
         )
     root.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def build(spec: WheelsSpec, root: Path, *, progress: Callable[[str], None]) -> P
         try:
             made.rename(folder)
         except OSError:
-            # Another process was faster; its folder is as good as ours.
+            # Another process was faster; its folder has the same content.
             if not folder.is_dir():
                 raise
     return folder
@@ -154,9 +154,9 @@ def _tags(spec: WheelsSpec) -> list[str]:
 
 
 def _platforms(spec: WheelsSpec) -> list[str]:
-    """Return the platform tags, with the older manylinux ones that a newer one includes.
+    """Return the platform tags, with the older manylinux tags that a newer one includes.
 
-    Not every pip adds them by itself.
+    Not every version of pip adds them itself.
     """
     tags = []
     for tag in _tags(spec):
@@ -170,17 +170,17 @@ def _platforms(spec: WheelsSpec) -> list[str]:
 
 
 def _interpreter(version: str) -> str:
-    """Return this interpreter, or one on PATH, if it is of that minor version, else ""."""
+    """Return this interpreter or one on PATH if it has that minor version, otherwise ""."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     found = shutil.which(f"python{version}")
     if found is None:
         return ""
-    question = "import sys; print('%d.%d' % sys.version_info[:2])"
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        # One that is only a launcher may have no such Python behind it.
+        # It may be a launcher of a version manager without that Python.
         done = subprocess.run(
-            [found, "-c", question], capture_output=True, text=True, timeout=60, check=False
+            [found, "-c", program], capture_output=True, text=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -194,11 +194,11 @@ def _install_options(target: Path) -> list[str]:
 def _install_foreign(
     spec: WheelsSpec, target: Path, wheels: Path, progress: Callable[[str], None]
 ) -> None:
-    """Install for a Python or platform that is not here: from wheels only.
+    """Install for a Python or a platform that this host does not have, from wheels only.
 
-    Packages that are published without a wheel get one here first, which serves others only if
-    it holds no compiled code. pip judges conditions such as `python_version < "3.12"` by this
-    Python, not by the wanted one: where that matters, the user names the package.
+    For packages that are published without a wheel, a wheel is built here. It can be used only if
+    it contains no compiled code. pip evaluates conditions such as `python_version < "3.12"` for
+    this Python instead of the workers': where that matters, the user has to name the package.
     """
     plan = _pip(
         ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", *spec.packages]
@@ -207,14 +207,14 @@ def _install_foreign(
     for item in json.loads(plan)["install"]:
         if not item["download_info"]["url"].endswith(".whl"):
             pinned = f"{item['metadata']['name']}=={item['metadata']['version']}"
-            progress(f"making a wheel of {pinned}, which is published without one")
+            progress(f"building a wheel of {pinned}, which is published without one")
             _pip(["wheel", "--no-deps", "--wheel-dir", str(wheels), pinned])
     for wheel in wheels.iterdir():
         if not wheel.name.endswith("-none-any.whl"):
             raise WheelsError(
-                f"{wheel.name} holds code compiled for this host, and there is no wheel of it for "
-                f"Python {spec.python} on {spec.platform or 'this platform'}. Leave it out "
-                "of --grid-runtime-packages, or use --grid-runtime container."
+                f"{wheel.name} contains code compiled for this host, and no wheel is published for "
+                f"Python {spec.python} on {spec.platform or 'this platform'}. Remove it from "
+                "--grid-runtime-packages, or use --grid-runtime container."
             )
     tags = [part for tag in _platforms(spec) for part in ("--platform", tag)]
     _pip(
@@ -229,12 +229,12 @@ def _install_foreign(
 
 
 def _pip(arguments: Sequence[str]) -> str:
-    """Run pip and return what it printed.
+    """Run pip and return its output.
 
     Raises:
-        WheelsError: It failed; the text has its last lines.
+        WheelsError: It failed; the text contains its last lines.
     """
-    # A user's setting of these would contradict --target or ask questions.
+    # The user's values of these could contradict --target, or let pip ask questions.
     settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
     try:
         done = subprocess.run(
@@ -249,23 +249,22 @@ def _pip(arguments: Sequence[str]) -> str:
         )
     except subprocess.TimeoutExpired:
         raise WheelsError(
-            f"pip took longer than {PIP_SECONDS} s to install the packages for the workers. Check "
-            "the network and pip's settings (pip config list)."
+            f"pip needed longer than {PIP_SECONDS} s to install the packages for the workers. "
+            "Check the network and pip's settings (pip config list)."
         ) from None
     if done.returncode != 0:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise WheelsError(
             "pip could not install the packages for the workers:\n"
             f"{last}\n"
-            "What to do: check --grid-runtime-packages, --grid-runtime-python and "
-            "--grid-runtime-platform, and pip's settings (pip config list); or choose another "
-            "--grid-runtime."
+            "Check --grid-runtime-packages, --grid-runtime-python, --grid-runtime-platform and "
+            "pip's settings (pip config list), or choose another --grid-runtime."
         )
     return done.stdout
 
 
 def _tidy(folder: Path, *, linux: bool) -> None:
-    """Take out what names this host, and for Linux workers programs of other systems."""
+    """Remove files that name this host, and for Linux workers programs of other systems."""
     for name in ("RECORD", "direct_url.json"):
         for path in folder.glob(f"*.dist-info/{name}"):
             path.unlink()
@@ -278,14 +277,14 @@ def _tidy(folder: Path, *, linux: bool) -> None:
 
 
 def _compile(folder: Path, python: str, version: str, progress: Callable[[str], None]) -> None:
-    """Write the bytecode, which saves each job some seconds of CPU.
+    """Write the bytecode, which saves each job some seconds of CPU time.
 
-    Files that do not compile (templates, examples) are passed over, as pip does.
+    Files that do not compile (templates, examples) are ignored, as pip does.
     """
     if not python:
         progress(
-            f"no Python {version} here (looked for python{version} on PATH): the packages go out "
-            "without bytecode, and every job compiles them, some 4 s of CPU"
+            f"no python{version} on PATH: the packages are sent without bytecode, and every job "
+            "compiles them, which takes some 4 s of CPU time"
         )
         return
     progress("compiling the packages")
@@ -293,7 +292,7 @@ def _compile(folder: Path, python: str, version: str, progress: Callable[[str], 
     try:
         subprocess.run(
             [python, "-m", "compileall", *options, str(folder)],
-            # Sets are written in hash order: a fixed seed keeps the bytecode the same.
+            # Sets are written in hash order: a fixed seed makes the bytecode reproducible.
             env={**os.environ, "PYTHONHASHSEED": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -303,5 +302,5 @@ def _compile(folder: Path, python: str, version: str, progress: Callable[[str], 
     except subprocess.TimeoutExpired:
         raise WheelsError(
             f"compiling the packages for the workers took longer than {COMPILE_SECONDS} s. Try "
-            "again on a less busy host."
+            "again when this host is less busy."
         ) from None

@@ -1,4 +1,4 @@
-"""Stores: where tarballs live, addressed by URL."""
+"""Stores: places for tarballs and files, addressed by URL."""
 
 from __future__ import annotations
 
@@ -11,28 +11,38 @@ from urllib.parse import unquote, urlsplit
 from ..journal.catalog import Catalog
 from ..model.errors import PermanentError
 from ..resilience.outages import Outages
-from .base import Store
+from .base import InputStore, PrivateFiles, ResultStore, Store, Stores
 from .directory import DirectoryStore
 from .transport import Transport
 
-__all__ = ["Means", "Store", "check_store", "open_store", "open_transport"]
+__all__ = [
+    "InputStore",
+    "Means",
+    "PrivateFiles",
+    "ResultStore",
+    "Store",
+    "Stores",
+    "check_store",
+    "open_store",
+    "open_transport",
+]
 
 _KINDS = "file:///absolute/path, s3://bucket/prefix, davs://host/path or root://host//path"
 _S3 = ("s3",)
 _WEBDAV = ("davs", "dav", "https", "http")
 _XROOTD = ("root", "roots", "xroot")
 REMOTE = (*_S3, *_WEBDAV, *_XROOTD)
-"""Schemes of stores that are no folder, and that serve all backends."""
+"""Schemes of remote stores, which all backends can use."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What a remote store needs of the run.
+    """What a remote store needs from the run.
 
     Attributes:
-        folder: Local, below that of this package; the store empties it.
+        folder: Local folder for transfers; the store empties it.
         catalog: Remembers what is where.
-        outages: Of the run.
+        outages: Those of the run.
         token_file: Bearer token for WebDAV and XRootD; None for the usual places.
     """
 
@@ -51,7 +61,7 @@ def open_store(url: str, workdir: Path, means: Means) -> Store:
         means: For a remote store.
 
     Raises:
-        PermanentError: The URL cannot be understood, or cannot serve as a store.
+        PermanentError: The URL is wrong, or cannot serve as a store.
     """
     if urlsplit(url).scheme == "file":
         return DirectoryStore(_folder(url, workdir), means.catalog)
@@ -62,7 +72,7 @@ def open_store(url: str, workdir: Path, means: Means) -> Store:
 
 
 def check_store(url: str, workdir: Path) -> None:
-    """Make sure that a URL names a store; nothing outside is touched.
+    """Make sure that a URL names a store; no connection is made.
 
     Raises:
         PermanentError: It does not, or a package is missing for it.
@@ -76,15 +86,15 @@ def check_store(url: str, workdir: Path) -> None:
 def open_transport(
     url: str, token_file: Path | None = None, log: Path = Path(os.devnull)
 ) -> Transport:
-    """Return what moves files to and from a remote place; no connection is made yet.
+    """Return the transport of a remote store; no connection is made yet.
 
     Args:
         url: As given by ``--grid-store``.
         token_file: See `Means`.
-        log: File for what XRootD's library prints.
+        log: File for the output of XRootD's library.
 
     Raises:
-        PermanentError: The URL cannot be understood, or a package is missing for it.
+        PermanentError: The URL is wrong, or a package is missing for it.
     """
     try:
         parts = urlsplit(url)

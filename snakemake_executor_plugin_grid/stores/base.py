@@ -1,4 +1,9 @@
-"""What a store is: a place for blobs, each under the SHA-256 of its bytes."""
+"""What a store is: a place for blobs, each under the SHA-256 of its bytes.
+
+There are three interfaces, as not every place serves for all files: `InputStore` for the inputs of
+jobs, `ResultStore` for their outputs, and `PrivateFiles` for files under plain names. All methods
+block: they are called from the staging threads.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +18,69 @@ from ..model.errors import GridError
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a job may bring back by the way that a store has for it.
+    """How much a job may bring back through a store.
 
     Attributes:
-        delivered: Bytes of all outputs together, None for no limit.
+        outputs: Bytes of all outputs together, None for no limit.
         log: Bytes of the payload's log, None for no limit.
         hint: What the user can do when the outputs are larger.
     """
 
-    delivered: int | None = None
+    outputs: int | None = None
     log: int | None = None
     hint: str = ""
 
 
-class Store(ABC):
-    """Blobs by digest. The methods block: they are called from the staging threads.
+class InputStore(ABC):
+    """Holds the inputs of jobs.
 
     Attributes:
         url: Where the store is, as the user names it.
         workspace: Local folder in which archives are built before they are stored.
-        secret: Whether the URLs for workers are secrets: who has one can read, or deliver.
+        secret: Whether the URLs for workers are secrets: they give access to whoever has them.
     """
 
     url: str
     workspace: Path
     secret: bool = False
+
+    @abstractmethod
+    def check(self) -> None:
+        """Make sure that the store can be written and read.
+
+        Raises:
+            GridError: Says what is wrong and what to do.
+        """
+
+    @abstractmethod
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether the store holds the whole blob."""
+
+    @abstractmethod
+    def put(self, digest: str, path: Path) -> None:
+        """Move a file of the workspace into the store, under its digest."""
+
+    @abstractmethod
+    def put_file(self, path: Path) -> tuple[int, str]:
+        """Store a copy of a user's file.
+
+        Returns:
+            Size and SHA-256 of the bytes that were stored.
+        """
+
+    @abstractmethod
+    def locate(self, digest: str) -> str:
+        """Return the URL from which a worker reads the blob; empty if it lies beside the job."""
+
+
+class ResultStore(ABC):
+    """Takes the outputs that jobs deliver.
+
+    Attributes:
+        url: Where the store is, as the user names it.
+    """
+
+    url: str
 
     @property
     def limits(self) -> Limits:
@@ -53,94 +96,108 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def has(self, digest: str, size: int) -> bool:
-        """Return whether the blob is there, in its whole size."""
-
-    @abstractmethod
-    def put(self, digest: str, path: Path) -> None:
-        """Store a file of the workspace under its digest; the file is gone afterwards."""
-
-    @abstractmethod
-    def put_file(self, path: Path) -> tuple[int, str]:
-        """Store a copy of a user's file.
-
-        Returns:
-            Its size and SHA-256, of the bytes that were stored.
-        """
-
-    @abstractmethod
-    def locate(self, digest: str) -> str:
-        """Return the URL at which a worker finds the blob."""
-
-    @abstractmethod
     def inbox(self, job: str) -> str:
         """Return the URL to which the worker of a job delivers blobs, under their digests.
 
-        Each job has its own, so that two jobs with the same output do not meet there.
+        Each job has its own, so that equal outputs of two jobs do not collide.
         """
 
     @abstractmethod
-    def delivered(self, job: str, digest: str) -> Path:
-        """Return a local file with what a job delivered; its bytes are not checked yet.
+    def fetch_output(self, job: str, digest: str) -> Path:
+        """Return a local file with a blob that a job delivered; its bytes are not checked yet.
 
         Raises:
-            GridError: It is not there.
+            GridError: The store does not have it.
         """
 
-    def reports(self, job: str) -> str:
-        """Return the URL to which the worker of a job delivers its report and its log."""
-        return self.inbox(job)
+    @abstractmethod
+    def keep(self, job: str, digests: Iterable[str]) -> None:
+        """Keep blobs that a job delivered, and that were checked, as inputs of other jobs."""
 
+    @abstractmethod
+    def drop(self, job: str) -> None:
+        """Remove what a job delivered, except blobs that are kept."""
+
+
+class PrivateFiles(ABC):
+    """Exchanges small files with workers under plain names.
+
+    Attributes:
+        secret: Whether the URLs for workers are secrets: they give access to whoever has them.
+    """
+
+    secret: bool = False
+
+    @abstractmethod
     def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
-        """Copy what the worker of a job left under a plain name, such as its report.
+        """Copy a file that the worker of a job delivered into its inbox, such as its report.
 
         Args:
-            job: Its name.
-            leaf: The plain name.
-            target: Local file; replaced if it is there.
+            job: Name of the job.
+            leaf: Plain name of the file.
+            target: Local file; it is replaced.
 
         Returns:
-            Whether it was there.
+            Whether the file exists.
 
         Raises:
-            TransientError: That cannot be told now.
-            GridError: The store takes no such files.
+            TransientError: The store does not answer.
         """
-        raise GridError(f"store {self.url}: it takes no files by name; give another --grid-store")
 
+    @abstractmethod
     def post(self, name: str, path: Path) -> str:
-        """Store a small file for workers, readable as privately as the store can.
+        """Store a file for workers, readable by as few others as the store allows.
 
         Args:
             name: Plain name, for ``withdraw``.
             path: Local file.
 
         Returns:
-            The URL by which they read it.
+            The URL from which workers read it.
+        """
+
+    @abstractmethod
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Remove files that were posted; missing files count as removed."""
+
+
+class Store(InputStore, ResultStore, PrivateFiles):
+    """A place that serves for all files, as ``--grid-store`` names it."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The stores of a run; both may be the same.
+
+    Attributes:
+        inputs: Holds the inputs of jobs.
+        results: Takes their outputs.
+    """
+
+    inputs: InputStore
+    results: ResultStore
+
+    @property
+    def url(self) -> str:
+        """Where the outputs go, as the user names it."""
+        return self.results.url
+
+    def check(self) -> None:
+        """Check each store once.
 
         Raises:
-            GridError: The store takes no such files.
+            GridError: Says what is wrong and what to do.
         """
-        raise GridError(f"store {self.url}: it takes no files by name; give another --grid-store")
-
-    def withdraw(self, names: Iterable[str]) -> None:
-        """Remove files that were posted; those that are not there count as removed."""
-        raise GridError(f"store {self.url}: it takes no files by name; give another --grid-store")
-
-    @abstractmethod
-    def keep(self, job: str, digests: Iterable[str]) -> None:
-        """Count blobs that a job delivered, and that were checked, among those of the store."""
-
-    @abstractmethod
-    def drop(self, job: str) -> None:
-        """Remove what a job delivered, as far as it was not kept."""
+        stores: tuple[InputStore | ResultStore, ...] = (self.inputs, self.results)
+        for store in dict.fromkeys(stores):
+            store.check()
 
 
 def checked_digest(digest: str) -> str:
-    """Return a digest that is safe as a file name: those of reports come from outside.
+    """Return a digest that is safe as a file name: reports come from outside.
 
     Raises:
-        GridError: It is none.
+        GridError: It is no digest.
     """
     if not (len(digest) == 64 and digest.isalnum()):
         raise GridError(f"{digest!r} is no SHA-256")
@@ -148,10 +205,10 @@ def checked_digest(digest: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Return a plain name, which leads to no other folder.
+    """Return a plain name, which cannot lead to another folder.
 
     Raises:
-        GridError: It does.
+        GridError: It can.
     """
     if not re.fullmatch(r"\w[\w.+=@-]*", name, re.ASCII):
         raise GridError(f"{name!r} is no plain name")

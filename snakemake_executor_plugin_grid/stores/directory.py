@@ -12,21 +12,21 @@ from ..console.progress import size_of, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import GridError, PermanentError, TransientError
 from ..worker.archive.tarball import copy_hashed
-from .base import Store, checked_digest, checked_name
+from .base import InputStore, Store, checked_digest, checked_name
 
 
-class DirectoryStore(Store):
-    """Blobs as files, all in one folder, named by their digests.
+class BlobFolder(InputStore):
+    """Blobs as files in one folder, named by their digests.
 
-    A file appears under its name when it is complete, so that whoever sees it can read it.
+    A file gets its name when it is complete, so that readers never see part of it.
     """
 
     def __init__(self, folder: Path, catalog: Catalog | None = None) -> None:
-        """Use a folder; it is made by ``check``.
+        """Write nothing yet; ``check`` makes the folder.
 
         Args:
             folder: Absolute path.
-            catalog: Remembers that it was used: then it is not made anew when it is not there.
+            catalog: Remembers that it was used: if it is missing later, it is not made again.
         """
         self._catalog = catalog
         self.folder = folder
@@ -44,8 +44,8 @@ class DirectoryStore(Store):
         try:
             if catalog is not None and self.url in catalog.stores() and not self.folder.is_dir():
                 raise PermanentError(
-                    f"store {self.url}: was used before, and is not there; is its file system "
-                    "mounted? If it was removed on purpose, make an empty folder."
+                    f"store {self.url}: an earlier run used it, and now it is missing; is its file "
+                    "system mounted? If you removed it on purpose, make an empty folder."
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"probe")
@@ -59,12 +59,12 @@ class DirectoryStore(Store):
             catalog.note_store(self.url, "")
 
     def has(self, digest: str, size: int) -> bool:
-        """Return whether the blob is there; it appears when it is whole."""
-        return self._path(digest).exists()
+        """Return whether the blob exists; it appears when it is whole."""
+        return self.path(digest).exists()
 
     def put(self, digest: str, path: Path) -> None:
         """Rename a file of the folder to its digest."""
-        path.replace(self._path(digest))
+        path.replace(self.path(digest))
 
     def put_file(self, path: Path) -> tuple[int, str]:
         """Copy a file, read once, and name the copy by what was read."""
@@ -73,7 +73,7 @@ class DirectoryStore(Store):
             with transfer(path.name, path.stat().st_size, up=True, store=self.url) as moving:
                 moving.watch(size_of(part))
                 size, digest = copy_hashed(path, part)
-            part.replace(self._path(digest))
+            part.replace(self.path(digest))
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -81,13 +81,21 @@ class DirectoryStore(Store):
 
     def locate(self, digest: str) -> str:
         """Return a ``file://`` URL."""
-        return self._path(digest).as_uri()
+        return self.path(digest).as_uri()
+
+    def path(self, digest: str) -> Path:
+        """Return the file of a blob."""
+        return self.folder / checked_digest(digest)
+
+
+class DirectoryStore(BlobFolder, Store):
+    """A folder for all files: each job delivers into a folder below it."""
 
     def inbox(self, job: str) -> str:
         """Return the URL of a folder, which the worker makes."""
         return self._inbox(job).as_uri()
 
-    def delivered(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str) -> Path:
         """Return the delivered file itself."""
         path = self._inbox(job) / checked_digest(digest)
         try:
@@ -96,8 +104,8 @@ class DirectoryStore(Store):
             raise TransientError(f"store {self.url}: {error}") from error
         if not is_there:
             self._find_folder()
-            if self._path(digest).exists():  # kept by a run that died before it had noted that
-                return self._path(digest)
+            if self.path(digest).exists():  # kept by a run that died before it noted this
+                return self.path(digest)
             raise GridError(f"store {self.url}: the job has not delivered {digest}")
         return path
 
@@ -116,7 +124,7 @@ class DirectoryStore(Store):
         return True
 
     def post(self, name: str, path: Path) -> str:
-        """Copy a file, for its owner alone."""
+        """Copy a file, readable by its owner only."""
         target = self._posted(name)
         part = target.with_name(f".{secrets.token_hex(8)}.part")
         try:
@@ -141,9 +149,9 @@ class DirectoryStore(Store):
     def keep(self, job: str, digests: Iterable[str]) -> None:
         """Rename the files."""
         for digest in digests:
-            delivered = self.delivered(job, digest)
-            if delivered != self._path(digest):
-                delivered.replace(self._path(digest))
+            delivered = self.fetch_output(job, digest)
+            if delivered != self.path(digest):
+                delivered.replace(self.path(digest))
 
     def drop(self, job: str) -> None:
         """Remove the folder."""
@@ -153,10 +161,10 @@ class DirectoryStore(Store):
         return self.folder / "posted" / checked_name(name)
 
     def _find_folder(self) -> None:
-        """See that the store is there: a file may be missing because its file system is away.
+        """Make sure that the folder exists: a missing file may be due to an unmounted file system.
 
         Raises:
-            TransientError: It is not there.
+            TransientError: The folder is missing.
         """
         try:
             self.folder.stat()
@@ -165,6 +173,3 @@ class DirectoryStore(Store):
 
     def _inbox(self, job: str) -> Path:
         return self.folder / "delivered" / job
-
-    def _path(self, digest: str) -> Path:
-        return self.folder / checked_digest(digest)

@@ -1,4 +1,4 @@
-"""What a workflow holds in remote stores: found by each kind of store, and removed."""
+"""Finds and removes the files of a workflow in remote stores."""
 
 from __future__ import annotations
 
@@ -9,31 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..backends.dirac.client import Client
-from ..backends.dirac.store import SCHEME, deliveries
-from ..cli.dirac import open_client
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..model.errors import GridError
-from ..resilience.calls import TRANSFER_TIMEOUT
 from . import REMOTE, open_transport
 from .remote import DELIVERED
 from .transport import Transport
 
 PER_CALL = 100
-"""How many files are removed in one call."""
-_BACKEND = "dirac"  # the one that uses storage elements
+"""Number of files that one call removes."""
 _THREADS = 8
 
 
 @dataclass
 class Found:
-    """What there is.
+    """The files that were found.
 
     Attributes:
         there: Bytes of each file, by URL.
-        broken: Where uploads that broke off have left something, by URL.
-        gone: URLs that were noted, and at which there is nothing any more.
+        broken: Storage elements that hold an incomplete upload, by URL.
+        gone: URLs that were noted and have no file any more.
     """
 
     there: dict[str, int] = field(default_factory=dict)
@@ -52,10 +47,10 @@ class Inventory(ABC):
 
     @abstractmethod
     def find(self) -> Found:
-        """Ask what is there.
+        """Ask the stores.
 
         Raises:
-            GridError: That cannot be told.
+            GridError: A store does not answer.
         """
 
     @abstractmethod
@@ -63,136 +58,60 @@ class Inventory(ABC):
         """Remove files.
 
         Returns:
-            Why, for each that is still there.
+            The reason, for each file that is still there.
 
         Raises:
-            GridError: The others would fail alike.
+            GridError: The other files would fail for the same reason.
         """
 
     def purge(self, broken: dict[str, str]) -> dict[str, str]:
-        """Remove what uploads that broke off have left.
+        """Remove incomplete uploads.
 
         Returns:
-            Why, for each that is still there.
+            The reason, for each file that is still there.
         """
         return {}
 
     def tidy(self, urls: Sequence[str]) -> None:
-        """Remove the folders that removed files leave empty, as far as that can be done."""
+        """Remove the folders that the removed files leave empty, where the store can."""
         return
 
 
-@contextlib.contextmanager
-def all_inventories(
-    catalog: Catalog,
-    database: Database,
-    folder: Path,
-    dirac_python: Path,
-    store_token: Path | None = None,
-) -> Iterator[list[Inventory]]:
-    """Return what knows the files of a workflow, one for each store.
+def remote_inventories(
+    catalog: Catalog, database: Database, store_token: Path | None = None
+) -> list[Inventory]:
+    """Return what finds the files of a workflow in remote stores, one for each store.
 
     Args:
         catalog: Of the workflow.
         database: Of the workflow.
-        folder: Of this package below the working directory.
-        dirac_python: Has DIRAC; it is not started unless needed.
         store_token: Bearer token for WebDAV and XRootD; None for the usual places.
 
     Raises:
         GridError: A store cannot be opened.
     """
-    noted, stores = catalog.locations(), catalog.stores()
-    with contextlib.ExitStack() as stack:
-        found: list[Inventory] = []
-        if any(url.startswith(SCHEME) for url in (*noted, *stores)):
-            client = stack.enter_context(open_client(dirac_python, folder))
-            found.append(LfnHoldings(client, catalog, database))
-        names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
-        found += [
-            RemoteHoldings(
-                open_transport(url, store_token),
-                [one for one in noted if one.startswith(f"{url}/")],
-                names,
-            )
-            for url in sorted(stores)
-            if url.partition(":")[0] in REMOTE
-        ]
-        yield found
-
-
-class LfnHoldings(Inventory):
-    """Files on storage elements of DIRAC."""
-
-    name = "storage elements"
-
-    def __init__(self, client: Client, catalog: Catalog, database: Database) -> None:
-        """Use a client.
-
-        Args:
-            client: Of DIRAC.
-            catalog: Knows what was stored, and where.
-            database: Knows the jobs.
-        """
-        self._client = client
-        self._catalog = catalog
-        self._database = database
-
-    def find(self) -> Found:
-        """Ask the file catalog, and the storage elements for what it does not know."""
-        noted = [_lfn(url) for url in self._catalog.locations() if url.startswith(SCHEME)]
-        lfns = list(dict.fromkeys([*noted, *self._delivered()]))
-        sizes: dict[str, int | None] = {}
-        for some in portions(lfns):
-            sizes.update(self._client.call_now("sizes", some))
-        there = {lfn: size for lfn, size in sizes.items() if size is not None}
-        unknown = sorted(sizes.keys() - there.keys())
-        broken: dict[str, str] = {}
-        for some in portions(unknown):
-            broken.update(self._client.call_now("remnants", some, self._catalog.elements()))
-        return Found(
-            {_url(lfn): size for lfn, size in there.items()},
-            {_url(lfn): element for lfn, element in broken.items()},
-            {_url(lfn) for lfn in unknown if lfn not in broken},
+    noted = catalog.locations()
+    names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
+    return [
+        RemoteInventory(
+            open_transport(url, store_token),
+            [one for one in noted if one.startswith(f"{url}/")],
+            names,
         )
-
-    def remove(self, urls: Sequence[str]) -> dict[str, str]:
-        """Remove files in one call."""
-        lfns = [_lfn(url) for url in urls]
-        why = self._client.call_now("remove", lfns, limit=TRANSFER_TIMEOUT)
-        return {_url(lfn): reason for lfn, reason in why.items()}
-
-    def purge(self, broken: dict[str, str]) -> dict[str, str]:
-        """Remove it at each storage element."""
-        failed: dict[str, str] = {}
-        for element in sorted(set(broken.values())):
-            for some in portions([_lfn(url) for url, where in broken.items() if where == element]):
-                why = self._client.call_now("purge", some, element)
-                failed.update({_url(lfn): reason for lfn, reason in why.items()})
-        return failed
-
-    def _delivered(self) -> list[str]:
-        """Return what jobs have left in their folders: nobody may have fetched it."""
-        rows = self._database.query(
-            "SELECT name FROM jobs WHERE backend=? ORDER BY name", (_BACKEND,)
-        )
-        stores = [url for url in self._catalog.stores() if url.startswith(SCHEME)]
-        folders = [f"{deliveries(store)}/{name}" for store in stores for (name,) in rows]
-        found: list[str] = []
-        for some in portions(folders):
-            found += self._client.call_now("listing", some)
-        return found
+        for url in sorted(catalog.stores())
+        if url.partition(":")[0] in REMOTE
+    ]
 
 
-class RemoteHoldings(Inventory):
+class RemoteInventory(Inventory):
     """Files of a `RemoteStore`."""
 
     def __init__(self, transport: Transport, noted: Sequence[str], jobs: set[str]) -> None:
-        """Use a transport.
+        """Ask nothing yet.
 
         Args:
-            transport: Of the store.
-            noted: URLs of what was put there.
+            transport: Transport of the store.
+            noted: URLs of files that were put there.
             jobs: Names of the workflow's jobs; other workflows may share the store.
         """
         self.name = transport.url
@@ -201,7 +120,7 @@ class RemoteHoldings(Inventory):
         self._jobs = jobs
 
     def find(self) -> Found:
-        """Ask for each file that was noted, and for what is in the folders of the jobs."""
+        """Ask for each file that was noted, and list the folders of the jobs."""
         found = Found()
         names = {self._relative(url) for url in self._noted}
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -248,14 +167,6 @@ def _is_leaf(name: str) -> bool:
 
 
 def portions(items: Sequence[str]) -> Iterator[list[str]]:
-    """Return items in lists that are no longer than a call should be."""
+    """Yield lists of items, each short enough for one call."""
     for start in range(0, len(items), PER_CALL):
         yield list(items[start : start + PER_CALL])
-
-
-def _url(lfn: str) -> str:
-    return f"{SCHEME}{lfn}"
-
-
-def _lfn(url: str) -> str:
-    return url.removeprefix(SCHEME)

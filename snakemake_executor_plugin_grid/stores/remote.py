@@ -1,8 +1,8 @@
-"""A store at a remote place that submit host and workers reach by a protocol of their own.
+"""A store on a remote server that submit host and workers reach by the same protocol.
 
-Blobs lie under ``blobs/``, named by digest; each job delivers into a folder of its own under
-``delivered/``, where those outputs stay that serve other jobs as inputs; small files for workers
-under ``posted/``. All that is put there is noted first, so that it can be removed.
+Blobs lie under ``blobs/``, named by digest; each job delivers into its own folder under
+``delivered/``, where outputs stay that other jobs read as inputs; small files for workers lie under
+``posted/``. Each file is noted before it is put there, so that it can be removed.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class RemoteStore(Store):
     def __init__(
         self, transport: Transport, folder: Path, outages: Outages, catalog: Catalog
     ) -> None:
-        """Use a transport.
+        """Connect to nothing yet.
 
         Args:
             transport: Moves the files.
             folder: Local, for archives and for what was downloaded; it is emptied by ``check``.
-            outages: Of the run; the store's own outages and credentials are waited for beside it.
+            outages: Those of the run; the store waits for its own outages and credentials as well.
             catalog: Remembers what is where.
         """
         self.url = transport.url
@@ -55,7 +55,7 @@ class RemoteStore(Store):
         self._transport = transport
         self._catalog = catalog
         self._outages = outages.beside(self.url, self._check_credentials)
-        # Of its own: the threads of the loop's pool may all be waiting for this.
+        # A separate pool: all threads of the loop's pool may be waiting for this one.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._lock = threading.Lock()
         self._verified: dict[str, str] = {}
@@ -91,14 +91,14 @@ class RemoteStore(Store):
         self._catalog.note_store(self.url, "")
 
     def has(self, digest: str, size: int) -> bool:
-        """Return whether the blob is there in its whole size; asked once in a run."""
+        """Return whether the whole blob is there; the server is asked once per run."""
         if digest in self._verified:
             return True
         url = self._catalog.location(digest, f"{self.url}/")
         name = _blob(digest) if url is None else self._name(url)
         there = self._persist("stored files", lambda: self._transport.size(name))
         if there is None and url is not None:
-            self._catalog.forget_locations([url])  # or it would be asked for again and again
+            self._catalog.forget_locations([url])  # otherwise each run would ask for it
         if there != size:
             return False
         self._verified[digest] = name
@@ -116,7 +116,7 @@ class RemoteStore(Store):
         """Upload a user's file as it is; it is read for its digest before.
 
         Raises:
-            GridError: It cannot be done, or the file changed meanwhile.
+            GridError: It cannot be done, or the file changed during the upload.
         """
         before = path.stat().st_mtime_ns
         size, digest = file_digest(path)
@@ -138,7 +138,7 @@ class RemoteStore(Store):
         """Return the URL of a folder."""
         return self._transport.inbox(_inbox(job))
 
-    def delivered(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
         target = self.workspace / "incoming" / job / checked_digest(digest)
         name = f"{_inbox(job)}/{digest}"
@@ -164,7 +164,7 @@ class RemoteStore(Store):
         return True
 
     def keep(self, job: str, digests: Iterable[str]) -> None:
-        """Remember where blobs are that serve other jobs."""
+        """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
         self._catalog.note_locations((digest, self._url(name)) for digest, name in kept.items())
@@ -174,7 +174,7 @@ class RemoteStore(Store):
                 del delivered[digest]
 
     def drop(self, job: str) -> None:
-        """Remove what a job delivered and was not kept; what cannot be removed is noted."""
+        """Remove outputs of a job that are not kept; files that remain are noted."""
         shutil.rmtree(self.workspace / "incoming" / job, ignore_errors=True)
         with self._lock:
             names = list(self._delivered.pop(job, {}).values())
@@ -190,11 +190,11 @@ class RemoteStore(Store):
         return self._transport.source(place)
 
     def withdraw(self, names: Iterable[str]) -> None:
-        """Remove files that were posted; what cannot be removed stays noted."""
+        """Remove files that were posted; files that remain stay noted."""
         self._discard([f"{_POSTED}/{checked_name(name)}" for name in names])
 
     def _discard(self, names: list[str]) -> None:
-        """Remove files; those that are still there are noted, the others forgotten."""
+        """Remove files; files that remain are noted, the others forgotten."""
         failed = dict.fromkeys(names, "")
         with contextlib.suppress(GridError):
             failed = self._transport.remove(names)
@@ -212,9 +212,9 @@ class RemoteStore(Store):
         def attempt() -> None:
             nonlocal again
             first, again = not again, True
-            # Later it may be there already: only the answer was lost.
+            # In a later attempt the file may be there: only the answer was lost.
             if first or not digest or self._transport.size(name) != size:
-                # Noted before: what is there has to be known, whatever happens next.
+                # Noted first, so that the file is known even if the run dies now.
                 self._catalog.note_locations([(digest, self._url(name))])
                 moving.restart()
                 self._transport.upload(path, name, moving)
@@ -239,14 +239,14 @@ class RemoteStore(Store):
             part.unlink(missing_ok=True)
 
     def _persist(self, what: str, call: Callable[[], T]) -> T:
-        """Make a call until it works, or the limit of an outage is over."""
+        """Repeat a call until it works or the limit of an outage has passed."""
         return self._outages.call_now(what, lambda: self._in_pool(call), None)
 
     async def _in_pool(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     async def _check_credentials(self) -> str:
-        """Ask something that needs them."""
+        """Make a call that needs them."""
         await self._in_pool(lambda: self._transport.size("credentials"))
         return ""
 

@@ -1,4 +1,4 @@
-"""S3, ``s3://bucket/prefix``, at Amazon or wherever ``AWS_ENDPOINT_URL`` leads.
+"""S3, ``s3://bucket/prefix``, at Amazon or at ``AWS_ENDPOINT_URL``.
 
 The submit host has the keys, by any of boto3's ways; workers get signed URLs, and need none.
 """
@@ -20,8 +20,8 @@ from .transport import Transport
 T = TypeVar("T")
 
 EXPIRY = 7 * 86400
-"""Seconds that signed URLs are good for, the most that signatures of version 4 allow (Amazon S3
-User Guide). Those made with temporary keys end with the keys."""
+"""Seconds for which signed URLs are valid: the maximum of signatures of version 4 (Amazon S3 User
+Guide). URLs that are signed with temporary keys expire with the keys."""
 _PER_CALL = 1000  # Amazon S3 API Reference, DeleteObjects
 _TIMES = {"connect_timeout": 20, "read_timeout": 120}
 _GONE = ("404", "NoSuchKey", "NotFound")
@@ -53,7 +53,7 @@ class S3Transport(Transport):
     secret = True
 
     def __init__(self, url: str) -> None:
-        """Know the place.
+        """Connect to nothing yet.
 
         Args:
             url: ``s3://bucket/prefix``.
@@ -66,7 +66,7 @@ class S3Transport(Transport):
         self._made: Any = None
 
     def check(self) -> None:
-        """Do nothing: buckets are made by their owners, and what is below needs no folder."""
+        """Do nothing: the bucket exists, and objects need no folders."""
 
     def size(self, name: str) -> int | None:
         """Return the size of an object."""
@@ -101,7 +101,7 @@ class S3Transport(Transport):
         return failed
 
     def listing(self, folder: str) -> list[str]:
-        """Return what follows the folder's prefix, up to the next slash."""
+        """Return the names after the folder's prefix, up to the next slash."""
         prefix = f"{self._key(folder)}/"
 
         def ask(s3: Any) -> list[str]:
@@ -117,7 +117,7 @@ class S3Transport(Transport):
         return [leaf for leaf in self._call(ask) if leaf]
 
     def source(self, name: str) -> str:
-        """Return a signed URL, good for ``EXPIRY``."""
+        """Return a signed URL, valid for ``EXPIRY``."""
         wanted = {"Bucket": self._bucket, "Key": self._key(name)}
         url = self._call(
             lambda s3: s3.generate_presigned_url("get_object", Params=wanted, ExpiresIn=EXPIRY)
@@ -127,7 +127,7 @@ class S3Transport(Transport):
     def inbox(self, folder: str) -> str:
         """Return a signed form by which objects can be posted below the folder, as a URL.
 
-        It is good for ``EXPIRY``, and for objects of up to 5 GB (Amazon S3 API Reference, POST
+        It is valid for ``EXPIRY``, and for objects of up to 5 GB (Amazon S3 API Reference, POST
         Object). See `worker.web.post`.
         """
         key = f"{self._key(folder)}/${{filename}}"
@@ -157,11 +157,11 @@ class S3Transport(Transport):
             translated = self._translated(error)
             if isinstance(translated, CredentialsError):
                 with self._lock:
-                    self._made = None  # the next one reads the keys anew
+                    self._made = None  # the next client reads the keys again
             raise translated from error
 
     def _translated(self, error: Exception) -> GridError:
-        """Return what an error of boto3 means."""
+        """Return the error to raise for one of boto3."""
         from boto3.exceptions import Boto3Error
         from botocore import exceptions as known
 
@@ -192,7 +192,7 @@ class S3Transport(Transport):
         return PermanentError(f"{self.url}: {error}")
 
     def _refused(self, response: dict[str, Any]) -> GridError:
-        """Return what an error of the server means."""
+        """Return the error to raise for one of the server."""
         details = response.get("Error", {})
         code, said = str(details.get("Code", "")), details.get("Message") or ""
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -216,7 +216,7 @@ class S3Transport(Transport):
 
 
 def _new_client() -> Any:
-    """Return a client; that is what takes boto3 a second."""
+    """Return a client; this takes boto3 a second."""
     import boto3
     import botocore.session
     from botocore.config import Config

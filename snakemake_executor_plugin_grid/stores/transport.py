@@ -1,4 +1,4 @@
-"""What moves files to and from a remote place; one class for each protocol."""
+"""Moves files to and from a remote server; one class for each protocol."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ class Transport(ABC):
     """Access to the files at a URL, by their names relative to it, with ``/`` between folders.
 
     All methods block, each for a limited time, and may be called from several threads at once.
-    They raise ``TransientError`` for what may pass by itself, ``CredentialsError`` where a token or
-    proxy is missing, has expired or is refused, and ``PermanentError``, which says what to do, for
-    all else. They do not repeat a call for long: who calls them does. Errors of the local disk are
-    ``OSError``.
+    They raise ``TransientError`` for temporary errors, ``CredentialsError`` if a token or proxy is
+    missing, has expired or is refused, and ``PermanentError``, which says what to do, for all other
+    errors. The caller repeats calls. Errors of the local disk are ``OSError``.
 
     Attributes:
-        url: Of the place, without a slash at the end, and without secrets.
+        url: URL of the folder, without a slash at the end and without secrets.
         secret: Whether the URLs for workers are secrets, as signed ones are.
     """
 
@@ -28,14 +27,14 @@ class Transport(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Make sure that the place is there, making it where that can be done.
+        """Make sure that the folder exists; make it if the protocol can.
 
-        Whether files can be put there is tried by the store.
+        The store tries whether files can be put there.
         """
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """Return how many bytes a file has, None if it is not there."""
+        """Return the size of a file in bytes, None if it does not exist."""
 
     @abstractmethod
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
@@ -43,18 +42,18 @@ class Transport(ABC):
 
         Args:
             path: The file.
-            name: Of the file there.
-            transfer: Is told of bytes that are on their way.
+            name: Name of the file there.
+            transfer: Is told how many bytes were sent.
         """
 
     @abstractmethod
     def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
-        """Copy a file to a local path; after an error, part of it may be there.
+        """Copy a file to a local path; after an error, the path may hold part of it.
 
         Args:
-            name: Of the file there.
+            name: Name of the file there.
             path: Where to.
-            transfer: Is told of bytes that have come.
+            transfer: Is told how many bytes were received.
 
         Raises:
             MissingError: There is no such file.
@@ -62,21 +61,21 @@ class Transport(ABC):
 
     @abstractmethod
     def remove(self, names: Sequence[str]) -> dict[str, str]:
-        """Remove files. Those that are not there count as removed.
+        """Remove files; missing files count as removed.
 
         Returns:
-            Why, for each file that could not be removed.
+            The reason, for each file that could not be removed.
         """
 
     @abstractmethod
     def listing(self, folder: str) -> list[str]:
         """Return the plain names of what is directly in a folder: files and folders.
 
-        A folder that is not there is empty.
+        A missing folder is empty.
         """
 
     def tidy(self, folder: str) -> None:
-        """Remove a folder if it is empty; nothing where folders are no more than names."""
+        """Remove a folder if it is empty; does nothing where folders are only part of names."""
         return
 
     @abstractmethod

@@ -41,10 +41,10 @@ _PROPERTIES = (
 
 
 class WebDavTransport(Transport):
-    """Files below a URL; token or proxy are read anew for each call, as they get renewed."""
+    """Files below a URL; each call reads token or proxy again, as they may be renewed."""
 
     def __init__(self, url: str, token_file: Path | None = None) -> None:
-        """Know the place.
+        """Connect to nothing yet.
 
         Args:
             url: ``davs://…`` or ``https://…``; without TLS ``dav://…`` or ``http://…``, where
@@ -111,7 +111,7 @@ class WebDavTransport(Transport):
             self._delete(f"{self._at(folder)}/")
 
     def source(self, name: str) -> str:
-        """Return the URL of the file; the worker has credentials of its own."""
+        """Return the URL of the file; the worker has its own credentials."""
         return self._at(name)
 
     def inbox(self, folder: str) -> str:
@@ -137,7 +137,7 @@ class WebDavTransport(Transport):
 
 
 class _CountedPath(PosixPath):
-    """A file of which is told how much has been read: the worker's functions know no `Transfer`."""
+    """A file that reports how much was read: the worker's functions know no `Transfer`."""
 
     transfer: Transfer
 
@@ -188,5 +188,5 @@ def _members(text: bytes, path: str, url: str) -> list[str]:
 
 
 def _plain(path: str) -> str:
-    """Return a path as servers answer it that was asked for with ``//`` or ``..``."""
+    """Return a path without ``//`` and ``..``, as servers answer it."""
     return posixpath.normpath(f"/{unquote(path).lstrip('/')}")

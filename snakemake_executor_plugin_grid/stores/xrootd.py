@@ -1,8 +1,8 @@
 """XRootD, ``root://host//path``, as EOS, dCache and XRootD itself serve it.
 
 By the Python library of XRootD (wheels of 6.2.1 for Python 3.11 to 3.13), not by fsspec-xrootd on
-top of it, which loses the number of an error. The library is C++ with threads of its own, may hang
-and keeps connections, so it runs in a process of its own, which is ended when it hangs.
+top of it, which loses the number of an error. The library is C++ with its own threads, may hang
+and keeps connections, so it runs in a separate process, which is ended when it hangs.
 
 What its messages mean is told in ``worker/xrootd.py``: they are those of ``xrdcp``.
 """
@@ -42,10 +42,10 @@ class Client(ProcessClient):
     option = "Python"
 
     def __init__(self, log: Path, token_file: Path | None) -> None:
-        """Know where things are.
+        """Start nothing yet.
 
         Args:
-            log: File to which the library's words are appended.
+            log: File to which the library's output is appended.
             token_file: Holds the bearer token; None for the usual places.
         """
         super().__init__(Path(sys.executable), log)
@@ -83,7 +83,7 @@ class XRootDTransport(Transport):
     def __init__(
         self, url: str, token_file: Path | None = None, log: Path = Path(os.devnull)
     ) -> None:
-        """Know the place; the library's process starts with the first call.
+        """Connect to nothing yet; the library's process starts with the first call.
 
         Args:
             url: ``root://host[:port]//path``; nothing in it is quoted.
@@ -176,7 +176,7 @@ class XRootDTransport(Transport):
                 return
 
     def source(self, name: str) -> str:
-        """Return the URL of the file; the worker has credentials of its own."""
+        """Return the URL of the file; the worker has its own credentials."""
         return self._at(name)
 
     def inbox(self, folder: str) -> str:
@@ -220,7 +220,7 @@ class XRootDTransport(Transport):
         except TransferError as error:
             if any(number in message for number in _NO_SPACE):
                 raise PermanentError(
-                    f"{error}; make room there, or choose another place by --grid-store"
+                    f"{error}; free some space there, or choose another place by --grid-store"
                 ) from error
             if _NOT_AUTHORIZED in message:
                 if self._has_expired():
@@ -232,7 +232,7 @@ class XRootDTransport(Transport):
             raise PermanentError(str(error)) from error
 
     def _renew(self, error: TransferError) -> NoReturn:
-        """Ask for new credentials; the library, which has read the old ones, starts anew."""
+        """Ask for new credentials, and restart the library, which has read the old ones."""
         self._client.restart()
         raise CredentialsError(
             f"{error}: renew the proxy or token that {self._server} takes (X509_USER_PROXY; "

@@ -1,6 +1,6 @@
-"""XRootD's client library, in a process of its own.
+"""XRootD's client library, in a separate process.
 
-Run by path, so it imports nothing of this package but the loop in ``backends/process/serve.py``.
+Run by path, so it imports nothing of this package but the loop in ``client_process/serve.py``.
 An error is ``{"message": …, "exception": …}``, the message being that of XRootD.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT = 60  # seconds; of calls that move no file
-_NEWS = 0.2  # seconds between what is told of a copy
+_NEWS = 0.2  # seconds between reports on the progress of a copy
 
 
 class StatusError(Exception):
@@ -61,7 +61,7 @@ def make(server: str, path: str) -> None:
 
 
 class _Progress:
-    """Passes on how far a copy has come; called in a thread of the library."""
+    """Reports the progress of a copy; called in a thread of the library."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:
         self._tell = tell
@@ -81,7 +81,7 @@ class _Progress:
             self._tell(processed)
 
     def should_cancel(self, _job: int) -> bool:
-        """Never: a call that lasts too long is ended with this process."""
+        """Return False: a call that takes too long is ended with this process."""
         return False
 
 
@@ -94,7 +94,7 @@ def put(path: str, url: str) -> None:
     """
     from serve import teller  # type: ignore[import-not-found]
 
-    # Files whose upload breaks off are removed by the server, some time later (posc).
+    # The server removes incomplete uploads some time later (posc).
     _copy(path, url, _Progress(teller()), mkdir=True, posc=True)
 
 

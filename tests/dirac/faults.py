@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +87,11 @@ class Interceptor:
 
     What goes through is encrypted. That the service has done its work, and what comes next is the
     answer, is known from the database.
+
+    Attributes:
+        port: Where it listens.
+        is_cut: No connection gets through.
+        lost: Number of answers that were lost.
     """
 
     def __init__(self, port: int) -> None:
@@ -95,6 +100,7 @@ class Interceptor:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._is_done: Callable[[], bool] | None = None
+        self.is_cut = False
         self.lost = 0
         self._lock = threading.Lock()
 
@@ -119,6 +125,9 @@ class Interceptor:
         with suppress(OSError):  # it was closed
             while True:
                 client = self._listener.accept()[0]
+                if self.is_cut:
+                    client.close()
+                    continue
                 try:
                     server = socket.create_connection(("127.0.0.1", self._target))
                 except OSError:
@@ -139,8 +148,33 @@ class Interceptor:
 
     def _is_to_be_lost(self) -> bool:
         with self._lock:
+            if self.is_cut:
+                return True
             if self._is_done is None or not self._is_done():
                 return False
             self._is_done = None
             self.lost += 1
             return True
+
+
+@contextmanager
+def intercepted(
+    project: Project, server: DiracServer, *services: str
+) -> Iterator[list[Interceptor]]:
+    """Let the client of a project reach services of job management through interceptors."""
+    here = server.settings
+    with ExitStack() as stack:
+        made, urls = [], ""
+        for service in services:
+            scheme, name = ("https", f"Tornado{service}") if here.https else ("dips", service)
+            port = here.ports["tornado" if here.https else f"WorkloadManagement/{service}"]
+            made.append(stack.enter_context(Interceptor(port).at_work()))
+            url = f"{scheme}://localhost:{made[-1].port}/WorkloadManagement/{name}"
+            urls += f"      {service} = {url}\n"
+        file = project.folder.with_name("dirac.cfg")
+        file.write_text(
+            Path(here.folder / "client" / "etc" / "dirac.cfg").read_text()
+            + f"Systems\n{{\n  WorkloadManagement\n  {{\n    URLs\n    {{\n{urls}    }}\n  }}\n}}\n"
+        )
+        project.environment["DIRACSYSCONFIG"] = str(file)
+        yield made

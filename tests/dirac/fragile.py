@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Project
 from tests.servers.dirac.fixture import virtual_environment
 from tests.servers.dirac.server import UNSET, DiracServer
+from tests.servers.dirac.settings import SECOND_SITE
 
 from .conftest import dirac_site
 from .faults import Scene
@@ -56,7 +57,7 @@ def scene(
     folder = tmp_path / "project"
     folder.mkdir()
     mend(fragile_server)
-    made = Scene(Project(folder, dirac_site(fragile_server)), fragile_server, tmp_path)
+    made = Scene(Project(folder, dirac_site(fragile_server, SECOND_SITE)), fragile_server, tmp_path)
     yield made
     mend(fragile_server)
     made.end()

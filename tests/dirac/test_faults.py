@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import eventually, waiting_for
+from tests.faults import waiting_for
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, SECOND_SITE
 
-from .faults import Interceptor, Scene
+from .faults import Scene, intercepted
 from .fragile import MAX_PARAMETRIC_JOBS, fragile_server, scene
 
 __all__ = ["fragile_server", "scene"]
@@ -34,24 +34,6 @@ AGAIN = "Sending it again"
 
 def ended(scene: Scene, count: int) -> Callable[[], bool]:
     return lambda: scene.statuses()["Done"] == count
-
-
-@contextmanager
-def intercepted(scene: Scene, service: str) -> Iterator[Interceptor]:
-    """Let the client of a project reach a service through an interceptor."""
-    here = scene.server.settings
-    scheme, name = ("https", f"Tornado{service}") if here.https else ("dips", service)
-    port = here.ports["tornado" if here.https else f"WorkloadManagement/{service}"]
-    with Interceptor(port).at_work() as interceptor:
-        url = f"{scheme}://localhost:{interceptor.port}/WorkloadManagement/{name}"
-        file = scene.project.folder.with_name("dirac.cfg")
-        file.write_text(
-            Path(here.folder / "client" / "etc" / "dirac.cfg").read_text()
-            + "Systems\n{\n  WorkloadManagement\n  {\n    URLs\n    {\n"
-            f"      {service} = {url}\n    }}\n  }}\n}}\n"
-        )
-        scene.project.environment["DIRACSYSCONFIG"] = str(file)
-        yield interceptor
 
 
 @contextmanager
@@ -97,7 +79,7 @@ def test_the_server_is_killed_during_submission(scene: Scene) -> None:
 def test_the_answer_to_a_submission_is_lost(scene: Scene, call: str) -> None:
     count = 2 * MAX_PARAMETRIC_JOBS
     scene.many(count)
-    with intercepted(scene, "JobManager") as interceptor:
+    with intercepted(scene.project, scene.server, "JobManager") as (interceptor,):
         if call == "create":
             interceptor.lose(lambda: bool(scene.rows()))
         else:
@@ -107,19 +89,6 @@ def test_the_answer_to_a_submission_is_lost(scene: Scene, call: str) -> None:
     assert AGAIN not in finished.output
     scene.each_ran_once(count)
     assert len(scene.rows()) == count  # none was even made twice
-
-
-@of_outages
-def test_the_server_is_killed_during_polling(scene: Scene) -> None:
-    scene.many(2, wait="sleep 18")
-    run = scene.begin()
-    run.until(lambda: len(scene.notes("begun")) == 2)
-    down_and_up(scene.server, scene.server.front, seconds=8)
-    finished = run.finish().succeeded()
-    assert finished.output.count(DOWN) == finished.output.count(UP) == 1
-    assert AGAIN not in finished.output
-    scene.each_ran_once(2)
-    assert len(scene.rows()) == 2
 
 
 @of_outages
@@ -133,7 +102,7 @@ def test_the_server_is_killed_during_download(scene: Scene) -> None:
         server.kill("services")
         return True
 
-    with intercepted(scene, "SandboxStore") as interceptor:
+    with intercepted(scene.project, scene.server, "SandboxStore") as (interceptor,):
         interceptor.lose(kill_at_the_end)
         run = scene.begin()
         run.tells(DOWN)
@@ -170,47 +139,6 @@ def test_the_storage_element_is_away_when_outputs_are_fetched(scene: Scene) -> N
 
 
 # The proxy expires
-
-
-@of_jobs
-def test_the_proxy_expires_and_is_renewed(scene: Scene, tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    wait = waiting_for(go)
-    scene.project.put(
-        "Snakefile",
-        f"""
-localrules: prepared
-rule all:
-    input: "running.txt", "later.txt"
-rule running:
-    output: "running.txt"
-    shell: "{scene.note("running")}; {wait}; touch {{output}}"
-rule prepared:
-    output: "prepared.txt"
-    shell: "{wait}; touch {{output}}"
-rule later:
-    input: "prepared.txt"
-    output: "later.txt"
-    shell: "{scene.note("later")}; touch {{output}}"
-""",
-    )
-    scene.server.make_proxy(hours=0, seconds=24)
-    run = scene.begin("--grid-proxy-hours", "0.001")
-    run.until(lambda: scene.notes("running"))
-    run.tells("Waiting for credentials: ", "has expired", "run 'dirac-proxy-init -g dirac_user'")
-    go.touch()
-    eventually(ended(scene, 1))
-    run.until((scene.project.folder / "prepared.txt").exists)
-    time.sleep(3)
-    assert run.process.poll() is None, run.output
-    assert [row.rule for row in scene.rows()] == ["running"]
-    scene.server.make_proxy()
-    run.tells("credentials are good again", seconds=30)
-    finished = run.finish().succeeded()
-    assert finished.output.count("Waiting for credentials") == 1
-    assert AGAIN not in finished.output
-    assert scene.notes() == {"running": 1, "later": 1}
-    assert scene.statuses() == {"Done": 2}
 
 
 # Jobs are killed
@@ -361,18 +289,3 @@ rule a:
 
 
 # The submit host
-
-
-@of_outages
-def test_the_submit_host_goes_down_and_comes_back(scene: Scene, tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    scene.many(3, wait=f"test {{wildcards.n}} = 0 || {waiting_for(go)}")
-    run = scene.begin()
-    run.until(lambda: "1 of 4 steps" in run.output and len(scene.notes("begun")) == 3)
-    run.kill()
-    resumed = scene.begin("--nolock", "--rerun-incomplete")
-    resumed.tells("Going on with 2 job(s) of an earlier run")
-    go.touch()
-    resumed.finish().succeeded()
-    scene.each_ran_once(3)
-    assert len(scene.rows()) == 3

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.conftest import backend, go, project, scene, site
+from tests.conformance.dirac import Dirac
+from tests.conformance.test_faults import test_an_outage_is_waited_out
+from tests.conformance.test_workflows import (
+    test_a_chain_with_log_and_benchmark,
+    test_a_failed_job_brings_its_logs_and_no_outputs,
+)
 from tests.servers.dirac.fixture import virtual_environment
 from tests.servers.dirac.server import DiracServer
-from tests.workflows.test_basics import test_a_chain_with_log_and_benchmark
-from tests.workflows.test_failures import test_15_logs_come_back_and_outputs_do_not
 
 from .test_dirac import (
     jobs,
@@ -27,6 +32,7 @@ pytestmark = [
     pytest.mark.dirac,
     pytest.mark.workflow,
     pytest.mark.xdist_group("https"),  # in one process, so that there is one server
+    pytest.mark.parametrize("backend", [Dirac], indirect=True),
 ]
 
 

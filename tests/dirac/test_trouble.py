@@ -26,7 +26,6 @@ pytestmark = [
 
 DOWN = "does not answer"
 UP = "answers again"
-LIMIT = ("--grid-outage-limit", "0.003")
 
 
 @pytest.fixture
@@ -79,27 +78,6 @@ def test_what_the_server_gives_up_in_an_outage_is_sent_again(scene: Scene, go: P
     assert finished.output.count("Sending it again") == 2, finished.output
     assert "somebody killed" not in finished.output
     assert scene.notes("ended") == {"ended-0": 1, "ended-1": 1}
-
-
-def test_an_outage_past_its_limit_leaves_the_jobs(scene: Scene, go: Path) -> None:
-    run = begun(scene, go, *LIMIT)
-    scene.server.kill(scene.server.front)
-    left = run.finish(90).failed()
-    assert left.code == 1
-    assert re.search(
-        "The run ends: dirac has not answered for 11 s, .*--grid-outage-limit", left.output
-    ), left.output
-    assert left.output.count(DOWN) == 1
-    assert "2 stay on the grid" in left.output
-    assert "To go on, run the same command again" in left.output
-    assert "Error in rule" not in left.output
-    scene.server.start(scene.server.front)
-    assert scene.statuses() == {"Running": 2}
-    go.touch()
-    again = scene.begin().finish().succeeded()
-    assert "Going on with 2 job(s) of an earlier run" in again.output
-    scene.each_ran_once(2)
-    assert len(scene.rows()) == 2
 
 
 def test_a_second_interrupt_while_the_server_is_away(scene: Scene, go: Path) -> None:

@@ -32,16 +32,17 @@ _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.journal.database": ("database", ("change",)),
     f"{_PACKAGE}.staging.download": ("incoming", ("install",)),
-    f"{_PACKAGE}.engine.landing": ("landing", ("land",)),
+    f"{_PACKAGE}.engine.outputs": ("outputs", ("install",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),
     f"{_PACKAGE}.backends.panda.backend": ("backend", _CALLS),
     f"{_PACKAGE}.client_process.client": ("client", ("call_now", "_write")),
+    "directory_backend": ("backend", _CALLS),
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
     f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
     f"{_PACKAGE}.stores.remote": ("store", _STORE),
-    f"{_PACKAGE}.stores.split": ("store", _STORE),
+    f"{_PACKAGE}.stores.spool": ("store", _STORE),
     "snakemake.jobs": ("snakemake", ("register", "postprocess")),
 }
 
@@ -150,12 +151,12 @@ class Finder:
 
             def load(module: ModuleType) -> None:
                 execute(module)
-                self._wrap(module)
+                self.wrap(module)
 
             spec.loader.exec_module = load  # type: ignore[method-assign]
         return spec
 
-    def _wrap(self, module: ModuleType) -> None:
+    def wrap(self, module: ModuleType) -> None:
         prefix, names = _STEPS[module.__name__]
         owners = list(_owners(module, names))
         if not owners:
@@ -188,7 +189,10 @@ def _begin() -> None:
     # Opened now: what is opened while workflows are parsed counts as one of their sources.
     file = os.open(os.environ.pop("GRID_KILL_STEPS"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     last = set(json.loads(os.environ.pop("GRID_KILL_AT")))
-    sys.meta_path.insert(0, Finder(Steps(file, last)))  # type: ignore[arg-type]
+    finder = Finder(Steps(file, last))
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    for name in _STEPS.keys() & sys.modules.keys():  # in a fork of a process that has them
+        finder.wrap(sys.modules[name])
 
 
 if "GRID_KILL_STEPS" in os.environ:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LocalServer, MakeProject, Project
+from tests.conftest import MakeProject, Project, Site
 from tests.servers.panda.client import Client
 from tests.servers.panda.fixture import panda_server
 from tests.servers.panda.model import FINAL_JOB
@@ -22,7 +22,7 @@ SITE = "SITE_A"
 OTHER_SITE = "SITE_B"
 
 
-def panda_site(server: PandaServer, store: str, *options: str) -> LocalServer:
+def panda_site(server: PandaServer, store: str, *options: str) -> Site:
     """Return a PanDA server as a site for projects.
 
     Args:
@@ -35,23 +35,23 @@ def panda_site(server: PandaServer, store: str, *options: str) -> LocalServer:
         *("--seconds-between-status-checks", "0"),
         *options,
     )
-    return LocalServer("panda", SITE, server.folder, given, server.environment())
+    return Site("panda", SITE, server.folder, given, server.environment())
 
 
 @pytest.fixture
 def site(
     panda_server: PandaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalServer]:
+) -> Iterator[Site]:
     for name in UNSET:
         monkeypatch.delenv(name, raising=False)
     yield panda_site(panda_server, f"file://{tmp_path / 'store'}")
     panda_server.start()
     panda_server.clear_faults()
     panda_server.write_token()
-    _end_all(panda_server, tmp_path / "cleaner")
+    end_all(panda_server, tmp_path / "cleaner")
 
 
-def _end_all(server: PandaServer, folder: Path) -> None:
+def end_all(server: PandaServer, folder: Path) -> None:
     """Kill what a test has left: its jobs would keep slots from those of the next."""
 
     def left() -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def seen(panda_server: PandaServer) -> Seen:
 
 
 @pytest.fixture
-def other_tool(site: LocalServer, tmp_path: Path) -> Iterator[Client]:
+def other_tool(site: Site, tmp_path: Path) -> Iterator[Client]:
     """Return a client of the same user, who uses something else beside Snakemake."""
     folder = tmp_path / "other_tool"
     folder.mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LocalServer, Project
+from tests.conftest import Project, Site
 from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.server import PandaServer
 from tests.servers.panda.settings import Delays
@@ -19,7 +19,7 @@ from .faults import Scene
 
 @pytest.fixture
 def scene(
-    project: Project, panda_server: PandaServer, tmp_path: Path, site: LocalServer
+    project: Project, panda_server: PandaServer, tmp_path: Path, site: Site
 ) -> Iterator[Scene]:
     made = Scene(project, panda_server, tmp_path, tmp_path / "store")
     yield made
@@ -28,7 +28,7 @@ def scene(
 
 
 @pytest.fixture
-def slow_scene(tmp_path: Path, site: LocalServer) -> Iterator[Scene]:
+def slow_scene(tmp_path: Path, site: Site) -> Iterator[Scene]:
     """Return a project on a server that takes its time until a new task is known to JEDI."""
     folder = Path(tempfile.mkdtemp(prefix="panda-slow-"))
     server = PandaServer.create(folder, isolate=can_isolate(), delays=Delays(registration=6))

@@ -6,14 +6,13 @@ import base64
 import gzip
 import os
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.command import Process
 from tests.conftest import Project
 from tests.servers.panda.server import PandaServer
 
@@ -41,15 +40,12 @@ class Seen:
 class Run:
     """A run of Snakemake that goes on."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
-        self._lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     @property
     def output(self) -> str:
-        return "".join(self._lines)
+        return self._process.output
 
     def until(self, condition: Callable[[], T], seconds: float = 40) -> T:
         """Wait for something that happens while it runs; return it."""
@@ -73,19 +69,11 @@ class Run:
     def end(self, seconds: float = 60) -> tuple[int, str]:
         """Wait for its end; return its exit code, and what it has said."""
         code = self._process.wait(seconds)
-        self._reader.join(10)
         assert "Traceback" not in self.output, self.output
         return code, self.output
 
     def kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            self._lines.append(line)
+        self._process.kill()
 
 
 @contextmanager

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.packaging import START_SCRIPT
-from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.backend import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.routes import Jedi
+from snakemake_executor_plugin_grid.backends.panda.sandboxes import Sandboxes
 from snakemake_executor_plugin_grid.backends.panda.task import Options, shape, task
 from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
-from tests.conftest import LocalServer
+from tests.conftest import Site
 from tests.unit.specs import spec
 
 from .conftest import SITE
@@ -33,18 +34,16 @@ NAMES = ["sleep-0a1b2c3d-1", "sleep-0a1b2c3d-2", "sleep-0a1b2c3d-3"]
 
 
 @pytest.fixture
-def backend(
-    site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PandaBackend]:
+def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PandaBackend]:
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     database = Database(tmp_path / "grid.sqlite")
     client = Client(Path(sys.executable), tmp_path / "panda.log")
-    made = PandaBackend(
-        client, Jedi(client), TaskRegistry(database), Options("testvo", sites=(SITE,))
-    )
+    registry, options = TaskRegistry(database), Options("testvo", sites=(SITE,))
     spool = SpoolStore(tmp_path / "spool", lambda: 1 << 20, "")
-    made.carry(spool, tmp_path, DirectoryStore(tmp_path / "store"), by_server=False)
+    store = DirectoryStore(tmp_path / "store")
+    sandboxes = Sandboxes(client, registry, spool, store, tmp_path, by_server=False)
+    made = PandaBackend(client, Jedi(client), registry, options, sandboxes, store)
     yield made
     client.close()
     database.close()

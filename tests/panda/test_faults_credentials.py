@@ -65,26 +65,6 @@ def keep(scene: Scene, seconds: float, *, refresh_token: str = "") -> Path:
     return file
 
 
-def test_the_token_expires_and_is_renewed(scene: Scene, go: Path) -> None:
-    one_after_the_other(scene, go)
-    scene.server.write_token(seconds=12)
-    run = scene.begin(*ANY_TIME)
-    run.until(lambda: scene.notes("running"))
-    run.tells(WAITING, "expired", "run 'snakemake-grid auth'")
-    go.touch()
-    eventually(lambda: scene.statuses() == {"finished": 1})
-    run.until((scene.project.folder / "prepared.txt").exists)
-    assert run.process.poll() is None
-    assert len(scene.tasks()) == 1
-    scene.server.write_token()
-    run.tells(GOOD, seconds=30)
-    finished = run.finish().succeeded()
-    assert finished.output.count(WAITING) == finished.output.count(GOOD) == 1
-    assert "eyJ" not in finished.output, "a token was shown"
-    assert AGAIN not in finished.output
-    both_ran_once(scene)
-
-
 def test_the_token_is_refreshed_before_it_expires(scene: Scene, go: Path) -> None:
     one_after_the_other(scene, go)
     scene.server.oidc(lifetime=3600)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LocalServer, Project
+from tests.conftest import Project, Site
 from tests.faults import eventually, waiting_for
 from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.idds import IddsRelay, python_with_idds
@@ -72,7 +72,7 @@ def panda_server(python: Path) -> Iterator[PandaServer]:
 
 
 @pytest.fixture
-def site(site: LocalServer, python: Path) -> LocalServer:
+def site(site: Site, python: Path) -> Site:
     """Return the server as a site whose tasks go through iDDS."""
     options = ("--grid-panda-route", "idds", "--grid-panda-python", str(python))
     return dataclasses.replace(site, options=(*site.options, *options))

@@ -12,7 +12,7 @@ from tests.conftest import Project
 from tests.servers.panda.server import PandaServer
 
 from .conftest import SITE
-from .seen import Seen, running, until
+from .seen import Seen, running
 
 pytestmark = [pytest.mark.panda, pytest.mark.workflow]
 
@@ -133,19 +133,6 @@ def test_300_jobs_are_one_task_and_an_interrupt_kills_it(
     requests = panda_server.requests()
     assert (requests.of("task/submit"), requests.of("task/kill"), requests.of("job/")) == (1, 1, 0)
     assert requests.received["/api/v1/task/submit"] < 100 * MANY
-
-
-def test_an_interrupt_ends_what_runs(
-    project: Project, panda_server: PandaServer, seen: Seen
-) -> None:
-    project.put("Snakefile", WAITING.format(count=2))
-    with running(project) as run:
-        run.until(lambda: seen.states() == ["running"] * 2)
-        output = run.interrupt()
-        assert "2 job(s) cancelled" in output
-    until(lambda: seen.states() == ["cancelled"] * 2)
-    assert [task["status"] for task in seen.tasks()] == ["aborted"]
-    until(lambda: panda_server.status()["payloads"] == 0)
 
 
 def test_descriptions_are_the_parameters_and_ask_no_server(

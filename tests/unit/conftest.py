@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends import registry as equipment
+from snakemake_executor_plugin_grid.backends import registry
 from snakemake_executor_plugin_grid.cli import cancel, clean
-from snakemake_executor_plugin_grid.engine import recovery as recovery
-from snakemake_executor_plugin_grid.resilience import disk_full as disk_full
-from snakemake_executor_plugin_grid.resilience import outages as outages
+from snakemake_executor_plugin_grid.engine import controller
 from tests.unit.backends.local import local_bench
 from tests.unit.cli.commands import FakeBackend
 from tests.unit.fickle import Bench
@@ -28,15 +26,14 @@ from tests.unit.fickle import Bench
 def bench(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    """Return a controller whose backend misbehaves, and which is not as patient as others."""
-    monkeypatch.setattr(outages, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(outages, "_CREDENTIALS_PAUSE", 0.01)
-    monkeypatch.setattr(outages, "_CREDENTIALS_PERIOD", 0.0)
-    monkeypatch.setattr(disk_full, "_PAUSE", 0.01)
-    monkeypatch.setattr(recovery, "_LOOK_AGAIN", 0.02)
+    """Return a controller whose backend misbehaves, and whose clock does not wait."""
+    # The clock runs a hundred times faster, also while threads go on at their own pace.
+    for limit in ("_SILENT_WAIT", "_LAST_TRANSFERS", "_LAST_SUBMISSIONS"):
+        monkeypatch.setattr(controller, limit, 1000.0)
     bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench
     bench.controller.close()
+    bench.pool.shutdown()
     assert bench.backend.idle == []
     bench.database.close()
 
@@ -72,7 +69,7 @@ def make_bench(tmp_path: Path) -> Iterator[local_bench.MakeBench]:
 def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """Return what all commands take for the server."""
     fake = FakeBackend()
-    monkeypatch.setattr(equipment, "equip", fake.equip)
+    monkeypatch.setattr(registry, "make_backend", fake.make)
     monkeypatch.delenv("SNAKEMAKE_GRID_DIRAC_PYTHON", raising=False)
     monkeypatch.delenv("SNAKEMAKE_GRID_PANDA_PYTHON", raising=False)
     return fake

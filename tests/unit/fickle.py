@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,30 +14,38 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejected, Submitted
 from snakemake_executor_plugin_grid.console.job_log import JobLog
-from snakemake_executor_plugin_grid.engine.context import Parts
+from snakemake_executor_plugin_grid.engine.context import RunContext
 from snakemake_executor_plugin_grid.engine.controller import Controller
-from snakemake_executor_plugin_grid.engine.landing import Landing
+from snakemake_executor_plugin_grid.engine.outcomes import Outcomes
+from snakemake_executor_plugin_grid.engine.outputs import Outputs
+from snakemake_executor_plugin_grid.engine.payloads import Payloads
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload
+from snakemake_executor_plugin_grid.stores import Stores
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from tests.unit.specs import spec
+from tests.unit.clock import ManualClock
+from tests.unit.specs import spec, tracked
 
 IDENTITY = "the same"
 """Of jobs whose test does not care."""
 DOWN = TransientError("the server is down")
-PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 60.0}], indirect=True)
+PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 1e6}], indirect=True)
 """For tests in which the run waits for a server or a disk."""
+_STEP = 0.5
+_MANY = 20000
+_FEW = 100
 
 
 class Fickle(Backend):
@@ -58,6 +66,7 @@ class Fickle(Backend):
         self.fetches: Callable[[], None] = lambda: None
         self.asks: Callable[[], None] = lambda: None
         self.asked = 0
+        self.fetched = ""
         self.statuses: dict[str, JobStatus] = {}
         self.good: set[str] = set()
         self.cancelled: list[str] = []
@@ -105,6 +114,7 @@ class Fickle(Backend):
         return self.unconfirmed
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
+        self.fetched = grid_id
         self.fetches()
         (folder / "payload.log").write_text("it said this\n")
         (name,) = [name for name, known in self.jobs.items() if known == grid_id]
@@ -132,42 +142,57 @@ class Fickle(Backend):
         pass
 
 
+class _Outputs(Outputs):
+    """Unlike its frozen class, it has methods that a test can replace."""
+
+
 class Bench:
-    """A controller with all its parts, and all that it says."""
+    """A controller with all that it uses, and all that it says.
+
+    Attributes:
+        outputs: Puts outputs into place; tests may replace its methods.
+        journal: Of the run; tests may replace its methods.
+    """
 
     def __init__(
-        self, folder: Path, lost_limit: float = 60.0, outage_limit: float = 0.0, retries: int = 3
+        self, folder: Path, lost_limit: float = 1e6, outage_limit: float = 0.0, retries: int = 3
     ) -> None:
         self.said: list[str] = []
+        self._passed: list[Outcome] = []
         self.backend = Fickle()
+        self.clock = clock = ManualClock()
         layout = Layout(folder / "work")
         layout.workdir.mkdir()
         self.store = store = DirectoryStore(folder / "store")
         store.check()
+        stores = Stores(store, store)
         self.database = Database(folder / "grid.sqlite")
-        journal, catalog = Journal(self.database, "run", "fickle"), Catalog(self.database)
-        pool = ThreadPoolExecutor(2)
-        own = layout.workdir / ".snakemake" / "grid"
+        self.journal, catalog = Journal(self.database, "run", "fickle"), Catalog(self.database)
+        self.pool = ThreadPoolExecutor(2)
+        self.folder = layout.workdir / ".snakemake" / "grid"
         say = self.said.append
-        self.parts = Parts(
-            backend=self.backend,
-            store=store,
-            journal=journal,
-            layout=layout,
-            upload=Upload(layout, store, catalog, pool, large_file=1 << 20, compression="none"),
-            landing=Landing("fickle", store, journal, catalog, layout, own, "none", say),
-            pool=pool,
-            worker=folder / "worker.pyz",
-            folder=own,
-            keep_incomplete=False,
-            large_file=1 << 20,
-            compression="none",
+        upload = Upload(layout, store, catalog, self.pool, large_file=1 << 20, compression="none")
+        self.outputs = _Outputs(store, catalog, layout, self.folder, "none", lambda *_: None, say)
+        self.outcomes = Outcomes(self.backend, self.journal)
+        check = self.backend.check_credentials
+        outages = Outages("fickle", outage_limit, check, say, clock)
+        self.controller = Controller(
+            RunContext(self.backend, stores, self.journal, outages, clock, say),
+            upload,
+            Payloads(
+                backend=self.backend,
+                stores=stores,
+                layout=layout,
+                upload=upload,
+                worker=folder / "worker.pyz",
+                keep_incomplete=False,
+                large_file=1 << 20,
+                compression="none",
+            ),
+            self.outputs,
             lost_limit=lost_limit,
             retries=retries,
-            outages=Outages("fickle", outage_limit, self.backend.check_credentials, say),
-            say=say,
         )
-        self.controller = Controller(self.parts)
         # They are told of every job, and would hide what a test looks for.
         self.controller._job_log = JobLog(lambda _: None)
 
@@ -200,7 +225,7 @@ class Bench:
             fields: Of its spec.
         """
         journal = Journal(self.database, "earlier", "fickle")
-        journal.submitting([Entry(spec(name, **fields), identity, origin or name, 1.0)])
+        journal.submitting([tracked(spec(name, **fields), identity, origin)])
         grid_id = grid_id or f"id-{name}"
         if phase is not Phase.SUBMITTING:
             journal.submitted({name: grid_id})
@@ -215,51 +240,66 @@ class Bench:
                 self.backend.good.add(grid_id)
 
     def look(self) -> None:
-        """Begin as a run does: find what earlier ones have left."""
-        self.controller.call(self.controller.check(), 20)
+        """Start as a run does: look for jobs of earlier runs."""
+        self.controller.call(self.controller.check())
 
-    def settle(self, *needed: str, unnoted: bool = False) -> None:
-        """Say which outputs are needed, and whether Snakemake misses notes of the others."""
-        self.controller.call(self.controller.recovery.settle(needed, lambda _: unnoted), 20)
+    def settle(self, *needed: str, incomplete: bool = False) -> None:
+        """Say which outputs are needed, and whether Snakemake considers the others incomplete."""
+        self.controller.call(self.controller.recovery.settle(needed, lambda _: incomplete))
 
     def left(self) -> dict[str, str]:
         """Return what the next run would find, with the phase of each."""
         later = Journal(self.database, "later", "fickle")
-        return {job.name: job.phase.value for job in later.left()}
+        return {job.name: job.phase.value for job in later.open_jobs()}
 
-    def outcomes(self, count: int) -> list[Outcome]:
-        """Poll until so many jobs have come to their end."""
-        found: list[Outcome] = []
-        end = time.monotonic() + 20
-        while len(found) < count:
-            assert time.monotonic() < end, (found, self.said)
+    def ended(self, count: int) -> list[Outcome]:
+        """Poll until so many jobs have ended."""
+        found, self._passed = self._passed, []
+        for _ in range(_MANY):
+            if len(found) >= count:
+                return found
             found += self._poll()
-        return found
+        raise AssertionError((found, self.said))
 
-    def polls(self, seconds: float) -> list[Outcome]:
-        """Poll for some time; return what has come to its end."""
-        end = time.monotonic() + seconds
+    def polls(self, seconds: float = 3 * _STEP) -> list[Outcome]:
+        """Poll for some time; return what has ended."""
+        end = self.clock.monotonic() + seconds
         found: list[Outcome] = []
-        while time.monotonic() < end:
+        while self.clock.monotonic() < end:
             found += self._poll()
+            self._settle()
         return found
 
     def wait_for(self, done: Callable[[], bool]) -> None:
-        """Poll until something is so; what comes to its end meanwhile is not looked at."""
-        end = time.monotonic() + 20
-        while not done():
-            assert time.monotonic() < end, self.said
-            self._poll()
+        """Poll until something is so; ``ended`` returns the jobs that end meanwhile."""
+        for _ in range(_MANY):
+            if done():
+                return
+            self._passed += self._poll()
+        raise AssertionError(self.said)
 
     def _poll(self) -> list[Outcome]:
         found = self.controller.call(self.controller.poll())
-        time.sleep(0.01)
+        self._flush()
+        self.clock.advance(_STEP)
         return found
+
+    def _settle(self) -> None:
+        """Let background tasks go on until each of them has ended or sleeps."""
+        for _ in range(_FEW):
+            watch = 1
+            if len(self.controller._events._tasks) <= self.clock.sleepers - watch:
+                return
+            self._flush()
+
+    def _flush(self) -> None:
+        """Let the threads of the event loop do something."""
+        self.controller.call(asyncio.to_thread(lambda: None))
 
     def goes_on(self, count: int = 1) -> None:
         """Wait until so many jobs are on the grid, and asked for."""
         self.wait_for(lambda: len(self.controller.on_the_grid) == count)
-        self.polls(0.05)
+        self.polls()
 
     def fault(self, *names: str, site: str = "") -> None:
         """Let the infrastructure fail jobs, when they are there."""
@@ -279,17 +319,17 @@ class Bench:
     def acknowledge(self, *names: str) -> None:
         """Say that Snakemake has noted successes, and wait until that has had its effect."""
         self.controller.acknowledge(names)
-        self.wait_for(lambda: not self.controller._retrieval._landed.keys() & set(names))
-        self.wait_for(lambda: not self.controller._tasks)
+        self.wait_for(lambda: not self.controller._completion._succeeded.keys() & set(names))
+        self.wait_for(lambda: not self.controller._events._tasks)
 
     def discarded(self) -> list[str]:
         """Return the ids of which the backend has been told that nothing more is wanted."""
-        self.polls(0.05)
+        self.polls()
         return sorted(grid_id for ids in self.backend.discarded for grid_id in ids)
 
     def fill_disk(self, monkeypatch: pytest.MonkeyPatch, write: str) -> None:
         """Let the disk be full for the first three times that the journal writes something."""
-        journal = self.parts.journal
+        journal = self.journal
         works, full = getattr(journal, write), Times(DiskFullError("grid.sqlite: disk is full"), 3)
 
         def writes(*args: object) -> None:
@@ -345,3 +385,8 @@ class Gate:
     def open(self) -> None:
         """Let all go on."""
         self._opened.set()
+
+    def open_later(self) -> bool:
+        """Let all go on once a run waits for it, which asks whether to give up."""
+        self.open()
+        return False

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
 
 def spec(
@@ -25,3 +27,11 @@ def spec(
         "overrides": {},
     }
     return JobSpec(name=name, inputs=tuple(inputs), shared=frozenset(shared), **(values | fields))
+
+
+def tracked(
+    job: JobSpec, identity: str = "same", origin: str = "", began: float = 1.0
+) -> TrackedJob:
+    """Return a job as it is when the run submits it."""
+    plan = Plan(job, Runtime("inherit"), identity=identity)
+    return TrackedJob(plan, job, began=began, origin=origin)

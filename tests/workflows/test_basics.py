@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from tests.conftest import Project
+from tests.command import REAL_COMMAND
+from tests.conftest import Project, finish
+from tests.faults import eventually
 
 pytestmark = pytest.mark.workflow
-
-
-def test_a_chain_with_log_and_benchmark(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    input: "out/c.txt"
-rule a:
-    output: "out/a{n}.txt"
-    log: "logs/a{n}.log"
-    shell: "echo hi {wildcards.n} > {output}; echo logged > {log}"
-rule c:
-    input: expand("out/a{n}.txt", n=range(4))
-    output: "out/c.txt"
-    benchmark: "bench/c.tsv"
-    shell: "cat {input} > {output}"
-"""
-    )
-    project.run().succeeded()
-    assert project.read("out/c.txt") == "hi 0\nhi 1\nhi 2\nhi 3\n"
-    assert project.read("logs/a2.log") == "logged\n"
-    assert project.read("bench/c.tsv").startswith("s\t")
-
-
-def test_the_worker_cannot_see_the_submit_directory(project: Project) -> None:
-    project.put("secret.bin", "x" * (2 << 20))  # too large to travel with the sources
-    project.put(
-        "Snakefile",
-        f"""
-rule all:
-    output: "seen.txt"
-    shell: "ls -A {project.folder} > {{output}}; ! ls {project.folder}/secret.bin"
-""",
-    )
-    project.run().succeeded()
-    assert project.read("seen.txt") == ""
 
 
 def test_cold_and_warm_start_give_the_same_result(project: Project) -> None:
@@ -63,3 +31,43 @@ rule all:
     project.run("cold.txt", "--grid-local-cold").succeeded()
     assert project.read("warm.txt") == project.read("cold.txt")
     assert project.read("warm.txt").endswith("True\n")
+
+
+FACTS = """
+import os, signal, sys
+rule all:
+    output: "out.txt"
+    localrule: True
+    shell: "touch {output}"
+if not os.path.exists("facts.txt"):
+    with open("facts.txt", "w") as out:
+        print(sys.argv, sys.flags, sys.path, file=out)
+        print({key: os.environ[key] for key in sorted(os.environ) if "REAL" not in key}, file=out)
+        print(os.getcwd(), workflow.rundir, os.getpgrp() == os.getsid(0) == os.getpid(), file=out)
+        print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD), file=out)
+        print(sorted(int(name) for name in os.listdir("/proc/self/fd") if int(name) < 3), file=out)
+        print(os.isatty(0), os.isatty(1), sys.stdout.line_buffering, sys.stderr.encoding, file=out)
+"""
+
+
+def test_a_fork_is_as_good_as_the_command(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(Snakefile=FACTS)
+    found = []
+    for real in (False, True):
+        if real:
+            monkeypatch.setenv(REAL_COMMAND, "1")
+        finish(project.start(GRID_TEST_WORD="word")).succeeded()
+        facts = project.read("facts.txt").splitlines()
+        code = project.run("no_such_rule").failed().code
+        (project.folder / "facts.txt").unlink()
+        killed = project.start("--force")
+        eventually((project.folder / "facts.txt").exists)
+        killed.kill()
+        found.append([*facts, code, killed.poll()])
+        project.run("--unlock").succeeded()
+        (project.folder / "facts.txt").unlink()
+    for fork, command in zip(*found, strict=True):
+        assert fork == command
+    assert found[0][-1] == -signal.SIGKILL

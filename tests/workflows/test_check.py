@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished, Project, processes_below
+from tests.conftest import Finished, Project, finish, processes_below
 from tests.faults import eventually
 from tests.servers.stores.fixtures import s3
 from tests.servers.stores.s3 import S3Server
@@ -47,10 +47,9 @@ class Check(Project):
 
 
 def check(project: Project, *args: str) -> Finished:
-    with Check(project).start(*args) as process:
-        output, _ = process.communicate(timeout=200)
-    assert "Traceback" not in output, output
-    return Finished(process.returncode, output)
+    done = finish(Check(project).start(*args), 200)
+    assert "Traceback" not in done.output, done.output
+    return done
 
 
 def left(project: Project) -> list[str]:
@@ -106,12 +105,11 @@ rule all:
     try:
         eventually(lambda: bool(processes_below(go)))
         done = check(project, "--submit").succeeded()
-        assert "a run, or a command that changes something, is going on here" in done.output
-        assert "held by the run that is going on" in done.output
+        assert "a run, or a command that changes something, is active" in done.output
+        assert "held by the active run" in done.output
     finally:
         go.touch()
-        output, _ = process.communicate(timeout=100)
-    Finished(process.returncode, output).succeeded()
+        finish(process, 100).succeeded()
     assert project.read("out.txt") == "done\n"
 
 
@@ -128,7 +126,7 @@ def test_a_worker_without_snakemake(project: Project) -> None:
 def test_a_job_that_takes_too_long_is_cancelled(project: Project) -> None:
     done = check(project, "--submit", "--timeout", "0.1", *SLOW)
     assert done.code == 1
-    assert "has not ended within 0.1 min" in done.output
+    assert "not ended within 0.1 min" in done.output
     assert "running at local" in done.output
     assert processes_below(project.site.folder) == []
 
@@ -140,12 +138,11 @@ def test_an_interrupt_cancels_the_job(project: Project, number: int) -> None:
         eventually(lambda: bool(_sandboxes(project)))
         time.sleep(1)
         os.kill(process.pid, number)
-        output, _ = process.communicate(timeout=60)
+        done = finish(process, 60).failed()
     finally:
         process.kill()
-    assert process.returncode == 1
-    assert "Traceback" not in output, output
-    assert "Aborted!" in output
+    assert done.code == 1
+    assert "Aborted!" in done.output
     assert processes_below(project.site.folder) == []
     assert left(project) == []
 

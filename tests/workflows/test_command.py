@@ -13,33 +13,6 @@ from tests.conftest import Project
 pytestmark = pytest.mark.workflow
 
 
-def test_11_the_configuration_is_the_same_on_the_worker(project: Project) -> None:
-    project.put("defaults.yaml", "a: {x: 1, y: 2}\nonly_here: 3\n")
-    project.put("my $con'fig.yaml", "a: {x: 5}\n")
-    project.put(
-        "Snakefile",
-        """
-import json
-configfile: "defaults.yaml"
-rule all:
-    output: "config.json"
-    params: here=json.dumps(config, sort_keys=True)
-    run:
-        with open(output[0], "w") as out:
-            json.dump(config, out)
-""",
-    )
-    text = """it's "$HOME" \\ `id`"""
-    values = (f"text={text}", "num=7", "map={k: [v]}")
-    options = ("--configfile", "my $con'fig.yaml", "--config", *values)
-    expected = {"a": {"x": 5}, "text": text, "num": 7, "map": {"k": ["v"]}}
-    project.run("--replace-workflow-config", *options).succeeded()
-    assert json.loads(project.read("config.json")) == expected
-    project.run("--forceall", *options).succeeded()
-    merged = {**expected, "a": {"x": 5, "y": 2}, "only_here": 3}
-    assert json.loads(project.read("config.json")) == merged
-
-
 def test_13_wildcards_with_characters_that_shells_know(project: Project) -> None:
     values = [
         *("back\\slash\\n", 'say "hi" now', "it's $HOME", "new\nline", "tab\tbed", "*", "a;b & c"),

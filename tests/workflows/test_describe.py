@@ -114,7 +114,7 @@ def test_the_jdl_of_every_job(described: Project) -> None:
         assert line in first
     assert "OutputData" not in output
     second = found["# rule second (name=b)"]
-    assert "# not known before its inputs are there: grid_tags, mem_mb" in second
+    assert "known only when its inputs exist: grid_tags, mem_mb" in second
     assert "<TBD>" not in output
     names = re.findall(r'Parameters = \{"(.+)"\};', output)
     assert len(set(names)) == len(JOBS)
@@ -188,7 +188,7 @@ def test_what_the_local_backend_is_asked(described: Project) -> None:
 
 def test_a_job_that_could_not_be_submitted(described: Project) -> None:
     failed = describe(described, "--set-resources", "late:grid_priority=77").failed()
-    assert "rule late, cannot be described: " in failed.output
+    assert "rule late cannot be described: " in failed.output
     assert "from 0 to 10, not 77" in failed.output
 
 

@@ -25,34 +25,6 @@ rule breaks:
 """
 
 
-def test_15_logs_come_back_and_outputs_do_not(project: Project) -> None:
-    project.put("Snakefile", _FAILING)
-    finished = project.run("--show-failed-logs").failed()
-    assert project.read("logs/x.log") == "attempt 1\n"
-    assert project.read("bench/x.tsv") == "benched\n"
-    assert not (project.folder / "out" / "x.txt").exists()
-    assert not (project.folder / "out" / "x.dir").exists()
-    site = project.site
-    message = re.search(
-        rf"rule breaks \(n=x\), {site.backend} job (\S+): payload failed: the payload ended with "
-        rf"exit code 1 \(host [^,]+, site {site.name}\)\.\nLast lines of its output:\n"
-        r"(?: .*\n)*? +last words\n",
-        finished.output,
-    )
-    assert message, finished.output
-    assert f"external_jobid: {message[1]}" in finished.output
-    told = finished.output[message.start() :]
-    # Not drowned by what Snakemake says in the end.
-    assert "Removing output files" not in told.partition("Its whole output")[0]
-    assert "Logs of the rule: logs/x.log" in told
-    whole = re.search(r"Its whole output: (\S+)", told)
-    assert whole
-    assert "last words\n" in project.read(whole[1])
-    # --show-failed-logs prints both, each after a line with its name.
-    for name, text in (("logs/x.log", "attempt 1"), (whole[1], "last words")):
-        assert re.search(rf"Logfile {re.escape(name)}:\s*=+\n(.*\n)*?.*{text}", told), told
-
-
 def test_15_keep_incomplete_and_retries(project: Project) -> None:
     project.put("Snakefile", _FAILING)
     finished = project.run("--keep-incomplete", "--retries", "2").failed()
@@ -63,40 +35,6 @@ def test_15_keep_incomplete_and_retries(project: Project) -> None:
     backend = project.site.backend
     jobs = re.findall(rf"rule breaks \(n=x\), {backend} job (\d+)", finished.output)
     assert len(set(jobs)) == 3
-
-
-def test_15_a_killed_job_brings_its_log_only(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    output: "half.txt"
-    log: "all.log"
-    shell: "echo half > {output}; echo said > {log}; kill -9 $PPID; sleep 60"
-"""
-    )
-    finished = project.run().failed()
-    backend = project.site.backend
-    message = rf"rule all, {backend} job \S+: killed: it was killed by SIGKILL"
-    assert re.search(message, finished.output), finished.output
-    assert project.read("all.log") == "said\n"
-    assert not (project.folder / "half.txt").exists()
-    assert "Removing output" not in finished.output  # it has not come at all
-
-
-def test_15_each_attempt_asks_for_its_own_resources(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    output: "out.txt"
-    retries: 1
-    resources: mem_mb=lambda wildcards, attempt: 100 * attempt
-    shell: "echo {resources.mem_mb} > {output}; [ {resources.mem_mb} -gt 100 ]"
-"""
-    )
-    finished = project.run().succeeded()
-    assert project.read("out.txt") == "200\n"
-    assert finished.output.count(f"rule all, {project.site.backend} job") == 1
-    assert finished.output.count("mem_mb=200") == 1
 
 
 def test_a_failed_group_says_why_too(project: Project) -> None:

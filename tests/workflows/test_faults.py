@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished, Project, local_site, processes_below
+from tests.conftest import Finished, Project, finish, local_site, processes_below
 from tests.faults import eventually
 
 pytestmark = pytest.mark.workflow
@@ -25,11 +25,6 @@ pytestmark = pytest.mark.workflow
 def processes(project: Project, sign: str = "") -> list[int]:
     """Return the processes of a project's site and jobs whose command line has a sign in it."""
     return processes_below(project.site.folder, sign, by_environment=True)
-
-
-def finish(process: subprocess.Popen[str], seconds: float = 60) -> Finished:
-    output, _ = process.communicate(timeout=seconds)
-    return Finished(process.returncode, output)
 
 
 def tells(run: Finished, *words: str) -> None:
@@ -139,23 +134,6 @@ rule b:
     finish(process).failed()
     assert (project.folder / "a.txt").exists()
     assert seen(notes) == ["a", "go"]
-    nothing_is_left(project)
-
-
-def test_a_killed_controller_is_followed_by_one_that_goes_on(project: Project, notes: Path) -> None:
-    project.put("Snakefile", ONCE.format(notes=notes))
-    process = project.start("--jobs", "5", "--grid-local-cores", "2")
-    eventually(lambda: len(runs(notes)) == 2)
-    process.kill()
-    process.wait()
-    time.sleep(0.5)
-    assert len(list(project.site.folder.glob("*/jobs/*/started"))) == 2, "jobs outlive it"
-    assert "lock" in project.run().failed().output
-    project.run("--unlock").succeeded()
-    (notes / "go").touch()
-    run = project.run("--rerun-incomplete").succeeded()
-    tells(run, "Going on with 3 job(s) of an earlier run")
-    assert runs(notes) == ["0", "1", "2", "last"]
     nothing_is_left(project)
 
 
@@ -518,23 +496,3 @@ def test_a_journal_that_is_none_is_told(project: Project) -> None:
     project.put(".snakemake/grid/grid.sqlite", json.dumps({"not": "a database"}) * 100)
     run = project.run().failed()
     tells(run, "grid.sqlite: is damaged")
-
-
-def test_a_second_run_in_the_same_directory_says_so_and_stops(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    output: "{n}.txt"
-    shell: "sleep 6; touch {output}"
-"""
-    )
-    first = project.start("--nolock", "a.txt")
-    lock = project.folder / ".snakemake" / "grid" / "lock"
-    end = time.monotonic() + 30
-    while not lock.exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    second = project.run("--nolock", "b.txt").failed()
-    assert "another run with --executor grid is going on in" in second.output
-    output, _ = first.communicate(timeout=60)
-    assert first.returncode == 0, output
-    assert (project.folder / "a.txt").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -26,7 +25,7 @@ STEPS = (
     "Journal.seen",
     "backend.states",
     "backend.retrieve",
-    "landing.land",
+    "outputs.install",
     "snakemake.register",
     "incoming.install",
     "Catalog.note",
@@ -41,28 +40,16 @@ STEPS = (
     "site.stop",
     "Journal.end_run",
 )
-OF_THE_NEXT_RUN = ("backend.find", "backend.adopt", "Journal.adopted")
 UNIMPORTANT = ("site.hello", "site.states")
 """What the local site is asked that changes nothing."""
+OF_THE_NEXT_RUN = ("backend.find", "backend.adopt", "Journal.adopted")
 ENDING = {f"before {step}" for step in STEPS[-5:]}
 """These come no more when Snakemake knows of the last job before it is killed."""
-LATER = (  # of the second level, and between the outputs of one job
-    "after site.submit 2",
-    "after incoming.install 2",
-    "after incoming.install 3",
-    "after Journal.ended 2",
-    "after Journal.ended 3",
-    "after snakemake.postprocess 3",
-)
-
-# Takes half an hour.
-ASKED_FOR = "GRID_TEST_EVERY_STEP" in os.environ
 EVERY = [
     f"{when} {step} {count}"
     for step in STEPS
     for when in ("before", "after")
     for count in (1, 2, 3)
-    if ASKED_FOR
 ]
 
 
@@ -98,11 +85,7 @@ def test_undisturbed(victim: Victim) -> None:
     assert {step.partition(" ")[2] for step in start.steps} - set(UNIMPORTANT) == set(STEPS)
 
 
-@pytest.mark.parametrize("step", [*(f"after {step}" for step in STEPS), *LATER])
-def test_killed_once(victim: Victim, step: str) -> None:
-    resume(victim, victim.start(die_at=[step]), step)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("step", EVERY)
 def test_killed_at_every_step(victim: Victim, step: str) -> None:
     start = victim.start(die_at=[step])
@@ -126,13 +109,3 @@ def resume(victim: Victim, killed: Start, step: str) -> None:
 def test_killed_on_and_on(victim: Victim) -> None:
     victim.kill_on_and_on((f"before {step}" for step in (*STEPS, *OF_THE_NEXT_RUN)), ENDING)
     victim.ended_well()
-
-
-@pytest.mark.parametrize("step", ["after site.submit", "after incoming.install"])
-def test_killed_twice_at_the_same_step(victim: Victim, step: str) -> None:
-    assert victim.start(die_at=[step]).last == step
-    again = victim.go_on(die_at=[step])
-    assert again.last == step  # of the other job of the first level, or of the second level
-    last = victim.go_on()
-    last.succeeded()
-    has_ended_well(victim, last)

@@ -93,7 +93,7 @@ rule write:
     )
     finished = project.run("--keep-going", "--grid-store", f"file://{store}").failed()
     assert project.read("read.txt") == "1\n"
-    assert f"input {site.folder}/data.txt is taken for data of the site" in finished.output
+    assert f"input {site.folder}/data.txt is expected at the site" in finished.output
     assert f"output {site.folder}/written.txt is outside of the working directory" in (
         finished.output
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, finish
 
 pytestmark = pytest.mark.workflow
 
@@ -32,14 +32,13 @@ rule all:
     )
     deadline = time.monotonic() + 60
     while not started.exists():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.output
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = _cpu_seconds(process.pid)
     time.sleep(_WATCHED)
     spent = _cpu_seconds(process.pid) - before
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
+    finish(process, 60).succeeded()
     assert spent < _WATCHED / 10
 
 

@@ -15,33 +15,6 @@ EACH_ALONE = ("--grid-large-file", "1")
 # Point 3
 
 
-def test_undeclared_files_are_listed_and_come_back_on_request(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    input: "plain.txt", "rule.txt"
-rule plain:
-    output: "{name}.txt"
-    wildcard_constraints: name="plain|option"
-    shell: "touch {output}; mkdir -p extra; echo {wildcards.name} > extra/{wildcards.name}.idx; "
-           "ln -s extra/{wildcards.name}.idx {wildcards.name}.link"
-rule rule:
-    output: "rule.txt"
-    resources: grid_undeclared="fetch"
-    shell: "touch {output}; mkdir -p extra; echo {rule} > extra/{rule}.idx; "
-           "mkdir .git; touch .git/x"
-"""
-    )
-    run = project.run().succeeded()
-    assert "2 new file(s) that no rule names stayed on the worker: extra/plain.idx, plain.link" in (
-        run.output
-    )
-    assert "that no rule names came back as well" in run.output
-    assert [path.name for path in (project.folder / "extra").iterdir()] == ["rule.idx"]
-    project.run("option.txt", "--grid-undeclared", "fetch").succeeded()
-    assert project.read("extra/option.idx") == project.read("option.link") == "option\n"
-
-
 def test_an_output_in_a_folder_that_is_an_output_too(project: Project) -> None:
     project.write(
         Snakefile="""
@@ -62,31 +35,6 @@ rule use:
 
 
 # Point 4
-
-
-def test_a_missing_output_fails_its_job_only(project: Project) -> None:
-    project.write(
-        Snakefile="""
-rule all:
-    input: "good.txt", "absent.txt", "device.txt"
-rule good:
-    output: "good.txt"
-    shell: "sleep 1; touch {output}"
-rule absent:
-    output: "absent.txt"
-    shell: "touch absent.text"
-rule device:  # Snakemake is content on the worker, but a device cannot come back
-    output: "device.txt", "beside.txt"
-    shell: "ln -s /dev/null {output[0]}; touch {output[1]}"
-"""
-    )
-    run = project.run("--keep-going").failed()
-    assert (project.folder / "good.txt").exists()
-    assert "absent.txt" in run.output.partition("Last lines of its output")[2]
-    assert "did not bring device.txt" in run.output
-    assert not (project.folder / "beside.txt").exists()
-    assert "Error in rule absent" in run.output
-    assert "Error in rule device" in run.output
 
 
 # Point 5
@@ -183,30 +131,3 @@ rule good:
 
 
 # Whatever is a file
-
-
-def test_empty_files_folders_and_modes_go_there_and_back(project: Project) -> None:
-    project.put("in/empty.txt", "")
-    (project.folder / "in" / "hollow" / "deep").mkdir(parents=True)
-    project.put("in/tool.sh", "#!/bin/sh\necho tool\n").chmod(0o750)
-    project.put("in/secret.txt", "secret\n").chmod(0o400)
-    project.put("in/with space ü.txt", "odd\n")
-    project.write(
-        Snakefile="""
-rule all:
-    input: "in"
-    output: directory("copy"), "empty.txt", "tool.sh", directory("hollow")
-    shell: "cp -a {input} {output[0]}; touch {output[1]}; mkdir {output[3]}; "
-           "in/tool.sh; cp -p in/tool.sh {output[2]}"
-"""
-    )
-    project.run().succeeded()
-    folder = project.folder
-    for path in (folder / "in").rglob("*"):
-        copy = folder / "copy" / path.relative_to(folder / "in")
-        assert copy.stat().st_mode == path.stat().st_mode, path
-        if path.is_file():
-            assert copy.read_bytes() == path.read_bytes()
-    assert project.read("empty.txt") == ""
-    assert (folder / "tool.sh").stat().st_mode & 0o777 == 0o750
-    assert (folder / "hollow").is_dir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
+from tests.faults import Running
 from tests.servers.stores.xrootd import XrootdServer, xrootd_server
 
 pytestmark = pytest.mark.workflow
@@ -82,14 +83,11 @@ def test_the_server_is_away_for_a_while(project: Project, server: XrootdServer) 
     (project.folder / "large.bin").write_bytes(os.urandom(3 * _LIMIT))
     project.environment |= {"XRD_CONNECTIONWINDOW": "2", "XRD_CONNECTIONRETRY": "1"}
     options = ("--grid-store", server.url, "--grid-large-file", str(_LIMIT))
-    lines = []
-    with project.start(*options) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith(("rule double:", "rule length:")):
-                server.stop()
-                threading.Timer(3, server.start).start()
-    output = "".join(lines)
-    assert process.returncode == 0, output
+    run = Running(project, *options)
+    for rule in ("double", "length"):
+        run.tells(f"\nrule {rule}:", seconds=120)
+        server.stop()
+        time.sleep(3)
+        server.start()
+    run.finish().succeeded()
     assert int(project.read("length.txt")) == 2 * 3 * _LIMIT + 6

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import pytest
 
-from tests.conftest import Finished, Project
+from tests.command import Process
+from tests.conftest import Project, finish
 from tests.faults import eventually
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.s3 import S3Server
@@ -60,7 +61,7 @@ class Remote:
 
 def bucket_of(s3: S3Server) -> Remote:
     def files() -> dict[str, object]:
-        pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="bucket")
+        pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket="bucket")
         items = [item for page in pages for item in page.get("Contents", [])]
         return {item["Key"].removeprefix("me/"): item["LastModified"] for item in items}
 
@@ -137,7 +138,7 @@ def _foreign(store: Remote) -> None:
     """Put a file of somebody else's there."""
     server = store.server
     if isinstance(server, S3Server):
-        server.client().put_object(Bucket="bucket", Key="me/foreign.txt", Body=b"x")
+        server.client.put_object(Bucket="bucket", Key="me/foreign.txt", Body=b"x")
     elif isinstance(server, WebDavServer):
         (server.data / "me" / "foreign.txt").write_text("x")
 
@@ -179,21 +180,20 @@ rule work:
     (notes / "go-2").touch()
     time.sleep(4)
     store.server.start()
-    output, _ = process.communicate(timeout=120)
-    Finished(process.returncode, output).succeeded()
+    output = finish(process).succeeded().output
     assert f"{store.url} does not answer" in output
     assert f"{store.url} answers again" in output
     project_file = project.folder / "large.bin"
     assert (project.folder / "out.bin").read_bytes() == project_file.read_bytes()
 
 
-def _wait_for(process: subprocess.Popen[str], path: Path) -> None:
+def _wait_for(process: Process, path: Path) -> None:
     """Wait for a file, and show the output of a run that does not come to it."""
     try:
         eventually(path.exists)
     except AssertionError:
         process.kill()
-        raise AssertionError(process.communicate()[0]) from None
+        raise AssertionError(process.output) from None
 
 
 def test_what_was_damaged_in_the_store(project: Project, dav: Remote, webdav: WebDavServer) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...model.errors import PermanentError
+from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...worker import report as reports
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, Rejected, Submitted
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
@@ -30,18 +30,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IDS_PER_CALL = 1000
-_NAME = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 _BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
-_SITE_REASONS = (
-    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
-    reports.OUTPUT_NOT_STORED,
-)
-"""Of reports: what another site may do better."""
-_SILENT = ("idem", "Unknown", "")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
 _OWN_FOLDER = "/vo/user/u/user/snakemake-grid/delivered"
-"""Stands for the folder that only the proxy tells, where it was not asked."""
+"""Placeholder for the folder that depends on the proxy, where the proxy is not read."""
 
 
 class _Job(NamedTuple):
@@ -55,20 +48,28 @@ class DiracBackend(Backend):
     name = "dirac"
     poll_interval = 10.0
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    site_reasons = SITE_REASONS
 
     def __init__(
         self,
         client: Client,
         options: Options,
+        spool: SpoolStore,
+        folder: Path,
         *,
+        outputs: Callable[[], str],
         fetch_inputs: bool = False,
         proxy_hours: float = 1.0,
     ) -> None:
-        """Use a client.
+        """Start nothing yet.
 
         Args:
             client: Of the installation.
             options: For the JDL.
+            spool: Has small blobs.
+            folder: For putting sandboxes together.
+            outputs: Returns the LFN below which each job has its folder of outputs; called only
+                if there is a storage element.
             fetch_inputs: Whether workers fetch input data themselves, at any site.
             proxy_hours: For which a proxy has to be valid at the start.
         """
@@ -77,31 +78,20 @@ class DiracBackend(Backend):
         self._fetch_inputs = fetch_inputs
         self._margin = proxy_hours * 3600
         self._max_parametric = 0
-        self._place = ""
-        self._sandboxes: Sandboxes | None = None
+        self._endpoint = ""
+        self._spool = spool
+        self._sandboxes = Sandboxes(client, spool, folder)
+        self._outputs = outputs
         self._settling = Debouncer()
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
         self._active_sites: frozenset[str] | None = None
 
-    def carry(self, spool: SpoolStore, folder: Path, outputs: Callable[[], str]) -> None:
-        """Know how files travel.
-
-        Args:
-            spool: Has small blobs.
-            folder: For putting sandboxes together.
-            outputs: Returns the LFN below which each job has its folder of outputs; only called
-                when there is a storage element.
-        """
-        self._sandboxes = Sandboxes(self.client, spool, folder)
-        self._spool = spool
-        self._outputs = outputs
-
     async def check(self) -> None:
-        """Look at the options, start the client, and look at the proxy."""
+        """Check the options, start the client, and check the proxy."""
         check_options(self._options)
         await self._limits()
-        self._place = str((await self.client.facts()).get("server", ""))
+        self._endpoint = str((await self.client.facts()).get("server", ""))
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
         if warning:
@@ -117,7 +107,7 @@ class DiracBackend(Backend):
             self._options = replace(self._options, output_folder=folder)
 
     async def check_credentials(self) -> str:
-        """Look at the proxy."""
+        """Check the proxy."""
         return judge(read_proxy(await self.client.call("proxy")), self._margin)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
@@ -137,7 +127,7 @@ class DiracBackend(Backend):
             except PermanentError as error:
                 answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in required]
-        for chunk in self._chunks(self._carrier().load(accepted), required, limit):
+        for chunk in self._chunks(self._sandboxes.load(accepted), required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
         return [answers[payload.spec.name] for payload in payloads]
@@ -147,7 +137,7 @@ class DiracBackend(Backend):
     ) -> dict[str, Submitted | Rejected]:
         names = [package.name for package in chunk]
         try:
-            addresses = await self._carrier().upload(chunk, worker)
+            addresses = await self._sandboxes.upload(chunk, worker)
             text = jdl(
                 _group_of(names[0]),
                 names,
@@ -171,7 +161,7 @@ class DiracBackend(Backend):
         return {name: Submitted(str(number)) for name, number in zip(names, ids, strict=True)}
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
-        """Ask for all jobs in one call, and for the sites of those that have got one."""
+        """Ask for all jobs in one call, and for the sites of jobs that have one."""
         numbers = [int(grid_id) for grid_id in ids]
         found: dict[str, Any] = {}
         for portion in _portions(numbers, _IDS_PER_CALL):
@@ -192,7 +182,7 @@ class DiracBackend(Backend):
         return statuses
 
     async def _given_up_as(self, grid_id: str) -> str:
-        """Ask once whether the server gave up a job before it was killed, and why."""
+        """Ask once whether and why the server gave up a job before it was killed."""
         if grid_id not in self._given_up:
             history: list[list[str]] = []
             with contextlib.suppress(PermanentError):  # then it counts as killed
@@ -201,7 +191,7 @@ class DiracBackend(Backend):
         return self._given_up[grid_id]
 
     async def _add_sites(self, statuses: dict[str, JobStatus]) -> None:
-        """Ask where jobs run, once for each; a rescheduled job may run elsewhere."""
+        """Ask for the site of each job once; a rescheduled job may run elsewhere."""
         for grid_id, status in statuses.items():
             if status.state is JobState.QUEUED:
                 self._sites.pop(grid_id, None)
@@ -219,11 +209,11 @@ class DiracBackend(Backend):
                     statuses[grid_id] = _at(statuses[grid_id], site)
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs by their group and name; those that it does not have are left out."""
+        """Find jobs by their group and name; unknown names are left out."""
         return {name: str(found[0].number) for name, found in (await self._jobs(names)).items()}
 
     async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs, confirm those that wait for it, and kill the others of the same name."""
+        """Find jobs, confirm those that wait for it, and kill duplicates."""
         jobs = await self._jobs(names)
         unconfirmed = [
             found[0].number for found in jobs.values() if found[0].status == "Submitting"
@@ -248,7 +238,7 @@ class DiracBackend(Backend):
         return found
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Kill in one call; jobs that have ended meanwhile count as confirmed."""
+        """Kill all in one call; jobs that have already ended count as confirmed."""
         numbers = [int(grid_id) for grid_id in ids]
         killed: set[int] = set()
         for portion in _portions(numbers, _IDS_PER_CALL):
@@ -258,7 +248,7 @@ class DiracBackend(Backend):
         return {grid_id for grid_id, words in found.items() if not job_status(*words).state.ended}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
-        """Unpack the output sandbox; of a job that has none, write down what the server knows."""
+        """Unpack the output sandbox; for a job without one, write what the server knows."""
         names = await self._fetch_sandbox(grid_id, folder)
         if REPORT_FILE not in names and LOG_FILE not in names:
             text = await self._account(grid_id, folder)
@@ -266,7 +256,7 @@ class DiracBackend(Backend):
         await asyncio.to_thread(_sort_blobs, folder, names)
 
     async def logs(self, grid_id: str) -> str:
-        """Return what the job has said, and the server's own account of it."""
+        """Return the output of the job, and the server's history of it."""
         with tempfile.TemporaryDirectory() as folder:
             await self._fetch_sandbox(grid_id, Path(folder))
             log = Path(folder) / LOG_FILE
@@ -280,7 +270,7 @@ class DiracBackend(Backend):
         return names
 
     async def _account(self, grid_id: str, folder: Path) -> str:
-        """Return what wrapper and server have to tell of a job."""
+        """Return the output of the wrapper and the server's history of a job."""
         lines = []
         for name in ("std.out", "std.err"):
             with contextlib.suppress(OSError):
@@ -296,24 +286,20 @@ class DiracBackend(Backend):
         return "\n".join(lines) + "\n"
 
     async def discard(self, ids: Collection[str]) -> None:
-        """Forget them here; the server keeps jobs for their owner to look at."""
+        """Forget them here; the server keeps jobs so that their owner can inspect them."""
         self._settling.forget(ids)
         for grid_id in ids:
             self._sites.pop(grid_id, None)
             self._given_up.pop(grid_id, None)
 
-    def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether the system or a site has failed, rather than the job."""
-        return reason in _SITE_REASONS if reason else status.infrastructure
-
     @property
     def endpoint(self) -> str:
         """Address of the configuration that the installation's servers share."""
-        return self._place
+        return self._endpoint
 
     @property
     def log_limit(self) -> int | None:
-        """What fits into an output sandbox beside the report, wherever the outputs go."""
+        """What fits into an output sandbox beside the report."""
         return self._spool.limits.log
 
     def monitor_hint(self, name: str) -> str:
@@ -344,7 +330,7 @@ class DiracBackend(Backend):
         return self._max_parametric
 
     async def _avoidable(self, payload: Payload) -> frozenset[str]:
-        """Return the sites to avoid, none if no other site would be left.
+        """Return the sites to avoid; none if no other site would be left.
 
         Jobs with input data run where that is, and DIRAC 9.1.22 fails them when they may not.
         """
@@ -356,17 +342,12 @@ class DiracBackend(Backend):
         never = self._options.banned_sites if banned is None else re.split(r"[\s,]+", banned)
         return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
 
-    def _carrier(self) -> Sandboxes:
-        if self._sandboxes is None:
-            raise RuntimeError("carry() comes before submit()")
-        return self._sandboxes
-
     def _chunks(
-        self, cargos: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
+        self, packages: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
     ) -> Iterator[Sequence[JobPackage]]:
-        """Sort jobs by what one JDL has in common, and by what fits into one sandbox."""
+        """Group jobs that one JDL can describe and one sandbox can hold."""
         kinds: dict[Any, list[JobPackage]] = {}
-        for package in cargos:
+        for package in packages:
             kind = (
                 _group_of(package.name),
                 frozenset(required[package.name].items()),
@@ -375,18 +356,15 @@ class DiracBackend(Backend):
             )
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
-            yield from self._carrier().portions(alike, limit)
+            yield from self._sandboxes.portions(alike, limit)
 
     def _input_data(self, package: JobPackage) -> list[str]:
         return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in package.lfns]
 
 
 def _group_of(name: str) -> str:
-    """Return the job group of a job: that of its run, which its name tells."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} does not tell its run")
-    return f"snakemake-{match[1]}"
+    """Return the job group of a job: that of its run, which is part of its name."""
+    return f"snakemake-{JobName.parse(name).run}"
 
 
 def _was_given_up(status: str, minor: str) -> bool:
@@ -407,7 +385,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
-    """Put what came back where the landing looks for it."""
+    """Move blobs that came back to where the run looks for them."""
     for name in names:
         match = _BLOB.fullmatch(name)
         if match:

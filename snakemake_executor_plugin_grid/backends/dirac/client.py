@@ -24,9 +24,9 @@ class Client(ProcessClient):
     option = "--grid-dirac-python"
 
     def __init__(self, python: Path, log: Path) -> None:
-        """Know where things are; see there."""
+        """Start nothing yet; the arguments are those of `ProcessClient`."""
         super().__init__(python, log)
-        self._group = ""  # of the last proxy, which may be gone when it is to be named
+        self._group = ""  # of the last proxy, for messages after its file was removed
 
     @property
     def program(self) -> Path:

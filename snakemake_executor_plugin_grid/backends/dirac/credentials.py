@@ -1,4 +1,4 @@
-"""What the user's proxy is good for."""
+"""The check of the user's proxy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...console.format import duration
 from ...model.errors import CredentialsError
 
 _MAY_SUBMIT = frozenset({"NormalUser", "JobAdministrator"})
@@ -32,7 +33,7 @@ class Proxy:
 
 
 def read_proxy(fields: Mapping[str, Any]) -> Proxy:
-    """Read what the client tells of the proxy."""
+    """Read what the client reports about the proxy."""
     return Proxy(
         path=str(fields["path"]),
         seconds_left=float(fields["seconds_left"]),
@@ -48,7 +49,7 @@ def renewal(group: str) -> str:
 
 
 def judge(proxy: Proxy, margin: float) -> str:
-    """Return a warning when the proxy is valid for less than some seconds, else nothing.
+    """Return a warning if the proxy is valid for less than some seconds, otherwise nothing.
 
     Raises:
         CredentialsError: It cannot be used to submit jobs: says what to run.
@@ -71,12 +72,7 @@ def judge(proxy: Proxy, margin: float) -> str:
         )
     if proxy.seconds_left < margin:
         return (
-            f"the proxy in {proxy.path} expires in {_span(proxy.seconds_left)}; run '{command}' "
+            f"the proxy in {proxy.path} expires in {duration(proxy.seconds_left)}; run '{command}' "
             "before that (--grid-proxy-hours says how long it should be valid)."
         )
     return ""
-
-
-def _span(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

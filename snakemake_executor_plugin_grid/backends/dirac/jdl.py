@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from ...model.errors import PermanentError
 from ...model.job import JobSpec, Resources
+from ...model.names import NAME_PATTERN
 
 MIN_CPU_TIME, MAX_CPU_TIME = 100, 500_000  # defaults of JobDescription/{Min,Max}CPUTime
 MAX_PRIORITY = 10  # default of JobDescription/MaxPriority
@@ -28,7 +29,7 @@ DOWNLOAD = "DIRAC.WorkloadManagementSystem.Client.DownloadInputData"
 OUTPUT_SANDBOX = ("std.out", "std.err", "report.json", "payload.log", "*.blob")
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+@/-]*")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(NAME_PATTERN)
 _FOLDER = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.+@=-]*)+")
 _SANDBOX = re.compile(r"SB:[A-Za-z0-9_.:+@=|/-]+")
 _LFN = re.compile(rf"LFN:{_FOLDER.pattern}")
@@ -49,12 +50,12 @@ _OWN = frozenset(
 )
 
 Requirements = Mapping[str, str]
-"""Attributes and their values, as they stand in the JDL."""
+"""Attributes and their values, as JDL text."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What holds for all jobs of a run, unless a rule's resource says otherwise.
+    """Options for all jobs of a run; resources of a rule override them.
 
     Attributes:
         sites: Where jobs may run; empty or ``ANY`` for everywhere.
@@ -83,7 +84,7 @@ class Options:
 
 @dataclass(frozen=True)
 class _Setting:
-    """Values, and where they come from."""
+    """Values and their origins."""
 
     source: str
     values: tuple[str, ...]
@@ -107,7 +108,7 @@ class _Setting:
 def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -> Requirements:
     """Return the JDL attributes that a job shares with others of its kind.
 
-    What a rule says (``grid_…`` resources) goes before the options. ``disk_mb`` is left out:
+    Resources of a rule (``grid_…``) override the options. ``disk_mb`` is left out:
     DIRAC 9.1 can neither match by disk space nor reserve it. A GPU is asked for by the tag
     ``GPU``, as DIRAC 9.1 has no other way to match one; how many is up to the slot.
 
@@ -137,11 +138,11 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
             f"{spec.title}: threads: DIRAC gives a job at most {MAX_PROCESSORS} processors, not "
             f"{resources.processors}."
         )
-    # DIRAC makes tags of it, which single processor slots do not have: only where needed.
+    # DIRAC turns it into tags that single-processor slots lack, so it is set only if needed.
     if resources.processors > 1:
         found["NumberOfProcessors"] = str(resources.processors)
     if resources.memory_mb:
-        # Slots are matched by MinRAM; MaxRAM is what the job is given of a slot's memory.
+        # Slots are matched by MinRAM; MaxRAM is the memory of the slot that the job may use.
         found["MinRAM"] = found["MaxRAM"] = str(resources.memory_mb)
     if resources.runtime_s is not None:
         found["CPUTime"] = str(cpu_time(resources, options.cpu_power))
@@ -153,7 +154,7 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
 
 
 def check_options(options: Options) -> None:
-    """Make sure that the options can go into a JDL, whatever the job.
+    """Make sure that the options can go into the JDL of any job.
 
     Raises:
         PermanentError: Names the option and its value.
@@ -164,7 +165,7 @@ def check_options(options: Options) -> None:
         environment={},
         overrides={},
     )
-    # Where outputs go is not known before the server is asked.
+    # The folder of outputs is known only after a call to the server.
     requirements(plain, replace(options, storage_element="", output_folder=""))
 
 
@@ -194,9 +195,9 @@ def jdl(
 ) -> str:
     """Return the text of one submission.
 
-    Input data is downloaded, whatever the VO's policy is. DIRAC 9.1 runs such a job only at
-    sites that have a replica of all its input data at a storage element of theirs; nothing in a
-    JDL changes that (``DisableDataScheduling`` of older versions is not read any more).
+    Input data is always downloaded, also if the VO's policy differs. DIRAC 9.1 runs such a job only
+    at sites whose storage elements have a replica of all its input data; nothing in a JDL changes
+    that (newer versions ignore ``DisableDataScheduling``).
 
     Args:
         job_group: Of the run, 32 characters at most.
@@ -331,7 +332,7 @@ def _check_names(job_group: str, names: Sequence[str]) -> None:
     if len(job_group) > MAX_GROUP:
         raise ValueError(f"job group {job_group} has more than {MAX_GROUP} characters")
     if not names or len(set(names)) < len(names):
-        raise ValueError("a submission needs jobs, each with a name of its own")
+        raise ValueError("a submission needs jobs with different names")
 
 
 def _columns(

@@ -1,4 +1,4 @@
-"""DIRAC's local mode: jobs run here as DIRAC would run them there, to try them before sending."""
+"""DIRAC's local mode: jobs run on this machine as DIRAC runs them on the grid, for a trial."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LocalModeBackend(Backend):
     Jobs live no longer than this object.
     """
 
-    # Its own: the jobs that a run on the server has left are none of this one's.
+    # A separate name: jobs that a run has left on the server do not belong to this backend.
     name = "dirac-local"
     poll_interval = 0.5
 
@@ -90,7 +90,7 @@ class LocalModeBackend(Backend):
         await asyncio.to_thread(self._check)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
-        """Write the sandboxes, and start what there are processors for."""
+        """Write the sandboxes, and start as many jobs as there are processors."""
         new = [payload for payload in payloads if payload.spec.name not in self._jobs]
         errors: dict[str, Rejected] = {}
         for payload, made in zip(
@@ -106,7 +106,7 @@ class LocalModeBackend(Backend):
         return [errors.get(name) or Submitted(name) for name in names]
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
-        """Look which processes have ended."""
+        """Check which processes have ended."""
         self._advance()
         return {grid_id: self._jobs[grid_id].status for grid_id in ids if grid_id in self._jobs}
 
@@ -115,7 +115,7 @@ class LocalModeBackend(Backend):
         return {name: name for name in names if name in self._jobs}
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """End the jobs' processes: first with a word, then without."""
+        """End the jobs' processes by SIGTERM, then by SIGKILL."""
         jobs = [self._jobs[grid_id] for grid_id in ids if grid_id in self._jobs]
         for job in jobs:
             job.cancelled = True
@@ -129,7 +129,7 @@ class LocalModeBackend(Backend):
         await asyncio.to_thread(_collect, self._job(grid_id).sandbox, folder)
 
     async def logs(self, grid_id: str) -> str:
-        """Return DIRAC's own words and the job's."""
+        """Return the output of DIRAC and of the job."""
         sandbox = self._job(grid_id).sandbox
         texts = []
         for name in (_DIRAC_LOG, "std.out", "std.err", LOG_FILE):
@@ -146,7 +146,7 @@ class LocalModeBackend(Backend):
                 await asyncio.to_thread(shutil.rmtree, job.sandbox, ignore_errors=True)
 
     def describe(self, payload: Payload) -> str:
-        """Return what DIRAC is told, in the words of a JDL."""
+        """Return what DIRAC is told, as a JDL."""
         inputs, outputs = (
             ", ".join(f'"{leaf}"' for leaf in leaves)
             for leaves in (local_run.INPUTS, local_run.OUTPUTS)
@@ -160,7 +160,7 @@ class LocalModeBackend(Backend):
         )
 
     async def close(self) -> None:
-        """End what still runs, of which nobody would hear, and remove the folder."""
+        """End the jobs that still run, whose results nobody would fetch, and remove the folder."""
         self._queue.clear()
         await asyncio.to_thread(_end, list(self._jobs.values()))
         if self._folder is not None:
@@ -209,7 +209,7 @@ class LocalModeBackend(Backend):
             for key, value in os.environ.items()
             if not key.startswith("PYTHON") and key != "JOBID"
         }
-        # The worker shall find the Python of Snakemake, and DIRAC its own commands.
+        # The worker has to find the Python of Snakemake, and DIRAC its own commands.
         paths = [
             str(Path(sys.executable).parent),
             environment.get("PATH", os.defpath),
@@ -256,11 +256,11 @@ class LocalModeBackend(Backend):
         jobs = sandbox / _JOBS_FILE
         jobs.touch(mode=0o600)  # the environment in it may hold secrets
         jobs.write_text(json.dumps({name: job}))
-        # A job that asks for more than there is runs alone.
+        # A job that asks for more processors than there are runs alone.
         return _Job(name, min(payload.spec.resources.processors, self._cores), sandbox)
 
     def _with_urls(self, description: str) -> str:
-        """Let the worker read blobs where they are: DIRAC would unpack tarballs of a sandbox."""
+        """Let the worker read blobs in place: DIRAC would unpack tarballs in a sandbox."""
         fields = json.loads(description)
         for blob in fields["blobs"]:
             if not blob["url"]:
@@ -268,7 +268,7 @@ class LocalModeBackend(Backend):
         return json.dumps(fields)
 
     def _advance(self) -> None:
-        """Take note of processes that have ended, and start others."""
+        """Note which processes have ended, and start others."""
         for job in self._jobs.values():
             if job.process is not None and not job.status.state.ended:
                 code = job.process.poll()
@@ -380,7 +380,7 @@ def _collect(sandbox: Path, folder: Path) -> None:
             for path in (place / DELIVERY_FOLDER).iterdir():
                 _take(path, folder / DELIVERY_FOLDER / path.name)
     if not (folder / LOG_FILE).exists():
-        # The payload never ran: DIRAC's own words may say why.
+        # The payload never ran: the output of DIRAC may say why.
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(sandbox / _DIRAC_LOG, folder / LOG_FILE)
 

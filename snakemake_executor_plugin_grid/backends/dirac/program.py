@@ -1,4 +1,4 @@
-"""The DIRAC client, in a process of its own.
+"""The DIRAC client, in a separate process.
 
 Run by path with the Python that has DIRAC, so it imports nothing of this package but the loop in
 ``process/serve.py``. An error is ``{"message": …, "errno": …, "exception": …}``. What DIRAC prints
@@ -45,11 +45,11 @@ def value_of(reply: Any) -> Any:
 
 
 def _each(reply: Any) -> dict[str, str]:
-    """Return what failed of a bulk reply, by subject."""
+    """Return the failures of a bulk reply, by subject."""
     return {str(key): str(why) for key, why in value_of(reply).get("Failed", {}).items()}
 
 
-# The calls. DIRAC is imported when the first is made: that takes seconds.
+# The calls. The first one imports DIRAC, which takes seconds.
 
 
 def start() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def start() -> dict[str, Any]:
 
 
 def _check_expiry() -> None:
-    """Say of an expired proxy that it has expired: a server may just close the connection."""
+    """Report an expired proxy: a server may only close the connection."""
     from DIRAC.Core.Security.Locations import getProxyLocation
     from DIRAC.Core.Security.X509Chain import X509Chain
 
@@ -81,7 +81,7 @@ def _check_expiry() -> None:
 
 
 def proxy() -> dict[str, Any]:
-    """Return what is known of the proxy on disk; it is read anew each time."""
+    """Return the facts of the proxy on disk; it is read each time."""
     from DIRAC.Core.Security.ProxyInfo import getProxyInfo
 
     info = value_of(getProxyInfo(disableVOMS=True))
@@ -122,7 +122,7 @@ def create(jdl: str) -> list[int]:
 
 
 def confirm(ids: Sequence[int]) -> None:
-    """Let created jobs run. May be repeated."""
+    """Let created jobs run; may be repeated."""
     from DIRAC.WorkloadManagementSystem.Client.JobManagerClient import JobManagerClient
 
     value_of(JobManagerClient().confirmBulkSubmission(list(ids)))
@@ -181,7 +181,7 @@ def history(number: int) -> list[list[str]]:
 
 
 def parameters(number: int) -> dict[str, str]:
-    """Return the parameters of a job, none where the server keeps none."""
+    """Return the parameters of a job, if the server keeps them."""
     found = value_of(_monitoring().getJobParameters(number)) or {}
     return {key: str(value) for key, value in (found.get(number) or {}).items()}
 
@@ -219,7 +219,7 @@ def fetch_sandbox(number: int, folder: str) -> list[str]:
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> str:
-    """Unpack an ordinary file with a plain name; anything else is no output of ours."""
+    """Unpack a regular file with a plain name; other members are no outputs of jobs."""
     stream = archive.extractfile(member) if member.isfile() else None
     if stream is None or "/" in member.name or member.name in ("", ".", ".."):
         return ""
@@ -231,7 +231,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> 
 
 
 def sizes(lfns: Sequence[str]) -> dict[str, int | None]:
-    """Return the size of each file in the file catalog, None where it is not there."""
+    """Return the size of each file in the file catalog, None if it is not registered."""
     from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
 
     found: dict[str, int | None] = dict.fromkeys(lfns)
@@ -252,7 +252,7 @@ def put(lfn: str, path: str, storage_element: str) -> None:
 
 
 def get(lfn: str, folder: str) -> str:
-    """Download a file from whatever replica serves it; return its path."""
+    """Download a file from any of its replicas; return its path."""
     reply = _data().getFile([lfn], destinationDir=folder)
     failed = _each(reply)
     if failed:
@@ -261,7 +261,7 @@ def get(lfn: str, folder: str) -> str:
 
 
 def listing(folders: Sequence[str]) -> list[str]:
-    """Return the LFNs of the files in folders of the file catalog, none of those that are not."""
+    """Return the LFNs of the files in folders of the file catalog; missing folders have none."""
     from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
 
     reply = value_of(FileCatalog().listDirectory(list(folders)))
@@ -278,7 +278,7 @@ def remove(lfns: Sequence[str]) -> dict[str, str]:
 
 
 def remnants(lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
-    """Return the storage elements of files that are there, though the file catalog has not."""
+    """Return the storage elements of files that the file catalog does not have."""
     from DIRAC.Resources.Storage.StorageElement import StorageElement
 
     found = {}
@@ -336,7 +336,7 @@ def _data() -> Any:
 
 
 def _call(call: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Make a call, again when a TLS handshake fails: that is before anything was sent.
+    """Make a call; repeat it if the TLS handshake fails, as then nothing was sent.
 
     About one in a thousand does (seen with M2Crypto 0.51), and DIRAC itself does not try again.
     """

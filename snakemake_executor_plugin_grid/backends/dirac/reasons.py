@@ -1,4 +1,4 @@
-"""What DIRAC's minor and application statuses mean, and what to do about them.
+"""Explains DIRAC's minor and application statuses: the reason, and what to do.
 
 The texts are those of DIRAC 9.1.22: the constants of ``JobMinorStatus``, and what the job wrapper,
 the watchdog, the job agents, the optimizers, ``StalledJobAgent`` and ``JobDB`` set besides.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reason:
-    """What a status says.
+    """The reason that a status gives.
 
     Attributes:
         text: In words for the person at the terminal, with what to do where that is known.
@@ -84,7 +84,7 @@ REASONS: dict[str, Reason] = {
     "application thread failed": _site("the payload could not be started on the worker node"),
     "application thread did not complete": _site("the payload vanished on the worker node"),
     "application finished successfully": Reason("the payload has ended well"),
-    # Where there is a report, that decides: else the job could not even start, or was cut short.
+    # These count only without a report: the job could not start, or was cut short.
     "application finished with errors": _site("the payload ended with an error: see its log"),
     "going to reschedule job": _site("the job asked to be started again elsewhere"),
     "resolving output sandbox": _UPLOAD,
@@ -111,7 +111,7 @@ REASONS: dict[str, Reason] = {
     "could not be established": _site("the watchdog could not measure the worker node"),
     "received kill signal": Reason("somebody killed the job while it ran"),
     "marked for termination": Reason("somebody killed the job"),
-    # No sign of life
+    # No heartbeat
     "job stalled: pilot not running": _site(
         "its pilot is gone: the site or the batch queue ended it"
     ),
@@ -142,6 +142,6 @@ def explain(minor: str, application: str) -> Reason | None:
 
 
 def own_words(minor: str, application: str) -> str:
-    """Return what DIRAC itself says, without the values that stand for nothing."""
+    """Return the statuses in DIRAC's words, without empty values."""
     words = (text.strip() for text in (minor, application))
     return "; ".join(text for text in words if text.casefold() not in _SILENT)

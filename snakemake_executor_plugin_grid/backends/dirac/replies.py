@@ -1,4 +1,4 @@
-"""What a failed call to DIRAC means: try again, renew the proxy, or give up.
+"""Classifies failed calls to DIRAC: try again, renew the proxy, or give up.
 
 The error code of a reply is mostly 0, also during outages and for an expired proxy (seen with DIRAC
 9.1.22), so the texts decide: those of ``Core/DISET``, ``Core/Tornado``, ``Core/Security``,
@@ -123,7 +123,7 @@ _HINTS = {
     "supplied storage doesn't exist": "see --grid-dirac-storage-element",
 }
 _LONGEST = 600
-# What pydantic adds for programmers.
+# Details that pydantic adds for programmers.
 _NOISE = re.compile(r" \[type=.*?\]( For further information visit \S+)?(?= |$)")
 
 
@@ -141,9 +141,9 @@ def classify(message: str, errno: int = 0, exception: str = "") -> type[GridErro
     if any(fragment in text for fragment in _PERMANENT) or exception in _PERMANENT_EXCEPTIONS:
         return PermanentError
     if exception and errno in _FULL_DISK:
-        return PermanentError  # of this side: no server would ever answer differently
+        return PermanentError  # an error of the submit host
     if exception:
-        return TransientError  # its number, if it has one, is the operating system's
+        return TransientError  # errno is that of the operating system
     if errno in _CREDENTIALS_CODES:
         return CredentialsError
     return PermanentError if errno in _PERMANENT_CODES else TransientError
@@ -171,7 +171,7 @@ def error_of(
 
 
 def readable(message: str) -> str:
-    """Return a message of DIRAC's as one line of bearable length."""
+    """Return a message of DIRAC as one line of limited length."""
     # An SErrorException's text is the whole reply, with the calls that led to it.
     if message.startswith("{'OK': False"):
         try:

@@ -1,4 +1,4 @@
-"""What travels with DIRAC jobs: a sandbox for each chunk of jobs, and others for larger blobs."""
+"""Sandboxes of DIRAC jobs: one for each chunk of jobs, and one for each larger blob."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _UPLOADS = 4
 
 
 class Sandboxes:
-    """Uploads sandboxes; a blob that has one of its own goes up once in a run."""
+    """Uploads sandboxes; a blob with a separate sandbox is uploaded once per run."""
 
     def __init__(self, client: Client, spool: SpoolStore, folder: Path) -> None:
-        """Use a client.
+        """Upload nothing yet.
 
         Args:
-            client: Of the installation.
+            client: Client of the installation.
             spool: Has the blobs.
             folder: For putting sandboxes together.
         """
@@ -40,9 +40,9 @@ class Sandboxes:
         """Sort what a batch of jobs needs."""
         return load(payloads, self._addresses.keys())
 
-    def portions(self, cargos: Sequence[JobPackage], limit: int) -> Iterator[list[JobPackage]]:
+    def portions(self, packages: Sequence[JobPackage], limit: int) -> Iterator[list[JobPackage]]:
         """Divide jobs into chunks that fit into one submission and one sandbox."""
-        return portions(cargos, limit, self._spool.fits)
+        return portions(packages, limit, self._spool.fits)
 
     async def upload(self, chunk: Sequence[JobPackage], worker: Path) -> list[list[str]]:
         """Upload what a chunk needs.

@@ -1,4 +1,4 @@
-"""DIRAC's job states in our terms (DIRAC 9.1.22: ``JobStatus`` and its state machine)."""
+"""Maps DIRAC's job states to those of this package (``JobStatus`` of DIRAC 9.1.22)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ STATES = {
     "Running": JobState.RUNNING,
     "Stalled": JobState.RUNNING,  # goes back to Running, or on to Failed
     "Completing": JobState.RUNNING,  # the payload has ended, uploads go on
-    "Completed": JobState.DONE,  # goes on to Done or Failed: see Settling
+    "Completed": JobState.DONE,  # goes on to Done or Failed: see Debouncer
     "Done": JobState.DONE,
     "Failed": JobState.FAILED,
-    "Killed": JobState.CANCELLED,  # may go back to Running: see Settling
+    "Killed": JobState.CANCELLED,  # may go back to Running: see Debouncer
     "Deleted": JobState.CANCELLED,
 }
 
 GRACE = {
     # The wrapper's next heartbeat sets it to Running again, and then to Failed. Heartbeats may be
-    # as rare as every 30 minutes: that is not waited for, as the job will not come back.
+    # as rare as every 30 minutes: there is no wait for one, as the job does not recover.
     "Killed": 60.0,
     # Outputs may be on their way through a failover storage element. A request that has nothing
     # to do with them (accounting) keeps the job here as well, so it is not waited for without end.
@@ -47,7 +47,7 @@ _NOWHERE = frozenset({"any", "multiple", "unknown", "none", "unset"})
 
 
 def job_status(status: object, minor: object, application: object, site: object = "") -> JobStatus:
-    """Return what three statuses of DIRAC say of a job.
+    """Return the state of a job by the three statuses of DIRAC.
 
     Args:
         status: Status. One that this version does not know makes the job unknown, by that name.
@@ -62,8 +62,8 @@ def job_status(status: object, minor: object, application: object, site: object 
     if state is None:
         return JobStatus(JobState.UNKNOWN, name, site)
     if state is JobState.QUEUED and _PUT_BACK_APPLICATION in application.casefold():
-        # DIRAC would start it up to three times more, whatever it has done already: an output that
-        # the storage element does not take is enough. This side does so elsewhere, and counts.
+        # DIRAC would start it up to three times more, even if only the storage of an output has
+        # failed. Instead, the run sends it to another site and counts the attempts.
         return JobStatus(JobState.FAILED, _PUT_BACK, site, infrastructure=True)
     if state is JobState.FAILED and _KILLED_MINOR in minor.casefold():
         state = JobState.CANCELLED
@@ -77,10 +77,10 @@ def job_status(status: object, minor: object, application: object, site: object 
 
 
 def given_up_as(history: Iterable[Sequence[str]]) -> str:
-    """Return why the server gave up a job of which it heard nothing; nothing if it did not.
+    """Return why the server gave up a job that sent no heartbeat; nothing if it did not.
 
-    When such a job is heard of again, its wrapper is told to kill it, and reports that as anybody's
-    kill: "Received Kill signal" (``StalledJobAgent`` and ``JobWrapper`` of DIRAC 9.1.22).
+    When such a job sends a heartbeat again, its wrapper is told to kill it, and reports this like
+    any other kill: "Received Kill signal" (``StalledJobAgent`` and ``JobWrapper`` of DIRAC 9.1.22).
 
     Args:
         history: Status, minor status, application status, time and source of each change.
@@ -104,7 +104,7 @@ def _detail(name: str, state: JobState, reason: Reason | None, words: str) -> st
             return words or f"DIRAC gives no reason for {name}"
         return f"{reason.text} (DIRAC: {words})"
     if state is JobState.QUEUED and reason is not None and reason.infrastructure:
-        return words  # a job that goes on has not failed
+        return words  # the job still runs
     if state is JobState.RUNNING:
         return words  # the steps of the wrapper are named after what they do
     return words if reason is None else reason.text
@@ -117,7 +117,7 @@ class _Seen:
 
 
 class Debouncer:
-    """Takes states that are not final for ended only when they last.
+    """Reports ends that DIRAC may revoke only when they last.
 
     A running job that is killed goes Killed, Running, Failed (seen with DIRAC 9.1.22).
     """
@@ -125,7 +125,7 @@ class Debouncer:
     def __init__(
         self, grace: dict[str, float] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin with no job.
+        """Follow no job yet.
 
         Args:
             grace: Seconds by state; that of DIRAC's by default.
@@ -136,7 +136,7 @@ class Debouncer:
         self._seen: dict[str, _Seen] = {}
 
     def settle(self, grid_id: str, name: object, status: JobStatus) -> JobStatus:
-        """Return the status as it counts.
+        """Return the status to report.
 
         Args:
             grid_id: The job.
@@ -155,6 +155,6 @@ class Debouncer:
         return replace(status, state=JobState.RUNNING, infrastructure=False)
 
     def forget(self, ids: Collection[str]) -> None:
-        """Drop what is known of jobs that are not asked for any more."""
+        """Forget jobs that have been discarded."""
         for grid_id in ids:
             self._seen.pop(grid_id, None)

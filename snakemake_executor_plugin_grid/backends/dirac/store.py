@@ -1,8 +1,8 @@
 """A store on a DIRAC storage element: ``lfn:/vo/user/u/user/folder``.
 
-What fits into a sandbox travels there; only larger blobs and the outputs of jobs are put on the
-storage element. Blobs lie under ``blobs/``, named by digest; each job delivers into a folder of its
-own under ``delivered/``, where those outputs stay that serve other jobs as inputs.
+Small blobs travel in sandboxes; only larger blobs and the outputs of jobs are put on the storage
+element. Blobs lie under ``blobs/``, named by digest; each job delivers into its own folder under
+``delivered/``, where outputs stay that other jobs read as inputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
-from ...stores.base import Limits, Store
+from ...stores.base import InputStore, Limits, ResultStore
 from ...stores.spool import SpoolStore
 from ...worker.archive.tarball import file_digest
 from ...worker.delivery import DATA_SUFFIX
@@ -38,7 +38,28 @@ def deliveries(url: str) -> str:
     return f"{url.removeprefix(SCHEME).rstrip('/')}/delivered"
 
 
-class LfnStore(Store):
+def folder_of(client: Client, url: str) -> str:
+    """Return the LFN of a store's folder.
+
+    Args:
+        client: Of the DIRAC installation.
+        url: As given by the user; empty for a folder in the user's own.
+
+    Raises:
+        PermanentError: The proxy does not tell where the user's own is.
+    """
+    if url:
+        return url.removeprefix(SCHEME).rstrip("/")
+    proxy = client.call_now("proxy")
+    user, vo = proxy["user"], proxy["vo"]
+    if not user or not vo:
+        raise PermanentError(
+            "--grid-store: the proxy does not tell user and VO; give lfn:/vo/user/u/user/…"
+        )
+    return f"/{vo}/user/{user[0]}/{user}/{_DEFAULT_FOLDER}"
+
+
+class LfnStore(InputStore, ResultStore):
     """Blobs on a storage element, found by the file catalog of DIRAC."""
 
     def __init__(
@@ -50,7 +71,7 @@ class LfnStore(Store):
         element: str,
         url: str,
     ) -> None:
-        """Use a client.
+        """Connect to nothing yet.
 
         Args:
             spool: For small blobs.
@@ -73,21 +94,15 @@ class LfnStore(Store):
 
     @property
     def limits(self) -> Limits:
-        """Of the sandbox, by which logs come back."""
+        """Those of the sandbox, in which logs come back."""
         return self._spool.limits
 
     @property
     def folder(self) -> str:
         """LFN of the store's folder."""
         if not self.url:
-            proxy = self._client.call_now("proxy")
-            user, vo = proxy["user"], proxy["vo"]
-            if not user or not vo:
-                raise PermanentError(
-                    "--grid-store: the proxy does not tell user and VO; give lfn:/vo/user/u/user/…"
-                )
-            self.url = f"{SCHEME}/{vo}/user/{user[0]}/{user}/{_DEFAULT_FOLDER}"
-        return self.url.removeprefix(SCHEME).rstrip("/")
+            self.url = f"{SCHEME}{folder_of(self._client, '')}"
+        return folder_of(self._client, self.url)
 
     @property
     def deliveries(self) -> str:
@@ -124,7 +139,7 @@ class LfnStore(Store):
             return True
         url = self._catalog.location(digest, SCHEME)
         if url is None and self._spool.fits(size):
-            return False  # it would not be there
+            return False  # small blobs are not put on the storage element
         lfn = (url or self._lfn(digest)).removeprefix(SCHEME)
         if self._call("sizes", [lfn])[lfn] != size:
             return False
@@ -159,7 +174,7 @@ class LfnStore(Store):
         """Return the folder of a job."""
         return f"{SCHEME}{self.deliveries}/{job}"
 
-    def delivered(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
         target = self._incoming(job) / digest
         lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"
@@ -177,13 +192,13 @@ class LfnStore(Store):
             except PermanentError as error:
                 raise PermanentError(
                     f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
-                    "make room, or choose another by --grid-dirac-storage-element"
+                    "free some space, or choose another by --grid-dirac-storage-element"
                 ) from error
             Path(path).rename(target)
         return target
 
     def keep(self, job: str, digests: Iterable[str]) -> None:
-        """Remember where blobs are that serve other jobs."""
+        """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
         self._catalog.note_locations((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
@@ -193,7 +208,7 @@ class LfnStore(Store):
                 del delivered[digest]
 
     def drop(self, job: str) -> None:
-        """Remove what a job delivered and was not kept; what cannot be removed is noted."""
+        """Remove outputs of a job that are not kept; files that remain are noted."""
         shutil.rmtree(self._incoming(job), ignore_errors=True)
         with self._lock:
             lfns = list(self._delivered.pop(job, {}).values())
@@ -210,9 +225,9 @@ class LfnStore(Store):
             call = self._client.call
             found = (await call("sizes", [lfn]))[lfn]
             if found not in (None, size):
-                await call("remove", [lfn])  # an upload that broke off
+                await call("remove", [lfn])  # an incomplete upload
             if found != size:
-                # Noted before: what is there has to be known, whatever happens next.
+                # Noted first, so that the file is known even if the run dies now.
                 self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
                 moving.restart()
                 await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)

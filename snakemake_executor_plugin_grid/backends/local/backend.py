@@ -1,4 +1,4 @@
-"""The local backend: a client of the site that runs on this machine."""
+"""The local backend: a client of the grid site that runs on this machine."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ...console.failures import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
-from ...worker.description import DELIVERY_FOLDER, ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, Rejected, Submitted
+from ..packaging import copy_results, read_logs, write_job
 from . import config as names
 from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
 from .isolation import can_hide
@@ -27,11 +27,10 @@ from .isolation import can_hide
 if TYPE_CHECKING:
     from ...settings.options import ExecutorSettings
 
-WORKER_LOG = "worker.log"
 _START_TIMEOUT = 30.0
 _CANCEL_TIMEOUT = 20.0
 _CALL_TIMEOUT = 30.0
-# Nobody else could know of it, so that waiting is of no use.
+# Only this site could know the job, so waiting does not help.
 _LOST = JobStatus(JobState.FAILED, "the local site has no trace of it: was its folder removed?")
 _STATES = {
     "queued": JobState.QUEUED,
@@ -43,7 +42,7 @@ _STATES = {
 
 
 class LocalBackend(Backend):
-    """Submits to a site in a folder of this machine, and starts that site when need be."""
+    """Submits to a site in a folder of this machine, and starts that site when needed."""
 
     name = "local"
     poll_interval = 0.1
@@ -56,15 +55,15 @@ class LocalBackend(Backend):
         Args:
             settings: Options of the run.
             workdir: Working directory of the workflow.
-            guest: Whether a run may need the site: it is not ended.
-            endpoint: Of a site that has jobs of this workflow: chosen if it is on this host.
+            guest: Whether a run may need the site: then ``close`` does not end it.
+            endpoint: Site that has jobs of this workflow; chosen if it is on this host.
         """
         self._settings = settings
         self._guest = guest
         self._workdir = workdir
         self.folder = site_folder(settings.local_dir, workdir)
         host, _, known = endpoint.partition(":")
-        # By TMPDIR it would be another one for cron.
+        # The default depends on TMPDIR, which cron may set differently.
         if settings.local_dir is None and host == socket.gethostname() and Path(known).is_dir():
             self.folder = Path(known)
         self._version = 0
@@ -85,7 +84,7 @@ class LocalBackend(Backend):
         return self.folder / "store"
 
     async def check(self) -> None:
-        """Make the site's folder, and see whether jobs can be isolated."""
+        """Make the site's folder, and check whether jobs can be isolated."""
         await asyncio.to_thread(self._prepare_folder)
         hello = await self._call("hello", start=False)
         if hello is not None and hello["config"] != self.config.digest and not hello["busy"]:
@@ -127,7 +126,7 @@ class LocalBackend(Backend):
         """Ask for what has changed since the last call."""
         asked = self._version
         changes = await self._call("states", since=asked)
-        if asked and not self._version:  # another site has started meanwhile
+        if asked and not self._version:  # the site was started again
             changes = await self._call("states", since=0)
         if self._version == 0:
             self._statuses.clear()
@@ -155,19 +154,15 @@ class LocalBackend(Backend):
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy report, log and sandbox outputs."""
         sandbox = await self._sandbox(grid_id)
-        await asyncio.to_thread(_copy_results, sandbox, folder)
+        await asyncio.to_thread(copy_results, sandbox, folder)
 
     async def logs(self, grid_id: str) -> str:
-        """Return the payload's log, and the worker's own if it said anything."""
+        """Return the output of the worker and of the payload."""
         sandbox = await self._sandbox(grid_id)
-        texts = []
-        for name in (WORKER_LOG, LOG_FILE):
-            with contextlib.suppress(OSError):
-                texts.append((sandbox / name).read_text(errors="replace"))
-        return "".join(texts)
+        return await asyncio.to_thread(read_logs, sandbox)
 
     async def discard(self, ids: Collection[str]) -> None:
-        """Remove the sandboxes, and have the site forget the jobs."""
+        """Remove the sandboxes, and tell the site to forget the jobs."""
         for grid_id in ids:  # first, as these are found by the jobs that the site knows
             self._statuses.pop(grid_id, None)
             name = self._names.pop(grid_id, None)
@@ -181,7 +176,7 @@ class LocalBackend(Backend):
         return json.dumps(_request(payload), indent=2)
 
     async def close(self) -> None:
-        """Let the site end when it has nothing to do, and remove its folder if it has no job."""
+        """Tell the site to end when it is idle, and remove its folder if it has no job."""
         if self._guest:
             return
         with contextlib.suppress(TransientError):
@@ -223,14 +218,14 @@ class LocalBackend(Backend):
             writer.write(request)
             await writer.drain()
             line = await reader.readline()
-            if not line:
+            if not line.endswith(b"\n"):  # it was killed, perhaps within a line
                 raise ConnectionResetError("the local site went away")
             return json.loads(line)
         finally:
             writer.close()
 
     async def _start(self) -> None:
-        """Start the site, unless it is there meanwhile, and wait until it listens."""
+        """Start the site unless it runs, and wait until it listens."""
         process = await asyncio.to_thread(self._launch)
         self._version = 0
         hello = json.dumps({"call": "hello"}).encode() + b"\n"
@@ -245,7 +240,9 @@ class LocalBackend(Backend):
             await asyncio.sleep(0.05)
         log = self.folder / names.LOG_FILE
         last = "".join(read_tail(log, 1))
-        raise PermanentError(f"the local site does not start: {last or 'no word of it'}; see {log}")
+        raise PermanentError(
+            f"the local site does not start: {last or 'it printed nothing'}; see {log}"
+        )
 
     def _launch(self) -> subprocess.Popen[bytes]:
         self._prepare_folder()
@@ -297,7 +294,7 @@ class LocalBackend(Backend):
                 raise PermanentError(
                     f"--grid-local-isolation require: cannot be had here: {problem}"
                 )
-        # Neither start of a job may depend on how this Python was told to run.
+        # A job must not depend on the PYTHON… variables of this process.
         environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
         paths = [str(Path(python).parent), environment.get("PATH", os.defpath)]
         environment["PATH"] = os.pathsep.join(paths)
@@ -326,12 +323,7 @@ class LocalBackend(Backend):
                     shutil.copyfile(payload.worker, part)
                     part.replace(worker)
                     self._worker_written = True
-                sandbox = self.folder / names.JOBS_FOLDER / payload.spec.name
-                sandbox.mkdir(mode=0o700, exist_ok=True)
-                (sandbox / JOB_FILE).write_text(payload.description)
-                secrets = sandbox / ENVIRONMENT_FILE
-                secrets.touch(mode=0o600)
-                secrets.write_text(json.dumps(dict(payload.spec.environment)))
+                write_job(payload, self.folder / names.JOBS_FOLDER / payload.spec.name)
                 problems.append("")
             except OSError as error:
                 problems.append(
@@ -346,7 +338,7 @@ class LocalBackend(Backend):
         return self.folder / names.JOBS_FOLDER / self._names[grid_id]
 
     def _remove_folder(self) -> None:
-        """Remove it, unless it has results that somebody may still want."""
+        """Remove the folder unless it has results that were not fetched."""
         with contextlib.suppress(FileNotFoundError):
             if any((self.folder / names.JOBS_FOLDER).iterdir()):
                 return
@@ -361,18 +353,6 @@ def _request(payload: Payload) -> dict[str, Any]:
         "mem_mb": resources.memory_mb or 0,
         "limit": resources.runtime_s,
     }
-
-
-def _copy_results(sandbox: Path, folder: Path) -> None:
-    for name in (REPORT_FILE, LOG_FILE):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(sandbox / name, folder / name)
-    if not (folder / LOG_FILE).exists():
-        # The payload never ran: the worker's own words may say why.
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(sandbox / WORKER_LOG, folder / LOG_FILE)
-    if (sandbox / DELIVERY_FOLDER).is_dir():
-        shutil.copytree(sandbox / DELIVERY_FOLDER, folder / DELIVERY_FOLDER)
 
 
 def _release(address: str) -> None:

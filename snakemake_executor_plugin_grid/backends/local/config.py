@@ -1,4 +1,4 @@
-"""What a local site is told when it starts."""
+"""The configuration of a local site."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """Tells this configuration from others."""
+        """Identifies this configuration."""
         return hashlib.sha256(self.dumps().encode()).hexdigest()
 
     def dumps(self) -> str:

@@ -1,4 +1,4 @@
-"""Keep a job from seeing the submit directory, by a mount namespace of its own (Linux)."""
+"""Hide the submit directory from a job by a private mount namespace (Linux)."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class JobTable:
                 (state, detail, job.pid, job.pid_start, job.started, job.number),
             )
         except sqlite3.Error as error:
-            # A full disk, most likely. Only a site that starts anew would miss it.
+            # Most likely a full disk. Only a restarted site needs what is on disk.
             log.error("job %s: %s is not on disk: %s", job.name, state, error)
 
     def get(self, number: int) -> Job | None:

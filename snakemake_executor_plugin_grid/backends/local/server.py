@@ -37,10 +37,10 @@ _KILL_AFTER = 8.0
 
 
 class LocalServer:
-    """Runs jobs until there are none and nobody asks any more."""
+    """Runs jobs until there are none and no client asks any more."""
 
     def __init__(self, folder: Path, config: Config) -> None:
-        """Take up the jobs that the folder holds.
+        """Continue with the jobs of the folder.
 
         Args:
             folder: Of the site.
@@ -119,7 +119,7 @@ class LocalServer:
                 if self.table.busy():
                     return "busy"
                 self._stop.set()
-                # Of jobs that have ended somebody may still want the results.
+                # Results of jobs that have ended may not be fetched yet.
                 return "empty" if self.table.empty() else "stopped"
             case call:
                 return {"error": f"no such call: {call}"}
@@ -146,8 +146,8 @@ class LocalServer:
             asyncio.get_running_loop().call_soon(self._dispatch)
             return
         if not job.pid and not self._started_pid(job):
-            # The site before this one died while it was starting it. Should that worker show up
-            # yet, one of the two finds that it is the second, and leaves.
+            # The previous site died while it started this job. If that worker appears later, the
+            # second of the two workers notices the first, and exits.
             job.started = 0.0
             self.table.update(job, "queued")
             self._take_up(job)
@@ -156,7 +156,7 @@ class LocalServer:
         self._spawn(self._watch(job))
 
     def _dispatch(self) -> None:
-        """Start jobs in the order of submission while there is room."""
+        """Start jobs in the order of submission while there are free slots."""
         while self.queue:
             job = self.queue[0]
             if job.cores > self.free_cores or job.mem_mb > self.free_mem_mb:
@@ -185,11 +185,11 @@ class LocalServer:
         await self._watch(job)
 
     async def _watch(self, job: Job) -> None:
-        """Wait for the end of a job's worker, and settle the job."""
+        """Wait for the end of a job's worker, and note the outcome."""
         detail = await self._wait_for_end(job)
         first = self._started_pid(job)
         if first not in (0, job.pid):
-            # Ours found that another, whose start we had not heard of, was there before it.
+            # This worker found one that was started before and is not known here.
             job.pid, job.pid_start = first, process_start(first)
             self.table.update(job, "running")
             detail = await self._wait_for_end(job)
@@ -203,7 +203,7 @@ class LocalServer:
             self._finish(job, "failed", detail)
 
     async def _wait_for_end(self, job: Job) -> str:
-        """Wait for the end of a worker, and see that it comes; return why it came."""
+        """Wait for the end of a worker, or end it at its limit; return the reason."""
         begun = self._sandbox(job) / STARTED_FILE
         if job.pid and is_alive(job.pid, job.pid_start):
             if not await wait_for_exit(job.pid, self._start_deadline(job)) and not begun.exists():
@@ -231,7 +231,7 @@ class LocalServer:
     def _end_deadline(self, job: Job) -> float | None:
         if job.limit is None:
             return None
-        # The worker keeps the limit of the payload; this one is for a worker that hangs.
+        # The worker enforces the limit of the payload; this limit is for a worker that hangs.
         return job.started + 2 * job.limit + 600 + self.config.start_limit
 
     def _finish(self, job: Job, state: str, detail: str) -> None:
@@ -293,7 +293,7 @@ def main(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Wait a little for the lock: the site before this one may be about to end."""
+    """Wait a little for the lock: the previous site may be about to end."""
     until = time.monotonic() + _ENDING
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Starts the workers of a local site: afresh, or as forks of a process that is warm."""
+"""Starts the workers of a local site: as new processes, or as forks of a warm process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES = str(Path(__file__).parents[3])
 
 
 class Starter:
-    """Starts workers, each in a session of its own."""
+    """Starts workers, each in a new session."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         """Start nothing yet.
@@ -85,7 +85,7 @@ class Starter:
         return process.pid
 
     async def _fork_warm(self, folder: Path) -> int | None:
-        """Let the warm process fork a worker; None when it cannot."""
+        """Let the warm process fork a worker; return None if it cannot."""
         async with self._warm_lock:
             process = self._warm
             if process is None or process.returncode is not None:
@@ -96,7 +96,7 @@ class Starter:
             try:
                 process.stdin.write(json.dumps({"folder": str(folder)}).encode() + b"\n")
                 await process.stdin.drain()
-                # Should it hang, there has to be time left for a start without it.
+                # If it hangs, there must be time left for a start without it.
                 reply = await asyncio.wait_for(
                     process.stdout.readline(), self._config.start_limit / 2
                 )
@@ -108,7 +108,7 @@ class Starter:
                 return None
 
     async def warm_up(self) -> None:
-        """Start the warm process, if there shall be one, ahead of the first job."""
+        """Start the warm process, if it is enabled, before the first job."""
         async with self._warm_lock:
             if self._config.warm and self._warm is None:
                 await self._launch_warm()
@@ -120,7 +120,7 @@ class Starter:
             await self._warm.wait()
 
     def _interpreter(self) -> str:
-        """Return the program that a job which starts afresh would find as ``python``."""
+        """Return the program that a new worker would find as ``python``."""
         python = Path(self._config.python).with_name("python")
         return str(python) if python.exists() else sys.executable
 

@@ -24,7 +24,7 @@ from .isolation import hide
 _IMPORTED: dict[str, str] = {}
 """Variables that plugins set for their libraries while they were imported.
 
-A payload gets an environment of its own after that.
+A payload gets its own environment after that.
 """
 _KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR"}
 
@@ -41,7 +41,7 @@ def main(site: Path) -> None:
     os.environ.update(environment)
     gc.collect()
     gc.freeze()
-    # The kernel reaps the workers: the site watches them by itself.
+    # The kernel reaps the workers: the site watches them itself.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -70,7 +70,7 @@ def _import_snakemake() -> None:
 
 
 def _work(folder: Path, config: Config) -> None:
-    """Be the worker of a job; never returns."""
+    """Run the worker of a job; does not return."""
     code = 1
     try:
         os.setsid()

@@ -13,7 +13,7 @@ _POLL = 0.2
 def process_start(pid: int) -> int:
     """Return when a process started, in clock ticks since boot; 0 when not known.
 
-    With it a process id that was given out anew is not taken for the old process (proc(5)).
+    It tells the process from a later one with the same id (proc(5)).
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -29,7 +29,7 @@ def is_alive(pid: int, start: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's by now, as its start will tell
+        pass  # the process of another user; its start tells whether it is the same
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -42,7 +42,7 @@ async def wait_for_exit(pid: int, deadline: float | None) -> bool:
 
     Args:
         pid: Its id.
-        deadline: Seconds since the epoch, None to wait for ever.
+        deadline: Seconds since the epoch, None to wait without limit.
 
     Returns:
         Whether it has ended.

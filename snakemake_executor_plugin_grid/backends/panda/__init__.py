@@ -1,5 +1,1 @@
 """The PanDA backend."""
-
-from .backend import PandaBackend
-
-__all__ = ["PandaBackend"]

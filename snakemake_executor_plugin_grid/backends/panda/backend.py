@@ -15,13 +15,14 @@ from ...model.errors import GridError, PermanentError
 from ...model.job import words
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...stores.base import Store
-from ...stores.spool import SpoolStore
+from ...stores.base import PrivateFiles
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, Rejected, Submitted
+from ...worker.transfer.errors import PassingError
+from ...worker.transfer.retry import retry_async
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from .client import Client
-from .credentials import Credentials, judge, read_credentials
+from .credentials import check_credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
 from .reasons import explain
 from .routes import Route, Task
@@ -30,16 +31,11 @@ from .submitting import Submitting
 from .task import Options, shape, task, task_name
 from .task_registry import TaskRegistry
 
-_CANCEL_PATIENCE = 20.0
+_CANCEL_TIMEOUT = 20.0
 _CANCEL_PAUSE = 1.0
 _REPORT_PAUSES = (0.5, 2.0)
 _DETAILS_LIMIT = 300.0
 _DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
-_SITE_REASONS = (
-    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
-    reports.OUTPUT_NOT_STORED,
-)
-"""Of reports: what another site may do better."""
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -55,6 +51,7 @@ class PandaBackend(Backend):
     name = "panda"
     poll_interval = 15.0
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
+    site_reasons = SITE_REASONS
     settle_seconds = 180.0  # until JEDI has registered a task (panda-server 1.0.4)
     brings_files = False
 
@@ -64,24 +61,28 @@ class PandaBackend(Backend):
         route: Route,
         registry: TaskRegistry,
         options: Options,
+        sandboxes: Sandboxes,
+        store: PrivateFiles,
         *,
         monitor: str = "",
         proxy_hours: float = 1.0,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Use a client.
+        """Start nothing yet.
 
         Args:
             client: Of the server.
             route: By which tasks get there.
             registry: Remembers which job is in which task.
             options: For task parameters.
+            sandboxes: Uploads what jobs need.
+            store: Takes the reports and logs of jobs.
             monitor: URL of the web monitor; empty where there is none.
             proxy_hours: For which credentials have to be valid at the start.
             say: Shows a line to the user.
         """
         self.client = client
-        self._place = ""
+        self._endpoint = ""
         self._route = route
         self._registry = registry
         self._options = options
@@ -89,31 +90,15 @@ class PandaBackend(Backend):
         self._margin = proxy_hours * 3600
         self._following = Following(client, say)
         self._sites: set[str] = set()
-        self._store: Store
-        self._sandboxes: Sandboxes
-        self._submitting: Submitting
-
-    def carry(self, spool: SpoolStore, folder: Path, store: Store, *, by_server: bool) -> None:
-        """Know how files travel.
-
-        Args:
-            spool: Has small blobs.
-            folder: For putting sandboxes together.
-            store: Takes what jobs bring back, and what must stay private.
-            by_server: Whether that is kept by the server, as one of the user's secrets.
-        """
         self._store = store
-        self._sandboxes = Sandboxes(
-            self.client, self._registry, spool, store, folder, by_server=by_server
-        )
-        self._submitting = Submitting(
-            self.client, self._route, self._registry, self._sandboxes, self._options
-        )
+        self._sandboxes = sandboxes
+        self._submitting = Submitting(client, route, registry, sandboxes, options)
 
     async def check(self) -> None:
-        """Start the client, look at the credentials, ask the server what needs none, then one."""
-        server = self._place = str((await self.client.facts())["server"])
-        warning = judge(await self._credentials(), self._margin, time.time())
+        """Start the client, check the credentials, and make calls without and with them."""
+        server = self._endpoint = str((await self.client.facts())["server"])
+        found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+        warning = judge(found, self._margin, time.time())
         if warning:
             raise PermanentError(warning)
         try:
@@ -123,15 +108,8 @@ class PandaBackend(Backend):
         await self._route.find([_NO_TASK])
 
     async def check_credentials(self) -> str:
-        """Look at them; a token that can be refreshed is, by the client, when it is time."""
-        credentials = await self._credentials()
-        if credentials.refreshable:
-            await self.client.call("refresh")
-            credentials = await self._credentials()
-        return judge(credentials, self._margin, time.time())
-
-    async def _credentials(self) -> Credentials:
-        return await asyncio.to_thread(read_credentials, os.environ, time.time())
+        """Check them; the client refreshes a token when it is time."""
+        return await check_credentials(self.client, self._margin)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit one task for all jobs of a shape."""
@@ -142,7 +120,7 @@ class PandaBackend(Backend):
     def _avoidable(self, payload: Payload) -> frozenset[str]:
         """Return the sites to avoid, none if no other site is known to run jobs.
 
-        A user cannot ask PanDA for its sites, and a job that may run nowhere waits for ever.
+        A user cannot ask PanDA for its sites, and a job that may run nowhere waits without end.
         """
         own = payload.spec.overrides
         if own.get("site", self._options.sites):  # of these one is always left
@@ -151,7 +129,7 @@ class PandaBackend(Backend):
         return payload.avoid if self._sites - payload.avoid - set(banned) else frozenset()
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
-        """Ask for the tasks of the jobs: two calls for each task, whatever its size."""
+        """Ask for the tasks of the jobs: two calls per task, independent of its size."""
         by_task = _by_task(ids)
         tasks = await self._tasks(by_task)
         wanted = {
@@ -175,11 +153,11 @@ class PandaBackend(Backend):
         return statuses
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
-        """Find jobs by the names of their tasks, which were noted before these were submitted."""
+        """Find jobs by the names of their tasks, which were noted before the submission."""
         by_task = self._registry.tasks_of(names)
         ids = {task_of_them: self._registry.grid_id(task_of_them) for task_of_them in by_task}
         found = {task_of_them: grid_id for task_of_them, grid_id in ids.items() if grid_id}
-        # The server takes one call for each, and does not find one that is not registered yet.
+        # One call per name; the server does not find a task before it is registered.
         asked = await self._route.find([name for name in by_task if name not in found])
         for task_of_them, grid_id in asked.items():
             self._registry.submitted(task_of_them, grid_id)
@@ -191,7 +169,7 @@ class PandaBackend(Backend):
         }
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Kill tasks all of whose jobs go, and of the others the single jobs."""
+        """Kill whole tasks where all their jobs are cancelled, otherwise single jobs."""
         by_task = _by_task(ids)
         left = await asyncio.gather(
             *(self._cancel(grid_id, names) for grid_id, names in by_task.items()),
@@ -205,13 +183,13 @@ class PandaBackend(Backend):
         return unconfirmed
 
     async def _cancel(self, grid_id: str, names: Collection[str]) -> set[str]:
-        """Return the names of those whose end is not confirmed."""
+        """Return the names of jobs whose end is not confirmed."""
         name = self._registry.name(grid_id)
         others = set(self._registry.jobs_of(name) if name else ()) - set(names)
         number = await self._number(grid_id)
         if others:
             return await self._cancel_jobs(grid_id, number, set(names)) if number else set(names)
-        deadline = time.monotonic() + _CANCEL_PATIENCE
+        deadline = time.monotonic() + _CANCEL_TIMEOUT
         accepted = False
         while True:
             with contextlib.suppress(GridError):
@@ -228,7 +206,7 @@ class PandaBackend(Backend):
             await asyncio.sleep(_CANCEL_PAUSE)
 
     async def _cancel_jobs(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        # First, as the descriptions of all jobs take the server long.
+        # First, because the server needs long for the descriptions of all jobs.
         left = await self._not_ended(grid_id, number, names)
         if left:
             left -= await self._kill_jobs(number, left)
@@ -240,7 +218,7 @@ class PandaBackend(Backend):
         return names - {name for name, status in statuses.items() if status.state.ended}
 
     async def _kill_jobs(self, number: int, names: set[str]) -> set[str]:
-        """Return the names of those for which that was accepted."""
+        """Return the names of jobs whose kill was accepted."""
         jobs = await self.client.call("jobs", number, limit=_DETAILS_LIMIT)
         latest: dict[str, int] = {}
         for job in jobs:
@@ -251,25 +229,31 @@ class PandaBackend(Backend):
         return {name for name, good in zip(latest, accepted, strict=False) if good}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
-        """Fetch report and log from the store; without a report, write what the server knows."""
+        """Fetch report and log from the store; without both, write what the server knows."""
         name = _name(grid_id)
-        is_there = await self._fetch(name, REPORT_FILE, folder)
-        for pause in _REPORT_PAUSES:
-            if is_there:
-                break
-            await asyncio.sleep(pause)  # stores may show files late
-            is_there = await self._fetch(name, REPORT_FILE, folder)
-        if is_there:
+        has_report = await self._fetch_report(name, folder)
+        if has_report:
             self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
-        if not await self._fetch(name, LOG_FILE, folder) and not is_there:
+        if not await self._fetch(name, LOG_FILE, folder) and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
+
+    async def _fetch_report(self, name: str, folder: Path) -> bool:
+        async def attempt() -> None:
+            if not await self._fetch(name, REPORT_FILE, folder):
+                raise PassingError("the report is missing")  # stores may show files late
+
+        try:
+            await retry_async(attempt, _REPORT_PAUSES, PassingError, asyncio.sleep)
+        except PassingError:
+            return False
+        return True
 
     async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
         return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
 
     async def logs(self, grid_id: str) -> str:
-        """Return the server's own account of a job, and where the monitor shows it."""
+        """Return what the server knows of a job, and its page on the monitor."""
         return await self._account(grid_id)
 
     async def _account(self, grid_id: str) -> str:
@@ -293,7 +277,7 @@ class PandaBackend(Backend):
         return "\n".join(lines) + "\n"
 
     async def discard(self, ids: Collection[str]) -> None:
-        """Remove what is private to tasks that have ended; the server keeps the tasks."""
+        """Remove the private files of tasks that have ended; the server keeps the tasks."""
         for grid_id, names in _by_task(ids).items():
             self._registry.ended(names)
             name = self._registry.name(grid_id)
@@ -306,11 +290,11 @@ class PandaBackend(Backend):
 
     async def _forget_private(self) -> None:
         for name in self._registry.over():
-            with contextlib.suppress(GridError):  # tried again when the next have ended
+            with contextlib.suppress(GridError):  # tried again when more jobs have ended
                 await self._sandboxes.forget(name)
 
     async def _number(self, grid_id: str) -> int | None:
-        """Return the number of a task that has one by now."""
+        """Return the number of a task; None if it has none yet."""
         found = (await self._tasks([grid_id])).get(grid_id)
         return found.number if found else None
 
@@ -318,27 +302,23 @@ class PandaBackend(Backend):
         tasks = await self._route.tasks(grid_ids)
         for grid_id, found in list(tasks.items()):
             name = self._registry.name(grid_id) if found.problem else None
-            # A request fails without its task where PanDA's answer to iDDS was lost.
+            # A request fails without its task if PanDA's answer to iDDS was lost.
             if name and (known := await self.client.call("tasks_named", name)):
                 tasks[grid_id] = Task(int(known[0]["jediTaskID"]))
         return tasks
 
     async def forget(self, names: Collection[str]) -> None:
-        """Remove what is private to tasks that were never submitted."""
+        """Remove the private files of tasks that were never submitted."""
         self._registry.ended(names)
         await self._forget_private()
 
     @property
     def endpoint(self) -> str:
         """URL of the server."""
-        return self._place
-
-    def blames_site(self, status: JobStatus, reason: str) -> bool:
-        """Return whether the system or a site has failed, rather than the job."""
-        return reason in _SITE_REASONS if reason else status.infrastructure
+        return self._endpoint
 
     def monitor_hint(self, name: str) -> str:
-        """Return the task of a job, and where the monitor shows it."""
+        """Return the names of the tasks, and the page of the first on the monitor."""
         of_it = self._registry.task_of(name) or ""
         number = self._registry.grid_id(of_it) or ""
         prefix = of_it.rpartition(".")[0]
@@ -386,7 +366,7 @@ def _sites_of(report: Path) -> set[str]:
     try:
         return {reports.load(report).site} - {""}
     except (OSError, ValueError):
-        return set()  # whoever takes the report in says what is wrong with it
+        return set()  # the run reports what is wrong with it
 
 
 def _name(grid_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads X.509 certificates: whose they are, and until when they are valid."""
+"""Reads the owner and the end of validity of X.509 certificates."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_certificates(text: str) -> list[Certificate] | None:
 
 
 def owner(common_names: Sequence[str]) -> str:
-    """Return the name of a person: proxies add names of their own to the end of the subject."""
+    """Return the name of a person: proxies append more names to the subject."""
     names = list(common_names)
     while len(names) > 1 and (names[-1].isdigit() or names[-1] in _PROXY_NAMES):
         names.pop()

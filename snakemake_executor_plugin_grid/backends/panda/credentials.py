@@ -1,11 +1,11 @@
-"""What the user's token or proxy for PanDA is good for, read as panda-client 2.2.0 reads it.
+"""The check of the user's token or proxy for PanDA, read as panda-client 2.2.0 reads it.
 
-Claims are read without a look at the signature, which is for the server. No message has a token in
-it.
+Claims are read without a check of the signature: the server checks it. No message contains a token.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -14,10 +14,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ...console.format import duration
 from ...model.errors import CredentialsError, PermanentError
 from .certificates import owner, read_certificates
+
+if TYPE_CHECKING:
+    from .client import Client
 
 AUTH_COMMAND: Final = "snakemake-grid auth"
 """Gets a new token."""
@@ -26,12 +30,12 @@ _AUTH = f"run '{AUTH_COMMAND}'"
 _TOKEN_FILE = ".token"  # noqa: S105 - a name
 # That of panda-client's setup scripts; without them it takes the working directory.
 _CONFIG_ROOT = "~/.pathena"
-# In the order in which panda-client looks at them; all go before the token file.
+# In the order in which panda-client reads them; all override the token file.
 _TOKEN_VARIABLES = ("PANDA_AUTH_ID_TOKEN", "OIDC_AUTH_TOKEN_FILE", "OIDC_AUTH_ID_TOKEN")
 _FILE_VARIABLES = ("OIDC_AUTH_TOKEN_FILE", "X509_USER_PROXY")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _LAST_MOMENT = 1e11  # some thousands of years from now
-# To panda-client an empty one of these is set, and goes before others.
+# panda-client takes an empty one of these as set, so that it overrides others.
 _EMPTY_IS_UNSET = (*_TOKEN_VARIABLES, "PANDA_AUTH_VO")
 
 
@@ -60,6 +64,16 @@ class Credentials:
     user: str
     vo: str
     renewal: str
+
+    def in_words(self, now: float) -> str:
+        """Return whose credentials these are, and how long they are valid."""
+        owner = f" of {self.user}" if self.user else ""
+        vo = f" in VO {self.vo}" if self.vo else ""
+        until = "does not say how long it is valid"
+        if self.expires is not None:
+            until = f"is valid until {moment(self.expires)} ({duration(self.expires - now)})"
+        again = " and is then refreshed automatically" if self.refreshable else ""
+        return f"{self.kind}{owner}{vo} ({self.source}) {until}{again}"
 
 
 def uses_tokens(environment: Mapping[str, str]) -> bool:
@@ -124,7 +138,7 @@ def read_credentials(environment: Mapping[str, str], now: float) -> Credentials:
 
 
 def preferred_variable(environment: Mapping[str, str], now: float) -> str:
-    """Return the variable whose token goes before the token file, "" if there is none.
+    """Return the variable whose token overrides the token file, "" if there is none.
 
     Those that have expired count for nothing: ``login.take_care`` passes them over.
     """
@@ -134,7 +148,7 @@ def preferred_variable(environment: Mapping[str, str], now: float) -> str:
         except _ExpiredError:
             continue
         except CredentialsError:
-            pass  # the user meant it, and is to hear what is wrong with it
+            pass  # the user meant it, so its problem is reported
         return variable
     return ""
 
@@ -159,7 +173,7 @@ def read_token_file(environment: Mapping[str, str], now: float) -> Credentials:
 
 
 def judge(credentials: Credentials, margin_seconds: float, now: float) -> str:
-    """Return a warning when they expire within some seconds and cannot be refreshed, else nothing.
+    """Return a warning if they expire within some seconds and cannot be refreshed.
 
     Args:
         credentials: They were good when they were read.
@@ -172,9 +186,29 @@ def judge(credentials: Credentials, margin_seconds: float, now: float) -> str:
     if left >= margin_seconds:
         return ""
     return (
-        f"the {credentials.kind} in {credentials.source} expires in {span(left)}; "
+        f"the {credentials.kind} in {credentials.source} expires in {duration(left)}; "
         f"{credentials.renewal} before that."
     )
+
+
+async def check_credentials(client: Client, margin_seconds: float) -> str:
+    """Read the credentials; the client refreshes a token that can be refreshed, when it is time.
+
+    Args:
+        client: Of the server.
+        margin_seconds: How long they should be valid.
+
+    Returns:
+        A warning when they expire before, else nothing.
+
+    Raises:
+        CredentialsError: They are missing or have expired: says what to run.
+    """
+    found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+    if found.refreshable:
+        await client.call("refresh")
+        found = await asyncio.to_thread(read_credentials, os.environ, time.time())
+    return judge(found, margin_seconds, time.time())
 
 
 def client_environment(environment: Mapping[str, str], now: float) -> dict[str, str]:
@@ -206,14 +240,8 @@ def client_environment(environment: Mapping[str, str], now: float) -> dict[str, 
             except _ExpiredError:
                 del result[variable]
             except CredentialsError:
-                pass  # the user meant it
+                pass  # the user meant it, so its problem is reported
     return result
-
-
-def span(seconds: float) -> str:
-    """Return a time in words, such as "1 h 5 min"."""
-    minutes = max(0, int(seconds // 60))
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def moment(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Follows tasks: two calls for each in a round, and more only for jobs that have failed."""
+"""Follows tasks: two calls per task in a round, and more only for failed jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ...console.format import duration
 from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
+from ...model.names import NAME_PATTERN
 from ...model.state import JobStatus
 from ...resilience.calls import in_words
 from ..packaging import START_SCRIPT
@@ -25,14 +27,14 @@ _ROUND = 90.0
 """Seconds for all tasks of a round: the whole call has ``CALL_TIMEOUT``."""
 _DETAILS_LIMIT = 300.0
 """Seconds for descriptions of failed jobs: the server takes 35 ms for each (panda-server 1.0.4)."""
-_DETAILS_PATIENCE = 600.0
+_DETAILS_TIMEOUT = 600.0
 _ADVICE_PERIOD = 60.0
 _ASK_PERIOD = 60.0
 _SILENCE = 600.0
 _WAITING = ("pending", "exhausted", "paused", "throttled", "assigning")
 _BROKEN = ("broken", "failed", "aborted")
 _GOING_ON = ("running", "scouting", "scouted", "prepared", "pending", "throttled")
-_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + r"([A-Za-z0-9_.-]+)")
+_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + f"({NAME_PATTERN})")
 
 
 class _Failure(NamedTuple):
@@ -59,10 +61,10 @@ _NOTHING_KNOWN = _Failure()
 
 
 class Wanted(NamedTuple):
-    """What is wanted of a task.
+    """Which jobs of a task to ask for.
 
     Attributes:
-        names: Of jobs.
+        names: Names of jobs.
         attempts: How often the server lets each of them fail.
     """
 
@@ -71,10 +73,10 @@ class Wanted(NamedTuple):
 
 
 class Following:
-    """What is known of the tasks of a run."""
+    """The states of the tasks of a run."""
 
     def __init__(self, client: Client, say: Callable[[str], None]) -> None:
-        """Use a client.
+        """Ask nothing yet.
 
         Args:
             client: Of the server.
@@ -101,7 +103,7 @@ class Following:
         Raises:
             GridError: No task could be asked for.
         """
-        # What the last round had no time for comes first.
+        # Tasks that the last round had no time for come first.
         tasks = sorted(wanted, key=lambda task: self._answered.get(task, 0.0))
         until = asyncio.get_running_loop().time() + _ROUND
         answers = await asyncio.gather(
@@ -114,7 +116,7 @@ class Following:
             if isinstance(answer, BaseException):
                 problems.append(answer)
                 if not isinstance(answer, PermanentError):
-                    # What was known of it still holds: an outage changes no job.
+                    # The last known states stay: an outage changes no job.
                     found[task] = self._known.get(task, {})
                     self._tell_of_silence(task, answer)
                 continue
@@ -128,13 +130,13 @@ class Following:
         return found
 
     def _tell_of_silence(self, task: int, error: BaseException) -> None:
-        """Say once of a task that it is not answered for, while others may be."""
+        """Report once that the server does not answer for a task, though it may for others."""
         silent = time.monotonic() - self._answered.setdefault(task, time.monotonic())
         text = f"PanDA task {task}"
         if silent > _SILENCE and text not in self._told:
             self._told.add(text)
             self._say(
-                f"{text}: no answer for {silent / 60:.0f} min ({in_words(error)}); its "
+                f"{text}: no answer for {duration(silent)} ({in_words(error)}); its "
                 f"jobs are waited for. If it is beyond help, pbook -c 'kill({task})' ends it, or "
                 "Ctrl-C this run."
             )
@@ -155,7 +157,7 @@ class Following:
     async def _of_task(self, task: int, wanted: Wanted) -> dict[str, JobStatus] | None:
         async with self._slots:
             try:
-                # Before its files: those of a task that has ended do not change any more.
+                # Before its files: the files of a task that has ended do not change.
                 state = str(await self._client.call("status", task, limit=_LIMIT))
             except UnknownTaskError:
                 return None  # not registered yet, for some seconds after its submission
@@ -209,8 +211,8 @@ class Following:
         """Ask which jobs have failed and why; without an answer that remains unknown.
 
         Raises:
-            TransientError: Of a task that has ended, whose jobs would be given up without a reason;
-                not for ever.
+            TransientError: The task has ended, and without an answer its jobs would fail without
+                a reason; raised for a limited time.
         """
         now = self._asked[task] = time.monotonic()
         try:
@@ -218,7 +220,7 @@ class Following:
         except PermanentError:
             return
         except TransientError:
-            if has_ended and now < self._in_vain.setdefault(task, now) + _DETAILS_PATIENCE:
+            if has_ended and now < self._in_vain.setdefault(task, now) + _DETAILS_TIMEOUT:
                 raise
             return
         self._in_vain.pop(task, None)
@@ -237,7 +239,7 @@ class Following:
         self._failures[task] = known
 
     async def _advise(self, task: int, state: str) -> str:
-        """Say what a task waits for, or why it is broken: once for each reason."""
+        """Report what a task waits for, or why it is broken: once for each reason."""
         if state not in _WAITING and state not in _BROKEN:
             return ""
         now = time.monotonic()

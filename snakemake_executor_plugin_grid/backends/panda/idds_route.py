@@ -48,7 +48,7 @@ def submit(task_parameters: dict[str, Any], name: str) -> str:
 
     Args:
         task_parameters: Of the PanDA task. iDDS submits it by its own account, so that the owner
-            is the one in ``userName``, as far as the server lets iDDS act for others.
+            is the one in ``userName``, if the server lets iDDS act for others.
         name: Of the request; letters, digits and ``._-`` only.
 
     Returns:

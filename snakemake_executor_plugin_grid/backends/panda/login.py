@@ -5,9 +5,9 @@ Run by path, with the terminal attached, it logs the user in, or tries to refres
 so that panda-client, whose every call may start to ask the user, never does. It imports nothing of
 this package.
 
-panda-client 2.2.0 writes the file anew for each token, readable as the umask has it, half of it
+panda-client 2.2.0 rewrites the file for each token, with permissions by the umask, half of it
 visible to others; it drops the refresh token if an answer has no new one, as such answers may
-(RFC 6749, 6); and all its threads refresh at once. So it works here in a folder of its own, under a
+(RFC 6749, 6); and all its threads refresh at once. So it works here in a separate folder, under a
 lock, and its file is moved into place.
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MARGIN = 600.0
-"""Seconds before its end when a token is refreshed: panda-client does so at 300."""
+"""Seconds before the end of a token at which it is refreshed: panda-client does so at 300."""
 
 _TOKEN_FILE = ".token"  # noqa: S105 - a name
 _LOCK_FILE = ".token.lock"
@@ -38,7 +38,7 @@ _VARIABLES = ("PANDA_AUTH_ID_TOKEN", "OIDC_AUTH_TOKEN_FILE", "OIDC_AUTH_ID_TOKEN
 _TIMEOUT = 60.0  # of each connection; panda-client sets none
 _PAUSE = 20.0  # after a refresh that failed
 
-# What panda-client 2.2.0 and the servers that give tokens say, and what it means.
+# Messages of panda-client 2.2.0 and of token issuers, and their meaning.
 _REASONS = (
     ("invalid_grant", "the server does not accept it any more"),
     ("aborted", "you have answered n"),
@@ -158,7 +158,7 @@ def log_in(root: Path, url: str) -> None:
 
 
 def config_url() -> str:
-    """Return where the server describes how tokens of the VO are had."""
+    """Return the URL where the server describes how to get tokens of the VO."""
     from pandaclient import Client
 
     server = urlsplit(Client.baseURLSSL)
@@ -189,7 +189,7 @@ def _read(root: Path) -> dict[str, Any]:
 
 
 def _seconds_left(fields: dict[str, Any]) -> float:
-    """Return how long a token is valid: 0 if there is none, without end if it has none."""
+    """Return the seconds for which a token is valid: 0 if it is missing, infinity if unlimited."""
     try:
         payload = fields["id_token"].split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -231,7 +231,7 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _move(folder: Path, root: Path, refresh_token: str = "") -> None:
-    """Move the new token into place, with the last refresh token if it has none."""
+    """Install the new token, with the last refresh token if it has none."""
     new = folder / _TOKEN_FILE
     fields = json.loads(new.read_text())
     if refresh_token and not fields.get("refresh_token"):

@@ -1,4 +1,4 @@
-"""The PanDA client, in a process of its own.
+"""The PanDA client, in a separate process.
 
 Run by path with the Python that has panda-client, so it imports nothing of this package but the
 loop in ``process/serve.py``. It works in the folder that has the files to upload: the limit of the
@@ -86,7 +86,7 @@ def _noted() -> Iterator[None]:
 
 
 def _envelope() -> dict[str, Any]:
-    """Return the answer that came last: the one place where answers are checked.
+    """Check and return the last answer; the only place that checks answers.
 
     Raises:
         CallError: There is none, or it is an error.
@@ -119,7 +119,7 @@ def _data(name: str, *args: Any, **kwargs: Any) -> Any:
     return answer.get("data")
 
 
-# The calls. panda-client is imported when the first is made.
+# The calls. The first one imports panda-client.
 
 
 def start() -> dict[str, Any]:
@@ -127,7 +127,7 @@ def start() -> dict[str, Any]:
     from pandaclient import PandaToolsPkgInfo
 
     client = _client()
-    # Without PANDACACHE_URL the client takes that of CERN, whatever the server.
+    # Without PANDACACHE_URL the client uses the cache of CERN, also with other servers.
     known = "PANDACACHE_URL" in os.environ or "PANDA_URL_SSL" not in os.environ
     base = urlsplit(client.baseURLCSRVSSL if known else client.baseURLSSL)
     return {
@@ -139,7 +139,7 @@ def start() -> dict[str, Any]:
 
 
 def refresh() -> None:
-    """Have the client refresh its token, which it does when less than five minutes are left."""
+    """Let the client refresh its token if less than five minutes are left."""
     client = _client()
     with _noted():
         client._HttpClient().get_id_token()
@@ -163,13 +163,13 @@ def tasks_named(name: str) -> list[dict[str, Any]]:
     )
     keys = ("jediTaskID", "taskName", "status")
     tasks = [{key: task.get(key) for key in keys} for task in found or ()]
-    # A server that knows no such filter would return all of them.
+    # A server without this filter would return all tasks.
     named = [task for task in tasks if task["taskName"] == name]
     return sorted(named, key=lambda task: -int(task["jediTaskID"]))
 
 
 def submit(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Submit a task; the answer is returned as it is, also a refusal: its code tells why."""
+    """Submit a task; return the unchanged answer, also of a refusal: its code tells why."""
     client = _client()
     with _noted():
         client.insertTaskParams(parameters)
@@ -187,7 +187,7 @@ def files(task: int) -> list[Any]:
 
 
 def details(task: int) -> dict[str, Any]:
-    """Return what the server knows of a task: of it all that is of use."""
+    """Return the useful part of what the server knows of a task."""
     found = _data("get_task_details_json", task) or {}
     keys = ("jediTaskID", "taskName", "status", "errorDialog", "site", "cloud", "workingGroup")
     return {key: found.get(key) for key in keys}

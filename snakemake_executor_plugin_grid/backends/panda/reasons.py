@@ -1,4 +1,4 @@
-"""What the error codes of PanDA's jobs mean, and whose fault they are.
+"""Explains the error codes of PanDA's jobs, and whether the site or the payload has failed.
 
 The codes are those of the pilot (``common/errorcodes.py`` of pilot 3), of runGen (panda-wnscript)
 and of panda-server 1.0.4: ``taskbuffer``, ``jobdispatcher`` and ``dataservice``.
@@ -53,7 +53,7 @@ _QUEUE = _site("the queue of the site is not set up as it should be")
 _SILENT = _site("the worker node has not been heard of for too long")
 
 PILOT: dict[int, Explained] = {
-    # What the payload does, or asks for
+    # Errors of the payload, or of its requirements
     1104: Explained(f"the files of the job take more disk than they may: {_MORE_DISK}"),
     1106: Explained("the payload printed more than it may: let it write to a file instead"),
     1124: Explained("an output is larger than the site allows"),
@@ -76,7 +76,7 @@ PILOT: dict[int, Explained] = {
     1355: Explained("the payload crashed and left a core dump"),
     1360: Explained("the job's container image was not found: see grid_panda_container"),
     1144: _KILLED,
-    # What the site or the system does
+    # Errors of the site or the system
     1008: _PILOT,
     1098: _site("the disk of the worker node ran full"),
     1099: _STAGE_IN,
@@ -196,10 +196,10 @@ SERVER: dict[str, dict[int, Explained]] = {
 """By the code of a part of the server."""
 
 _FROM_EXIT = frozenset({1103, 1199, 1305})
-"""Pilot codes that may be no more than a reading of the payload's exit code or stderr."""
+"""Pilot codes that may only interpret the payload's exit code or stderr."""
 _KILL = 100
 _KILLED_BY_SERVER = _site("the server ended the job")
-# Else the diagnosis is "killed by" and the name of a person.
+# Otherwise the diagnosis is "killed by" and the name of a person.
 _NO_PERSON = ("by jedi", "by panda", "by the pilot", "by pilot")
 _NOTHING = frozenset({"", "null", "none", "0"})
 _LONGEST = 400
@@ -226,7 +226,7 @@ def _reason(job: Mapping[str, Any]) -> Explained | None:
     # The pilot gives the exit code as either, or as both.
     exit_code = _code(job, "transExitCode") or (exe if 0 < exe < 256 else 0)
     if _code(job, "taskBufferErrorCode") == _KILL:
-        # Whatever the pilot makes of being killed.
+        # The pilot reports its own kill in several ways.
         said = _diagnosis(job, "taskBufferErrorCode").casefold()
         by_person = "killed by" in said and not any(word in said for word in _NO_PERSON)
         return _KILLED if by_person else _KILLED_BY_SERVER
@@ -253,7 +253,7 @@ def _of_exit(code: int) -> Explained:
 
 
 def _own_words(job: Mapping[str, Any]) -> str:
-    """Return what PanDA itself says: parts, codes and diagnoses."""
+    """Return the parts, codes and diagnoses in PanDA's words."""
     said = []
     for name in ("pilotErrorCode", "exeErrorCode", *SERVER, "transExitCode"):
         code, diagnosis = _code(job, name), _diagnosis(job, name)

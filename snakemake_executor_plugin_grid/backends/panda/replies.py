@@ -1,4 +1,4 @@
-"""What an answer of PanDA means: a result, or try again, renew the token, give up.
+"""Classifies answers of PanDA: results, transient and permanent errors, bad credentials.
 
 Texts are those of panda-server 1.0.4 (``server/panda.py``, ``srvcore/panda_request.py``,
 ``api/v1``), of httpx and of panda-client 2.2.0. What no list knows counts as transient: an error
@@ -140,7 +140,7 @@ def error_of(name: str, code: int, message: str, exception: str = "") -> GridErr
 
 
 def readable(message: str) -> str:
-    """Return a message as one line of bearable length: servers' error pages are HTML."""
+    """Return a message as one line of limited length, also if it is an HTML page."""
     line = " ".join(_TAG.sub(" ", message.partition("Traceback (most recent")[0]).split())
     line = line.removeprefix("ERROR : ").removeprefix("ERROR: ") or "no reason given"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
@@ -158,7 +158,7 @@ def _hint(kind: type[GridError], message: str) -> str:
 
 
 def submitted_task(answer: Any) -> tuple[int, bool]:
-    """Return the id of a task, and whether the server had one of its name already.
+    """Return the id of a task, and whether a task of its name existed before.
 
     Args:
         answer: Of ``insertTaskParams``: ``(0, (code, message))``, with older servers
@@ -167,7 +167,7 @@ def submitted_task(answer: Any) -> tuple[int, bool]:
 
     Raises:
         TransientError: The server could not take it now.
-        CredentialsError: The token is of no use.
+        CredentialsError: The token is not accepted.
         PermanentError: It was refused: says why, in the server's words.
     """
     try:
@@ -202,21 +202,6 @@ def payload_files(answer: Any) -> dict[str, str]:
             lfn, status = file.get("lfn"), file.get("status")
             if isinstance(lfn, str) and isinstance(status, str) and _SERIAL.match(lfn):
                 found[_SERIAL.sub("", lfn)] = status
-    return found
-
-
-def last_jobs(jobs: Any) -> dict[str, dict[str, Any]]:
-    """Return the last job of each payload by the name of the payload.
-
-    Args:
-        jobs: Descriptions, in any order; a new attempt has a higher ``PandaID``.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for job in sorted((job for job in jobs or () if job), key=lambda job: int(job["PandaID"])):
-        for file in job.get("Files") or ():
-            lfn = str(file.get("lfn"))
-            if file.get("type") in ("input", "pseudo_input") and _SERIAL.match(lfn):
-                found[_SERIAL.sub("", lfn)] = job
     return found
 
 

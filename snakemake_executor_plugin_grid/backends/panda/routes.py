@@ -1,4 +1,4 @@
-"""The ways by which a task gets to JEDI: directly, or as a request to iDDS."""
+"""The ways to submit a task to JEDI: directly, or as a request to iDDS."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ENDED = ("failed", "cancelled", "suspended", "expired")
 
 
 class Task(NamedTuple):
-    """What has become of a submission.
+    """The outcome of a submission.
 
     Attributes:
-        number: Id of the task, None as long as there is none.
-        problem: Why there will be none; empty otherwise.
+        number: Id of the task, None if there is none yet.
+        problem: Why there will be no task; empty otherwise.
     """
 
     number: int | None
@@ -32,34 +32,34 @@ class Route(ABC):
     """A way for tasks. Errors are those of the client."""
 
     def __init__(self, client: Client) -> None:
-        """Use a client."""
+        """Ask nothing yet."""
         self._client = client
 
     @abstractmethod
     async def submit(self, parameters: Mapping[str, Any]) -> str:
-        """Submit a task; return an id, that of the earlier one if there is one of its name."""
+        """Submit a task; return its id, or that of an earlier task of the same name."""
 
     @abstractmethod
     async def find(self, names: Collection[str]) -> dict[str, str]:
-        """Return the ids of tasks by their names; those that the server does not have are missing.
+        """Return the ids of tasks by their names; unknown names are left out.
 
-        One that was submitted some seconds ago may be missing, too.
+        A task that was submitted some seconds ago may still be unknown.
         """
 
     @abstractmethod
     async def tasks(self, ids: Collection[str]) -> dict[str, Task]:
-        """Return what has become of submissions, by their ids."""
+        """Return the outcome of submissions, by their ids."""
 
     @abstractmethod
     async def kill(self, grid_id: str, number: int | None) -> None:
-        """Ask for the end of all jobs of a task.
+        """Kill all jobs of a task.
 
         Args:
             grid_id: Id of the submission.
             number: Id of its task, None if it has none yet.
 
         Raises:
-            PermanentError: That was refused: it is unknown yet, or has ended.
+            PermanentError: The task is not known yet, or has ended.
         """
 
 
@@ -95,7 +95,7 @@ class Idds(Route):
     """Tasks go to iDDS, which makes tasks of requests; the id is that of the request."""
 
     def __init__(self, client: Client) -> None:
-        """Use a client."""
+        """Ask nothing yet."""
         super().__init__(client)
         self._numbers: dict[str, Task] = {}
 

@@ -1,7 +1,7 @@
-"""What travels with PanDA jobs: a sandbox for each task, other files in the cache, and secrets.
+"""Sandboxes of PanDA jobs: one for each task, other files in the cache, and secrets.
 
-The cache is shared and readable without a token on a plain set-up, so what must stay private goes
-another way: as a file of the store, or as one of the user's secrets, which the server gives to the
+The cache is shared and, on a plain set-up, readable without a token. Private data takes another
+way: as a file of the store, or as one of the user's secrets, which the server gives to the
 user's jobs (``panda_secrets.json``; names that begin with ``___file___:`` become files, the others
 variables: runGen-00-00-02).
 """
@@ -14,15 +14,15 @@ import gzip
 import hashlib
 import io
 import json
-import re
 import shutil
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...model.names import JobName
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...stores.base import Store
+from ...stores.base import PrivateFiles
 from ...stores.spool import SpoolStore
 from ...worker.environment import STORE_TOKEN
 from ...worker.private import PRIVATE_FILE
@@ -35,13 +35,12 @@ CACHE_LIMIT = 8 << 20
 SANDBOX_LIMIT = 4 << 20
 """Bytes of small blobs that one sandbox may have: each job of its task downloads all of it."""
 SEPARATE_SIZE = 128 << 10
-"""Bytes from which on a blob goes into the cache by itself."""
+"""From this size in bytes on, a blob is a separate file in the cache."""
 _PREFIX = "sources."
 """Of names in the cache whose files may have 768 MB rather than 10 (panda-client 2.2.0)."""
 _SECRET = "___file___:snakemake_grid_"  # noqa: S105 - a name
 _SECRET_SIZE = 8 << 10
 _UPLOADS = 4
-_SENT_AGAIN = re.compile(r"-\d+\.(\d+)\Z")
 
 
 class Packed(NamedTuple):
@@ -64,20 +63,20 @@ class Sandboxes:
         client: Client,
         registry: TaskRegistry,
         spool: SpoolStore,
-        store: Store,
+        store: PrivateFiles,
         folder: Path,
         *,
         by_server: bool,
     ) -> None:
-        """Use a client.
+        """Upload nothing yet.
 
         Args:
             client: Of the server.
-            registry: Knows which tasks have something private.
+            registry: Knows which tasks have private files.
             spool: Has the small blobs.
-            store: Takes what must stay private, if it can.
+            store: Keeps private data of jobs.
             folder: For putting sandboxes together.
-            by_server: Whether the server takes it rather than the store.
+            by_server: Whether the server keeps it instead, as one of the user's secrets.
         """
         self._client = client
         self._registry = registry
@@ -91,12 +90,12 @@ class Sandboxes:
 
     @property
     def uploaded(self) -> Collection[str]:
-        """Digests of blobs that are in the cache by themselves."""
+        """Digests of blobs that are separate files in the cache."""
         return self._uploaded.keys()
 
     @property
     def _on_server(self) -> bool:
-        """Whether what is private goes by way of the server: signed URLs do, whatever was said."""
+        """Whether the server keeps private data; it always does if URLs are signed."""
         return self._by_server or self._store.secret
 
     async def upload(
@@ -111,8 +110,8 @@ class Sandboxes:
             cache: URL of the cache's server.
         """
         own = sorted({digest for package in chunk for digest in package.separate})
-        # What the cache has lost meanwhile goes up again with jobs that are sent again.
-        again = max(_faults(package.name) for package in chunk)
+        # Jobs that are sent again upload their blobs again, as the cache may have lost them.
+        again = max(JobName.parse(package.name).resubmissions for package in chunk)
         await asyncio.gather(*(self._upload_blob(digest, again) for digest in own))
         places = {digest: f"{cache}/cache/{_PREFIX}{digest}" for digest in own}
         entries = {package.name: _placed(package.entry, places) for package in chunk}
@@ -127,7 +126,7 @@ class Sandboxes:
         return Packed(name, "secret" in pointer)
 
     async def forget(self, task: str) -> None:
-        """Remove what was private to the jobs of a task, all of which have ended."""
+        """Remove the private data of a task whose jobs have all ended."""
         if self._registry.hides(task):
             if self._on_server:
                 await self._client.call("set_secret", _secret(task), None)
@@ -141,14 +140,14 @@ class Sandboxes:
                 folder = self._folder / name
                 try:
                     await asyncio.to_thread(_link, self._spool.path(digest), folder / name)
-                    # The name tells the content, so one that is there already will do.
+                    # The name is the digest, so a file that exists is as good.
                     await self._client.call("upload", str(folder), name, limit=SANDBOX_TIMEOUT)
                 finally:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 self._uploaded[digest] = again
 
     async def _hide(self, task: str, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
-        """Take out of the entries what must not be public; return where the jobs find it."""
+        """Move private data out of the entries; return where the jobs find it."""
         hidden: dict[str, dict[str, Any]] = {}
         for name, entry in entries.items():
             secret = ("job", "environment") if self._store.secret else ("environment",)
@@ -182,7 +181,7 @@ class Sandboxes:
         pointer: dict[str, str],
         worker: Path,
     ) -> str:
-        """Write the sandbox; the same for the same jobs, so that it is there but once."""
+        """Write the sandbox; equal jobs give an equal sandbox, which is uploaded once."""
         folder.mkdir(parents=True, exist_ok=True)
         texts = {START_SCRIPT: SCRIPT, JOBS_FILE: json.dumps(entries, sort_keys=True)}
         if pointer:
@@ -205,7 +204,7 @@ class Sandboxes:
 
 
 def _placed(entry: Mapping[str, object], places: Mapping[str, str]) -> dict[str, Any]:
-    """Return the entry of a job that knows where in the cache its blobs are."""
+    """Return the entry of a job with the URLs of its blobs in the cache."""
     job = json.loads(str(entry["job"]))
     for blob in job["blobs"]:
         if not blob["url"]:
@@ -232,12 +231,6 @@ def _write_private(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
     path.write_text(text)
-
-
-def _faults(name: str) -> int:
-    """Return how often a job has been sent again, which its name tells."""
-    match = _SENT_AGAIN.search(name)
-    return int(match[1]) if match else 0
 
 
 def _private(task: str) -> str:

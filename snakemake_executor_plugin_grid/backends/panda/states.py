@@ -1,8 +1,8 @@
-"""PanDA's states of tasks, of their input files and of jobs in our terms (panda-server 1.0.4).
+"""Maps PanDA's states of tasks, files and jobs to those of this package (panda-server 1.0.4).
 
-A payload is an input file of its task. Two things are not as they look. ``finished`` is said of a
-task of which some payloads have failed. And the file of a payload that has failed is ``ready``
-again, whether or not there is another attempt: while its task goes on, only the job tells.
+A payload is an input file of its task. Two states are misleading: a task is ``finished`` if some of
+its payloads have failed; and the file of a failed payload is ``ready`` again, even if there is no
+other attempt. While its task goes on, only the job tells.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TASK_STATES = {
     "broken": JobState.FAILED,
     "aborted": JobState.CANCELLED,
 }
-"""What a task's state means for those of its payloads that have not ended by themselves."""
+"""States of the payloads of a task that have not ended by themselves, by the task's state."""
 
 FILE_STATES = {
     "ready": JobState.QUEUED,
@@ -118,18 +118,18 @@ def payload_status(
     infrastructure: bool = False,
     job_status: str = "",
 ) -> JobStatus:
-    """Return what becomes of a payload, as far as the server knows.
+    """Return the state of a payload by what the server knows.
 
     Ask for the state of the task before its files: those of a task that has ended do not change.
 
     Args:
-        task_state: Of its task. A word that this version does not know ends nothing.
+        task_state: Of its task. An unknown state ends no job.
         file_status: Of its input file, None if the server does not name it.
         detail: In words, from ``reasons.explain`` or the task's dialog.
         site: Of its job.
         infrastructure: Whether the job, if it has failed, was failed by a site or the system.
         job_status: Of the last job of the payload, if it was asked for: of a task that goes on,
-            this alone tells that a payload has failed. It has to be the last attempt.
+            only this tells that a payload has failed. It must be the last attempt.
     """
     file = FILE_STATES.get(file_status) if file_status is not None else None
     task = TASK_STATES.get(task_state)
@@ -163,7 +163,7 @@ def _ended(state: JobState, detail: str, site: str, infrastructure: bool) -> Job
 
 
 def waiting_advice(task_state: str, task_id: int, error_dialog: str) -> str:
-    """Return why a task does not go on, and what to do, in one sentence.
+    """Return, in one sentence, why a task does not go on and what to do.
 
     Args:
         task_state: Its state.
@@ -171,7 +171,7 @@ def waiting_advice(task_state: str, task_id: int, error_dialog: str) -> str:
         error_dialog: Its ``errorDialog``, which may hold HTML.
 
     Returns:
-        Nothing for a task that neither waits for a person or a site nor has ended for a reason.
+        Nothing for a task that neither waits for a person or a site nor gives a reason for its end.
     """
     said = plain(error_dialog)
     why = f": {said}" if said else ""

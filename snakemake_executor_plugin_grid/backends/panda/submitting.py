@@ -1,16 +1,16 @@
-"""Jobs become tasks: one for all of a shape, and never a second one of the same name."""
+"""Submits jobs as tasks: one task for all jobs of a shape, and never two of the same name."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...model.errors import GridError, PermanentError
+from ...model.names import JobName
 from ..base import Payload, Rejected, Submitted
 from ..packaging import JobPackage, load, portions
 from .client import Client
@@ -21,7 +21,6 @@ from .task_registry import TaskRegistry
 
 JOBS_PER_TASK = 1000
 _AT_A_TIME = 8
-_RUN = re.compile(r".+-([0-9a-f]{8})-\d+(?:\.\d+)?")
 
 
 class _Chunk(NamedTuple):
@@ -51,7 +50,7 @@ class Submitting:
         sandboxes: Sandboxes,
         options: Options,
     ) -> None:
-        """Use a client.
+        """Submit nothing yet.
 
         Args:
             client: Of the server.
@@ -68,7 +67,7 @@ class Submitting:
         self._slots = asyncio.Semaphore(_AT_A_TIME)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
-        """Submit jobs; where an answer is lost, the same jobs go into the same tasks again.
+        """Submit jobs; after a lost answer, the same jobs go into the same tasks.
 
         Raises:
             GridError: Of some tasks it is not known whether they were taken.
@@ -95,27 +94,29 @@ class Submitting:
             else:
                 unanswered.append(result)
         if unanswered:
-            raise unanswered[0]  # those that were taken are found by their names
+            raise unanswered[0]  # accepted tasks are found by their names
         return [answers[payload.spec.name] for payload in payloads]
 
     def _chunks(
         self, payloads: Sequence[Payload], shapes: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[_Chunk]:
-        """Sort jobs by task; what was divided before stays as it was."""
-        cargos = {
+        """Group jobs by task; jobs keep the task of an earlier attempt."""
+        packages = {
             package.name: package
             for package in load(payloads, self._sandboxes.uploaded, SEPARATE_SIZE)
         }
-        for name, known in self._registry.tasks_of(cargos).items():
-            yield _Chunk(name, [cargos.pop(job) for job in known], shapes[known[0]], tried=True)
+        for name, known in self._registry.tasks_of(packages).items():
+            yield _Chunk(name, [packages.pop(job) for job in known], shapes[known[0]], tried=True)
         kinds: dict[str, list[JobPackage]] = {}
-        for package in cargos.values():
-            kind = json.dumps([run_of(package.name), shapes[package.name]], sort_keys=True)
+        for package in packages.values():
+            kind = json.dumps(
+                [JobName.parse(package.name).run, shapes[package.name]], sort_keys=True
+            )
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             for jobs in portions(alike, JOBS_PER_TASK, lambda size: size <= SANDBOX_LIMIT):
                 names = [package.name for package in jobs]
-                name = task_name(self._options.user, run_of(names[0]), names)
+                name = task_name(self._options.user, JobName.parse(names[0]).run, names)
                 self._registry.submitting(name, names, attempts(shapes[names[0]]))
                 yield _Chunk(name, jobs, shapes[names[0]], tried=False)
 
@@ -126,15 +127,15 @@ class Submitting:
                 grid_id = await self._hand_over(chunk, any_payload.worker)
             except PermanentError:
                 self._registry.ended(package.name for package in chunk.jobs)
-                with contextlib.suppress(GridError):  # it only is of no use any more
+                with contextlib.suppress(GridError):  # it is only superfluous
                     await self._sandboxes.forget(chunk.task)
                 raise
             self._registry.submitted(chunk.task, grid_id)
             return grid_id
 
     async def _hand_over(self, chunk: _Chunk, worker: Path) -> str:
-        # One that may be there is looked for, not submitted again: of one that is done the server
-        # would run all anew. Also after the upload, which may last until it is.
+        # A task that may exist is looked for, not submitted again: the server would rerun all jobs
+        # of one that is done. Also after the upload, during which it may have been registered.
         known = await self._route.find([chunk.task]) if chunk.tried else {}
         if known:
             return known[chunk.task]
@@ -147,11 +148,3 @@ class Submitting:
         return await self._route.submit(
             task(chunk.shape, chunk.task, names, packed.name, cache, secrets=packed.secrets)
         )
-
-
-def run_of(name: str) -> str:
-    """Return the run that a job is of, which its name tells."""
-    match = _RUN.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name!r} does not tell its run")
-    return match[1]

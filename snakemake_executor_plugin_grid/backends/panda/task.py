@@ -1,4 +1,4 @@
-"""PanDA task parameters, from jobs and options: pure, so that all of it can be tested."""
+"""Makes PanDA task parameters from jobs and options, by pure functions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _THESE, _OTHERS = "^({})$", "^(?!({})$)"
 _RAM_SHARE = 0.9
 _STAGING_S = 1200
 _FORBIDDEN = re.compile(r"[$*+?|()\\^\s/]")
-"""In names of tasks: the server takes them for patterns when it looks for a task by its name."""
+"""Not allowed in names of tasks: the server takes them for patterns when it looks for a name."""
 _OURS = frozenset(
     {
         *("taskName", "uniqueTaskName", "pfnList", "nFiles", "nFilesPerJob", "noInput"),
         *("jobParameters", "sourceURL", "useSecrets"),
     }
 )
-"""What the user cannot set: without it a job would not be found again."""
+"""Parameters that the user cannot set, as jobs are found by them."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def shape(spec: JobSpec, options: Options, avoid: frozenset[str] = frozenset()) 
     """Return the parameters that jobs of one task have in common.
 
     JEDI of panda-server 1.0.4 ends a task as ``broken`` that has no ``architecture``,
-    ``transUses``, ``transHome`` or ``processingType``, whatever is in them.
+    ``transUses``, ``transHome`` or ``processingType``, which may hold anything.
 
     Args:
         spec: A job.
-        options: Of the run; the job's own resources go before them.
+        options: Of the run; the job's own resources override them.
         avoid: Sites on which it should not run.
 
     Raises:
@@ -92,7 +92,7 @@ def shape(spec: JobSpec, options: Options, avoid: frozenset[str] = frozenset()) 
         "transUses": "",
         "transHome": "",
         "taskPriority": _priority(own.get("priority", options.priority)),
-        # One run of a job is one attempt here; what failed for a site's sake is sent again.
+        # One attempt per task: the run itself sends jobs again that a site has failed.
         "maxAttempt": 1,
         "disableAutoRetry": 1,
         "skipScout": True,
@@ -108,7 +108,7 @@ def shape(spec: JobSpec, options: Options, avoid: frozenset[str] = frozenset()) 
     parameters |= {key: value for key, value in optional.items() if value}
     extra = read_extra(own.get("panda_task", options.extra))
     if "maxAttempt" in extra:
-        del parameters["disableAutoRetry"]  # with it there is one attempt, whatever else is said
+        del parameters["disableAutoRetry"]  # with it there is one attempt, whatever maxAttempt is
     return parameters | _sites(spec, options, avoid) | extra
 
 
@@ -177,7 +177,7 @@ def task_name(user: str, run: str, jobs: Sequence[str]) -> str:
 
 
 def attempts(shape: Mapping[str, Any]) -> int:
-    """Return how often the server lets each job of a shape fail."""
+    """Return how often each job of a shape may fail on the server."""
     return 1 if "disableAutoRetry" in shape else int(shape["maxAttempt"])
 
 
@@ -234,7 +234,7 @@ def _pattern(form: str, sites: Sequence[str], what: str) -> str:
 
 
 def _resources(spec: JobSpec) -> dict[str, Any]:
-    """Return what a job asks for.
+    """Return the requirements of a job.
 
     JEDI (panda-server 1.0.4) gives a job 0.9 of ``ramCount``. Neither ``walltime``, which is for
     the choice of a site, nor ``maxWalltime``, in hours, reaches it: without ``cpuTime`` its limit

@@ -1,4 +1,4 @@
-"""Which job is in which task: noted before a task is submitted, so that it can be found again."""
+"""Records which job is in which task, before the submission, so that it can be found again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ...journal.database import Database
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    name TEXT PRIMARY KEY,
+    attempts INTEGER NOT NULL,
+    grid_id TEXT,
+    private INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tasks_grid_id ON tasks (grid_id);
+CREATE TABLE IF NOT EXISTS task_jobs (
+    job TEXT PRIMARY KEY,
+    task TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS task_jobs_task ON task_jobs (task);
+"""
+
 
 class TaskRegistry:
     """The ``tasks`` and ``task_jobs`` tables."""
 
     def __init__(self, database: Database) -> None:
-        """Use a database."""
+        """Keep them in a database."""
+        database.create(_SCHEMA)
         self._database = database
 
     def submitting(self, task: str, jobs: Sequence[str], attempts: int) -> None:
@@ -20,7 +36,7 @@ class TaskRegistry:
         Args:
             task: Its unique name.
             jobs: Their unique names.
-            attempts: How often the server lets each of them fail.
+            attempts: How often each of them may fail on the server.
         """
         self._database.change(
             "INSERT OR IGNORE INTO tasks (name, attempts) VALUES (?, ?)", [(task, attempts)]
@@ -30,7 +46,7 @@ class TaskRegistry:
         )
 
     def submitted(self, task: str, grid_id: str) -> None:
-        """Note the id that a task has got.
+        """Note the id of a task.
 
         Args:
             task: Its name.
@@ -39,20 +55,20 @@ class TaskRegistry:
         self._database.change("UPDATE tasks SET grid_id=? WHERE name=?", [(grid_id, task)])
 
     def ended(self, jobs: Iterable[str]) -> None:
-        """Drop jobs of which nothing more is wanted."""
+        """Remove jobs that are finished."""
         self._database.change("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
 
     def hide(self, task: str, *, hidden: bool = True) -> None:
-        """Note that something private is kept for the jobs of a task, or is no more."""
+        """Note whether private data is kept for the jobs of a task."""
         self._database.change("UPDATE tasks SET private=? WHERE name=?", [(hidden, task)])
 
     def hides(self, task: str) -> bool:
-        """Return whether something private is kept for them."""
+        """Return whether private data is kept for the jobs of a task."""
         rows = self._database.query("SELECT private FROM tasks WHERE name=?", (task,))
         return bool(rows and rows[0][0])
 
     def over(self) -> list[str]:
-        """Return the names of tasks that hide something, though none of their jobs is wanted."""
+        """Return the names of tasks that have private data but no unfinished jobs."""
         rows = self._database.query(
             "SELECT name FROM tasks WHERE private=1 "
             "AND NOT EXISTS (SELECT 1 FROM task_jobs WHERE task=tasks.name)"
@@ -74,7 +90,7 @@ class TaskRegistry:
         return found
 
     def jobs_of(self, task: str) -> list[str]:
-        """Return the names of the jobs of a task that are still wanted."""
+        """Return the names of the unfinished jobs of a task."""
         rows = self._database.query("SELECT job FROM task_jobs WHERE task=? ORDER BY job", (task,))
         return [str(job) for (job,) in rows]
 

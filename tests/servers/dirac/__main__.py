@@ -1,4 +1,4 @@
-"""Command line: bring a server up, see it, take it down. See README.md."""
+"""Command line: start a server, show its state, stop it. See README.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def print_environment(server: DiracServer, user: str) -> None:
-    """Print what a shell sources to become a client."""
+    """Print the shell commands that make a shell a client."""
     for name, value in server.environment(user).items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"export PATH=$PATH:{shlex.quote(str(server.settings.venv / 'bin'))}")

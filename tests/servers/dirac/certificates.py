@@ -1,4 +1,4 @@
-"""A certificate authority, and what it signs: the host and the users."""
+"""A certificate authority, and the certificates of the host and the users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def distinguished_name(name: str) -> str:
 
 
 def make_authority(key: Path, ca_folder: Path) -> None:
-    """Make a certificate authority: its key, and the folder that those who trust it need."""
+    """Make a certificate authority: its key, and the folder for X509_CERT_DIR."""
     ca_folder.mkdir(parents=True, exist_ok=True)
     certificate = ca_folder / "ca.pem"
     _openssl(

@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Component:
-    """A process of the server and how to see that it is ready.
+    """A process of the server, and how to tell that it is ready.
 
     Attributes:
-        command: What runs it.
+        command: Its command line.
         port: It is ready when this port is open; None if it has none.
-        worker: The number of the worker node that it runs on; None for the server itself.
+        worker: Number of the worker node that it runs on; None for the server itself.
     """
 
     command: tuple[str | Path, ...]
@@ -79,7 +79,7 @@ def agent_name(number: int) -> str:
 
 
 def _own_mounts() -> tuple[str, ...]:
-    """Return what gives a worker mounts of its own, so that tests can hide folders from it."""
+    """Return the command prefix that gives a worker private mounts, to hide folders from it."""
     unshare = ("unshare", "--mount", "--propagation", "slave")
     try:
         subprocess.run((*unshare, "true"), capture_output=True, check=True)

@@ -42,10 +42,10 @@ SERVICES = (*(CONFIGURATION, *MIND, *EARLY, *MOVED, *STAYING, *STORAGE_SERVICES.
 BEHIND_TORNADO = (*EARLY, *MOVED, SANDBOX_STORE)
 OTHER_PORTS = ("database", "opensearch", "tornado")
 
-# Seconds. A job wrapper shows a sign of life, and hears of a kill, at this interval.
+# Seconds. The interval at which a job wrapper sends a heartbeat and asks whether to stop.
 _HEARTBEAT = "5"
-# A job silent for so many heartbeats, and half of one more, is stalled: 32 s. Shorter times take
-# a job for stalled that is downloading its input data on a busy machine.
+# A job is stalled after this many heartbeats and a half: 32 s. With a shorter time, a job that
+# downloads its input data on a busy machine counts as stalled.
 _HEARTBEATS_UNTIL_STALLED = "6"
 _QUEUE: Tree = {"CPUTime": "200000", "MaxCPUTime": "200000", "SI00": "2500", "VO": VO}
 _COMPUTING_ELEMENTS = {LOCAL_SITE: HOST, SECOND_SITE: "second.test", PARKED_SITE: "parked.test"}
@@ -54,7 +54,7 @@ _ACCESS = ("Read", "Write", "Check", "Remove")
 
 
 def systems() -> list[str]:
-    """Return DIRAC's systems that have a service here: whose templates are needed."""
+    """Return the systems of DIRAC that have a service here, whose templates are needed."""
     return sorted({service.split("/")[0] for service in SERVICES})
 
 
@@ -65,13 +65,13 @@ def tornado_name(service: str) -> str:
 
 
 def sites(settings: Settings) -> dict[str, str]:
-    """Return the sites with a worker and the one without: their computing elements."""
+    """Return the computing elements of all sites: those with a worker and the one without."""
     names = (*WORKING_SITES[: settings.agents], PARKED_SITE)
     return {name: _COMPUTING_ELEMENTS[name] for name in names}
 
 
 def central(settings: Settings, templates: Tree) -> Tree:
-    """Return what the configuration service serves to all."""
+    """Return the configuration that the configuration service serves."""
     active: Tree = {f"{access}Access": "Active" for access in _ACCESS}
     return {
         "Systems": _systems(settings, templates),
@@ -233,7 +233,7 @@ def _systems(settings: Settings, templates: Tree) -> Tree:
     _at(work_load, "Services", "JobManager")["MaxParametricJobs"] = str(
         settings.max_parametric_jobs
     )
-    # Seconds until jobs are found whose announcement was lost with a component.
+    # Seconds after which jobs are found whose message was lost with a component.
     _at(work_load, "Services", "OptimizationMind")["LoadJobPeriod"] = "10"
     _at(work_load, "Agents", "StalledJobAgent").update(
         PollingTime="3",
@@ -374,7 +374,7 @@ def _servers(settings: Settings) -> str:
 
 
 def _at(tree: Tree, *path: str) -> Tree:
-    """Return a section, made if it is not there."""
+    """Return a section; create it if it is missing."""
     for name in path:
         section = tree.setdefault(name, {})
         assert isinstance(section, dict)

@@ -36,7 +36,7 @@ class Database:
         """Make the files of an empty database server."""
         command = ["mariadb-install-db", "--no-defaults", f"--datadir={self._data}"]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_as_root()]
-        # Of its own: several in one spoil each other's files.
+        # A separate folder: several servers in one damage each other's files.
         self._tmp.mkdir(exist_ok=True)
         command += [f"--tmpdir={self._tmp}"]
         with log.open("ab") as output:
@@ -63,13 +63,13 @@ class Database:
         for system, names in DATABASES.items():
             for name in names:
                 script.append(f"CREATE DATABASE `{name}`; USE `{name}`;")
-                # Those with SQLAlchemy have none: their service makes the tables.
+                # Databases with SQLAlchemy have no such file: their service creates the tables.
                 tables = dirac / f"{system}System" / "DB" / f"{name}.sql"
                 script.append(tables.read_text() if tables.is_file() else "")
         self._run("\n".join(script))
 
     def query(self, sql: str, database: str = "JobDB") -> list[tuple[str, ...]]:
-        """Return the rows that a statement gives, all values as text (NULL too)."""
+        """Return the rows of a statement, all values as text (NULL too)."""
         lines = self._run(sql, "--batch", "--skip-column-names", database).splitlines()
         return [tuple(map(_unescape, line.split("\t"))) for line in lines]
 

@@ -36,13 +36,13 @@ def dirac_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DiracServ
     venv = virtual_environment()
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent  # the run's, of all its workers
+        folder = folder.parent  # shared by all workers of the run
     with shared_server(folder, venv) as server:
         yield server
 
 
 def virtual_environment() -> Path:
-    """Return the virtual environment with DIRAC[server]; skip the test, or fail it, if none is."""
+    """Return the virtual environment with DIRAC[server]; skip or fail the test if there is none."""
     venv = Path(os.environ.get("GRID_TEST_DIRAC_VENV") or _ROOT / ".venv-dirac")
     if reason := what_is_missing(venv):
         reason += "; `make dirac-server` installs it"
@@ -53,7 +53,7 @@ def virtual_environment() -> Path:
 
 
 def what_is_missing(venv: Path) -> str | None:
-    """Return why there can be no server."""
+    """Return why no server can be started."""
     if not (venv / "bin" / "python").exists():
         return f"there is no virtual environment with DIRAC in {venv}"
     if not next(venv.glob("lib/python3*/site-packages/DIRAC"), None):
@@ -66,18 +66,18 @@ def what_is_missing(venv: Path) -> str | None:
 
 @contextmanager
 def shared_server(run: Path, venv: Path) -> Iterator[DiracServer]:
-    """Share a server: the first of a run to come brings it up, the last to go takes it down.
+    """Share a server: the first worker of a run starts it, the last one stops it.
 
     Args:
-        run: A folder that all of a run have in common.
-        venv: With DIRAC[server].
+        run: Folder that all workers of the run share.
+        venv: Virtual environment with DIRAC[server].
     """
     place, users = run / "dirac-server", run / "dirac-server-users"
     worker = users / str(os.getpid())
     with _locked(run / "dirac-server.lock"):
         users.mkdir(exist_ok=True)
         if not place.exists():
-            # A socket's path must be short, the run's folder may be long.
+            # The path of a socket must be short, and the run's folder may be long.
             place.write_text(tempfile.mkdtemp(prefix="dirac-"))
         server = _up(Path(place.read_text()), venv)
         worker.touch()
@@ -95,7 +95,8 @@ def _up(folder: Path, venv: Path) -> DiracServer:
     if settings.exist(folder):
         return DiracServer.load(folder)
     https = bool(os.environ.get("GRID_TEST_DIRAC_HTTPS"))
-    server = DiracServer.create(folder, venv, Path(sys.executable).parent, https=https)
+    path = Path(sys.executable).parent
+    server = DiracServer.create(folder, venv, path, https=https, agents=2)
     try:
         server.up()
     except BaseException:

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 REQUIREMENT = "DIRAC[server]==9.1.22"
-# Programs and files that must be there: Debian's package that has them.
+# Required programs and files, with the Debian package of each.
 _PACKAGES = {
     "mariadbd": "mariadb-server-core",
     "mariadb": "mariadb-client-core",
@@ -69,7 +69,7 @@ def install_venv(venv: Path) -> None:
     if stamp.exists():
         return
     print(f"Installing {REQUIREMENT} into {venv}: that takes a minute or two.", flush=True)
-    # A job wrapper runs the file behind a symbolic link, which would not know the environment.
+    # A job wrapper runs the target of a symbolic link, which does not know the environment.
     _run([sys.executable, "-m", "venv", "--clear", "--copies", str(venv)])
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def install_venv(venv: Path) -> None:
 
 
 def make_empty_wheel(folder: Path) -> Path:
-    """Make a package with nothing in it."""
+    """Make an empty package."""
     wheel = folder / f"{_LEFT_OUT}-99-py3-none-any.whl"
     information = f"{_LEFT_OUT}-99.dist-info"
     files = {

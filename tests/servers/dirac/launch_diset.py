@@ -31,7 +31,7 @@ def listen_on_loopback() -> None:
 
     def init_as_server(self):
         self.stServerAddress = ("127.0.0.1", self.stServerAddress[1])
-        # DIRAC's would be a socket for IPv6.
+        # DIRAC would open an IPv6 socket.
         self._SSLTransport__getConnection = types.MethodType(connection, self)
         return original(self)
 

@@ -14,7 +14,7 @@ import ssl
 import sys
 from pathlib import Path
 
-# What Tornado 5 still looks for there.
+# Tornado 5 looks for them there.
 for name in ("Callable", "Iterable", "Mapping", "MutableMapping"):
     if not hasattr(collections, name):
         setattr(collections, name, getattr(collections.abc, name))
@@ -28,7 +28,7 @@ import tornado.iostream  # noqa: E402
 
 
 def _ignore(*_args, **_options):
-    """Stand for the ``configure`` of DIRAC's own Tornado."""
+    """Replace the ``configure`` of DIRAC's own Tornado."""
 
 
 tornado.iostream.SSLIOStream.configure = _ignore
@@ -36,7 +36,7 @@ tornado.httputil.HTTPServerRequest.configure = _ignore
 
 
 class PeerCertificate:
-    """A certificate with what DIRAC asks of M2Crypto's."""
+    """A certificate with the methods of M2Crypto that DIRAC calls."""
 
     def __init__(self, der: bytes) -> None:
         self._der = der

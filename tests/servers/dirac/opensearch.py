@@ -1,4 +1,4 @@
-"""A stand-in for OpenSearch, in memory: what DIRAC's JobParametersDB calls, and no more.
+"""A stand-in for OpenSearch, in memory, with only the calls of DIRAC's JobParametersDB.
 
 Run as ``python opensearch.py PORT``.
 """

@@ -1,4 +1,4 @@
-"""Start processes that outlive us, and find and stop them again from anywhere.
+"""Starts processes that outlive this one, and finds and stops them from any process.
 
 Every process of a server, jobs included, has the server's folder and its component's name in the
 environment. That is how a later command finds them: no pid is remembered, none can be mistaken.
@@ -21,7 +21,7 @@ _COMPONENT = "GRID_TEST_DIRAC_COMPONENT"
 
 @dataclass(frozen=True)
 class Process:
-    """A process; the time of its start tells it from a later one with the same pid."""
+    """A process; its start time distinguishes it from a later one with the same pid."""
 
     pid: int
     parent: int
@@ -43,7 +43,7 @@ class Processes:
         folder: Path,
         log: Path,
     ) -> None:
-        """Start a component in a session of its own, its output appended to a log."""
+        """Start a component in a new session; its output is appended to a log."""
         marks = {_FOLDER: str(self._folder), _COMPONENT: component}
         with log.open("ab") as output:
             child = subprocess.Popen(

@@ -1,4 +1,6 @@
-"""Tell the Resource Status System that all sites and resources are there; by the server's Python.
+"""Register all sites and resources as active in the Resource Status System.
+
+Run by the server's Python.
 
 Run as ``python seed.py CERTIFICATE KEY`` with a JSON object of names by kind ("Site",
 "ComputingElement", "StorageElement") on standard input.

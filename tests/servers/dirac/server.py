@@ -1,4 +1,4 @@
-"""Bring the server up and down, as a whole and in parts."""
+"""Starts and stops the server, as a whole and in parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .processes import Processes, is_listening, wait_for
 from .settings import GROUPS, HOST, STORAGE_ELEMENTS, Settings
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# The requests library would take these instead of DIRAC's certificate authority.
+# The requests library would use these instead of DIRAC's certificate authority.
 UNSET = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -48,10 +48,10 @@ class DiracServer:
         slots: int = 4,
         max_parametric_jobs: int = 100,
     ) -> DiracServer:
-        """Prepare a server in a folder that is empty or not there; see `Settings`.
+        """Prepare a server in a folder that is empty or does not exist; see `Settings`.
 
         Raises:
-            FileExistsError: When there is something in the folder.
+            FileExistsError: The folder is not empty.
         """
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty")
@@ -71,18 +71,18 @@ class DiracServer:
 
     @classmethod
     def load(cls, folder: Path) -> DiracServer:
-        """Take up the server in a folder, running or not."""
+        """Return the server of a folder, running or not."""
         return cls(settings.load(folder))
 
     @property
     def front(self) -> str:
-        """The component that clients submit to and ask for states."""
+        """Component that receives submissions and queries of job states."""
         return "tornado" if self.settings.https else "services"
 
     # The whole.
 
     def up(self, say: Callable[[str], object] = lambda _: None) -> None:
-        """Start what is not running; make the files first if they are not there completely.
+        """Start the components that are not running; create the files first if any are missing.
 
         Raises:
             RuntimeError: When a part does not come up, with the end of its log.
@@ -103,7 +103,7 @@ class DiracServer:
         say("the configuration service is up")
         if self.settings.https:
             self._launch("tornado")
-        # Others look for it for long when it is not there.
+        # Other components wait long for it if it is missing.
         self.start("mind")
         others = [name for name in self.components if self.components[name].worker is None]
         for name in others:
@@ -172,7 +172,7 @@ class DiracServer:
             wait_for(lambda: _cycles(log) > before, f"{name} to ask for jobs", log)
 
     def kill_agent(self, number: int = 1, *, hard: bool = True) -> None:
-        """End a JobAgent with all its jobs: a worker node that goes down."""
+        """Kill a JobAgent with all its jobs, as when a worker node goes down."""
         self.processes.stop(agent_name(number), hard=hard)
 
     # Its users.
@@ -236,7 +236,7 @@ class DiracServer:
         """Kill jobs as an administrator (or as another user)."""
         self.command("dirac-wms-job-kill", *map(str, jobs), user=user)
 
-    # What it knows and holds.
+    # Its state.
 
     def query(self, sql: str, database: str = "JobDB") -> list[tuple[str, ...]]:
         """Ask the server's own database; all values are text (NULL too)."""
@@ -244,7 +244,7 @@ class DiracServer:
 
     @contextmanager
     def limited_storage(self, name: str, megabytes: int) -> Iterator[Path]:
-        """Make a storage element small and empty for a while; only root can.
+        """Make a storage element small and empty for a while; this needs root.
 
         Raises:
             PermissionError: When the file system cannot be mounted.
@@ -259,10 +259,10 @@ class DiracServer:
         finally:
             _run("umount", "--lazy", str(folder))
 
-    # How.
+    # Inside.
 
     def _clear(self) -> None:
-        """Remove what an interrupted start has left."""
+        """Remove the files of an interrupted start."""
         self.down()
         shutil.rmtree(self.folder)
         self.settings.save()
@@ -315,7 +315,7 @@ class DiracServer:
 
     def _wait(self, name: str) -> None:
         port, log = self.components[name].port, self.settings.log(name)
-        # A process that begins with a new program has no environment for a moment.
+        # During exec, a process has no environment for a moment.
         begun = time.monotonic()
 
         def is_ready() -> bool:
@@ -362,13 +362,13 @@ class DiracServer:
         self._python("seed.py", str(certificate), str(key), text=json.dumps(names))
 
     def _upload_proxy(self, user: str) -> None:
-        """Give the server a long proxy: the one that the user's jobs will have."""
+        """Upload a long proxy to the server, for the user's jobs."""
         file = self.folder / "certificates" / "uploaded.proxy"
         options = ("-g", GROUPS[user], "-v", "240:00", "-u", str(file))
         self.command("dirac-proxy-init", *options, user=user)
 
     def _python(self, script: str, *arguments: str, text: str = "") -> str:
-        # -P: this folder's modules are not meant to be found.
+        # -P: the modules of this folder must not be found.
         command = (str(self.settings.python), "-P", str(HERE / script), *arguments)
         return _run(*command, environment=self._server_environment(), text=text)
 
@@ -378,7 +378,7 @@ def _cycles(log: Path) -> int:
 
 
 def _quick_wrapper(dirac: Path) -> str:
-    """Return DIRAC's job wrapper, but it looks at once whether the payload runs, not after 5 s."""
+    """Return DIRAC's job wrapper, changed to check the payload at once instead of after 5 s."""
     source = dirac / "WorkloadManagementSystem" / "JobWrapper" / "JobWrapperTemplate.py"
     line = "from DIRAC.WorkloadManagementSystem.JobWrapper import JobWrapper as JW\n"
     text = source.read_text()

@@ -1,4 +1,4 @@
-"""What one server is made with, written down in its folder."""
+"""The settings of a server, which are stored in its folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WORKING_SITES = (LOCAL_SITE, SECOND_SITE)
 STORAGE_ELEMENTS = ("SE-1", "SE-2")
 GROUPS = {"ciuser": "dirac_user", "diracadmin": "dirac_admin", "diracpilot": "dirac_pilot"}
 
-# Below the range that Linux gives to outgoing connections, so that a stopped service finds its
-# port free when it starts again.
+# Below the range of outgoing connections on Linux, so that the port of a stopped service is still
+# free when it starts again.
 _LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
 # A Unix socket's path is at most 107 bytes.
 _LONGEST_FOLDER = 95
@@ -27,7 +27,7 @@ _LONGEST_FOLDER = 95
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server is set up.
+    """Settings of a server.
 
     Attributes:
         folder: Everything the server writes is below it.

@@ -1,4 +1,4 @@
-"""Command line: bring a server up, see it, take it down. See README.md."""
+"""Command line: start a server, show its state, stop it. See README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pages below ``/admin/`` with which tests set faults and look inside. A stand-in."""
+"""Pages below ``/admin/``, by which tests set faults and inspect the server.
+
+A real server has no such pages.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ async def _latency(request: Request) -> Response:
 
 
 async def _site(request: Request) -> Response:
-    """Make a site faulty (see `SiteFault`), or good again without a kind."""
+    """Make a site faulty (see `SiteFault`); without a kind, repair it."""
     given = await request.json()
     sites = request.app.state.world.sites
     name = given.pop("site")
@@ -61,13 +64,19 @@ async def _jobs(request: Request) -> Response:
 
 
 async def _set_task(request: Request) -> Response:
-    """Put a task into a state, with a reason; its running jobs go on."""
+    """Put a task into a state, with a reason; its running jobs continue."""
     given = await request.json()
     world: World = request.app.state.world
     task = world.store.tasks[given["task"]]
     task.become(given["status"], given.get("error"))
     world.store.touch(task)
     world.store.flush()
+    return JSONResponse(None)
+
+
+async def _pause(request: Request) -> Response:
+    """Pause all tasks and jobs, or resume them."""
+    request.app.state.world.paused = (await request.json())["paused"]
     return JSONResponse(None)
 
 
@@ -103,6 +112,7 @@ routes = [
     Route("/admin/tasks", _tasks),
     Route("/admin/jobs", _jobs),
     Route("/admin/task", _set_task, methods=["POST"]),
+    Route("/admin/pause", _pause, methods=["POST"]),
     Route("/admin/vanish", _vanish, methods=["POST"]),
     Route("/admin/oidc", _oidc, methods=["POST"]),
     Route("/admin/refresh_token", _refresh_token, methods=["POST"]),

@@ -1,4 +1,4 @@
-"""How ``/api/v1`` takes requests and answers them.
+"""How ``/api/v1`` reads requests and answers them.
 
 Source: pandaserver/server/panda.py and pandaserver/api/v1/common.py of panda-server 1.0.4: the
 envelope with HTTP 200 for a refusal too, 403 and 500 as text, arguments checked by their types.
@@ -31,7 +31,7 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """What an endpoint gets besides its arguments."""
+    """The context of a request, which an endpoint gets besides its arguments."""
 
     world: World
     caller: Caller
@@ -44,7 +44,7 @@ def answer(success: bool, message: str = "", data: object = None) -> Answer:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A function of the API and who may call it how."""
+    """A function of the API, and the rules for calling it."""
 
     function: Callable[..., Answer]
     method: str | None
@@ -68,10 +68,10 @@ def endpoint(
 
     Args:
         path: ``module/name``.
-        method: If only one is allowed.
-        secure: Whether only for those who have said who they are.
-        production: Whether only for the production role.
-        owner: Whether only for the owner of ``task_id``, or the production role.
+        method: The only HTTP method that is allowed; None for any.
+        secure: Whether the caller needs a token.
+        production: Whether the caller needs the production role.
+        owner: Whether the caller must own ``task_id`` or have the production role.
     """
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -86,7 +86,7 @@ def refusal(text: str, status: int = 403) -> Response:
 
 
 def identify(world: World, request: Request) -> Caller:
-    """Return who makes a request; without a token that is nobody.
+    """Return the caller of a request; without a token it has no name.
 
     Raises:
         RefusedError: The token is not accepted.
@@ -118,7 +118,7 @@ async def serve(request: Request) -> Response:
     length = int(request.headers.get("content-length", 0))
     call = Call(world, caller, length)
     result = _call(ENDPOINTS[path], call, request.method, arguments)
-    world.store.flush()  # the effect is there before its answer
+    world.store.flush()  # saved before the answer is sent
     wanted = (request.headers.get("content-type"), request.headers.get("accept"))
     if "application/json" in wanted:
         return PlainTextResponse(json.dumps(result, default=_encode))
@@ -179,14 +179,14 @@ def _call(entry: Endpoint, call: Call, method: str, arguments: Mapping[str, Any]
             return answer(False, f"Type error: {error}")
     if entry.owner and not call.caller.production:
         task = call.world.task(bound.arguments["task_id"])
-        # A task that JEDI does not know yet is nobody's.
+        # A task that JEDI does not know yet has no owner.
         if task is None or task.user != call.caller.name:
             return answer(False, NOT_OWNER)
     return entry.function(*bound.args, **bound.kwargs)
 
 
 def _cast(value: Any, parameter: inspect.Parameter) -> Any:
-    """Make what a query says into what is wanted."""
+    """Convert a value of a query to the type of the endpoint's argument."""
     wanted = parameter.annotation
     if value == "None" and parameter.default is None:
         return None
@@ -218,7 +218,7 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
 
 
 def stamp(seconds: float | None) -> datetime | None:
-    """Return a time as the server has it: UTC, without saying so."""
+    """Return a time in the server's format: UTC, without a time zone."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 

@@ -1,4 +1,4 @@
-"""The real panda-client in a process of its own: it reads the environment when it is imported.
+"""The real panda-client in a separate process, because it reads the environment when imported.
 
 `Client` is for tests; run as a program this module is that process, with calls on its input and
 answers on its output, one a line.
@@ -21,8 +21,8 @@ class Client:
     """Calls functions of panda-client.
 
     Args:
-        environment: What it has besides PATH and HOME.
-        folder: Where it runs.
+        environment: Variables of the process, besides PATH and HOME.
+        folder: Its working directory.
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
@@ -44,8 +44,8 @@ class Client:
             What it returns, a JobSpec as a dictionary and a time as text.
 
         Raises:
-            SystemExit: It ended so.
-            RuntimeError: It raised something else.
+            SystemExit: The function exited.
+            RuntimeError: The function raised another error.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -80,9 +80,9 @@ def _plain(value: Any) -> Any:
 
 def _main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the client prints
+    os.dup2(2, 1)  # for the output of the client
     calls = os.fdopen(os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nobody is there to be asked
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # there is no terminal
     for line in calls:
         name, args, kwargs = ast.literal_eval(line)
         module, _, function = name.rpartition(":")

@@ -104,7 +104,7 @@ def task(found: Task) -> dict[str, Any]:
 
 
 def details(found: Task | None, jobs: Mapping[int, Job]) -> dict[str, Any]:
-    """Describe a task as get_details does; an unknown one has nothing in it."""
+    """Describe a task as get_details does; an unknown task gives an empty description."""
     told: dict[str, Any] = {
         "inDS": "",
         "outDS": "",
@@ -115,7 +115,7 @@ def details(found: Task | None, jobs: Mapping[int, Job]) -> dict[str, Any]:
     }
     if found is None:
         return told
-    # Of each input the last job, not those of earlier attempts.
+    # The last job of each input, without earlier attempts.
     told["PandaID"] = list({file.panda_id for file in found.files if file.panda_id is not None})
     outputs = [
         item["dataset"]
@@ -163,7 +163,7 @@ def job(found: Job, its_task: Task, *, extra: bool = False) -> dict[str, Any]:
         "maxAttempt": max(file.max_attempt for file in its_task.files),
         "jobStatus": found.status,
         "jobName": f"{its_task.name}.{found.number}",
-        # As seen on the real server: a tenth less than was asked for.
+        # As on the real server: a tenth less than requested.
         "minRamCount": round(0.9 * float(given.get("ramCount") or 0)),
         "minRamUnit": "MB",
         "maxDiskCount": int(given.get("workDiskCount") or 0),

@@ -1,4 +1,4 @@
-"""Faults on demand, latency, and a log of the requests. A stand-in: no server has this."""
+"""Faults on demand, latency, and a log of the requests. A real server has none of this."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KINDS = ("status", "lost", "closed", "garbage", "hang", "refuse", "slow")
-# The payloads' own requests: they are counted apart.
+# Requests of payloads are counted separately.
 PILOT = "runGen"
 _ADMIN = "/admin/"
 
 
 @dataclass
 class Fault:
-    """What goes wrong, for which requests.
+    """A fault, and the requests that it affects.
 
     Attributes:
         kind: ``status``: answered with that status, nothing else done. ``closed``: the connection
@@ -29,8 +29,8 @@ class Fault:
             answer comes for ``seconds``. ``slow``: it takes ``seconds`` longer. ``refuse``: as if
             the token were refused.
         path: A regular expression that is searched for in the path.
-        times: How many requests it hits; None for all.
-        skip: How many requests it lets pass before.
+        times: Number of requests that it affects; None for all.
+        skip: Number of requests that it lets pass first.
         status: For ``status``.
         seconds: For ``hang`` and ``slow``.
         body: For ``garbage``.
@@ -52,7 +52,7 @@ class Fault:
 
 @dataclass
 class Log:
-    """What was asked.
+    """The requests so far.
 
     Attributes:
         counts: Requests for each path, without the query; those of payloads as "runGen <path>".
@@ -69,7 +69,7 @@ class Log:
 
 
 class FaultyApp:
-    """Wraps an ASGI app; the pages below ``/admin/`` are neither hurt nor counted."""
+    """Wraps an ASGI app; the pages below ``/admin/`` have no faults and are not counted."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -171,7 +171,7 @@ async def _read(receive: Receive) -> None:
 
 
 async def _forget(message: Message) -> None:
-    """Take an answer that nobody gets."""
+    """Discard an answer."""
 
 
 async def _answer(send: Send, status: int, text: str) -> None:
@@ -182,5 +182,5 @@ async def _answer(send: Send, status: int, text: str) -> None:
 
 
 def _close(send: Send) -> None:
-    # ASGI has no word for it; uvicorn's `send` is a method of what holds the connection.
+    # ASGI cannot express this; uvicorn's `send` is a method of the object with the connection.
     send.__self__.transport.abort()  # type: ignore[attr-defined]

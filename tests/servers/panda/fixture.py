@@ -22,7 +22,7 @@ from .server import PandaServer
 def panda_server() -> Iterator[PandaServer]:
     """Return a running server; each worker of pytest-xdist has its own.
 
-    Where that is possible, payloads do not see what `PandaServer.hidden` names.
+    If possible, payloads do not see the folders that `PandaServer.hidden` names.
     """
     if running := os.environ.get("GRID_TEST_PANDA_DIR"):
         yield PandaServer.load(Path(running))
@@ -39,7 +39,7 @@ def panda_server() -> Iterator[PandaServer]:
 
 
 def can_isolate() -> bool:
-    """Return whether payloads can have mounts of their own: as root, where mounting works."""
+    """Return whether payloads can have private mounts: this needs root and a permissive kernel."""
     if os.geteuid() or not shutil.which("unshare"):
         return False
     command = ["unshare", "--mount", "--propagation", "private", "--", "true"]

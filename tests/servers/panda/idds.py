@@ -1,4 +1,4 @@
-"""The iDDS relay of the test server: starts ``idds_service.py``, and hands commands to it.
+"""The iDDS relay of the test server: starts ``idds_service.py`` and sends it commands.
 
 `IddsRelay` is what ``Settings.idds`` of a server may name: `RELAY`.
 
@@ -57,18 +57,18 @@ class IddsRelay:
         self._service = IddsService(world.settings.folder / "idds", panda)
 
     async def __call__(self, command: RelayedCommand) -> str:
-        """Carry out a command; return the body of the answer."""
+        """Run a command; return the body of the answer."""
         fields = {key: value for key, value in vars(command).items() if key != "user"}
         return await asyncio.to_thread(self._service.answer, command.user, fields)
 
 
 class IddsService:
-    """An iDDS, which ends with this process, if not before; its requests stay in its folder.
+    """An iDDS server, which ends with this process at the latest; its requests stay in its folder.
 
     Args:
-        folder: Where its requests, its log and its configuration are.
+        folder: Contains its requests, log and configuration.
         panda: Variables by which panda-client finds the PanDA server and the account of iDDS.
-        python: That has the packages; see the variables above.
+        python: Python that has the packages; see the variables above.
         proxy: Whether the PanDA server has a proxy, without which the relay cannot make the
             plain Client of iDDS.
     """
@@ -101,13 +101,13 @@ class IddsService:
         return self._folder / "idds.log"
 
     def start(self) -> None:
-        """Start iDDS, and wait until it serves."""
+        """Start iDDS, and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         url_file = self._folder / "idds.url"
         url_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                # -I: its own folder has a file idds.py, which would hide the package.
+                # -I: the folder of the program contains an idds.py, which would hide the package.
                 [str(self._python), "-I", str(_SERVICE), str(self._folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -123,7 +123,7 @@ class IddsService:
         self._url = url_file.read_text()
 
     def close(self) -> None:
-        """End it."""
+        """Stop iDDS."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -137,11 +137,11 @@ class IddsService:
             process.wait()
 
     def answer(self, user: str, fields: Mapping[str, Any]) -> str:
-        """Carry out a command. Takes as long as that takes: not for an event loop.
+        """Run a command. This blocks, so do not call it in an event loop.
 
         Args:
-            user: Who asks, as the PanDA server writes it into tasks.
-            fields: Of the request: ``command_name``, ``args``, ``kwargs``, ``manager``.
+            user: Caller, by the name that the PanDA server writes into tasks.
+            fields: Fields of the request: ``command_name``, ``args``, ``kwargs``, ``manager``.
 
         Returns:
             What the relay answers, as JSON: ``[true, result]`` or ``[false, message]``.
@@ -157,7 +157,7 @@ class IddsService:
     def _environment(self) -> dict[str, str]:
         own = ("PANDA", "OIDC", "IDDS", "X509", "RUCIO")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(own)}
-        # A file that is there is enough, as long as the REST server is not at https.
+        # Any existing file will do, because the REST server does not use HTTPS.
         proxy = self._folder / "idds.proxy"
         proxy.write_text("no real proxy")
         login = (
@@ -170,7 +170,7 @@ class IddsService:
 
 
 def python_with_idds() -> Path | None:
-    """Return the Python that has the packages, None if there is none."""
+    """Return the Python that has the packages, or None."""
     if named := os.environ.get("GRID_TEST_IDDS_PYTHON"):
         return Path(named)
     parts = ("idds", "idds.atlas", "idds.client", "pandaclient")

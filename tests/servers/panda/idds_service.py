@@ -52,11 +52,11 @@ ENDED = {
 
 
 def relayed(user: str, fields: dict[str, Any]) -> str:
-    """Carry out a command; return the answer of the relay.
+    """Run a command; return the answer of the relay.
 
     Args:
-        user: Who asks, as the PanDA server knows them.
-        fields: Of the request: ``command_name``, ``args``, ``kwargs``, ``manager``.
+        user: Caller, by the name on the PanDA server.
+        fields: Fields of the request: ``command_name``, ``args``, ``kwargs``, ``manager``.
     """
     name, _, host = fields["command_name"].partition("+")
     try:
@@ -70,7 +70,7 @@ def relayed(user: str, fields: dict[str, Any]) -> str:
         result = getattr(client, name)(*args, **kwargs)
         try:
             return json.dumps((True, result))
-        except Exception:  # there are enumerations in it
+        except Exception:  # it contains enumerations
             return str(json_dumps((True, result)))
     except Exception as error:
         traceback.print_exc()
@@ -79,7 +79,7 @@ def relayed(user: str, fields: dict[str, Any]) -> str:
 
 @dataclass
 class Request:
-    """A request with its one transform and that one's one processing."""
+    """A request with its only transform, which has one processing."""
 
     number: int
     properties: dict[str, Any]
@@ -95,7 +95,7 @@ class Request:
     created: str = field(default_factory=lambda: date_to_str(datetime.now()))
 
     def columns(self, *, detail: bool) -> dict[str, Any]:
-        """Return the row of this request, with those joined to it if there is to be detail."""
+        """Return the row of this request; with detail, also the rows joined to it."""
         row = {
             "request_id": self.number,
             "scope": self.properties.get("scope"),
@@ -123,7 +123,7 @@ class Request:
 
 
 class Agents:
-    """All requests, and what becomes of them. What is saved before an answer goes out stays."""
+    """All requests and their progress; changes are saved before they are answered."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -135,7 +135,7 @@ class Agents:
                 self.requests[request.number] = request
 
     def add(self, properties: dict[str, Any]) -> int:
-        """Add a request as it comes from the ClientManager; return its id."""
+        """Add a request in the format of the ClientManager; return its id."""
         with self._lock:
             number = len(self.requests) + 1
             self.requests[number] = Request(number, properties)
@@ -143,14 +143,14 @@ class Agents:
         return number
 
     def save(self) -> None:
-        """Write all requests down."""
+        """Save all requests."""
         with self._lock:
             new = self._file.with_suffix(".new")
             new.write_text(json_dumps([vars(request) for request in self.requests.values()]))
             new.replace(self._file)
 
     def run(self) -> None:
-        """Look at all requests again and again."""
+        """Update all requests periodically."""
         while True:
             for request in list(self.requests.values()):
                 if request.status not in FINAL:
@@ -226,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, relayed(asked["user"], asked["fields"]))
         properties = json_loads(body)
         if len(properties.get("name") or "") > NAME_LENGTH:
-            # As PostgreSQL says it.
+            # The message of PostgreSQL.
             why = f"value too long for type character varying({NAME_LENGTH})"
             return self._send(500, "", {"ExceptionClass": "DatabaseException", "why": why})
         return self._send(200, json_dumps({"request_id": self.agents.add(properties)}))
@@ -290,7 +290,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(folder: Path) -> None:
-    """Serve, once the address is in ``idds.url``, until the pipe at stdin is closed."""
+    """Write the address to ``idds.url``, and serve until the pipe at stdin is closed."""
     Handler.agents = Agents(folder / "idds.json")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     os.environ["IDDS_HOST"] = f"http://127.0.0.1:{server.server_port}"

@@ -38,7 +38,7 @@ def kill(
 
 def _kill(call: Call, number: int) -> bool:
     job = call.world.store.jobs.get(number)
-    # The production role may not kill others' user jobs either without a force code.
+    # Without a force code, not even the production role may kill user jobs of others.
     if job is None or job.user != call.caller.name:
         return False
     return call.world.sites.kill(job, call.caller.name)

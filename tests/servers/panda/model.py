@@ -1,4 +1,4 @@
-"""Tasks, their input files and their jobs, and where they are kept."""
+"""Tasks, their input files and their jobs, and the database that stores them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FINAL_JOB = frozenset({"finished", "failed", "cancelled", "closed"})
 
 @dataclass
 class InputFile:
-    """One input of a task: for a task with a ``pfnList`` one of its strings.
+    """One input of a task; with ``pfnList``, one of its strings.
 
     As in JEDI_Dataset_Contents, what failed is ``ready`` again, with one attempt more behind it:
     there is no status that says that no attempts are left.
@@ -60,7 +60,7 @@ class Task:
     ended: float | None = None
 
     def become(self, status: str, error: str | None = None) -> None:
-        """Go into another state, with a reason if there is one."""
+        """Change to another state, with an optional reason."""
         self.status, self.changed = status, time.time()
         if error:
             self.error = error
@@ -123,13 +123,13 @@ class Job:
 class Store:
     """All records of a server, in memory and in one SQLite file.
 
-    What is saved before an answer goes out is there after a SIGKILL.
+    Changes are saved before they are answered, so that they survive a SIGKILL.
     """
 
     def __init__(self, file: Path) -> None:
         self._database = sqlite3.connect(file, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
-        # The system stays up when the server is killed: what was written is there.
+        # Only the server is killed, not the system: what was written is not lost.
         self._database.execute("PRAGMA synchronous=OFF")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS record (kind, id, body, PRIMARY KEY (kind, id))"
@@ -146,14 +146,14 @@ class Store:
             self.add(Job(**body))
 
     def add(self, job: Job) -> None:
-        """Take a job in."""
+        """Add a job."""
         self.jobs[job.number] = job
         self._active[job.number] = job
         self._by_task.setdefault(job.task, []).append(job)
 
     def active_jobs(self) -> list[Job]:
         """Return the jobs that have not ended."""
-        # Most have: they are not looked at each time.
+        # Most jobs have ended and are not checked each time.
         self._active = {number: job for number, job in self._active.items() if job.active}
         return list(self._active.values())
 
@@ -162,7 +162,7 @@ class Store:
         self._changed.add(("task" if isinstance(record, Task) else "job", record.number))
 
     def flush(self) -> None:
-        """Write what has changed."""
+        """Write all changed records."""
         if not self._changed:
             return
         rows = []
@@ -173,7 +173,7 @@ class Store:
         self._write(rows)
 
     def get(self, kind: str, key: str) -> Any:
-        """Return a value that was `put`, None if none was."""
+        """Return a value that was stored by `put`, or None."""
         row = self._database.execute(
             "SELECT body FROM record WHERE kind=? AND id=?", (kind, key)
         ).fetchone()
@@ -184,7 +184,7 @@ class Store:
         self._write([(kind, key, json.dumps(value))])
 
     def all(self, kind: str) -> dict[str, Any]:
-        """Return all values that were `put` under a kind."""
+        """Return all values that `put` stored under a kind."""
         return dict(self._rows(kind))
 
     def next_number(self, kind: str, step: int = 1) -> int:

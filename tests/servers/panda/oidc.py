@@ -22,9 +22,9 @@ class IssuerPages:
     """The pages.
 
     Attributes:
-        approved: The user who agrees to every request; None as long as nobody does.
-        denied: Whether the user says no.
-        lifetime: Of identity tokens, seconds.
+        approved: The user who approves every request; None for nobody.
+        denied: Whether the user denies every request.
+        lifetime: Lifetime of identity tokens, in seconds.
     """
 
     def __init__(self, issuer: Issuer, store: Store, server: str) -> None:
@@ -46,7 +46,7 @@ class IssuerPages:
         ]
 
     def refresh_token(self, user: str) -> str:
-        """Make a token with which new identity tokens can be had."""
+        """Make a refresh token, which is exchanged for new identity tokens."""
         made = secrets.token_urlsafe(24)
         self._store.put("refresh", made, user)
         return made

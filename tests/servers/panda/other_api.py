@@ -20,7 +20,7 @@ _SOURCES_LIMIT = 768 * _MB
 @endpoint("file_server/upload_cache_file", "POST")
 def upload_cache_file(call: Call, file: tuple[str, bytes]) -> Answer:
     given, content = file
-    # By the name as it is given: only a relative path begins with "sources.".
+    # The name as given: only a relative path begins with "sources.".
     sources = given.startswith("sources.")
     limit = _SOURCES_LIMIT if sources else _LIMIT
     if call.length > limit:
@@ -46,7 +46,7 @@ def upload_cache_file(call: Call, file: tuple[str, bytes]) -> Answer:
 def validate_cache_file(call: Call, file_size: int, checksum: int | str) -> Answer:
     key = f"{call.caller.name}/{file_size}/{checksum}"
     if name := call.world.store.get("sandbox", key):
-        # As there: without the port, which the client adds again.
+        # As in the real API: without the port, which the client adds again.
         return answer(True, f"FOUND:{HOST}:{name}")
     return answer(False, "NOTFOUND")
 

@@ -1,4 +1,4 @@
-"""The sites: run jobs for real, as the pilot with ``runGen`` does. A stand-in."""
+"""The sites: run jobs for real, as the pilot does with ``runGen``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .settings import Settings
 _HERE = Path(__file__).parent
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Codes and words of pilot3's pilot/common/errorcodes.py.
+# Codes and messages of pilot3's pilot/common/errorcodes.py.
 _NO_USER_TARBALL = 1246, "User tarball could not be downloaded from PanDA server"
 _SETUP_FAILED = 1110, "Failed during payload setup"
 _PAYLOAD_FAILED = 1305, "Failed to execute payload"
@@ -31,13 +31,13 @@ _KILLED = 100  # EC_Kill of the server's task buffer
 
 @dataclass
 class SiteFault:
-    """What is wrong with a site.
+    """A fault of a site.
 
     Attributes:
         kind: ``pilot_error``: jobs fail before the payload starts. ``lost_heartbeat``: jobs start
             and are not heard of again. ``closed``: no job starts.
-        times: For how many jobs; None for all. A site stays closed until it is mended.
-        payload: For ``lost_heartbeat``: whether the payload runs on to its end nevertheless.
+        times: Number of jobs that fail; None for all. A site stays closed until it is repaired.
+        payload: For ``lost_heartbeat``: whether the payload still runs to its end.
         code: For ``pilot_error``.
         text: For ``pilot_error``.
     """
@@ -53,7 +53,7 @@ class SiteFault:
             raise ValueError(f"kind={self.kind!r}: not a fault of a site")
 
 
-class SiteBans:
+class Sites:
     """All sites, and the jobs that run there."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -63,7 +63,7 @@ class SiteBans:
         self.faults: dict[str, SiteFault] = {}
 
     def tick(self) -> None:
-        """See what has ended, kill what is to be killed, start what there is room for."""
+        """Find jobs that have ended, kill those to be killed, start those that have free slots."""
         self._children = [child for child in self._children if child.poll() is None]
         used = dict.fromkeys(self._settings.sites, 0)
         waiting = []
@@ -79,7 +79,7 @@ class SiteBans:
                 used[job.site] += job.cores
 
     def kill(self, job: Job, by: str) -> bool:
-        """Kill a job: at once if it does not run, else as soon as its pilot hears of it.
+        """Kill a job: at once if it is not running, otherwise at the next contact of its pilot.
 
         Returns:
             Whether there was something to kill.
@@ -117,14 +117,14 @@ class SiteBans:
         if not fault or fault.payload:
             try:
                 self._launch(job)
-            except ValueError as error:  # no shell could read the job parameters
+            except ValueError as error:  # the job parameters are no valid shell words
                 code, text = _SETUP_FAILED
                 job.fields.update(pilotErrorCode=code, pilotErrorDiag=f"{text}: {error}")
                 job.become("failed")
                 return False
         job.vanished = bool(fault)
         job.become("sent")
-        # A restarted server must know of what it has started.
+        # A restarted server must find the processes that it started.
         self._store.flush()
         return True
 
@@ -184,7 +184,7 @@ class SiteBans:
         return list(json.loads(self._settings.hidden.read_text()))
 
     def _follow(self, job: Job) -> None:
-        """See how a job is that was started."""
+        """Update the state of a job that was started."""
         now, delays = time.time(), self._settings.delays
         if job.vanished:
             if now - job.changed > delays.heartbeat:
@@ -259,19 +259,19 @@ class SiteBans:
         return found
 
     def _signal(self, job: Job, number: signal.Signals) -> None:
-        # The group stays as long as one of its processes does, under the leader's id.
+        # The group exists, under its leader's id, as long as any of its processes runs.
         if job.pid is not None and (is_alive(job) or not Path(f"/proc/{job.pid}").exists()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(job.pid, number)
 
 
 def is_alive(job: Job) -> bool:
-    """Return whether the process that started a job's payload is still there."""
+    """Return whether the process that started a job's payload still runs."""
     return job.pid is not None and start_time(job.pid) == job.pid_started
 
 
 def is_group_alive(job: Job) -> bool:
-    """Return whether anything that a job's payload has started is still there."""
+    """Return whether any process that a job's payload started still runs."""
     return any(
         _group(entry) == job.pid for entry in Path("/proc").iterdir() if entry.name.isdigit()
     )
@@ -289,7 +289,7 @@ def start_time(pid: int) -> int | None:
 
 
 def _fields(pid: int | str) -> list[str] | None:
-    """Return what /proc says of a process after its name; None of one that has ended."""
+    """Return the fields of /proc/PID/stat after the name; None if the process has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -123,5 +123,5 @@ def job_parameters(task: Task, files: Sequence[InputFile], serial: int) -> str:
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
-    # Unlike the real one, what is not known stays, so that a test can see it.
+    # Unlike the real server, unknown placeholders stay, so that a test can see them.
     return re.sub(r"\$\{([^}]+)\}", lambda found: values.get(found[1], found[0]), text)

@@ -1,4 +1,4 @@
-"""What the transformation ``runGen-00-00-02`` does, for jobs that use only these of its options.
+"""The transformation ``runGen-00-00-02``, limited to the options that the tests use.
 
 Run as ``python rungen.py -j "" --sourceURL URL -r . -a sources.X.tar.gz -p COMMAND`` in the
 pilot's folder. The sandbox comes from ``URL/cache/``, is unpacked in ``workDir``, and the command,
@@ -58,7 +58,7 @@ def main() -> int:
         command = command.replace("%IN", ",".join(ast.literal_eval(given["-i"])))
     print(f"=== execute ===\n{command}", flush=True)
     status = subprocess.run(["sh", "-c", command], cwd=run, env=environment, check=False).returncode
-    # As there: a code of 255 becomes 0.
+    # As in runGen: an exit code of 255 becomes 0.
     code = abs(status) % 255
     for old, new in outputs.items():
         if (run / old).exists():

@@ -1,4 +1,4 @@
-"""Run as ``python -m tests.servers.panda.serve FOLDER``: the process of a server."""
+"""The process of a server: ``python -m tests.servers.panda.serve FOLDER``."""
 
 from __future__ import annotations
 

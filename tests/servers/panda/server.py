@@ -1,4 +1,4 @@
-"""Bring a server up and down, and tell it what shall go wrong."""
+"""Starts and stops a server, and sets its faults."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .settings import SITES, VO, Delays, Settings
 from .tokens import Issuer
 
 _ROOT = Path(__file__).parents[3]
-# Variables with which a client would talk to somebody else, or as somebody else.
+# Variables that would make a client use another server or another identity.
 UNSET = ("PANDA_AUTH_ID_TOKEN", "OIDC_AUTH_ID_TOKEN", "OIDC_AUTH_VO", "X509_USER_PROXY")
 
 
 @dataclass(frozen=True)
 class Requests:
-    """What was asked of the server since `PandaServer.forget_requests`.
+    """The requests since `PandaServer.forget_requests`.
 
     Attributes:
         counts: Requests for each path, without the query; those of payloads as "runGen <path>".
@@ -47,16 +47,16 @@ class Requests:
 
     @property
     def total(self) -> int:
-        """All but those of payloads."""
+        """Number of requests, without those of payloads."""
         return sum(count for path, count in self.counts.items() if path.startswith("/"))
 
     def of(self, text: str) -> int:
-        """Count the requests whose path has a text in it."""
+        """Count the requests whose path contains a text."""
         return sum(count for path, count in self.counts.items() if text in path)
 
 
 class PandaServer:
-    """A PanDA server with its sites, its token issuer and its users, in a process of its own."""
+    """A PanDA server with its sites, its token issuer and its users, in a separate process."""
 
     def __init__(self, its_settings: Settings) -> None:
         self.settings = its_settings
@@ -78,10 +78,10 @@ class PandaServer:
         idds: str | None = None,
         delays: Delays | None = None,
     ) -> PandaServer:
-        """Prepare a server in a folder that is empty or not there; see `Settings`.
+        """Prepare a server in a folder that is empty or does not exist; see `Settings`.
 
         Raises:
-            FileExistsError: When there is something in the folder.
+            FileExistsError: The folder is not empty.
         """
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty")
@@ -102,7 +102,7 @@ class PandaServer:
 
     @classmethod
     def load(cls, folder: Path) -> PandaServer:
-        """Take up the server in a folder, running or not."""
+        """Return the server of a folder, running or not."""
         return cls(settings.load(folder))
 
     @property
@@ -112,10 +112,10 @@ class PandaServer:
     # The process.
 
     def start(self) -> None:
-        """Start it, with the state that it had, and wait until it answers.
+        """Start the server with its saved state, and wait until it answers.
 
         Raises:
-            RuntimeError: When it does not come up, with the end of its log.
+            RuntimeError: It does not start; the text has the end of its log.
         """
         if self._pid():
             return
@@ -133,11 +133,11 @@ class PandaServer:
         self._wait_until(self.answers, "the server answers", 30)
 
     def stop(self) -> None:
-        """End it; payloads go on, as on worker nodes."""
+        """Stop the server; payloads continue, as on worker nodes."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it by SIGKILL; payloads go on."""
+        """Kill the server; payloads continue."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -145,19 +145,19 @@ class PandaServer:
         self.start()
 
     def down(self) -> None:
-        """End it and all payloads; the files stay."""
+        """Stop the server and all payloads; the files stay."""
         self.stop()
         for pid in self._payloads():
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
     def remove(self) -> None:
-        """End it and all payloads, and remove its files."""
+        """Stop the server and all payloads, and remove its files."""
         self.down()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def answers(self) -> bool:
-        """Return whether it is there."""
+        """Return whether the server answers."""
         if self._process and self._process.poll() is not None:
             raise RuntimeError(f"The server has ended. {self._last_words()}")
         try:
@@ -178,8 +178,8 @@ class PandaServer:
         """Return the variables of a client, and write its token.
 
         Args:
-            user: Who it is.
-            production: Whether in the production role.
+            user: Name of the user.
+            production: Whether the user has the production role.
             seconds: Until the token expires.
         """
         file = self.write_token(user, seconds, production=production)
@@ -197,7 +197,7 @@ class PandaServer:
     def token(
         self, user: str = "Alice Test", seconds: float = 86400, *, production: bool = False
     ) -> str:
-        """Make a token; it has expired with less than 0 seconds."""
+        """Make a token; with less than 0 seconds it has expired."""
         groups = (VO, f"{VO}/production") if production else (VO,)
         return self.issuer.issue(user, seconds, groups=groups)
 
@@ -213,15 +213,15 @@ class PandaServer:
         new.replace(file)
         return file
 
-    # What goes wrong.
+    # Faults.
 
     def fault(self, kind: str, path: str = "", times: int | None = 1, **more: Any) -> int:
-        """Spoil requests; see `faults.Fault`."""
+        """Make requests fail; see `faults.Fault`."""
         number: int = self._ask("POST", "/admin/fault", kind=kind, path=path, times=times, **more)
         return number
 
     def latency(self, seconds: float) -> None:
-        """Let every request take longer."""
+        """Delay every request."""
         self._ask("POST", "/admin/latency", seconds=seconds)
 
     def clear_faults(self) -> None:
@@ -239,16 +239,25 @@ class PandaServer:
         """Put a task into a state such as ``exhausted``."""
         self._ask("POST", "/admin/task", task=number, status=status, error=error)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Pause all tasks and jobs; requests are still answered."""
+        self._ask("POST", "/admin/pause", paused=True)
+        try:
+            yield
+        finally:
+            self._ask("POST", "/admin/pause", paused=False)
+
     def vanish(self, *jobs: int) -> None:
         """Let the worker nodes of running jobs go down."""
         self._ask("POST", "/admin/vanish", jobs=jobs)
 
     def lose_cached(self, name: str) -> None:
-        """Let the cache lose a file."""
+        """Delete a file from the cache."""
         (self.settings.cache / name).unlink()
 
     def oidc(self, **values: Any) -> None:
-        """Say what the issuer does: see `oidc.IssuerPages`."""
+        """Set the behaviour of the issuer; see `oidc.IssuerPages`."""
         self._ask("POST", "/admin/oidc", **values)
 
     def refresh_token(self, user: str = "Alice Test") -> str:
@@ -257,10 +266,10 @@ class PandaServer:
 
     @contextmanager
     def hidden(self, *folders: Path) -> Iterator[bool]:
-        """Let payloads that start see empty folders in place of some of this machine.
+        """Hide folders of this machine from payloads that start: they see empty ones.
 
         Yields:
-            Whether that is so: only on a server made with ``isolate``, which takes root.
+            Whether they are hidden: only a server made with ``isolate`` can, which needs root.
         """
         file = self.settings.hidden
         before = json.loads(file.read_text()) if file.exists() else []
@@ -275,7 +284,7 @@ class PandaServer:
         new.write_text(json.dumps(list(folders)))
         new.replace(self.settings.hidden)
 
-    # What happened.
+    # State.
 
     def requests(self) -> Requests:
         return Requests(**self._ask("GET", "/admin/requests"))
@@ -294,7 +303,7 @@ class PandaServer:
         return found
 
     def payload_runs(self) -> list[dict[str, Any]]:
-        """Return the jobs whose payload was started, killed ones too."""
+        """Return the jobs whose payload was started, including killed ones."""
         return [job for job in self.jobs() if job["pid"] is not None]
 
     def pilot(self, job: dict[str, Any]) -> Path:
@@ -329,7 +338,7 @@ class PandaServer:
         self.settings.pid_file.unlink(missing_ok=True)
 
     def _payloads(self) -> list[int]:
-        """Return the process groups of payloads: their leaders' folders are below ours."""
+        """Return the process groups of payloads, whose leaders run below this folder."""
         below = f"{self.folder}/pilots/"
         found = []
         for entry in Path("/proc").iterdir():

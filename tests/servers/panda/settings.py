@@ -1,4 +1,4 @@
-"""What one server is made with, written down in its folder."""
+"""The settings of a server, which are stored in its folder."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ HOST = "127.0.0.1"
 VO = "testvo"
 SITES = ("SITE_A", "SITE_B")
 
-# Below the range that Linux gives to outgoing connections, so that a stopped server finds its
-# port free when it starts again.
+# Below the range of outgoing connections on Linux, so that the port of a stopped server is still
+# free when it starts again.
 _LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
 
 
 @dataclass(frozen=True)
 class Delays:
-    """How long things take, in seconds; a real server needs seconds to minutes for each.
+    """Delays in seconds; on a real server each takes seconds to minutes.
 
     Attributes:
         registration: From a submission until the task is known to JEDI.
-        step: In each passing state of a task or a job.
-        command: From a command (kill, retry, ...) until it is carried out.
+        step: Time in each intermediate state of a task or a job.
+        command: From a command (kill, retry, ...) until it takes effect.
         kill_grace: From SIGTERM to SIGKILL for a payload.
-        heartbeat: Without a sign of life, until a job is taken for lost.
-        tick: Between two looks at everything.
+        heartbeat: Time without a heartbeat after which a job counts as lost.
+        tick: Interval of updating all tasks and jobs.
     """
 
     registration: float = 0.3
@@ -40,19 +40,19 @@ class Delays:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server is set up.
+    """Settings of a server.
 
     Attributes:
         folder: Everything the server writes is below it.
         worker_path: The folder that is first in the PATH of payloads.
-        port: On loopback.
-        sites: Their names.
+        port: Port on loopback.
+        sites: Names of the sites.
         slots: Cores of each site.
         scouts: Jobs of a task that run before the others, unless it has ``skipScout``.
-        max_active_tasks: More than these of a user, and a submission answers code 10.
-        isolate: Whether payloads have mounts of their own, where hidden folders are empty.
+        max_active_tasks: Limit of active tasks per user; above it, a submission answers code 10.
+        isolate: Whether payloads have private mounts, in which hidden folders are empty.
         idds: ``module:Class`` of the iDDS relay, made with the server's `World`.
-        delays: Of everything.
+        delays: See `Delays`.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def hidden(self) -> Path:
-        """The file that lists the folders which payloads shall not see."""
+        """File that lists the folders to hide from payloads."""
         return self.folder / "hidden.json"
 
     @property

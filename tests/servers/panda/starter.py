@@ -1,4 +1,4 @@
-"""Run one job's transformation in the folder of its pilot, and write down how it ended.
+"""Runs the transformation of one job in the folder of its pilot, and stores how it ended.
 
 Run as ``python starter.py`` in that folder, as leader of a session. It goes on when the server
 has gone: a restarted server finds ``result.json``. Standard library only.
@@ -15,10 +15,10 @@ from pathlib import Path
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: None)  # the payload's end is to be seen
+    signal.signal(signal.SIGTERM, lambda *_: None)  # it must see the payload end
     request = json.loads(Path("pilot.json").read_text())
     for folder in request["hidden"]:
-        # Not to be seen by this job: see `isolate` in settings.py.
+        # Hidden from this job: see `isolate` in settings.py.
         if Path(folder).is_dir():
             subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     begun = time.time()

@@ -16,7 +16,7 @@ from .model import FINAL_TASK, Task
 _NOT_FOUND = "Task not found"
 _ACTIVE = ("registered", "defined", "ready", "scouting", "running", "paused", "throttled")
 _REEXECUTED = ("finished", "failed", "aborted", "done", "exhausted")
-# What a submission of a known name may change (insertTaskParamsPanda, shortened).
+# Parameters that a submission of a known name may change (insertTaskParamsPanda, shortened).
 _CHANGEABLE = (
     *("site", "cloud", "includedSite", "excludedSite", "cliParams", "nFiles", "nEvents"),
     *("fixedSandbox", "currentPriority", "ramCount", "nFilesPerJob", "maxWalltime"),
@@ -180,7 +180,7 @@ def retry(
         call.world.machine.grant(task, 5)
         code = 3 if new_parameters else 0
         message = f"retry has been triggered for failed jobs while the task is still {message}"
-    # As there: success, whatever the code.
+    # As in the real API: success, whatever the code.
     return answer(True, message, code)
 
 
@@ -212,7 +212,7 @@ def reactivate(
     return answer(True, f"updated {count} inputs and task {task_id} was reactivated ", 0)
 
 
-# Questions.
+# Queries.
 
 
 @endpoint("task/get_status", "GET")

@@ -1,4 +1,4 @@
-"""What becomes of a task: JEDI's part, with short delays.
+"""The progress of tasks: JEDI's part, with short delays.
 
 Sources, all of panda-server 1.0.4: pandajedi/jediorder/{TaskRefiner,ContentsFeeder,JobGenerator,
 TaskCommando,PostProcessor}.py, pandajedi/jedipprocess/PostProcessorBase.py and
@@ -15,25 +15,25 @@ import traceback
 from tests.servers.panda import refine
 
 from .model import ENDED_TASK, InputFile, Job, Store, Task
-from .pilot import SiteBans
+from .pilot import Sites
 from .settings import Settings
 
-# What `retryTask_JEDI` adds to the attempts of each input that has none left.
+# Attempts that `retryTask_JEDI` adds to each input that has none left.
 RETRY_ATTEMPTS = 5
 _GENERATING = frozenset({"ready", "running", "scouting", "pending"})
 _PROCESSING = frozenset({"running", "scouting", "pending", "paused", "exhausted"})
 
 
 class Machine:
-    """Takes all tasks forward, a step at a time."""
+    """Advances all tasks, one step at a time."""
 
-    def __init__(self, settings: Settings, store: Store, sites: SiteBans) -> None:
+    def __init__(self, settings: Settings, store: Store, sites: Sites) -> None:
         self._settings = settings
         self._store = store
         self._sites = sites
 
     def tick(self) -> None:
-        """Look at everything once."""
+        """Update all jobs and tasks once."""
         self._sites.tick()
         for task in self._store.tasks.values():
             if task.status in ENDED_TASK and not task.command and task.status != "exhausted":
@@ -42,7 +42,7 @@ class Machine:
             try:
                 self._step(task)
             except (LookupError, TypeError, ValueError) as error:
-                # Of parameters that are not what they should be, as in JEDI.
+                # Invalid parameters have the same effect in JEDI.
                 traceback.print_exc()
                 task.become("tobroken", f"{type(error).__name__}:{error}")
             if (task.status, task.command, task.changed) != before:
@@ -57,7 +57,7 @@ class Machine:
             self._advance(task)
 
     def send(self, task: Task, command: str, *, soft: bool = False) -> None:
-        """Note a command that is carried out a little later."""
+        """Store a command, which takes effect a little later."""
         task.command, task.command_time, task.soft = command, time.time(), soft
         self._store.touch(task)
 
@@ -216,7 +216,7 @@ class Machine:
         self._store.touch(task)
 
     def _collect(self, task: Task) -> None:
-        """Take what has become of a task's jobs into its inputs."""
+        """Update the inputs of a task from its jobs."""
         if not any(file.status in ("picked", "running") for file in task.files):
             return
         for file in task.files:
@@ -230,7 +230,7 @@ class Machine:
                 continue
             status = "running" if job.active else job.status
             if status not in ("running", "finished"):
-                status = "ready"  # failed ones, too: only the attempts tell
+                status = "ready"  # failed ones, too: only the attempts show the difference
             if status != "running":
                 file.attempt += 1
             if status != file.status:
@@ -279,7 +279,7 @@ class Machine:
                 task.old_status = None
 
     def _clear(self, task: Task) -> None:
-        """Kill the jobs of a task that is to end."""
+        """Kill the jobs of a task that has to end."""
         active = [job for job in self._store.jobs_of(task) if job.active]
         running = {"sent", "starting", "running", "holding"}
         for job in active:

@@ -30,12 +30,12 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request.
+    """The caller of a request.
 
     Attributes:
-        name: As the server writes it into tasks; empty without a token.
-        production: Whether in the production role.
-        variables: What `system/get_attributes` tells.
+        name: Name that the server writes into tasks; empty without a token.
+        production: Whether the caller has the production role.
+        variables: Answer of `system/get_attributes`.
     """
 
     name: str = ""
@@ -47,8 +47,8 @@ class Issuer:
     """Makes and checks tokens with a key that it keeps in a folder.
 
     Args:
-        folder: Where the key is; a new one is made when there is none.
-        url: Of the server, the issuer is below it.
+        folder: Contains the key; a new key is made if there is none.
+        url: URL of the server; the URL of the issuer is below it.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -81,11 +81,11 @@ class Issuer:
 
         Args:
             user: Of one or more words, which become ``Each Capital``.
-            seconds: Until it expires; less than 0 for one that has.
+            seconds: Time until it expires; less than 0 for an expired token.
             groups: ``VO`` or ``VO/role``.
-            audience: Who it is for.
-            issuer: Who made it, another one for a token that is refused.
-            key: With which it is signed, another one for a token that is refused.
+            audience: Its audience.
+            issuer: Its issuer; another issuer makes the server refuse it.
+            key: Key that signs it; another key makes the server refuse it.
         """
         now = time.time()
         claims = {
@@ -105,8 +105,8 @@ class Issuer:
         """Check a token.
 
         Args:
-            token: From the header ``Authorization``.
-            origin: The header ``Origin``: ``VO``, ``VO:role`` or ``VO.role``.
+            token: Token of the header ``Authorization``.
+            origin: Value of the header ``Origin``: ``VO``, ``VO:role`` or ``VO.role``.
 
         Raises:
             RefusedError: Why it is not accepted, in the real server's words.

@@ -1,4 +1,4 @@
-"""Everything that one server process has."""
+"""The state of a server process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .model import Store, Task
 from .oidc import IssuerPages
-from .pilot import SiteBans
+from .pilot import Sites
 from .settings import Settings
 from .tasks import Machine
 from .tokens import Issuer
@@ -19,11 +19,11 @@ class RelayedCommand:
     """A call of ``/server/panda/relay_idds_command``.
 
     Attributes:
-        user: Who calls.
-        command_name: Method of iDDS' client, maybe with ``+host``.
+        user: Name of the caller.
+        command_name: Method of the iDDS client, optionally with ``+host``.
         args: JSON text of a list, None if there are none.
         kwargs: JSON text of a dictionary, None if there are none.
-        manager: Whether for iDDS' ClientManager.
+        manager: Whether the method is one of the ClientManager.
         json_outputs: Whether the manager's answer is to be JSON.
     """
 
@@ -40,7 +40,7 @@ Relay = Callable[[RelayedCommand], Awaitable[str]]
 
 
 class World:
-    """The parts of a server process; one thread, the event loop's, uses them."""
+    """The parts of a server process. Only the thread of the event loop uses them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -48,9 +48,10 @@ class World:
         self.store = Store(settings.folder / "state.sqlite")
         self.issuer = Issuer(settings.folder / "keys", settings.url)
         self.pages = IssuerPages(self.issuer, self.store, settings.url)
-        self.sites = SiteBans(settings, self.store)
+        self.sites = Sites(settings, self.store)
         self.machine = Machine(settings, self.store, self.sites)
         self.idds: Relay | None = None
+        self.paused = False
 
     def task(self, number: int) -> Task | None:
         """Return a task if JEDI knows it."""
@@ -58,7 +59,8 @@ class World:
         return found if found and found.known else None
 
     async def run(self) -> None:
-        """Take tasks and jobs forward until cancelled."""
+        """Advance tasks and jobs until cancelled, except while ``paused`` is set."""
         while True:
-            self.machine.tick()
+            if not self.paused:
+                self.machine.tick()
             await asyncio.sleep(self.settings.delays.tick)

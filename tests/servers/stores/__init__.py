@@ -1,4 +1,4 @@
-"""Servers of files to test remote stores with, each on a free port of this machine alone."""
+"""File servers to test remote stores with, each on a free loopback port."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for(port: int, seconds: float = 20) -> None:
-    """Return when something listens on a port.
+    """Wait until something listens on a port.
 
     Raises:
         TimeoutError: Nothing does.

@@ -1,4 +1,4 @@
-"""A small HTTP server that misbehaves as it is told, for what real servers do too rarely."""
+"""A small HTTP server that misbehaves on demand, for errors that real servers rarely show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Script = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers each request by the next function of the script; the last one stays."""
+    """Answers each request by the next function of the script; the last function is repeated."""
 
     protocol_version = "HTTP/1.1"
     server: FlakyServer
@@ -22,18 +22,18 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def handle_expect_100(self) -> bool:
-        """Leave it to the script whether the body is asked for."""
+        """Let the script decide whether to ask for the body."""
         return True
 
     def ask_for_body(self) -> bytes:
-        """Let the client send what it holds back, and return it."""
+        """Ask the client for the body, and return it."""
         if self.headers.get("Expect"):
             self.send_response_only(100)
             self.end_headers()
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))
 
     def answer(self, status: int, text: bytes = b"", **headers: str) -> None:
-        """Send a whole answer."""
+        """Send a complete answer."""
         self.send_response(status)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         for name, value in {"Content-Length": str(len(text)), **named}.items():
@@ -78,7 +78,7 @@ class FlakyServer(ThreadingHTTPServer):
         self.url = f"{scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: that clients go away is what is tested."""
+        """Print nothing: tests let clients disconnect on purpose."""
 
 
 @contextmanager

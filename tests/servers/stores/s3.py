@@ -6,6 +6,8 @@ without its signature. What it shows is that requests are well-formed and lead w
 
 from __future__ import annotations
 
+import functools
+import urllib.request
 from typing import Any
 
 import boto3
@@ -19,11 +21,11 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-"""For boto3, with ``AWS_ENDPOINT_URL``."""
+"""Variables for boto3, together with ``AWS_ENDPOINT_URL``."""
 
 
 class S3Server:
-    """Can be stopped and started again; its objects stay, as they are this process's."""
+    """Can be stopped and started again without losing its objects, which are in this process."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -31,25 +33,31 @@ class S3Server:
         self._server: ThreadedMotoServer | None = None
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen, if stopped."""
         if self._server is not None:
             return
         self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
         self._server.start()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
+    def clear(self) -> None:
+        """Remove all buckets."""
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")  # noqa: S310
+        urllib.request.urlopen(request).close()  # noqa: S310 - our own
+
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that lead boto3 here."""
+        """Variables that make boto3 use this server."""
         return {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.endpoint}
 
+    @functools.cached_property
     def client(self) -> Any:
-        """Return a client of its own, for tests to look behind the scenes."""
+        """A client for tests that inspect the server directly."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -60,5 +68,5 @@ class S3Server:
 
     def keys(self, bucket: str) -> set[str]:
         """Return the names of all objects of a bucket."""
-        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {item["Key"] for page in pages for item in page.get("Contents", [])}

@@ -80,10 +80,10 @@ Define BEARER "%{{HTTP:Authorization}} == 'Bearer ' . file('{folder}/token')"
 
 
 class WebDavServer:
-    """Can be stopped and started again; its files stay."""
+    """Can be stopped and started again without losing its files."""
 
     def __init__(self) -> None:
-        # Not in pytest's folder: where root runs the tests, Apache is somebody else.
+        # Not in pytest's folder: if root runs the tests, Apache runs as another user.
         self.folder = Path(tempfile.mkdtemp(prefix="webdav-"))
         self.data = self.folder / "data"
         self.data.mkdir()
@@ -111,11 +111,13 @@ class WebDavServer:
 
     @property
     def ca_folder(self) -> Path:
-        """For ``X509_CERT_DIR``."""
+        """Value for ``X509_CERT_DIR``."""
         return self.folder / "ca"
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen, if stopped."""
+        if self._process is not None and self._process.poll() is None:
+            return
         root = os.geteuid() == 0
         self._process = subprocess.Popen(
             [PROGRAM, "-f", str(self.folder / "apache.conf"), "-DFOREGROUND"],
@@ -126,7 +128,7 @@ class WebDavServer:
         wait_for(self.port)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
@@ -137,22 +139,29 @@ class WebDavServer:
         self.stop()
         shutil.rmtree(self.folder)
 
+    def clear(self) -> None:
+        """Remove the files of clients, forget their requests, and accept the first token again."""
+        for path in self.data.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self.folder / "access.log").write_text("")
+        self.set_token(TOKEN)
+
     def set_token(self, token: str) -> None:
-        """Choose the token that is good from now on."""
+        """Set the token that is accepted from now on."""
         (self.folder / "token").write_text(token)
 
     def requests(self) -> list[str]:
-        """Return what was asked so far: port, method, path, status."""
+        """Return the requests so far: port, method, path, status."""
         log = self.folder / "access.log"
         before, text = "", None
         while text != before:  # Apache writes a line after it has answered
             before = log.read_text() if log.exists() else ""
-            time.sleep(0.3)
+            time.sleep(0.1)
             text = log.read_text() if log.exists() else ""
         return text.splitlines()
 
     def files(self) -> dict[str, int]:
-        """Return all files, and how large they are."""
+        """Return all files with their sizes."""
         return {
             str(path.relative_to(self.data)): path.stat().st_size
             for path in self.data.rglob("*")
@@ -173,7 +182,7 @@ class WebDavServer:
 
 
 def _make_certificates(folder: Path, proxy: Path) -> None:
-    """Write a CA as X509_CERT_DIR has it, the server's certificate, and a user's with its key."""
+    """Write a CA for X509_CERT_DIR, the server's certificate, and a user's certificate and key."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name, now = _name("Test CA"), datetime.datetime.now(datetime.UTC)
 

@@ -1,4 +1,4 @@
-"""A real XRootD server for the tests: Debian's ``xrootd-server``, as it comes (seen with 5.5.3).
+"""A real XRootD server for the tests: Debian's ``xrootd-server`` (tested with 5.5.3).
 
 It exports ``/store`` and, not to be written, ``/readonly``, and computes adler32 checksums. XRootD
 has no option to bind to one address: clients other than this host are refused.
@@ -26,7 +26,7 @@ import pytest
 from tests.servers.stores import free_port
 
 _USER = "daemon"
-"""Who runs the server if we are root: it refuses that."""
+"""User of the server if root runs the tests: the server refuses to run as root."""
 _START_LIMIT = 20.0
 
 _CONFIGURATION = """
@@ -53,12 +53,12 @@ sec.protbind * only sss
 
 @dataclass
 class XrootdServer:
-    """A server in a folder of its own.
+    """A server with its own folder.
 
     Attributes:
-        folder: Of its configuration, data and log.
-        port: On loopback.
-        keytab: The client's, of a server that asks for the shared secret of the ``sss`` protocol.
+        folder: Contains its configuration, data and log.
+        port: Port on loopback.
+        keytab: The client's keytab, if the server asks for the secret of the ``sss`` protocol.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class XrootdServer:
 
     @property
     def url(self) -> str:
-        """Of the export that can be written."""
+        """URL of the writable export."""
         return self.at("/store")
 
     @property
@@ -80,7 +80,7 @@ class XrootdServer:
         return f"root://127.0.0.1:{self.port}/{path}"
 
     def data(self, path: str) -> Path:
-        """Return where the server has the file of an absolute path."""
+        """Return the server's local file for an absolute path."""
         return self.folder / "data" / path.lstrip("/")
 
     def start(self) -> None:
@@ -104,7 +104,7 @@ class XrootdServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the server at once, in whatever it is doing."""
+        """Kill the server at once."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -112,7 +112,7 @@ class XrootdServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop the server's process, so that connections are accepted and nothing is answered."""
+        """Stop the server's process: connections are accepted, and no request is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -130,15 +130,15 @@ class XrootdServer:
 
 @contextmanager
 def xrootd_server(*, sss: bool = False, checksums: bool = True) -> Iterator[XrootdServer]:
-    """Run a server; skip the test, or fail it, if there is none.
+    """Run a server; skip or fail the test if it is not installed.
 
     Args:
         sss: Ask clients for a shared secret.
-        checksums: Tell those of files.
+        checksums: Let clients ask for checksums of files.
     """
     require()
-    # A socket's path, in adminpath, must be short; a test's folder may be long, and closed to
-    # the user of the server.
+    # The path of the socket in adminpath must be short. A test's folder may be long, and not
+    # accessible to the user of the server.
     folder = Path(tempfile.mkdtemp(prefix="xrootd-"))
     server = XrootdServer(folder, free_port())
     try:
@@ -160,7 +160,7 @@ def xrootd_server(*, sss: bool = False, checksums: bool = True) -> Iterator[Xroo
 
 
 def require() -> None:
-    """Skip the test without a server, or fail it if GRID_TEST_STORES_REQUIRED is not empty."""
+    """Skip the test if the server is missing; fail it if GRID_TEST_STORES_REQUIRED is set."""
     missing = [name for name in ("xrootd", "xrdcp", "xrdfs") if shutil.which(name) is None]
     if missing:
         reason = (
@@ -173,7 +173,7 @@ def require() -> None:
 
 
 def _make_keytabs(folder: Path) -> Path:
-    """Make the same key for the server and for a client; each wants a file of its own."""
+    """Make the same key for the server and for a client; each needs its own file."""
     client = folder / "client.keytab"
     subprocess.run(
         ["xrdsssadmin", "-k", "tests", "-u", "anybody", "-g", "usrgroup", "add", str(client)],
@@ -186,7 +186,7 @@ def _make_keytabs(folder: Path) -> Path:
 
 
 def _hand_over(folder: Path) -> None:
-    """Give all to the user of the server, except the client's key."""
+    """Make the user of the server the owner of all files except the client's key."""
     if os.getuid() != 0:
         return
     user = pwd.getpwnam(_USER)

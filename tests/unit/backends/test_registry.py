@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Backend
-from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
+from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.store import LfnStore
-from snakemake_executor_plugin_grid.backends.local import LocalBackend
-from snakemake_executor_plugin_grid.backends.registry import equip
+from snakemake_executor_plugin_grid.backends.kind import BackendSetup
+from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
+from snakemake_executor_plugin_grid.backends.registry import check_options, make_backend
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
-from snakemake_executor_plugin_grid.settings.validate import check
-from snakemake_executor_plugin_grid.stores import Store
+from snakemake_executor_plugin_grid.stores import ResultStore
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 
 class Bench:
@@ -33,10 +33,10 @@ class Bench:
         self.shared = folder / "shared"
         self.database = Database(self.folder / "grid.sqlite")
 
-    def equip(self, *, guest: bool = False, **values: Any) -> tuple[Backend, Store, Outages]:
+    def make(self, *, guest: bool = False, **values: Any) -> BackendSetup:
         settings = ExecutorSettings(**values)
-        check(settings, self.workdir)
-        return equip(
+        check_options(settings, self.workdir)
+        return make_backend(
             settings,
             self.workdir,
             self.folder,
@@ -55,15 +55,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def limit_of(outages: Outages) -> float:
-    return outages._limit
+    return outages.limit
 
 
 def test_by_default_jobs_run_here(bench: Bench) -> None:
-    backend, store, _ = bench.equip()
+    setup = bench.make()
+    backend, store = setup.backend, setup.stores.results
     assert isinstance(backend, LocalBackend)
     assert isinstance(store, DirectoryStore)
     assert store.folder == backend.store_folder
-    _, store, _ = bench.equip(store=bench.shared.as_uri())
+    store = bench.make(store=bench.shared.as_uri()).stores.results
     assert isinstance(store, DirectoryStore)
     assert store.folder == bench.shared
 
@@ -79,11 +80,11 @@ def test_by_default_jobs_run_here(bench: Bench) -> None:
     ],
 )
 def test_the_store_that_goes_with_dirac(
-    bench: Bench, values: dict[str, Any], kind: type[Store]
+    bench: Bench, values: dict[str, Any], kind: type[ResultStore]
 ) -> None:
-    backend, store, _ = bench.equip(backend="dirac", dirac_python=Path(sys.executable), **values)
-    assert type(store) is kind
-    assert isinstance(backend, DiracBackend) is (values.get("dirac_mode") != "local")
+    setup = bench.make(backend="dirac", dirac_python=Path(sys.executable), **values)
+    assert type(setup.stores.inputs) is type(setup.stores.results) is kind
+    assert isinstance(setup.backend, DiracBackend) is (values.get("dirac_mode") != "local")
     assert not (bench.folder / "dirac.log").exists()  # nothing has been started
 
 
@@ -93,14 +94,14 @@ def test_what_an_earlier_run_left_to_be_sent_is_removed(bench: Bench, backend: s
     left.parent.mkdir(parents=True)
     left.touch()
     store = "file:///shared/me" if backend == "panda" else None
-    bench.equip(guest=True, backend=backend, store=store)
+    bench.make(guest=True, backend=backend, store=store)
     assert left.exists()  # a run may be about to send it
-    bench.equip(backend=backend, store=store)
+    bench.make(backend=backend, store=store)
     assert not left.exists()
 
 
 def test_options_of_the_jdl_arrive(bench: Bench) -> None:
-    backend, _, _ = bench.equip(
+    setup = bench.make(
         backend="dirac",
         site="A,B",
         banned_sites=" C, D ,",
@@ -115,6 +116,7 @@ def test_options_of_the_jdl_arrive(bench: Bench) -> None:
         dirac_inputs="fetch",
         proxy_hours=2.0,
     )
+    backend = setup.backend
     assert isinstance(backend, DiracBackend)
     options = backend._options
     assert (options.sites, options.banned_sites) == (("A", "B"), ("C", "D"))
@@ -126,23 +128,19 @@ def test_options_of_the_jdl_arrive(bench: Bench) -> None:
     assert backend._margin == 7200
 
 
-def test_outages_are_waited_out_as_long_as_the_user_and_the_backend_say(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend, _, outages = bench.equip(backend="dirac", outage_limit=0.5)
-    assert backend.outage_limit is None
-    assert limit_of(outages) == 1800
-    monkeypatch.setattr(DiracBackend, "outage_limit", 5.0)
-    assert limit_of(bench.equip(backend="dirac")[2]) == 5
-    assert limit_of(bench.equip(backend="dirac", outage_limit=0.0)[2]) == 0
+def test_outages_are_waited_out_as_long_as_the_user_says(bench: Bench) -> None:
+    for backend in ("dirac", "panda", "local"):
+        for limit, seconds in ((0.5, 1800), (0.0, 0)):
+            setup = bench.make(backend=backend, store=bench.shared.as_uri(), outage_limit=limit)
+            assert limit_of(setup.outages) == seconds
 
 
 def leave_jobs(bench: Bench, *endpoints: str) -> None:
     """Have jobs that earlier runs have left in some endpoints, the last of them last."""
-    for number, place in enumerate(endpoints):
+    for number, endpoint in enumerate(endpoints):
         journal = Journal(bench.database, f"run-{number}", "local")
-        journal.endpoint = place
-        journal.submitting([Entry(spec(f"j-{number}"), "same", f"j-{number}", 1.0)])
+        journal.endpoint = endpoint
+        journal.submitting([tracked(spec(f"j-{number}"))])
 
 
 def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
@@ -155,7 +153,8 @@ def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
     elsewhere.mkdir()
 
     def folder(**values: Any) -> Path:
-        backend, store, _ = bench.equip(**values)
+        setup = bench.make(**values)
+        backend, store = setup.backend, setup.stores.results
         assert isinstance(backend, LocalBackend)
         assert isinstance(store, DirectoryStore)
         assert store.folder == backend.store_folder
@@ -168,5 +167,5 @@ def test_a_run_goes_on_at_the_local_site_where_the_last_one_has_left_jobs(
     assert folder(local_dir=tmp_path / "chosen").parent == tmp_path / "chosen"
     Journal(bench.database, "later", "local").ended("j-1", Phase.CANCELLED)
     assert folder() == elsewhere
-    bench.database.change("UPDATE jobs SET place=?", [(f"not-{host}:{there}",)])
+    bench.database.change("UPDATE jobs SET endpoint=?", [(f"not-{host}:{there}",)])
     assert folder() == own

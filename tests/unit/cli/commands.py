@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner, Result
 
 from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejected, Submitted
+from snakemake_executor_plugin_grid.backends.kind import BackendSetup
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.database import FOLDER
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
+from snakemake_executor_plugin_grid.stores import Stores
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 
 if TYPE_CHECKING:
     from tests.unit.journal.test_reader import Past
@@ -103,22 +107,17 @@ class FakeBackend(Backend):
     def called(self, name: str) -> list[list[str]]:
         return [subjects for call, subjects in self.calls if call == name]
 
-    def equip(
+    def make(
         self, settings: ExecutorSettings, workdir: Path, folder: Path, *_: Any, guest: bool
-    ) -> tuple[Backend, None, _Patience]:
-        """Take the place of ``registry.equip``."""
+    ) -> BackendSetup:
+        """Take the place of ``registry.make_backend``."""
         assert folder == workdir / FOLDER / "command", "stores empty the folder of a run"
         self.made.append((settings, workdir, guest))
-        if "equip" in self.errors:
-            raise self.errors["equip"]
-        return self, None, _Patience()
-
-
-class _Patience:
-    loop: Any = None
-
-    def stop(self) -> None:
-        pass
+        if "make" in self.errors:
+            raise self.errors["make"]
+        store = DirectoryStore(folder / "store")
+        outages = Outages(self.name, 0.0, self.check_credentials, lambda _: None)
+        return BackendSetup(self, Stores(store, store), outages)
 
 
 def call(past: Past, command: str, *args: str) -> Result:
@@ -151,7 +150,7 @@ def states_of(past: Past) -> None:
     for number, (name, state) in enumerate(said.items(), start=2):
         past.job(name, sample=name, grid_id=str(number), said=JobStatus(state, "why", "CERN"))
     for name, phase in (
-        ("landed", Phase.OUTPUTS_INSTALLED),
+        ("installed", Phase.OUTPUTS_INSTALLED),
         ("succeeded", Phase.SUCCEEDED),
         ("failed", Phase.FAILED),
         ("cancelled", Phase.CANCELLED),

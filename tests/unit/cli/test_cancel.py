@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
     PermanentError,
@@ -75,7 +75,7 @@ def test_it_is_noted_before_the_server_is_told(past: Past, backend: FakeBackend)
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
     assert "dirac: no answer." in result.output
-    assert "not confirmed to be cancelled, 1 job; call this again, or start" in result.output
+    assert "1 job is not confirmed; run this command again, or start" in result.output
     assert phases(past) == {"a-1": Phase.CANCELLING}
     assert backend.called("discard") == []
     backend.errors.clear()
@@ -89,7 +89,7 @@ def test_what_is_not_confirmed_is_listed(past: Past, backend: FakeBackend) -> No
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
     assert "1 job cancelled." in result.output
-    assert "not confirmed to be cancelled, 1 job" in result.output
+    assert "1 job is not confirmed" in result.output
     assert "  align (sample=b), dirac job 2" in result.output.splitlines()
     assert phases(past) == {"a-1": Phase.CANCELLED, "a-2": Phase.CANCELLING}
     assert backend.called("discard") == [["1"]]
@@ -103,7 +103,7 @@ def test_what_has_finished_is_left(past: Past, backend: FakeBackend) -> None:
     past.journal.ended("l-1", Phase.OUTPUTS_INSTALLED)
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 0
-    assert "1 job had finished already: the next run takes them in." in result.output
+    assert "1 job had finished already: the next run fetches" in result.output
     assert past.records()["a-1"].state == "done"
     assert backend.called("cancel") == [["2", "3"]]
     assert phases(past) == {
@@ -131,8 +131,8 @@ def test_what_went_to_another_server_is_not_gone(past: Past, backend: FakeBacken
     run_with(past, backend, "a", "b", "c")
     backend.jobs = {"a-3": "3"}
     backend.address = "https://here"
-    past.put("a-1", place="https://there")
-    past.put("a-2", place="https://here")
+    past.put("a-1", endpoint="https://there")
+    past.put("a-2", endpoint="https://here")
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
     assert "1 job went to another server than https://here" in result.output
@@ -147,7 +147,7 @@ def test_what_only_a_run_needs_does_not_matter(past: Past, backend: FakeBackend)
     run_with(past, backend, "a")
     backend.jobs.clear()
     backend.address = "https://here"
-    past.put("a-1", place="https://here")
+    past.put("a-1", endpoint="https://here")
     backend.errors["check"] = PermanentError("the proxy is too short for a run")
     assert call(past, "cancel", "--all", "-y").exit_code == 0
     assert phases(past) == {"a-1": Phase.CANCELLED}
@@ -159,7 +159,7 @@ def test_which_server_it_is_cannot_be_told(past: Past, backend: FakeBackend) -> 
     backend.errors["check"] = TransientError("no answer")
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
-    assert "not confirmed to be cancelled, 1 job" in result.output
+    assert "1 job is not confirmed" in result.output
     assert phases(past) == {"a-1": Phase.SUBMITTED, "a-2": Phase.CANCELLED}
 
 
@@ -179,7 +179,7 @@ def test_while_a_run_is_going_on_only_the_server_is_told(past: Past, backend: Fa
         result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
     assert "The run that is going on will report them as failed" in result.output
-    assert "the run that is going on takes them in" in result.output
+    assert "the run that is going on fetches" in result.output
     assert "dirac job 2" in result.output
     assert set(phases(past).values()) == {Phase.SUBMITTED}
     assert backend.called("discard") == []
@@ -219,10 +219,10 @@ def test_a_server_that_does_not_answer_keeps_no_other_from_it(
     assert phases(past) == {"a-1": Phase.CANCELLED, "p-1": Phase.SUBMITTED}
 
 
-@pytest.mark.parametrize("place", ["equip", "check_credentials", "find", "states"])
-def test_an_outage_changes_nothing(past: Past, backend: FakeBackend, place: str) -> None:
+@pytest.mark.parametrize("failing", ["make", "check_credentials", "find", "states"])
+def test_an_outage_changes_nothing(past: Past, backend: FakeBackend, failing: str) -> None:
     run_with(past, backend, "a")
-    backend.errors[place] = CredentialsError("no proxy; run dirac-proxy-init")
+    backend.errors[failing] = CredentialsError("no proxy; run dirac-proxy-init")
     result = call(past, "cancel", "--all", "-y")
     assert result.exit_code == 1
     assert "dirac: no proxy; run dirac-proxy-init." in result.output
@@ -245,7 +245,7 @@ def test_at_a_terminal_it_asks(
     run_with(past, backend, "a")
     arguments = ["cancel", "--all", "-d", str(past.directory)]
     result = CliRunner().invoke(main, arguments, input=answer)
-    assert "what has finished since will be left.\nCancel 1 job?" in result.output
+    assert "finished since are not cancelled.\nCancel 1 job?" in result.output
     assert result.exit_code == (0 if cancelled else 1)
     assert phases(past)["a-1"] is (Phase.CANCELLED if cancelled else Phase.SUBMITTED)
 
@@ -256,7 +256,7 @@ def test_without_a_terminal_it_only_lists(past: Past, backend: FakeBackend) -> N
     assert result.exit_code == 1
     assert "align (sample=a), dirac job 1: queued" in result.output
     assert "and 2 more" in result.output
-    assert "nothing is cancelled without --yes" in result.output
+    assert "nothing is cancelled: add --yes" in result.output
     assert backend.made == []
 
 

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from snakemake_executor_plugin_grid.cli import dirac, main
+from snakemake_executor_plugin_grid.backends.dirac import inventory
+from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 STORE = "/vo/user/u/me/store"
 MINE = f"{STORE}/blobs/aa/aa11"
@@ -78,7 +80,7 @@ class Workflow:
         self.journal = Journal(self.database, "run", "dirac")
 
     def submit(self, name: str, grid_id: str, *, open_: bool = False) -> None:
-        self.journal.submitting([Entry(spec(name, rule="make"), "identity", name, 1.0)])
+        self.journal.submitting([tracked(spec(name, rule="make"))])
         self.journal.submitted({name: grid_id})
         if not open_:
             self.journal.ended(name, Phase.FAILED)
@@ -90,7 +92,7 @@ class Workflow:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    monkeypatch.setattr(dirac, "Client", fake)
+    monkeypatch.setattr(inventory, "Client", fake)
     return fake
 
 
@@ -123,7 +125,7 @@ def test_without_a_terminal_it_only_lists(workflow: Workflow, client: FakeClient
     result = workflow.clean()
     assert result.exit_code == 0
     assert UNFETCHED in result.output
-    assert "Nothing is removed without --yes" in result.output
+    assert "Nothing is removed: add --yes" in result.output
     assert client.files == before
     assert len(workflow.catalog.locations()) == 2
 
@@ -136,7 +138,7 @@ def test_at_a_terminal_it_asks(
     arguments = ["clean", "--directory", str(workflow.directory)]
     result = CliRunner().invoke(main, arguments, input=answer)
     assert result.exit_code == 0
-    assert "Remove them?" in result.output
+    assert "Remove these files?" in result.output
     assert len(client.files) == len(OTHERS) + left
 
 
@@ -176,7 +178,7 @@ def test_locations_that_are_gone_are_forgotten(workflow: Workflow, client: FakeC
     client.files = dict(OTHERS)
     result = workflow.clean("--yes")
     assert result.exit_code == 0
-    assert "Nothing of this workflow" in result.output
+    assert "No file of this workflow" in result.output
     assert workflow.catalog.locations() == []
 
 
@@ -184,7 +186,7 @@ def test_jobs_that_may_need_the_files(workflow: Workflow, client: FakeClient) ->
     workflow.submit("make-1-3", "9", open_=True)
     listed = workflow.clean()
     assert listed.exit_code == 0
-    assert "1 job(s), whose end is not known" in listed.output
+    assert "1 unfinished job" in listed.output
     refused = workflow.clean("--yes")
     assert refused.exit_code == 1
     assert "9 (rule make)" in refused.output
@@ -205,7 +207,7 @@ def test_not_while_a_run_is_going_on(workflow: Workflow, client: FakeClient) -> 
 def test_a_workflow_that_stored_nothing_needs_no_client(tmp_path: Path, client: FakeClient) -> None:
     result = Workflow(tmp_path).clean()
     assert result.exit_code == 0
-    assert "put nothing on storage elements" in result.output
+    assert "put no files on storage elements" in result.output
     assert client.made == []
 
 

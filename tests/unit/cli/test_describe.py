@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.errors import TransientError
 from snakemake_executor_plugin_grid.model.job import Resources
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
@@ -38,7 +38,7 @@ def sent_again(past: Past) -> None:
         said=JobStatus(JobState.DONE, "", "B"),
     )
     past.journal.ended("a-1.1", Phase.SUCCEEDED, "success", json.dumps(REPORT))
-    past.put("a-1.1", sent=2000.0, taken=2060.0, running=5660.0, ended=6000.0, landed=6005.0)
+    past.put("a-1.1", sent=2000.0, accepted=2060.0, running=5660.0, ended=6000.0, finished=6005.0)
     past.put("a-1", sent=1000.0)
 
 
@@ -50,17 +50,17 @@ def test_all_that_is_known(past: Past, backend: FakeBackend) -> None:
     text = " ".join(result.output.split())
     for words in (
         "align (sample=a) State succeeded Snakemake job 3, attempt 1 Outputs align.a",
-        "Asked for 4 processor(s), 1,000 MB of memory, 1 h 0 min, 1 GPU(s)",
+        "Requested 4 processor(s), 1,000 MB of memory, 1 h, 1 GPU(s)",
         "--grid-backend dirac --grid-site A,B --grid-include 'x y' z --grid-describe Submission",
         "Submission 1 of 2: a-1 Grid id 1 (dirac) State failed Site A",
         "Reason the pilot was lost",
         "Submission 2 of 2: a-1.1 Grid id 2 (dirac) State succeeded Site B Host wn1.cern.ch",
-        "being submitted, 1 min",
-        "queued, 1 h 0 min",
+        "submission, 1 min",
+        "queued, 1 h",
         "running, 5 min",
-        "coming back, 5 s",
+        "fetching results, 5 s",
         "received 1 s, staging in 1 min, running 5 min",
-        "4 min of processor time, 250 MB of memory (25% of what it had); 1,234,567 bytes in, 89",
+        "4 min of processor time, 250 of 1,000 MB of memory; 1,234,567 bytes in, 89",
         f"Output {log}",
         "Web page https://monitor/2",
     ):
@@ -74,7 +74,7 @@ def test_as_json(past: Past, backend: FakeBackend) -> None:
     (job,) = json.loads(call(past, "describe", "2", "--json").stdout)["jobs"]
     assert (job["rule"], job["wildcards"], job["origin"]) == ("align", {"sample": "a"}, "a-1")
     assert (job["state"], job["waits_for"]) == ("succeeded", None)
-    assert job["asked"]["memory_mb"] == 1000
+    assert job["requested"]["memory_mb"] == 1000
     assert job["options"]["site"] == "A,B"
     first, second = job["submissions"]
     assert (first["name"], first["state"], first["reason"]) == (
@@ -104,10 +104,12 @@ def test_the_server_is_asked_for_what_is_open(past: Past, backend: FakeBackend) 
         "a-3": {"state": "unknown", "detail": "", "site": ""},
         "a-4": None,
     }
-    assert {job["origin"]: job["waits_for"] for job in jobs}["a-4"].startswith("submission not")
+    assert {job["origin"]: job["waits_for"] for job in jobs}["a-4"].startswith(
+        "the submission was not"
+    )
 
 
-@pytest.mark.parametrize("place", ["equip", "states"])
+@pytest.mark.parametrize("place", ["make", "states"])
 def test_a_server_that_does_not_answer(past: Past, backend: FakeBackend, place: str) -> None:
     past.run("run1")
     past.job("a-1", grid_id="1")
@@ -124,7 +126,7 @@ def test_a_server_that_does_not_answer(past: Past, backend: FakeBackend, place: 
 
 def test_a_job_of_which_hardly_anything_is_known(past: Past, backend: FakeBackend) -> None:
     past.job("a-1")  # of a run that has not noted itself
-    past.put("a-1", asked="{}", outputs="[]", began=None)
+    past.put("a-1", requested="{}", outputs="[]", began=None)
     text = " ".join(call(past, "describe", "align").output.split())
     assert "Submission: a-1 Grid id none (dirac) State waiting" in text
     assert "Options" not in text

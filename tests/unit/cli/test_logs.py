@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
 from tests.unit.journal.test_reader import Past, past
 
@@ -84,9 +84,9 @@ def test_the_server_is_asked_where_nothing_came_back(past: Past, backend: FakeBa
     backend.texts = {"2": "from there\nand on\n", "3": "by its id\n"}
     result = call(past, "logs", "align", "--tail", "1")
     assert result.exit_code == 0
-    assert "of the server\nand on\n" in result.output
+    assert "from the server\nand on\n" in result.output
     assert "from there" not in result.output
-    assert "of the server\nby its id\n" in result.output, "the server may not know its name"
+    assert "from the server\nby its id\n" in result.output, "the server may not know its name"
     assert "from here" in result.output
     assert backend.called("find") == [["a-2", "a-3"]]
     assert backend.called("logs") == [["3"], ["2"]]
@@ -119,7 +119,7 @@ def test_no_output_anywhere(past: Past, backend: FakeBackend) -> None:
     assert backend.called("logs") == [["2"]]
 
 
-@pytest.mark.parametrize("place", ["equip", "check_credentials", "find", "logs"])
+@pytest.mark.parametrize("place", ["make", "check_credentials", "find", "logs"])
 def test_a_server_that_does_not_answer(past: Past, backend: FakeBackend, place: str) -> None:
     run_with(past, "a", "b")
     past.log("a-1", "from here\n")

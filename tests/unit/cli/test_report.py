@@ -33,7 +33,7 @@ def test_a_page_is_written(workdir: Path, tmp_path: Path) -> None:
     result = invoke("-d", str(workdir), "-o", str(output))
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"{output}: ")
-    assert "304 job(s)" in result.output
+    assert "304 jobs" in result.output
     page = output.read_text()
     assert "<h1>z-lineshape</h1>" in page
     assert str(tmp_path) not in page
@@ -117,8 +117,8 @@ def test_open_jobs_go_on_while_their_run_does(tmp_path: Path, going_on: bool) ->
     # A process of another host, or one that got the same number later, tells nothing.
     killed = a_run("r0", started=START - HOUR, ended=None, pid=os.getpid())
     run = a_run(ended=None, host="elsewhere.example.org")
-    jobs = [a_job("a-r0-1", run="r0", sent=START - HOUR, taken=START - HOUR + 5)]
-    write(tmp_path, [killed, run], [*jobs, a_job(sent=START, taken=START + 5)])
+    jobs = [a_job("a-r0-1", run="r0", sent=START - HOUR, accepted=START - HOUR + 5)]
+    write(tmp_path, [killed, run], [*jobs, a_job(sent=START, accepted=START + 5)])
 
     def last_segment(name: str) -> str:
         (job,) = json.loads(invoke("-d", str(tmp_path), "--json", "--run", name).output)["jobs"]

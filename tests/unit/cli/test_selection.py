@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.cli.selection import in_words, latest, select
+from snakemake_executor_plugin_grid.cli.selection import latest, select
 from snakemake_executor_plugin_grid.model.errors import GridError
 from tests.unit.journal.test_reader import Past, past
 
@@ -40,7 +40,7 @@ def test_choosing_jobs(past: Past, words: list[str], names: list[str]) -> None:
 def test_of_jobs_with_the_same_id_the_last_is_meant(
     past: Past, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in (1, 2, 3):  # a local site gives it anew to the first job of each run
+    for number in (1, 2, 3):  # each server of the local backend counts from 1
         past.run(f"run{number}", "local")
         past.job(f"a-{number}", sample="a", grid_id="1")
     past.run("run4", "panda")
@@ -49,7 +49,7 @@ def test_of_jobs_with_the_same_id_the_last_is_meant(
     jobs = list(past.records().values())
     assert [job.name for job in select(jobs, ["1"])] == ["a-3", "a-4", "a-5"]
     told = capsys.readouterr().err
-    assert "earlier ones go by their names: a-2 (align (sample=a)), a-1 (align (sam" in told
+    assert "use their names: a-2 (align (sample=a)), a-1 (align (sam" in told
     assert [job.name for job in select(jobs, ["a-2"])] == ["a-2"]
     assert len(select(jobs, ["align"])) == 5
     assert capsys.readouterr().err == ""
@@ -59,7 +59,7 @@ def test_of_jobs_with_the_same_id_the_last_is_meant(
     ("words", "said"),
     [
         (["algin"], "no rule and no job 'algin' in the journal. Its rules are align, sort"),
-        (["align", "sample=z"], r"align: no job has sample=z. There is align \(sample=a\)."),
+        (["align", "sample=z"], r"align: no job has sample=z\. .*: align \(sample=a\)\."),
         (["sample=a"], "name the rule before its wildcards, as in: align sample=a"),
     ],
 )
@@ -77,11 +77,3 @@ def test_jobs_without_outputs_are_told_apart_by_their_wildcards(past: Past) -> N
         past.job(name, sample=sample)
         past.put(name, outputs="[]")
     assert [job.name for job in latest(past.records().values())] == ["a-2", "a-3"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(-5, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7500, "2 h 5 min")],
-)
-def test_lengths_of_time(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.journal.test_reader import Past, past
 
@@ -23,37 +23,37 @@ __all__ = ["past"]
 def test_jobs_are_counted_by_state_rule_and_site(past: Past) -> None:
     states_of(past)
     found = document(past)
-    names = ("waiting", "running", "held", "unknown", "ended", "cancelling", "landed")
-    ends = ("succeeded", "failed", "cancelled")
+    names = ("waiting", "running", "held", "unknown", "ended", "cancelling")
+    ends = ("outputs installed", "succeeded", "failed", "cancelled")
     assert found["states"] == {**dict.fromkeys((*names, *ends), 1), "queued": 2}
-    assert found["rules"]["sort"] == {"queued": 1, "landed": 1, **dict.fromkeys(ends, 1)}
-    assert found["sites"]["IN2P3"] == {"landed": 1, **dict.fromkeys(ends, 1)}
+    assert found["rules"]["sort"] == {"queued": 1, **dict.fromkeys(ends, 1)}
+    assert found["sites"]["IN2P3"] == dict.fromkeys(ends, 1)
     assert found["sites"][""] == {"waiting": 1, "queued": 1, "cancelling": 1}
-    assert {job["name"] for job in found["jobs"]} == {*names, "queued", "silent"}
+    assert {job["name"] for job in found["jobs"]} == {*names, "queued", "silent", "installed"}
     assert [job["name"] for job in found["failures"]] == ["failed"]
 
 
 @pytest.mark.parametrize("going_on", [True, False])
 def test_what_open_jobs_wait_for(past: Past, going_on: bool) -> None:
     states_of(past)
-    past.put("queued", taken=time.time() - 7500)
+    past.put("queued", accepted=time.time() - 7500)
     lock = lock_folder(past.folder) if going_on else None
     text = call(past, "status", "--all").output
     if lock:
         lock.close()
     assert "queued for 2 h 5 min" in text
-    assert "held: somebody has to look at it" in text
-    assert "unknown: dirac does not name it now" in text
+    assert "held: needs attention" in text
+    assert "unknown: dirac does not list it" in text
     words = {
-        True: ("being submitted", "being taken in", "being told", "being cancelled"),
+        True: ("being submitted", "being fetched", "not recorded", "being cancelled"),
         False: (
-            *("submission not answered: the next run looks for it", "the next run takes it in"),
-            *("outputs in place; the next run tells Snakemake", "the next run tries it again"),
+            *("the next run looks for", "the next run fetches"),
+            *("the next run records", "the next run tries again"),
         ),
     }
     assert all(some in text for some in words[going_on])
     assert not any(some in text for some in words[not going_on])
-    assert ("the same snakemake command as before goes on with them" in text) is not going_on
+    assert ("the same snakemake command again" in text) is not going_on
 
 
 def test_the_last_submission_decides(past: Past) -> None:
@@ -101,7 +101,7 @@ def test_many_open_jobs(past: Past) -> None:
 def test_oldest_jobs(past: Past) -> None:
     states_of(past)
     now = time.time()
-    past.put("queued", taken=now - 86400 * 3 - 3600 * 4)
+    past.put("queued", accepted=now - 86400 * 3 - 3600 * 4)
     past.put("running", running=now - 100)
     result = call(past, "status")
     assert "The oldest queued job: 3 d 4 h, the oldest running job: 1 min" in result.output
@@ -154,22 +154,22 @@ def test_a_run_that_is_going_on(past: Past) -> None:
 def test_a_run_that_waits_says_what_for_and_since_when(past: Past) -> None:
     past.run("run1")
     past.journal.trouble("dirac does not answer")
-    past.database.change("UPDATE runs SET troubled=troubled-?", [(600,)])
+    past.database.change("UPDATE runs SET trouble_since=trouble_since-?", [(600,)])
     assert "dirac does not answer" not in call(past, "status").output, "nobody waits"
     with lock_folder(past.folder):
         result, found = call(past, "status"), document(past)
-    assert "It has been in trouble for 10 min: dirac does not answer." in result.output
+    assert "It has been waiting for 10 min: dirac does not answer." in result.output
     assert found["run"]["trouble"] == "dirac does not answer"
-    assert found["time"] - found["run"]["troubled"] > 599
+    assert found["time"] - found["run"]["trouble_since"] > 599
 
 
 def test_what_the_last_run_has_seen_may_be_old(past: Past, backend: FakeBackend) -> None:
     past.run("run1")
     past.job("a-1", grid_id="1")
-    assert "--server asks anew" in call(past, "status").output
-    assert "--server asks anew" not in call(past, "status", "--server").output
+    assert "--server asks for" in call(past, "status").output
+    assert "--server asks for" not in call(past, "status", "--server").output
     with lock_folder(past.folder):
-        assert "--server asks anew" not in call(past, "status").output
+        assert "--server asks for" not in call(past, "status").output
 
 
 def test_the_lock_is_tried_and_given_back(past: Past) -> None:
@@ -207,10 +207,10 @@ def test_how_the_last_run_ended(past: Past, end: str, words: str) -> None:
 
 def test_a_run_that_was_killed(past: Past) -> None:
     past.run("run1")
-    assert "was killed, or the host went down: nothing is lost" in call(past, "status").output
+    assert "was killed, or the host went down: no job is lost" in call(past, "status").output
     past.put_run("run1", host="elsewhere")
     text = call(past, "status").output
-    assert "see on elsewhere whether it is still at work" in text
+    assert "check on elsewhere whether it is still running" in text
     assert "was killed" not in text
 
 
@@ -230,7 +230,7 @@ def test_a_lock_that_cannot_be_tried(past: Past, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     text = call(past, "status").output
-    assert "Whether a run is going on cannot be told" in text
+    assert "unknown whether a run is going on" in text
     assert document(past)["going_on"] is None
 
 
@@ -248,13 +248,13 @@ def test_snakemakes_own_lock(past: Past) -> None:
     assert "See on host" not in text
     assert document(past)["snakemake_lock"] == {"files": 1, "stale": True}
     past.put_run("run1", host="elsewhere")
-    assert "See on host elsewhere first" in call(past, "status").output
+    assert "Check on host elsewhere" in call(past, "status").output
 
 
 def test_a_directory_in_which_nothing_has_happened_yet(past: Past) -> None:
     result = call(past, "status")
     assert result.exit_code == 0
-    assert "No run has noted its beginning here." in result.output
+    assert "The journal contains no run." in result.output
     assert "No job has been submitted here yet." in result.output
     assert document(past)["run"] is None
 

@@ -109,13 +109,6 @@ def test_tail_of_a_log_that_cannot_be_read(tmp_path: Path) -> None:
     assert messages.read_tail(tmp_path) == []
 
 
-def test_long_lists_are_cut() -> None:
-    assert messages.names(["a", "b"]) == "a, b"
-    assert messages.names([str(number) for number in range(13)]) == (
-        "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more"
-    )
-
-
 def test_the_words_of_the_payload_are_shown_without_those_of_snakemake(log: Path) -> None:
     announced = (
         "[Sat Nov 21 01:24:50 2026]\nrule a:\n    reason: Forced execution\n    resources: x\n"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from snakemake_executor_plugin_grid.engine import interrupts as module
-from snakemake_executor_plugin_grid.engine.interrupts import Interrupts
+from snakemake_executor_plugin_grid.engine.shutdown import Interrupts
+from tests.unit.clock import VirtualClock
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -27,18 +27,9 @@ def _harmless_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 def send(number: int) -> None:
@@ -46,8 +37,8 @@ def send(number: int) -> None:
 
 
 @SIGNALS
-def test_an_echo_of_the_first_signal_changes_nothing(clock: Clock, number: int) -> None:
-    with Interrupts() as interrupts:
+def test_an_echo_of_the_first_signal_changes_nothing(clock: VirtualClock, number: int) -> None:
+    with Interrupts(clock) as interrupts:
         assert not interrupts.impatient()
         clock.now += 1.9
         send(number)
@@ -57,16 +48,16 @@ def test_an_echo_of_the_first_signal_changes_nothing(clock: Clock, number: int) 
 
 
 @SIGNALS
-def test_a_later_signal_is_noted_and_not_raised(clock: Clock, number: int) -> None:
-    with Interrupts() as interrupts:
+def test_a_later_signal_is_noted_and_not_raised(clock: VirtualClock, number: int) -> None:
+    with Interrupts(clock) as interrupts:
         clock.now += 2.1
         send(number)
         assert interrupts.impatient()
         assert interrupts.impatient()  # for good
 
 
-def test_an_echo_after_a_signal_that_was_meant_does_not_undo_it(clock: Clock) -> None:
-    with Interrupts() as interrupts:
+def test_an_echo_after_a_signal_that_was_meant_does_not_undo_it(clock: VirtualClock) -> None:
+    with Interrupts(clock) as interrupts:
         clock.now += 3
         send(signal.SIGINT)
         clock.now -= 2.5
@@ -110,7 +101,7 @@ def test_in_another_thread_no_signal_is_touched() -> None:
 def test_sigterm_does_not_end_a_program_that_is_ending() -> None:
     code = """
 import os, signal
-from snakemake_executor_plugin_grid.engine.interrupts import Interrupts
+from snakemake_executor_plugin_grid.engine.shutdown import Interrupts
 with Interrupts():
     os.kill(os.getpid(), signal.SIGTERM)
     print("cancelled", flush=True)

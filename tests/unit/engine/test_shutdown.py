@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_plugin_grid.engine import shutdown as module
 from snakemake_executor_plugin_grid.engine.run import Run
 from snakemake_executor_plugin_grid.engine.shutdown import Shutdown
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
+from tests.unit.clock import VirtualClock
 
 
 class SchedulerApi:
@@ -28,7 +28,7 @@ class SchedulerApi:
     def interrupt(self, error: Exception) -> None:
         self.errors.append(str(error))
 
-    def unsay(self, texts: Iterable[str]) -> None:
+    def suppress(self, texts: Iterable[str]) -> None:
         self.unsaid += texts
 
 
@@ -42,7 +42,8 @@ class Scene:
         )
         self.scheduler_api = SchedulerApi()
         run = SimpleNamespace(controller=self.controller, scheduler_api=self.scheduler_api)
-        self.shutdown = Shutdown(ExecutorSettings(**options), cast("Run", run))
+        self.clock = VirtualClock()
+        self.shutdown = Shutdown(ExecutorSettings(**options), cast("Run", run), self.clock)
 
     def _abandon(self) -> None:
         self.abandoned += 1
@@ -109,16 +110,16 @@ def test_a_detached_run_goes_on_while_there_is_something_to_do(what: str) -> Non
     assert scene.scheduler_api.errors == []
 
 
-def test_a_detached_run_does_not_wait_long_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = [100.0, 100.0, 159.0, 170.0, 170.0, 229.0, 231.0]  # twice when trouble begins
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: times.pop(0)))
+def test_a_detached_run_does_not_wait_long_for_a_server() -> None:
     scene = Scene(detach=True)
     scene.controller.at_rest = False
-    for trouble in ("down", "down", "", "down", "down"):  # it counts from when all was well last
+    # The time counts from the last moment without trouble.
+    for later, trouble in ((0, "down"), (59, "down"), (5, ""), (6, "down"), (59, "down")):
+        scene.clock.now += later
         scene.controller.trouble = trouble
         assert scene.look() == GOES_ON
+    scene.clock.now += 2
     assert scene.look() == (True, True, 1)
-    assert times == []
     assert scene.abandoned == 1
     assert len(scene.scheduler_api.errors) == 1
 

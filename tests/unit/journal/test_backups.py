@@ -7,7 +7,6 @@ import pytest
 
 from snakemake_executor_plugin_grid.journal.backups import Backups
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Journal
 
 
 class Files:
@@ -15,15 +14,15 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.copies = folder / "aside"
+        self.copies = folder / "backups"
         self.table = folder / "out" / "table.csv"
         self.table.parent.mkdir()
         self.table.write_text("kept")
 
-    def updates(self) -> Backups:
-        """As a run of Snakemake has it."""
+    def open(self) -> Backups:
+        """Open them as a run does."""
         database = Database(self.folder / "grid.sqlite")
-        return Backups(self.copies, Journal(database, "run", "local"))
+        return Backups(self.copies, database)
 
 
 @pytest.fixture
@@ -36,100 +35,110 @@ def left(files: Files) -> list[Path]:
 
 
 def test_deleted_file_comes_back(files: Files) -> None:
-    updates = files.updates()
+    backups = files.open()
     before = files.table.stat()
-    updates.keep([files.table])
+    backups.keep([files.table])
     shutil.rmtree(files.table.parent)
-    updates.restore([files.table])
+    backups.restore([files.table])
     assert files.table.read_text() == "kept"
     assert files.table.stat().st_mtime_ns == before.st_mtime_ns
     assert left(files) == []
 
 
 def test_file_that_was_not_deleted_stays_as_it_is(files: Files) -> None:
-    updates = files.updates()
-    updates.keep([files.table])
+    backups = files.open()
+    backups.keep([files.table])
     files.table.unlink()
     files.table.write_text("new")
-    updates.restore([files.table])
+    backups.restore([files.table])
     assert files.table.read_text() == "new"
     assert left(files) == []
 
 
 def test_restored_file_is_restored_once(files: Files) -> None:
-    updates = files.updates()
-    updates.keep([files.table])
+    backups = files.open()
+    backups.keep([files.table])
     files.table.unlink()
-    updates.restore([files.table])
+    backups.restore([files.table])
     files.table.unlink()
-    updates.restore([files.table])
+    backups.restore([files.table])
     assert not files.table.exists()
 
 
 def test_folder_with_links_comes_back(files: Files) -> None:
     folder = files.table.parent
     (folder / "link").symlink_to("table.csv")
-    updates = files.updates()
-    updates.keep([folder])
+    backups = files.open()
+    backups.keep([folder])
     shutil.rmtree(folder)
-    updates.restore([folder])
+    backups.restore([folder])
     assert files.table.read_text() == "kept"
     assert (folder / "link").is_symlink()
-    updates.keep([folder])
-    updates.restore([folder])
+    backups.keep([folder])
+    backups.restore([folder])
     assert left(files) == []
 
 
 def test_link_comes_back_as_a_link(files: Files) -> None:
     link = files.folder / "link"
     link.symlink_to("nowhere")
-    updates = files.updates()
-    updates.keep([link])
+    backups = files.open()
+    backups.keep([link])
     link.unlink()
-    updates.restore([link])
+    backups.restore([link])
     assert link.readlink() == Path("nowhere")
 
 
 def test_file_that_is_not_there_is_not_kept(files: Files) -> None:
-    updates = files.updates()
-    updates.keep([files.folder / "missing"])
-    updates.restore([files.folder / "missing"])
+    backups = files.open()
+    backups.keep([files.folder / "missing"])
+    backups.restore([files.folder / "missing"])
     assert not (files.folder / "missing").exists()
 
 
-def test_only_files_asked_for_are_restored(files: Files) -> None:
+def test_only_the_named_files_are_restored(files: Files) -> None:
     other = files.folder / "other"
     other.write_text("o")
-    updates = files.updates()
-    updates.keep([files.table, other])
+    backups = files.open()
+    backups.keep([files.table, other])
     files.table.unlink()
     other.unlink()
-    updates.restore([other])
+    backups.restore([other])
     assert other.exists()
     assert not files.table.exists()
-    updates.restore([files.table])
+    backups.restore([files.table])
     assert files.table.exists()
 
 
-def test_next_run_puts_back_what_a_dead_one_has_left(files: Files) -> None:
-    files.updates().keep([files.table])
+def test_the_next_run_restores_the_files_of_a_killed_run(files: Files) -> None:
+    files.open().keep([files.table])
     files.table.unlink()
-    files.updates().recover()
+    files.open().recover()
     assert files.table.read_text() == "kept"
     assert not files.copies.exists()
 
 
-def test_recovery_with_nothing_left(files: Files) -> None:
-    files.updates().recover()
+def test_recovery_without_backups(files: Files) -> None:
+    files.open().recover()
     assert files.table.read_text() == "kept"
 
 
 def test_lost_copy_does_no_harm(files: Files) -> None:
-    files.updates().keep([files.table])
+    files.open().keep([files.table])
     files.table.unlink()
     shutil.rmtree(files.copies)
-    files.updates().recover()
+    files.open().recover()
     assert not files.table.exists()
+
+
+def test_a_second_copy_replaces_the_first(files: Files) -> None:
+    files.open().keep([files.table])
+    files.table.write_text("newer")
+    files.open().keep([files.table])
+    shutil.rmtree(files.table.parent)
+    files.open().recover()
+    assert files.table.read_text() == "newer"
+    assert not files.copies.exists()
 
 
 def test_file_system_without_hard_links(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +146,8 @@ def test_file_system_without_hard_links(files: Files, monkeypatch: pytest.Monkey
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.link", refuse)
-    updates = files.updates()
-    updates.keep([files.table])
+    backups = files.open()
+    backups.keep([files.table])
     files.table.unlink()
-    updates.restore([files.table])
+    backups.restore([files.table])
     assert files.table.read_text() == "kept"

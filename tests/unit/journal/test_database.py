@@ -8,58 +8,48 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import Journal, Phase
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, GridError
 
-FIRST_VERSION = """
-CREATE TABLE jobs (
-    name TEXT PRIMARY KEY, run TEXT NOT NULL, rule TEXT NOT NULL, wildcards TEXT NOT NULL,
-    jobid TEXT NOT NULL, attempt INTEGER NOT NULL, backend TEXT NOT NULL, grid_id TEXT,
-    phase TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '', changed REAL NOT NULL, report TEXT
-) WITHOUT ROWID;
-CREATE INDEX jobs_phase ON jobs (phase);
-CREATE TABLE aside (path TEXT PRIMARY KEY, copy TEXT NOT NULL) WITHOUT ROWID;
-INSERT INTO jobs VALUES ('a-1', 'old', 'a', '{"x": "1"}', '3', 2, 'local', '17', 'submitted', '',
-    5.0, NULL);
-INSERT INTO jobs VALUES ('a-2', 'old', 'a', '{}', '4', 1, 'local', '18', 'succeeded', '', 6.0,
-    '{}');
-INSERT INTO aside VALUES ('/w/a', '/c/1');
-PRAGMA user_version=1;
-"""
-"""A file of schema version 1, as far as version 2 differs."""
-INSERT = "INSERT INTO aside VALUES (?, ?)"
-SELECT = "SELECT path, copy FROM aside ORDER BY path"
+SCHEMA = "CREATE TABLE IF NOT EXISTS pairs (path TEXT PRIMARY KEY, copy TEXT NOT NULL)"
+INSERT = "INSERT INTO pairs VALUES (?, ?)"
+SELECT = "SELECT path, copy FROM pairs ORDER BY path"
+
+
+def opened(path: Path) -> Database:
+    database = Database(path)
+    database.create(SCHEMA)
+    return database
 
 
 def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "folder" / "grid.sqlite"
-    database = Database(path)
+    database = opened(path)
     database.change(INSERT, [("a", "1"), ("b", "2")])
     database.close()
-    assert Database(path).query(SELECT) == [("a", "1"), ("b", "2")]
+    assert opened(path).query(SELECT) == [("a", "1"), ("b", "2")]
 
 
 def test_what_was_written_is_there_without_close(tmp_path: Path) -> None:
-    first = Database(tmp_path / "grid.sqlite")
+    first = opened(tmp_path / "grid.sqlite")
     first.change(INSERT, [("a", "1")])
-    assert Database(tmp_path / "grid.sqlite").query(SELECT) == [("a", "1")]
+    assert opened(tmp_path / "grid.sqlite").query(SELECT) == [("a", "1")]
 
 
 def test_change_is_all_or_nothing(tmp_path: Path) -> None:
-    database = Database(tmp_path / "grid.sqlite")
+    database = opened(tmp_path / "grid.sqlite")
     with pytest.raises(GridError, match=r"grid\.sqlite: UNIQUE"):
         database.change(INSERT, [("a", "1"), ("a", "2")])
     assert database.query(SELECT) == []
 
 
 def test_values_reach_the_query(tmp_path: Path) -> None:
-    database = Database(tmp_path / "grid.sqlite")
+    database = opened(tmp_path / "grid.sqlite")
     database.change(INSERT, [("a", "1"), ("b", "2")])
-    assert database.query("SELECT copy FROM aside WHERE path=?", ("b",)) == [("2",)]
+    assert database.query("SELECT copy FROM pairs WHERE path=?", ("b",)) == [("2",)]
 
 
 def test_threads_may_share_it(tmp_path: Path) -> None:
-    database = Database(tmp_path / "grid.sqlite")
+    database = opened(tmp_path / "grid.sqlite")
     errors: list[BaseException] = []
 
     def write(thread: int) -> None:
@@ -100,7 +90,7 @@ def test_file_of_a_newer_version_is_refused_and_kept(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE future (x)")
     connection.close()
     with pytest.raises(GridError, match=r"grid\.sqlite: written by a newer version"):
-        Database(path)
+        opened(path)
     tables = sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall()
     assert tables == [("future",)]
 
@@ -118,51 +108,6 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         Database(tmp_path / "grid.sqlite")
 
 
-def first_version(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.executescript(FIRST_VERSION)
-    connection.close()
-
-
-def test_file_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
-    path = tmp_path / "grid.sqlite"
-    first_version(path)
-    for _ in range(2):
-        database = Database(path)
-        (left,) = Journal(database, "new", "local").left()
-        assert (left.name, left.attempt, left.grid_id) == ("a-1", 2, "17")
-        assert (left.phase, left.changed) == (Phase.SUBMITTED, 5.0)
-        assert (left.identity, left.outputs, left.origin) == ("", (), "")
-        assert database.query("SELECT name, phase, report, landed FROM jobs WHERE name='a-2'") == [
-            ("a-2", "succeeded", "{}", None)
-        ]
-        assert database.query(SELECT) == [("/w/a", "/c/1")]
-        assert database.query("SELECT count(*) FROM runs") == [(0,)]
-        assert database.query("PRAGMA user_version") == [(2,)]
-        database.close()
-
-
-def test_file_of_the_first_version_gets_the_tables_of_a_new_one(tmp_path: Path) -> None:
-    first_version(tmp_path / "old.sqlite")
-    shown = []
-    for name in ("old.sqlite", "new.sqlite"):
-        database = Database(tmp_path / name)
-        rows = database.query(
-            'SELECT name, type, "notnull", dflt_value FROM pragma_table_info(?)', ("jobs",)
-        )
-        shown.append(sorted(rows))
-    assert shown[0] == shown[1]
-
-
-def test_a_change_of_version_that_was_broken_off_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "grid.sqlite"
-    first_version(path)
-    connection = sqlite3.connect(path)
-    connection.execute("ALTER TABLE jobs ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
-    connection.close()
-    assert len(Journal(Database(path), "new", "local").left()) == 1
-
-
 def test_what_is_committed_survives_a_power_cut(tmp_path: Path) -> None:
     database = Database(tmp_path / "grid.sqlite")
     assert database.query("PRAGMA synchronous") == [(2,)]  # FULL
@@ -170,7 +115,7 @@ def test_what_is_committed_survives_a_power_cut(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_apart_and_spoils_nothing(tmp_path: Path) -> None:
-    database = Database(tmp_path / "grid.sqlite")
+    database = opened(tmp_path / "grid.sqlite")
     database.change(INSERT, [("a", "1")])
     (pages,) = database.query("PRAGMA page_count")[0]
     database.query(f"PRAGMA max_page_count={pages}")

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
-from snakemake_executor_plugin_grid.journal.reader import History, JobRecord
-from snakemake_executor_plugin_grid.journal.writer import Entry, Journal, Phase
+from snakemake_executor_plugin_grid.journal.reader import History
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import Resources
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.description import Output
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 
 class Past:
@@ -53,7 +54,7 @@ class Past:
             outputs=(Output(f"work/{rule}.{sample}"),),
             **fields,
         )
-        self.journal.submitting([Entry(made, "identity", origin or name, 1000.0)])
+        self.journal.submitting([tracked(made, origin=origin, began=1000.0)])
         if grid_id is not None:
             self.journal.submitted({name: grid_id})
         if said is not None:
@@ -103,7 +104,7 @@ def test_runs_come_with_their_options_and_their_end(past: Past) -> None:
     assert (first.name, first.backend, first.ended, first.end) == ("run1", "dirac", None, "")
     assert first.pid == os.getpid()
     assert second.settings == {"backend": "panda", "site": "X"}
-    assert (second.end, second.stored_bytes, second.spared_bytes) == ("left", 10, 20)
+    assert (second.end, second.stored_bytes, second.reused_bytes) == ("left", 10, 20)
 
 
 def test_a_job_as_it_was_submitted_and_as_it_ended(past: Past) -> None:
@@ -123,10 +124,10 @@ def test_a_job_as_it_was_submitted_and_as_it_ended(past: Past) -> None:
         "SITE",
     )
     assert job.outputs == ("work/align.a",)
-    assert (job.asked["processors"], job.asked["memory_mb"]) == (2, 500)
+    assert (job.requested["processors"], job.requested["memory_mb"]) == (2, 500)
     assert job.report == {"host": "wn1"}
     assert job.began == 1000.0
-    times = [job.began, job.sent, job.taken, job.running, job.ended, job.landed]
+    times = [job.began, job.sent, job.accepted, job.running, job.ended, job.finished]
     assert all(times)
     assert times == sorted(times, key=float)  # type: ignore[arg-type]
 
@@ -137,7 +138,7 @@ def test_what_has_not_happened_has_no_time(past: Past) -> None:
     job = past.records()["a-1"]
     assert job.title == "align"
     assert (job.grid_id, job.phase, job.state) == (None, Phase.SUBMITTING, "")
-    assert (job.taken, job.running, job.ended, job.landed, job.report) == (*[None] * 4, {})
+    assert (job.accepted, job.running, job.ended, job.finished, job.report) == (*[None] * 4, {})
 
 
 def test_submissions_come_in_their_order(past: Past) -> None:

@@ -2,23 +2,20 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_grid.journal.database import Database
-from snakemake_executor_plugin_grid.journal.writer import (
-    Entry,
-    Journal,
-    OpenJob,
-    Phase,
-    last_endpoint,
-)
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.model.tracked import TrackedJob
 from snakemake_executor_plugin_grid.worker.description import Output
-from tests.unit.specs import spec
+from tests.unit.specs import spec, tracked
 
 
 @pytest.fixture
@@ -26,8 +23,8 @@ def database(tmp_path: Path) -> Database:
     return Database(tmp_path / "grid.sqlite")
 
 
-def entry(name: str, identity: str = "same", **fields: Any) -> Entry:
-    return Entry(spec(name, **fields), identity, name, 1.0)
+def entry(name: str, identity: str = "same", **fields: Any) -> TrackedJob:
+    return tracked(spec(name, **fields), identity)
 
 
 def submit(journal: Journal, *names: str) -> None:
@@ -41,7 +38,7 @@ def row(database: Database, name: str, *columns: str) -> tuple[Any, ...]:
 
 
 def left_names(database: Database, run: str = "later", backend: str = "local") -> list[str]:
-    return sorted(left.name for left in Journal(database, run, backend).left())
+    return sorted(left.name for left in Journal(database, run, backend).open_jobs())
 
 
 def test_jobs_of_an_earlier_run_are_left(database: Database) -> None:
@@ -55,7 +52,7 @@ def test_jobs_of_an_earlier_run_are_left(database: Database) -> None:
     earlier.noted(["good"])
     earlier.ended("bad", Phase.FAILED, "exit code 1")
     earlier.ended("gone", Phase.CANCELLED)
-    left = {job.name: job for job in Journal(database, "run2", "local").left()}
+    left = {job.name: job for job in Journal(database, "run2", "local").open_jobs()}
     assert {name: job.phase for name, job in left.items()} == {
         "unsure": Phase.SUBMITTING,
         "there": Phase.SUBMITTED,
@@ -73,20 +70,34 @@ def test_what_the_next_run_has_to_know_of_a_job_is_kept(database: Database) -> N
     outputs += (Output("l", "log"), Output("t", "benchmark"), Output("p", "staying"))
     one = spec("a-2.1", attempt=3, outputs=outputs)
     before = time.time()
-    Journal(database, "run1", "local").submitting([Entry(one, "sum", "a-2", 1.0)])
-    (left,) = Journal(database, "run2", "local").left()
+    Journal(database, "run1", "local").submitting([tracked(one, "sum", "a-2")])
+    (left,) = Journal(database, "run2", "local").open_jobs()
     assert before <= left.changed <= time.time()
-    assert left == OpenJob(
+    assert left.sent == left.changed
+    assert left == JobRecord(
         name="a-2.1",
         origin="a-2",
+        run="run1",
         rule="sort",
-        wildcards='{"sample": "a"}',
+        wildcards={"sample": "a"},
+        jobid="3",
         attempt=3,
+        backend="local",
         grid_id=None,
         phase=Phase.SUBMITTING,
+        detail="",
+        state="",
+        site="",
+        outputs=("a", "b"),
+        requested=asdict(one.resources),
+        began=1.0,
+        sent=left.sent,
+        accepted=None,
+        running=None,
+        ended=None,
+        finished=None,
         changed=left.changed,
         identity="sum",
-        outputs=("a", "b"),
     )
 
 
@@ -98,10 +109,10 @@ def test_own_jobs_and_those_of_other_backends_are_not_left(database: Database) -
     dirac.submitted({"c": "1"})
     dirac.ended("d", Phase.OUTPUTS_INSTALLED)
     dirac.ended("e", Phase.FAILED)
-    assert journal.left() == []
+    assert journal.open_jobs() == []
     assert left_names(database, "run2", "dirac") == ["b", "c", "d"]
-    assert journal.left_elsewhere() == {"dirac ()": 3}
-    assert Journal(database, "run2", "dirac").left_elsewhere() == {"local ()": 1}
+    assert journal.open_elsewhere() == {"dirac ()": 3}
+    assert Journal(database, "run2", "dirac").open_elsewhere() == {"local ()": 1}
 
 
 def test_jobs_on_another_server_are_not_left(database: Database) -> None:
@@ -112,34 +123,34 @@ def test_jobs_on_another_server_are_not_left(database: Database) -> None:
     submit(Journal(database, "run0", "dirac"), "d")  # of a former version
     later = Journal(database, "run3", "dirac")
     later.endpoint = here.endpoint
-    assert sorted(left.name for left in later.left()) == ["a", "b", "d"]
-    assert later.left_elsewhere() == {"dirac (other.example.org)": 1}
+    assert sorted(left.name for left in later.open_jobs()) == ["a", "b", "d"]
+    assert later.open_elsewhere() == {"dirac (other.example.org)": 1}
 
 
-def test_the_last_place_is_that_of_the_last_open_job(database: Database) -> None:
-    assert last_endpoint(database, "local") == ""
+def test_the_last_endpoint_is_that_of_the_last_open_job(database: Database) -> None:
     journal = Journal(database, "run1", "local")
-    for place in ("a:/one", "a:/two", "a:/three"):
-        journal.endpoint = place
-        submit(journal, place[3:])
+    assert journal.last_endpoint() == ""
+    for endpoint in ("a:/one", "a:/two", "a:/three"):
+        journal.endpoint = endpoint
+        submit(journal, endpoint[3:])
     dirac = Journal(database, "run2", "dirac")
     dirac.endpoint = "dirac.example.org"
     submit(dirac, "there")
-    assert last_endpoint(database, "local") == "a:/three"
+    assert journal.last_endpoint() == "a:/three"
     journal.ended("three", Phase.SUCCEEDED)
-    assert last_endpoint(database, "local") == "a:/two"
+    assert journal.last_endpoint() == "a:/two"
     journal.submitted({"one": "17"})  # which is newer
-    assert last_endpoint(database, "local") == "a:/one"
+    assert journal.last_endpoint() == "a:/one"
     for phase in (Phase.CANCELLING, Phase.OUTPUTS_INSTALLED):
         journal.ended("one", phase)
-        assert last_endpoint(database, "local") == "a:/one"
+        assert journal.last_endpoint() == "a:/one"
     journal.noted(["one"])
     journal.ended("two", Phase.FAILED)
-    assert last_endpoint(database, "local") == ""
-    assert last_endpoint(database, "dirac") == "dirac.example.org"
+    assert journal.last_endpoint() == ""
+    assert dirac.last_endpoint() == "dirac.example.org"
 
 
-def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Database) -> None:
+def test_jobs_that_are_over_need_cleanup_until_they_are_discarded(database: Database) -> None:
     earlier = Journal(database, "run1", "local")
     names = ("good", "bad", "gone", "here", "there", "unwanted", "refused")
     submit(earlier, *names)
@@ -152,38 +163,38 @@ def test_what_the_backend_keeps_of_jobs_that_are_over_is_known(database: Databas
     earlier.ended("refused", Phase.FAILED)
     earlier.cancelling(["unwanted"])
     later = Journal(database, "run2", "local")
-    assert sorted(later.kept()) == ["bad", "gone", "good"]
-    assert earlier.kept() == []  # it has not ended yet, and does it by itself
+    assert sorted(later.needs_cleanup()) == ["bad", "gone", "good"]
+    assert earlier.needs_cleanup() == []  # it has not ended yet, and does it by itself
     later.discarded(["good", "gone", "unknown"])
-    assert later.kept() == ["bad"]
+    assert later.needs_cleanup() == ["bad"]
     assert row(database, "good", "phase") == ("succeeded",)
     later.noted(["here"])
-    assert sorted(later.kept()) == ["bad", "here"]
+    assert sorted(later.needs_cleanup()) == ["bad", "here"]
 
 
-def test_a_job_that_is_adopted_is_kept_until_it_is_discarded(database: Database) -> None:
+def test_an_adopted_job_needs_cleanup_until_it_is_discarded(database: Database) -> None:
     submit(Journal(database, "run1", "local"), "a")  # the answer was lost
     later = Journal(database, "run2", "local")
     later.adopted({"a": ("17", "3")})
     later.ended("a", Phase.FAILED)
     last = Journal(database, "run3", "local")
-    assert last.kept() == ["a"]
+    assert last.needs_cleanup() == ["a"]
     last.discarded(["a"])
-    assert last.kept() == []
+    assert last.needs_cleanup() == []
 
 
-def test_what_is_kept_elsewhere_is_not_to_be_discarded_here(database: Database) -> None:
-    for run, (backend, place) in enumerate(
+def test_jobs_of_other_servers_are_not_cleaned_up_here(database: Database) -> None:
+    for run, (backend, endpoint) in enumerate(
         (("local", "a:/one"), ("local", "a:/two"), ("local", ""), ("dirac", "a:/one"))
     ):
         journal = Journal(database, f"run{run}", backend)
-        journal.endpoint = place
+        journal.endpoint = endpoint
         submit(journal, f"{run}")
         journal.submitted({f"{run}": "17"})
         journal.ended(f"{run}", Phase.FAILED)
     later = Journal(database, "later", "local")
     later.endpoint = "a:/one"
-    assert sorted(later.kept()) == ["0", "2"]  # a former version noted no place
+    assert sorted(later.needs_cleanup()) == ["0", "2"]  # an older version noted no endpoint
 
 
 def test_a_job_that_is_adopted_belongs_to_the_later_run(database: Database) -> None:
@@ -192,18 +203,18 @@ def test_a_job_that_is_adopted_belongs_to_the_later_run(database: Database) -> N
     submit(earlier, *names)
     earlier.submitted({"there": "17", "here": "18"})
     earlier.ended("here", Phase.OUTPUTS_INSTALLED)
-    (taken,) = row(database, "there", "taken")
+    (accepted,) = row(database, "there", "accepted")
     later = Journal(database, "run2", "local")
     later.adopted({"unsure": ("16", "7"), "there": ("17", "8"), "here": ("18", "9")})
-    assert later.left() == []
+    assert later.open_jobs() == []
     found = {name: row(database, name, "run", "grid_id", "jobid", "phase") for name in names}
     assert found == {
         "unsure": ("run2", "16", "7", "submitted"),
         "there": ("run2", "17", "8", "submitted"),
-        "here": ("run2", "18", "9", "landed"),
+        "here": ("run2", "18", "9", "outputs installed"),
     }
-    assert row(database, "there", "taken") == (taken,)
-    assert row(database, "unsure", "taken") != (None,)
+    assert row(database, "there", "accepted") == (accepted,)
+    assert row(database, "unsure", "accepted") != (None,)
     assert left_names(database, "run3") == sorted(names)
 
 
@@ -227,7 +238,7 @@ def test_a_success_that_snakemake_has_noted_keeps_its_report(database: Database)
     journal.ended("a", Phase.OUTPUTS_INSTALLED, "success", "{}")
     journal.noted(["a", "b", "unknown"])
     assert row(database, "a", "phase", "detail", "report") == ("succeeded", "success", "{}")
-    assert row(database, "b", "phase") == ("submitting",)  # only what has landed
+    assert row(database, "b", "phase") == ("submitting",)  # its outputs are not installed
 
 
 def test_an_answer_that_comes_after_cancelling_does_not_undo_it(database: Database) -> None:
@@ -267,7 +278,7 @@ def test_runs_are_noted_with_their_ends(database: Database) -> None:
     first.begin_run("file:///s", {"large_file": 7})
     second.begin_run("", {})
     first.end_run("left", 10, 20)
-    columns = "name, backend, store, settings, end, ended IS NULL, stored_bytes, spared_bytes"
+    columns = "name, backend, store, settings, end, ended IS NULL, stored_bytes, reused_bytes"
     assert database.query(f"SELECT {columns} FROM runs ORDER BY name") == [  # noqa: S608
         ("run1", "local", "file:///s", '{"large_file": 7}', "left", 0, 10, 20),
         ("run2", "dirac", "", "{}", "", 1, 0, 0),
@@ -280,7 +291,7 @@ def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database
     begins = []
     for words in ("it is down", "it is down; the disk is full", "", "down again"):
         journal.trouble(words)
-        ((noted, since),) = database.query("SELECT trouble, troubled FROM runs")
+        ((noted, since),) = database.query("SELECT trouble, trouble_since FROM runs")
         assert noted == words
         begins.append(since)
     first, second, third, fourth = begins
@@ -288,14 +299,4 @@ def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database
     assert third is None
     assert fourth > 0
     journal.end_run("left", 0, 0)
-    assert database.query("SELECT trouble, troubled FROM runs") == [("", None)]
-
-
-def test_copies_are_remembered_until_put_back(database: Database) -> None:
-    journal = Journal(database, "run1", "local")
-    journal.set_aside({"/w/a": "/c/1", "/w/b": "/c/2"})
-    journal.set_aside({"/w/a": "/c/3"})
-    later = Journal(database, "run2", "local")
-    assert later.aside() == {"/w/a": "/c/3", "/w/b": "/c/2"}
-    later.put_back(["/w/a"])
-    assert later.aside() == {"/w/b": "/c/2"}
+    assert database.query("SELECT trouble, trouble_since FROM runs") == [("", None)]

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import re
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from snakemake_executor_plugin_grid.model.job import (
     Resources,
     read_overrides,
     read_resources,
-    safe_name,
 )
 from tests.unit.specs import spec
 
@@ -51,16 +46,3 @@ def test_overrides() -> None:
 def test_title() -> None:
     assert spec("j", wildcards=(("a", "1"), ("b", "2"))).title == "rule sort (a=1, b=2)"
     assert spec("j", wildcards=()).title == "rule sort"
-
-
-@given(st.text(), st.integers(1, 10**6))
-def test_name_is_safe_everywhere(rule: str, number: int) -> None:
-    name = safe_name(rule, "0a1b2c3d", number)
-    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name)
-    assert name.endswith(f"-0a1b2c3d-{number}")
-
-
-@given(st.text(), st.text(), st.integers(1, 99), st.integers(1, 99))
-def test_names_differ_with_the_number(first: str, second: str, one: int, other: int) -> None:
-    if one != other:
-        assert safe_name(first, "run", one) != safe_name(second, "run", other)

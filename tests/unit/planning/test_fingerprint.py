@@ -1,6 +1,6 @@
-"""Which jobs of two runs are the same.
+"""Which jobs of two runs have the same fingerprint.
 
-``python -m tests.unit.planning.test_fingerprint`` prints fingerprints.
+``python -m tests.unit.planning.test_fingerprint FOLDER...`` prints the fingerprints of workflows.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def fingerprints(
     config: Mapping[str, Any] | None = None,
     resources: tuple[str, ...] = (),
 ) -> dict[str, str]:
-    """Plan the workflow of this directory; return the identities of all jobs that run."""
-    linecache.clearcache()  # Snakemake reads the code of run directives by it
+    """Plan the workflow in this directory; return the fingerprints of all jobs that run."""
+    linecache.clearcache()  # Snakemake reads the code of run directives from it
     parse = Resources.parser_factory(allow_expressions=True)
     with made(
         Path("Snakefile"),
@@ -137,31 +137,12 @@ def edit(old: str, new: str, name: str = "Snakefile") -> None:
 
 
 def changed(change: Callable[[], object], **later: Any) -> set[str]:
-    """Return the rules of which some jobs are others after a change."""
+    """Return the rules whose jobs have other fingerprints after a change."""
     before = fingerprints()
     change()
     after = fingerprints(**later)
     assert before.keys() == after.keys()
     return {name.partition(" ")[0] for name in before if before[name] != after[name]}
-
-
-def elsewhere(folder: Path, seed: int) -> dict[str, str]:
-    """Plan the workflow in another process."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.unit.planning.test_fingerprint"]
-    process = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    found: dict[str, str] = json.loads(process.stdout.splitlines()[-1])
-    return found
-
-
-def test_jobs_are_the_same_in_another_process(tmp_path: Path) -> None:
-    here = fingerprints()
-    assert len(here) == len(set(here.values())) == 8
-    assert elsewhere(tmp_path, 1) == here
-    assert elsewhere(tmp_path, 2) == here
 
 
 GROUP = """
@@ -181,11 +162,28 @@ rule two:
 """
 
 
-def test_a_group_is_the_same_in_another_process(tmp_path: Path) -> None:
-    write({"Snakefile": GROUP})
-    here = fingerprints()
-    assert list(here) == ["group"]
-    assert elsewhere(tmp_path, 1) == here
+def test_jobs_and_groups_are_the_same_in_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "group"
+    write({"group/Snakefile": GROUP})
+    jobs = fingerprints()
+    assert len(jobs) == len(set(jobs.values())) == 8
+    monkeypatch.chdir(group)
+    here = [jobs, fingerprints()]
+    assert list(here[1]) == ["group"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.unit.planning.test_fingerprint", tmp_path, group],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=60)
+        assert json.loads(output.splitlines()[-1]) == here
 
 
 def test_a_group_is_the_same_each_time() -> None:
@@ -250,7 +248,7 @@ def test_a_job_changes_with_a_temporary_output_that_another_needs_now() -> None:
         ("rule sort", "# The first.\nrule sort"),
     ],
 )
-def test_what_is_no_matter_of_the_result_changes_no_job(old: str, new: str) -> None:
+def test_what_does_not_change_the_result_changes_no_job(old: str, new: str) -> None:
     assert changed(lambda: edit(old, new)) == set()
 
 
@@ -296,7 +294,7 @@ def test_a_job_changes_with_its_script() -> None:
 
 
 def test_jobs_change_with_the_configuration_that_they_can_read() -> None:
-    # What the shell command of another rule takes of it stands in that command.
+    # The shell command of another rule contains the values that it uses.
     assert changed(lambda: edit("cut: 5", "cut: 6", "config.yaml")) == {"run", "scripted"}
     assert changed(lambda: None, config={"new": "1"}) == {"run", "scripted"}
 
@@ -311,12 +309,12 @@ def test_a_shell_command_changes_with_the_configuration_that_it_names() -> None:
     assert fingerprints()["sort a"] != before["sort a"]
 
 
-def test_jobs_change_with_the_place_where_their_files_are() -> None:
+def test_jobs_change_with_the_store() -> None:
     rules = {"sort", "show", "run", "scripted"}
     assert changed(lambda: None, context=("file:///other", "none")) == rules
 
 
-def test_what_a_job_updates_in_place_changes_it_not() -> None:
+def test_a_file_updated_in_place_does_not_change_its_job() -> None:
     write(
         {
             "Snakefile": "rule all:\n    input: 'done'\n"
@@ -330,12 +328,20 @@ def test_what_a_job_updates_in_place_changes_it_not() -> None:
     assert fingerprints() == before
 
 
-def test_a_shell_command_that_cannot_be_written_is_no_reason_to_stop() -> None:
+def test_a_shell_command_that_cannot_be_expanded_is_ignored() -> None:
     edit('"sort {input}', '"sort {missing.thing} {input}')
     assert set(fingerprints()) == {
         f"{rule} {sample}" for rule in ("sort", "show", "run", "scripted") for sample in "ab"
     }
 
 
+def _main() -> None:
+    found = []
+    for folder in sys.argv[1:]:
+        os.chdir(folder)
+        found.append(fingerprints())
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    print(json.dumps(fingerprints()))
+    _main()

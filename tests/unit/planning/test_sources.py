@@ -10,11 +10,11 @@ import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.planning import sources
-from snakemake_executor_plugin_grid.planning.sources import Origin, Rules, Sources
+from snakemake_executor_plugin_grid.planning.sources import Filters, Sources, WorkflowFiles
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.secret_files import secret_files
 
-KNOWN = ("declared", "parsed", "folders", "products", "inputs")
+FILES = ("declared", "parsed", "folders", "products", "inputs")
 
 
 class Home:
@@ -30,22 +30,22 @@ class Home:
             path.write_bytes(b"x" * size)
 
     def collect(self, **values: Any) -> Sources:
-        origin: dict[str, Any] = {
+        files: dict[str, Any] = {
             "declared": frozenset(),
             "parsed": {},
             "folders": (),
             "products": set(),
             "inputs": set(),
         }
-        rules: dict[str, Any] = {
+        filters: dict[str, Any] = {
             "include": (),
             "exclude": (),
             "file_limit": 100,
             "total_limit": 1000,
         }
         for key, value in values.items():
-            (origin if key in KNOWN else rules)[key] = value
-        return sources.collect(Layout(self.folder), Origin(**origin), Rules(**rules))
+            (files if key in FILES else filters)[key] = value
+        return sources.collect(Layout(self.folder), WorkflowFiles(**files), Filters(**filters))
 
     def names(self, **values: Any) -> set[str]:
         return set(self.collect(**values).entries)
@@ -67,13 +67,13 @@ def test_small_files_beside_the_workflow_travel(home: Home) -> None:
     }
 
 
-def test_entries_tell_where_the_file_is(home: Home) -> None:
+def test_entries_have_path_kind_and_size(home: Home) -> None:
     home.put("Snakefile", size=7)
     entry = home.collect().entries["work/Snakefile"]
     assert (entry.path, entry.kind, entry.size) == (str(home.folder / "Snakefile"), "file", 7)
 
 
-def test_folders_of_others_stay_behind(home: Home) -> None:
+def test_folders_of_tools_are_not_sent(home: Home) -> None:
     home.put(
         *(".snakemake/log", ".git/config", "a/.git/config", ".hg/x", "a/__pycache__/m.pyc"),
         *("node_modules/x.js", "venv/pyvenv.cfg", "venv/bin/python", "env/conda-meta/history"),
@@ -82,13 +82,13 @@ def test_folders_of_others_stay_behind(home: Home) -> None:
     assert home.names(declared=frozenset({".git/config", "a/.git/config"})) == {"work/kept"}
 
 
-def test_products_and_inputs_of_jobs_stay_behind(home: Home) -> None:
+def test_products_and_inputs_of_jobs_are_no_sources(home: Home) -> None:
     home.put("out.txt", "results/a/b", "in.txt", "Snakefile")
     found = home.names(products={"work/out.txt", "work/results"}, inputs={"work/in.txt"})
     assert found == {"work/Snakefile"}
 
 
-def test_what_snakemake_lists_travels_though_a_rule_has_it_as_input(home: Home) -> None:
+def test_a_file_that_snakemake_lists_is_a_source_even_if_it_is_an_input(home: Home) -> None:
     home.put("scripts/tool.py", "data/in.txt", "scripts/big.bin")
     home.put("scripts/big.bin", size=100)
     found = home.collect(
@@ -106,7 +106,7 @@ def test_input_that_parsing_read_travels_and_product_does_not(home: Home) -> Non
     assert found == {"work/samples.csv"}
 
 
-def test_large_file_is_left_out_and_told(home: Home) -> None:
+def test_a_large_file_is_left_out_and_reported(home: Home) -> None:
     home.put("small", size=99)
     home.put("data/large.bin", size=100)
     found = home.collect()
@@ -167,19 +167,19 @@ def test_include_of_a_broken_link_is_an_error(home: Home) -> None:
         home.collect(include=("b*",))
 
 
-def test_excluded_files_stay_behind(home: Home) -> None:
+def test_excluded_files_are_not_sent(home: Home) -> None:
     home.put("a.csv", "data/b.csv", "notes/private.txt", "Snakefile")
     assert home.names(exclude=("*.csv", "notes/*")) == {"work/Snakefile"}
     assert home.names(exclude=("a.csv", "notes/*")) == {"work/data/b.csv", "work/Snakefile"}
 
 
-def test_exclude_holds_for_what_parsing_read(home: Home) -> None:
+def test_exclude_applies_to_parsed_files(home: Home) -> None:
     home.put("secret.yaml")
     parsed = {str(home.folder / "secret.yaml"): True}
     assert home.names(parsed=parsed, exclude=("secret.yaml",)) == set()
 
 
-def test_exclude_holds_within_what_is_included(home: Home) -> None:
+def test_exclude_applies_within_included_folders(home: Home) -> None:
     home.put("data/a.root", "data/a.tmp", size=5000)
     assert home.names(include=("data",), exclude=("*.tmp",)) == {"work/data", "work/data/a.root"}
 
@@ -194,7 +194,7 @@ def test_file_that_cannot_be_read_is_passed_over_with_a_warning(
     )
     found = home.collect()
     assert set(found.entries) == {"work/Snakefile"}
-    assert found.warnings == ["private cannot be read: jobs will not have it"]
+    assert [warning.partition(";")[0] for warning in found.warnings] == ["private cannot be read"]
 
 
 def test_link_travels_as_the_file_it_points_to(home: Home, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_linked_folders_are_not_walked(home: Home, tmp_path: Path) -> None:
     assert home.names() == {"work/Snakefile"}
 
 
-def test_what_is_no_file_is_passed_over(home: Home) -> None:
+def test_fifos_and_missing_files_are_ignored(home: Home) -> None:
     home.put("Snakefile")
     os.mkfifo(home.folder / "pipe")
     assert home.names(declared=frozenset({"pipe", "gone.txt"})) == {"work/Snakefile"}
@@ -244,7 +244,7 @@ def test_parsed_file_elsewhere_travels_when_it_was_named_relatively(
     assert home.names(parsed=parsed) == {"up1/shared/samples.csv"}
 
 
-def test_parsed_files_of_snakemake_stay_behind(home: Home) -> None:
+def test_parsed_files_of_snakemake_are_not_sent(home: Home) -> None:
     home.put(".snakemake/metadata/x")
     parsed = {str(home.folder / ".snakemake/metadata/x"): True, str(home.folder / "gone"): True}
     assert home.names(parsed=parsed) == set()
@@ -260,8 +260,10 @@ def test_module_imported_from_beside_the_workflow_travels(
     assert home.names() == {"work/helpers.py"}
 
 
-def test_walk_ends_at_a_limit_and_tells_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_MOST_VISITED", 5)
+def test_the_number_of_visited_files_is_limited(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_MAX_VISITED", 5)
     home.put(*(f"f{number}" for number in range(9)))
     found = home.collect(declared=frozenset({"f8"}))
     assert len(found.entries) == 6
@@ -274,7 +276,7 @@ def test_walk_below_the_limit_warns_of_nothing(home: Home) -> None:
     assert home.collect().warnings == []
 
 
-def test_files_with_credentials_stay_behind_whoever_names_them(home: Home, tmp_path: Path) -> None:
+def test_credential_files_are_never_sent(home: Home, tmp_path: Path) -> None:
     home.put("token", "conf/.token", "data.txt", "proxy")
     (home.folder / "link").symlink_to("proxy")
     environment = {

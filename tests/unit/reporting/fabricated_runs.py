@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
-from snakemake_executor_plugin_grid.journal.reader import JobRecord, RunRecord
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.database import FOLDER, open_database
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase, RunRecord
+from snakemake_executor_plugin_grid.journal.writer import Journal
 
 START = 1_780_300_800.0  # 2026-06-01 08:00 UTC
 HOUR = 3600.0
@@ -35,7 +35,7 @@ def a_run(name: str = "r1", **changes: Any) -> RunRecord:
         "ended": START + HOUR,
         "end": "finished",
         "stored_bytes": 1_000,
-        "spared_bytes": 2_000,
+        "reused_bytes": 2_000,
     }
     return RunRecord(**{**given, **changes})
 
@@ -57,13 +57,13 @@ def a_job(name: str = "make-r1-1", **changes: Any) -> JobRecord:
         "state": "",
         "site": "",
         "outputs": (f"{changes.get('origin', name)}.txt",),
-        "asked": {},
+        "requested": {},
         "began": None,
         "sent": START,
-        "taken": None,
+        "accepted": None,
         "running": None,
         "ended": None,
-        "landed": None,
+        "finished": None,
         "report": {},
     }
     return JobRecord(**{**given, **changes})
@@ -98,7 +98,8 @@ def a_report(received: float, *seconds: float, **changes: Any) -> dict[str, Any]
 def write(directory: Path, runs: list[RunRecord], jobs: list[JobRecord]) -> None:
     """Write the journal and the logs that are below a directory when such runs were there."""
     folder = directory / FOLDER
-    database = Database(folder / DATABASE_FILE)
+    database = open_database(folder)
+    Journal(database, "", "")  # makes the tables
     for table, records in (("runs", runs), ("jobs", jobs)):
         for record in records:
             row = {one.name: getattr(record, one.name) for one in fields(record)}
@@ -106,7 +107,7 @@ def write(directory: Path, runs: list[RunRecord], jobs: list[JobRecord]) -> None
                 if isinstance(value, dict | tuple):
                     row[name] = json.dumps(value)
             if isinstance(record, JobRecord):
-                row.update(phase=record.phase.value, changed=record.landed or START)
+                row.update(phase=record.phase.value, changed=record.finished or START)
             names = ", ".join(f'"{name}"' for name in row)
             marks = ", ".join("?" * len(row))
             database.change(
@@ -178,7 +179,7 @@ class _Maker:
             self.jobs.append(job)
             if job.phase is not Phase.FAILED or job.report.get("reason") == "payload failed":
                 return
-            begin = (job.landed or begin) + 5
+            begin = (job.finished or begin) + 5
 
     def submission(
         self, rule: _Rule, index: int, name: str, origin: str, begin: float, site: str, *, bad: bool
@@ -231,13 +232,13 @@ class _Maker:
             state="failed" if phase is Phase.FAILED else "done",
             site=site,
             outputs=(f"results/{origin}.root",),
-            asked=rule.asked,
+            requested=rule.asked,
             began=begin,
             sent=sent,
-            taken=taken,
+            accepted=taken,
             running=received + 20,
             ended=ended,
-            landed=ended + rule.moved[1] / 1e8 + dice.uniform(1, 8),
+            finished=ended + rule.moved[1] / 1e8 + dice.uniform(1, 8),
             report=report if reason else {},
         )
 
@@ -248,21 +249,21 @@ def workflow() -> tuple[list[RunRecord], list[JobRecord]]:
     for rule in _RULES:
         for index in range(rule.jobs):
             maker.job(rule, index)
-    end = max(job.landed or START for job in maker.jobs)
+    end = max(job.finished or START for job in maker.jobs)
     runs = [
         a_run(
             "k3v9",
             ended=START + 4.2 * HOUR,
             end="left",
             stored_bytes=2_300_000_000,
-            spared_bytes=11_800_000_000,
+            reused_bytes=11_800_000_000,
         ),
         a_run(
             "m8q2",
             started=START + 4.9 * HOUR,
             ended=end + 4,
             stored_bytes=900_000_000,
-            spared_bytes=52_400_000_000,
+            reused_bytes=52_400_000_000,
         ),
     ]
     return runs, sorted(maker.jobs, key=lambda job: job.sent or 0.0)

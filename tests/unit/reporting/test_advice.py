@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.journal.reader import JobRecord
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
 from snakemake_executor_plugin_grid.reporting.advice import (
     Advice,
     advise,
@@ -33,7 +32,7 @@ def job(
     return a_job(
         f"make-r1-{number}",
         phase=Phase.SUCCEEDED if reason == "success" else Phase.FAILED,
-        asked={"processors": 1, "memory_mb": None, "runtime_s": None, **asked},
+        requested={"processors": 1, "memory_mb": None, "runtime_s": None, **asked},
         report=a_report(
             *(1000.0, 1, 1, run_s, 1),
             reason=reason,
@@ -92,27 +91,28 @@ def test_a_spread() -> None:
 def test_less_memory_is_advised() -> None:
     found = advice(*alike(39, memory=700, memory_mb=4000), job(40, memory=812, memory_mb=4000))
     assert found["mem_mb"].text == (
-        "mem_mb=4000 asked, at most 812 MB used by 40 jobs: mem_mb=1200 would do"
+        "mem_mb=4000 requested, at most 812 MB used by 40 jobs: mem_mb=1200 would do"
     )
     assert (found["mem_mb"].value, found["mem_mb"].warning) == (1200, False)
 
 
 def test_the_memory_of_jobs_with_several_processors_may_be_more() -> None:
     text = advice(*alike(5, memory=700, memory_mb=4000, processors=2))["mem_mb"].text
-    assert text.endswith("(of the largest process: add the others if a job has several at a time)")
+    assert text.endswith("(of the largest process: add the others if a job runs several at once)")
 
 
 def test_less_runtime_is_advised() -> None:
     found = advice(*alike(5, run_s=1500, runtime_s=8 * 3600))
     assert found["runtime"].text == (
-        "runtime=480 asked, at most 25 min used by 5 jobs: runtime=45 would do"
+        "runtime=480 requested, at most 25 min used by 5 jobs: runtime=45 would do"
     )
 
 
 def test_fewer_threads_are_advised() -> None:
     found = advice(*alike(4, busy=1.1, processors=8), job(5, busy=1.6, processors=8))
     assert found["threads"].text == (
-        "threads=8 asked, 1.2 busy on average and 1.6 in the busiest of 5 jobs: threads=2 would do"
+        "threads=8 requested, 1.2 busy on average and 1.6 in the busiest of 5 jobs: threads=2 "
+        "would do"
     )
     assert advice(*alike(5, busy=0.9, processors=2))["threads"].value == 1
 
@@ -152,7 +152,8 @@ def test_a_limit_that_is_close_is_a_warning() -> None:
     found = advice(*alike(9, memory=500, memory_mb=1000), job(10, memory=900, memory_mb=1000))
     assert found["mem_mb"].warning
     assert found["mem_mb"].text == (
-        "mem_mb=1000 asked, 1 job of 10 came within 10 % of it or beyond (at most 900 MB used): "
+        "mem_mb=1000 requested, 1 job of 10 came within 10 % of it or beyond (at most 900 MB "
+        "used): "
         "mem_mb=1200 would be safe"
     )
 
@@ -161,7 +162,7 @@ def test_a_time_limit_that_was_met_is_a_warning() -> None:
     found = advice(*alike(9), job(10, reason=TIME_LIMIT, run_s=3600, runtime_s=3600))
     assert found["runtime"].warning
     assert found["runtime"].text == (
-        "runtime=60 asked, 1 job ran into it (at most 60 min used): runtime=90 would be safe"
+        "runtime=60 requested, 1 job ran into it (at most 60 min used): runtime=90 would be safe"
     )
 
 
@@ -169,14 +170,14 @@ def test_more_processors_than_asked_are_a_warning() -> None:
     found = advice(job(1, busy=3.8), job(2, busy=1.0))
     assert found["threads"].warning
     assert found["threads"].text.endswith(
-        "1 job took more than asked, which sites may punish: threads=5 would be honest"
+        "1 job used more than requested; sites may kill such jobs: threads=5 would be right"
     )
 
 
 def test_asked_by_a_function_the_advice_is_a_part() -> None:
     found = advice(*(job(n, memory=100 * n, memory_mb=1000 * n) for n in range(1, 9)))
     assert found["mem_mb"].text == (
-        "mem_mb=1000…8000 asked, at most 10 % of it used by 8 jobs: 15 % of it would do"
+        "mem_mb=1000…8000 requested, at most 10 % of it used by 8 jobs: 15 % of it would do"
     )
     assert found["mem_mb"].value is None
 

@@ -22,8 +22,7 @@ pytest.importorskip("plotly")
 
 from plotly.offline import get_plotlyjs
 
-from snakemake_executor_plugin_grid.journal.reader import JobRecord, RunRecord
-from snakemake_executor_plugin_grid.journal.writer import Phase
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase, RunRecord
 from snakemake_executor_plugin_grid.reporting.page import render
 from snakemake_executor_plugin_grid.reporting.summary import summarise
 
@@ -102,7 +101,7 @@ def test_the_page_loads_nothing(page: str) -> None:
 
 def test_the_tables_are_there_without_scripts(page: str) -> None:
     text = " ".join(Elements(page).texts)
-    assert "mem_mb=4000 asked, at most 745 MB used by 170 jobs: mem_mb=1000 would do" in text
+    assert "mem_mb=4000 requested, at most 745 MB used by 170 jobs: mem_mb=1000 would do" in text
     assert "The clock of wn07.desy.example.org" in text
     assert "payload failed: exit code 1" in text
     assert re.search(r"\.snakemake/grid/logs/select-k3v9-\d+\.log", text)
@@ -143,8 +142,8 @@ def test_hostile_texts_are_texts() -> None:
     [
         [a_job()],
         [a_job(sent=None)],
-        [a_job(phase=Phase.FAILED, landed=START)],
-        [a_job(asked={"processors": None}, report={"times": {"running": 1, "staging out": 2}})],
+        [a_job(phase=Phase.FAILED, finished=START)],
+        [a_job(requested={"processors": None}, report={"times": {"running": 1, "staging out": 2}})],
     ],
     ids=["open", "no times", "at once", "odd report"],
 )
@@ -155,7 +154,11 @@ def test_few_jobs_make_a_page(jobs: list[JobRecord]) -> None:
 def test_what_the_palette_has_no_colour_for_is_one_of_the_others() -> None:
     jobs = [
         a_job(
-            f"j{number}", rule=f"r{number}", site=f"S{number}", phase=Phase.FAILED, landed=START + 9
+            f"j{number}",
+            rule=f"r{number}",
+            site=f"S{number}",
+            phase=Phase.FAILED,
+            finished=START + 9,
         )
         for number in range(14)
     ]
@@ -219,7 +222,11 @@ def with_choice(page: str, **choices: str) -> str:
     return page
 
 
-@pytest.mark.parametrize("choices", [{}, {"order": "site", "colour": "rule"}])
+@pytest.mark.parametrize(
+    "choices",
+    [pytest.param({}, marks=pytest.mark.slow), {"order": "site", "colour": "rule"}],
+    ids=["as it opens", "by site"],
+)
 def test_the_plots_are_drawn(page: str, browse: Browse, choices: dict[str, str]) -> None:
     dom, said = browse(with_choice(page, **choices))
     assert said == []
@@ -272,6 +279,7 @@ def with_user(page: str) -> str:
     return page.replace("</body>", f"<script>{USER}</script></body>")
 
 
+@pytest.mark.slow
 def test_thousands_of_jobs_can_be_looked_at(browse: Browse) -> None:
     jobs = [
         a_job(
@@ -279,9 +287,9 @@ def test_thousands_of_jobs_can_be_looked_at(browse: Browse) -> None:
             rule=f"r{number % 3}",
             site=f"S{number % 2}",
             sent=START + number,
-            taken=START + number + 1,
+            accepted=START + number + 1,
             ended=START + number + 300,
-            landed=START + number + 301,
+            finished=START + number + 301,
             phase=Phase.SUCCEEDED,
         )
         for number in range(4000)
@@ -305,8 +313,9 @@ def test_hostile_texts_do_nothing_in_a_browser(browse: Browse) -> None:
     assert "<script>alert" not in dom
 
 
-def test_what_goes_wrong_in_the_page_is_seen(page: str, browse: Browse) -> None:
-    """Make sure that the tests above would see an error and a script that is not ours."""
+@pytest.mark.slow
+def test_errors_in_the_page_are_noticed(page: str, browse: Browse) -> None:
+    """Check that the tests above notice a script error, and a script that the policy forbids."""
     found: list[Any] = []
     for broken in (
         page.replace('"figures":{"timeline"', '"figures":{"nowhere"'),

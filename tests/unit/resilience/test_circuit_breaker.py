@@ -273,7 +273,7 @@ def test_the_fault_that_opens_it_costs_nothing(bench: Bench) -> None:
 def test_a_probe_that_is_lost_is_followed_by_another(opened: Bench) -> None:
     first = opened.probe(5)
     second = opened.probe(60)
-    assert opened.said[1:] == ["The job sent to try has not ended in 60 min: sending another one."]
+    assert opened.said[1:] == ["The job sent to try has not ended in 1 h: sending another one."]
     opened.breaker.fault(second, GRID)
     assert opened.breaker.next_change() == 60 * MINUTE  # as the first is still on its way
     opened.breaker.fine(first)

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,40 +12,14 @@ from snakemake_executor_plugin_grid.model.errors import (
     PermanentError,
     TransientError,
 )
-from snakemake_executor_plugin_grid.resilience import outages as module
-from snakemake_executor_plugin_grid.resilience.outages import persistently
+from snakemake_executor_plugin_grid.resilience.calls import retry_at_start
 
 from .outages_bench import DOWN, EXPIRED, Run, Server
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.04)
-    monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 0.01)
-    monkeypatch.setattr(module, "_CREDENTIALS_PERIOD", 0.0)
 
 
 @pytest.fixture
 def run() -> Run:
     return Run()
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were asked for; none is made, but the clock goes forward."""
-    asked: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(asked)))
-
-    async def wait_for(waiting: Any, seconds: float | None) -> Any:
-        if seconds is None or seconds > 100:  # the time limit of a call
-            return await waiting
-        waiting.close()
-        asked.append(seconds)
-        raise TimeoutError
-
-    monkeypatch.setattr(asyncio, "wait_for", wait_for)
-    return asked
 
 
 @pytest.mark.parametrize("error", [DOWN, TimeoutError(), ConnectionResetError(104, "reset")])
@@ -68,15 +39,15 @@ def test_other_errors_come_at_once(run: Run) -> None:
 
 
 def test_an_outage_ends_the_run_by_time_not_by_count() -> None:
-    run, server = Run(limit=0.3), Server(*[DOWN] * 1000)
-    began = time.monotonic()
+    run, server = Run(limit=3600.0), Server(*[DOWN] * 1000)
+    began = run.clock.now
     with pytest.raises(EndingError) as caught:
         asyncio.run(run.outages.call("states", server.call))
-    assert 0.2 < time.monotonic() - began < 2
-    assert 5 < server.tries < 60
+    assert 3400 < run.clock.now - began < 3700
+    assert 40 < server.tries < 130
     assert run.outages.exhausted == str(caught.value)
     assert run.outages.exhausted == (
-        "dirac has not answered for 0 s, asked for states (connection refused): that is the limit "
+        "dirac has not answered for 1 h, asked for states (connection refused): that is the limit "
         "(--grid-outage-limit)"
     )
 
@@ -89,7 +60,7 @@ def test_no_limit_of_time_means_one_try() -> None:
 
 
 def test_once_the_run_has_to_end_nothing_waits_any_longer() -> None:
-    run = Run(limit=0.05)
+    run = Run(limit=60.0)
     results, other = Server(*[DOWN] * 1000), Server(DOWN)
 
     async def calls() -> None:
@@ -104,8 +75,8 @@ def test_once_the_run_has_to_end_nothing_waits_any_longer() -> None:
     asyncio.run(calls())
 
 
-def test_a_server_beside_ends_the_run_as_well(run: Run) -> None:
-    run.outages._limit = 0.05
+def test_another_server_ends_the_run_as_well() -> None:
+    run = Run(limit=60.0)
     beside = run.outages.beside("s3", Server().call)
 
     async def calls() -> None:
@@ -115,19 +86,19 @@ def test_a_server_beside_ends_the_run_as_well(run: Run) -> None:
             await run.outages.call("states", Server(DOWN).call)
 
     asyncio.run(calls())
-    assert run.outages.exhausted.startswith("s3 has not answered for 0 s, asked for blobs")
+    assert run.outages.exhausted.startswith("s3 has not answered for 1 min, asked for blobs")
 
 
 def test_the_time_counts_from_the_first_failure_of_a_call() -> None:
-    run = Run(limit=0.25)
+    run = Run(limit=20.0)
 
     async def outages() -> None:
-        for _ in range(4):
-            await run.outages.call("states", Server(*[DOWN] * 4).call)
+        for _ in range(8):
+            await run.outages.call("states", Server(*[DOWN] * 3).call)
 
-    began = time.monotonic()
+    began = run.clock.now
     asyncio.run(outages())
-    assert time.monotonic() - began > 0.25
+    assert run.clock.now - began > 20
 
 
 def test_a_call_that_takes_too_long_is_a_failed_try(run: Run) -> None:
@@ -138,20 +109,22 @@ def test_a_call_that_takes_too_long_is_a_failed_try(run: Run) -> None:
         await asyncio.sleep(0 if len(tries) > 2 else 60)
         return "answer"
 
-    assert asyncio.run(run.outages.call("states", slow, 0.02)) == "answer"
+    assert asyncio.run(run.outages.call("states", slow, 0.001)) == "answer"
     assert len(tries) == 3
 
 
-def test_pauses_grow_up_to_a_bound_and_are_never_the_same(run: Run, pauses: list[float]) -> None:
+def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:
+    run = Run(limit=1e6)
     asyncio.run(run.outages.call("states", Server(*[DOWN] * 60).call))
-    assert 0.005 <= pauses[0] <= 0.015
-    assert all(pause <= 0.03 for pause in pauses[:2])
-    # None grows while another call may have made it grow: at the latest at every third try.
-    longest = pauses[9:]
-    assert min(longest) >= 0.02
-    assert min(longest) < 0.035
-    assert max(longest) > 0.045
-    assert max(longest) <= 0.06
+    pauses = run.clock.slept
+    assert 0.5 <= pauses[0] <= 1.5
+    assert all(pause <= 3 for pause in pauses[:2])
+    # A pause grows at every third try at the latest, as tries before it is over do not count.
+    longest = pauses[20:]
+    assert min(longest) >= 30
+    assert min(longest) < 50
+    assert max(longest) > 70
+    assert max(longest) <= 90
 
 
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(run: Run) -> None:
@@ -167,7 +140,7 @@ def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(run: Run) -> No
 
     asyncio.run(calls())
     assert run.said[0].startswith("dirac does not answer, asked for states (connection refused)")
-    assert run.said[1] == "dirac answers again after 0 s."
+    assert run.said[1].startswith("dirac answers again after ")
     assert len(run.said) == 4  # another outage
 
 
@@ -183,11 +156,11 @@ def test_the_run_waits_for_credentials_without_limit_and_goes_on_by_itself() -> 
     assert asyncio.run(run.outages.call("submission", server.call)) == "answer"
     assert run.proxy.tries == 5
     assert server.tries == 2
-    assert run.said == [
-        "Waiting for credentials: the proxy has expired; run 'renew'. The run goes on by itself "
-        "then; jobs that are on the grid are not touched.",
-        "The credentials are good again; going on.",
+    assert [text.partition(":")[0] for text in run.said] == [
+        "Waiting for credentials",
+        "The credentials are good again; the run continues.",
     ]
+    assert "the proxy has expired; run 'renew'." in run.said[0]
 
 
 def test_calls_that_wait_for_the_same_credentials_say_so_once(run: Run) -> None:
@@ -201,9 +174,8 @@ def test_calls_that_wait_for_the_same_credentials_say_so_once(run: Run) -> None:
     assert [text.split()[0] for text in run.said] == ["Waiting", "The"]
 
 
-def test_time_without_credentials_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 0.4)
-    run = Run(limit=0.15)
+def test_time_without_credentials_is_no_outage() -> None:
+    run = Run(limit=4.5)
     server = Server(DOWN, EXPIRED, DOWN)
     assert asyncio.run(run.outages.call("submission", server.call)) == "answer"
 
@@ -216,16 +188,18 @@ def test_an_error_of_credentials_that_is_only_noted_waits_for_nothing(run: Run) 
     assert run.proxy.tries == 0
 
 
-def test_credentials_that_expire_soon_are_warned_of_once(run: Run) -> None:
+def test_the_user_is_warned_once_of_credentials_that_expire_soon(run: Run) -> None:
+    async def watch_again(warning: str) -> None:
+        run.warning = warning
+        run.clock.now += 61
+        await run.outages.watch_credentials()
+
     async def watch() -> None:
         for minutes in (50, 40):
-            run.warning = f"expires in {minutes} min"
-            await run.outages.watch_credentials()
-        run.warning = ""
-        await run.outages.watch_credentials()
+            await watch_again(f"expires in {minutes} min")
+        await watch_again("")
         assert run.said == ["expires in 50 min"]
-        run.warning = "expires in 59 min"
-        await run.outages.watch_credentials()
+        await watch_again("expires in 59 min")
 
     asyncio.run(watch())
     assert run.said == ["expires in 50 min", "expires in 59 min"]
@@ -237,7 +211,7 @@ def test_credentials_that_expire_are_told_of_and_their_renewal_too(run: Run) -> 
     async def watch() -> None:
         for _ in range(4):
             await run.outages.watch_credentials()
-            await asyncio.sleep(2 * module._CREDENTIALS_PAUSE)
+            run.clock.now += 15.0
 
     asyncio.run(watch())
     assert [text.split()[0] for text in run.said] == ["Waiting", "The"]
@@ -245,44 +219,38 @@ def test_credentials_that_expire_are_told_of_and_their_renewal_too(run: Run) -> 
 
 
 def test_credentials_are_not_looked_at_all_the_time(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run,
 ) -> None:
-    monkeypatch.setattr(module, "_CREDENTIALS_PERIOD", 60.0)
-    # The clock of a machine that has just been started is still below the period.
-    monkeypatch.setattr(run.outages, "_checked", time.monotonic() - 61)
+    async def watch(seconds: float) -> int:
+        run.clock.now += seconds
+        await run.outages.watch_credentials()
+        return run.proxy.tries
 
-    async def watch() -> None:
-        for _ in range(3):
-            await run.outages.watch_credentials()
-
-    asyncio.run(watch())
-    assert run.proxy.tries == 1
+    tries = [asyncio.run(watch(seconds)) for seconds in (0, 1, 58, 2, 59)]
+    assert tries == [1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("error", [DOWN, EXPIRED])
-def test_the_end_of_the_run_ends_the_waiting(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: GridError
-) -> None:
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 20.0)
-    monkeypatch.setattr(module, "_LONGEST_PAUSE", 20.0)
-    monkeypatch.setattr(module, "_CREDENTIALS_PAUSE", 20.0)
+def test_the_end_of_the_run_ends_the_waiting(run: Run, error: GridError) -> None:
     server = Server(*[error] * 3)
     run.proxy.errors = [EXPIRED] * 9
 
     async def stopped() -> None:
-        asyncio.get_running_loop().call_later(0.05, run.outages.stop)
-        await run.outages.call("submission", server.call)
+        call = asyncio.create_task(run.outages.call("submission", server.call))
+        await run.speaks()
+        run.outages.stop()
+        await call
 
-    began = time.monotonic()
+    began = run.clock.now
     with pytest.raises(EndingError, match="the run is ending"):
         asyncio.run(stopped())
-    assert time.monotonic() - began < 5
+    assert run.clock.now == began
     assert run.outages.exhausted == ""
     assert server.tries == 1  # what a run wanted before its end is not begun after it
 
 
 def test_calls_from_other_threads(run: Run, loop: asyncio.AbstractEventLoop) -> None:
-    run.outages.loop = loop
+    run.outages.use_loop(loop)
     server = Server(DOWN, DOWN)
     assert run.outages.call_now("storage", server.call) == "answer"
     assert server.tries == 3
@@ -297,65 +265,58 @@ def test_calls_from_other_threads_need_the_loop(run: Run) -> None:
 
 def test_a_server_that_refuses_good_credentials_is_not_asked_for_ever(run: Run) -> None:
     server = Server(*[EXPIRED] * 10)
-    with pytest.raises(PermanentError, match="look good from here"):
+    with pytest.raises(PermanentError, match="look valid from here"):
         asyncio.run(run.outages.call("states", server.call))
     assert server.tries == 4
 
 
-def test_what_is_asked_for_now_and_then_is_asked_for_more_seldom_in_an_outage(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.08)
+def test_a_regular_call_is_made_less_often_in_an_outage(run: Run) -> None:
     outages = run.outages
     tries: list[float] = []
     assert outages.due("states")
-    while len(tries) < 7:
+    while len(tries) < 9:
         if outages.due("states"):
-            tries.append(time.monotonic())
+            tries.append(run.clock.now)
             outages.note("states", DOWN)
-        time.sleep(0.001)
+        run.clock.now += 0.5
     pauses = [after - before for before, after in pairwise(tries)]
-    assert pauses[0] >= 0.01
-    assert pauses[1] >= 0.02
-    assert pauses[2] >= 0.04
-    assert min(pauses[3:]) >= 0.08
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     assert outages.due("results")  # of which nothing is known
     outages.over("states")
     assert outages.due("states")
     assert len(run.said) == 2
     outages.note("states", DOWN)
-    time.sleep(0.03)
+    run.clock.now += 1
     assert outages.due("states")  # another outage, and its first pause
     assert outages.exhausted == ""
 
 
-def test_calls_that_fail_together_make_the_pauses_grow_once(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_LONGEST_PAUSE", 60.0)
+def test_calls_that_fail_together_make_the_pauses_grow_once(run: Run) -> None:
     for _ in range(12):
         run.outages.note("states", DOWN)
-    time.sleep(0.1)
+    run.clock.now += 1
     assert run.outages.due("states")
 
 
 def test_the_first_reason_why_the_run_has_to_end_stays() -> None:
-    run = Run(limit=0.02)
+    run = Run(limit=20.0)
     for what in ("states", "results"):
         run.outages.note(what, DOWN)
-    time.sleep(0.05)
+    run.clock.now += 21
     for what in ("states", "results"):
         run.outages.due(what)
         assert "asked for states" in run.outages.exhausted
 
 
-def test_an_outage_of_what_is_asked_for_now_and_then_ends_the_run() -> None:
-    run = Run(limit=0.1)
+def test_an_outage_of_a_regular_call_ends_the_run() -> None:
+    run = Run(limit=100.0)
     run.outages.note("states", DOWN)
     assert run.outages.exhausted == ""
-    time.sleep(0.15)
+    run.clock.now += 101
     run.outages.due("states")
-    assert run.outages.exhausted.startswith("dirac has not answered for 0 s, asked for states:")
+    assert run.outages.exhausted.startswith(
+        "dirac has not answered for 1 min 40 s, asked for states:"
+    )
 
 
 def test_the_end_of_a_run_is_no_reason_to_try_again(run: Run) -> None:
@@ -382,18 +343,17 @@ def test_trouble_is_that_of_this_server_of_those_beside_and_of_credentials(run: 
 
 def test_what_is_done_on_this_host_says_nothing_of_the_credentials(run: Run) -> None:
     run.outages.note("states", EXPIRED)
-    assert asyncio.run(run.outages.here(Server().call)) == "answer"
+    assert asyncio.run(run.outages.retry_when_disk_full(Server().call)) == "answer"
     assert [text.partition(":")[0] for text in run.said] == ["Waiting for credentials"]
 
 
 @pytest.mark.parametrize("failures", [0, 2, 3])
-def test_a_first_call_is_tried_thrice(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-    monkeypatch.setattr(module, "_PAUSES_AT_START", (0.01, 0.01))
+def test_a_first_call_is_tried_three_times(run: Run, failures: int) -> None:
     server = Server(*[DOWN] * failures)
 
     async def check() -> None:
         await server.call()
 
     with pytest.raises(TransientError) if failures > 2 else contextlib.nullcontext():
-        asyncio.run(persistently(check))
+        asyncio.run(retry_at_start(check, run.clock))
     assert server.tries == min(failures + 1, 3)

@@ -1,37 +1,33 @@
-"""The PanDA server of the tests does to the real panda-client what a real server does."""
+"""The PanDA server of the tests answers the real panda-client as a real server does.
 
-# ruff: noqa: F401, F811 - fixtures
+The other tests of this server are slow.
+"""
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 import uuid
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.servers.panda.client import Client
-from tests.servers.panda.server import PandaServer
-from tests.unit.backends.panda.panda_grid import (
-    Grid,
-    clients,
-    grid,
-    panda_client,
-    panda_server,
-    until,
-)
+from tests.servers.panda.tokens import new_key
+from tests.unit.backends.panda.panda_grid import Grid
 
 
-@pytest.mark.flaky(reruns=3)  # three calls have to be made within 0.3 s
 def test_a_task_is_unknown_then_runs_and_is_done(grid: Grid) -> None:
-    task = grid.submit("a", "b", "c")
-    # Not registered yet: nobody's, and all that asks for it is answered alike.
-    assert grid.status(task) == (255, None)
-    assert grid.client("get_files_in_datasets", task) == (255, None)
-    assert grid.client("killTask", task)[1] == (
-        False,
-        "not the task owner or no production role",
-    )
+    with grid.server.paused():
+        task = grid.submit("a", "b", "c")
+        # A task that JEDI has not registered yet has no owner, and each request for it fails.
+        assert grid.status(task) == (255, None)
+        assert grid.client("get_files_in_datasets", task) == (255, None)
+        assert grid.client("killTask", task)[1] == (
+            False,
+            "not the task owner or no production role",
+        )
     assert grid.wait(task) == "done"
     expected = {"000000:a": "finished", "000001:b": "finished", "000002:c": "finished"}
     assert grid.files(task) == expected
@@ -42,20 +38,7 @@ def test_a_task_is_unknown_then_runs_and_is_done(grid: Grid) -> None:
     assert sorted(grid.client("getPandaIDsWithTaskID", task)[1]) == sorted(details["PandaID"])
 
 
-def test_ids_come_in_any_order(grid: Grid) -> None:
-    words = [f"w{number}" for number in range(12)]
-    task = grid.submit(*words, maxAttempt=1)
-    until(lambda: len(grid.client("getPandaIDsWithTaskID", task)[1]) == 12)
-    ids = grid.client("getPandaIDsWithTaskID", task)[1]
-    jobs = grid.client("getFullJobStatus", ids)[1]
-    by_number = [job["jobParameters"] for job in sorted(jobs, key=lambda job: job["PandaID"])]
-    assert by_number != sorted(by_number, key=lambda line: int(line.rpartition("w")[2][:-1]))
-    assert [job["PandaID"] for job in jobs] == ids
-    orders = {tuple(grid.client("getPandaIDsWithTaskID", task)[1]) for _ in range(5)}
-    assert len(orders) > 1
-
-
-def test_partial_success_is_finished_and_what_failed_is_ready_again(grid: Grid) -> None:
+def test_partial_success_is_finished_and_failed_inputs_are_ready(grid: Grid) -> None:
     task = grid.submit("good", "fail")
     assert grid.wait(task) == "finished"
     assert grid.files(task) == {"000000:good": "finished", "000001:fail": "ready"}
@@ -66,128 +49,9 @@ def test_partial_success_is_finished_and_what_failed_is_ready_again(grid: Grid) 
     assert [file["lfn"] for file in job["Files"]] == ["000001:fail"]
 
 
-def test_no_success_is_failed(grid: Grid) -> None:
-    task = grid.submit("fail")
-    assert grid.wait(task) == "failed"
-    code, (good, told) = grid.client("get_task_details_json", task)
-    assert (code, good) == (0, True)
-    assert told["errorDialog"] == "failed since no file was successfully processed"
-    assert (told["nFiles"], told["nFilesFailed"]) == (1, 1)
-
-
-def test_each_payload_has_its_attempts_under_new_ids(grid: Grid) -> None:
-    task = grid.submit("once", "fail", maxAttempt=2)
-    assert grid.wait(task) == "finished"
-    assert (grid.runs("once"), grid.runs("fail")) == (2, 2)
-    ids = grid.client("getPandaIDsWithTaskID", task)[1]
-    assert len(set(ids)) == 4
-    jobs = grid.client("getFullJobStatus", ids)[1]
-    assert sorted(job["attemptNr"] for job in jobs) == [0, 0, 1, 1]
-
-
-def test_retry_grants_five_attempts_to_what_failed(grid: Grid) -> None:
-    task = grid.submit("good", "fail")
-    assert grid.wait(task) == "finished"
-    code, (inner, message) = grid.client("retryTask", task)
-    assert (code, inner) == (0, 0)
-    assert "is registered" in message
-    assert grid.wait(task, "toretry", "ready", "running")
-    assert grid.wait(task) == "finished"
-    assert (grid.runs("good"), grid.runs("fail")) == (1, 6)
-
-
-def test_scouts_run_first_and_a_task_whose_scouts_fail_is_broken(grid: Grid) -> None:
-    words = ["sleep0", *(f"w{number}" for number in range(11))]
-    task = grid.submit(*words, skipScout=...)
-    until(lambda: grid.runs("w8"))
-    assert grid.status(task) == (0, "scouting")
-    until(lambda: list(grid.files(task).values()).count("finished") == 9)
-    assert (grid.runs("w9"), grid.runs("w10")) == (0, 0)
-    (number,) = (job["number"] for job in grid.server.jobs() if job["inputs"] == ["sleep0"])
-    assert grid.client("killJobs", [number]) == (0, [True])
-    until(lambda: grid.runs("w9") and grid.runs("w10"))
-    assert grid.wait(task) == "finished"
-    bad = grid.submit("fail", skipScout=...)
-    assert grid.wait(bad) == "broken"
-    told = grid.client("get_task_details_json", bad)[1][1]
-    assert told["errorDialog"] == "no scout jobs succeeded"
-
-
-@pytest.mark.parametrize("name", ["architecture", "transUses", "processingType"])
-def test_a_missing_parameter_breaks_the_task(grid: Grid, name: str) -> None:
-    task = grid.submit("a", **{name: ...})
-    assert grid.wait(task) == "broken"
-    assert name in grid.client("get_task_details_json", task)[1][1]["errorDialog"]
-
-
 def test_without_a_name_nothing_is_registered(grid: Grid) -> None:
     answer = grid.client("insertTaskParams", grid.parameters("a", taskName=...))
     assert answer == (0, (4, "failed to register task"))
-
-
-def test_an_unknown_site_leaves_the_task_pending(grid: Grid) -> None:
-    task = grid.submit("a", site="NOWHERE")
-    assert grid.wait(task, "pending")
-    told = grid.client("get_task_details_json", task)[1][1]
-    assert told["errorDialog"] == "unknown site=NOWHERE"
-    grid.client("killTask", task)
-    assert grid.wait(task) == "aborted"
-
-
-def test_a_site_may_be_a_pattern(grid: Grid) -> None:
-    task = grid.submit("a", site="^(?!(SITE_A)$)", excludedSite=["SITE_B"])
-    assert grid.wait(task) == "done"
-    (number,) = grid.client("getPandaIDsWithTaskID", task)[1]
-    assert grid.client("getJobStatus", [number])[1][0]["computingSite"] == "SITE_B"
-    assert grid.wait(grid.submit("a", site="SITE_A,SITE_B"), "pending")
-
-
-def test_more_files_than_strings_leave_the_task_pending(grid: Grid) -> None:
-    task = grid.submit("a", nFiles=2)
-    assert grid.wait(task, "pending")
-    assert grid.client("get_files_in_datasets", task)[1][0]["files"] == []
-
-
-def test_a_name_cannot_be_used_twice(grid: Grid) -> None:
-    parameters = grid.parameters("sleep")
-    task = grid.submit_these(parameters)
-    code, (inner, message) = grid.client("insertTaskParams", parameters)
-    assert (code, inner) == (0, 1)
-    assert f"jediTaskID={task} is already queued" in message
-    grid.running("sleep")
-    code, (inner, message) = grid.client("insertTaskParams", parameters)
-    assert (code, inner) == (0, 2)
-    assert f"jediTaskID={task} is in the running state" in message
-    grid.client("killTask", task)
-    assert grid.wait(task) == "aborted"
-
-
-def test_a_finished_name_runs_its_old_payloads_again(grid: Grid) -> None:
-    parameters = grid.parameters("a")
-    task = grid.submit_these(parameters)
-    assert grid.wait(task) == "done"
-    code, (inner, message) = grid.client("insertTaskParams", parameters | {"pfnList": ["b"]})
-    assert (code, inner) == (0, 0)
-    assert message.startswith(f"reactivation accepted. jediTaskID={task} ")
-    assert "new jediTaskID" not in message
-    until(lambda: grid.runs("a") == 2)
-    assert grid.wait(task) == "done"
-    assert grid.runs("b") == 0
-
-
-def test_too_many_active_tasks_are_refused(tmp_path: Path, clients: Callable[..., Client]) -> None:
-    server = PandaServer.create(tmp_path / "server", max_active_tasks=0)
-    server.start()
-    work = tmp_path / "work"
-    work.mkdir()
-    grid = Grid(server, clients(server.environment()), work)
-    try:
-        grid.wait(grid.submit("sleep"), "running")
-        code, (inner, message) = grid.client("insertTaskParams", grid.parameters("a"))
-        assert (code, inner) == (0, 10)
-        assert message == "Too many active tasks for Alice Test 1>0"
-    finally:
-        server.remove()
 
 
 def test_a_killed_task_is_aborted_and_its_payloads_end(grid: Grid) -> None:
@@ -206,103 +70,7 @@ def test_a_killed_task_is_aborted_and_its_payloads_end(grid: Grid) -> None:
     assert "not accepted if the task is in aborted status" in message
 
 
-def test_a_single_job_is_killed(grid: Grid) -> None:
-    task = grid.submit("sleep", "good")
-    grid.running("sleep")
-    until(lambda: grid.files(task)["000001:good"] == "finished")
-    jobs = [job for job in grid.server.jobs() if job["task"] == task]
-    number = next(job["number"] for job in jobs if job["inputs"] == ["sleep"])
-    assert grid.client("killJobs", [number, 4]) == (0, [True, False])
-    assert grid.wait(task) == "finished"
-    (job,) = grid.bad_jobs(task)
-    assert (job["PandaID"], job["jobStatus"]) == (number, "cancelled")
-
-
-def test_finish_takes_what_there_is(grid: Grid) -> None:
-    task = grid.submit("sleep", "good", maxAttempt=3)
-    until(lambda: grid.status(task)[0] == 0 and grid.files(task).get("000001:good") == "finished")
-    grid.running("sleep")
-    assert grid.client("finishTask", task) == (0, (True, 0))
-    assert grid.wait(task) == "finished"
-
-
-def test_pausing_takes_the_production_role(grid: Grid, clients: Callable[..., Client]) -> None:
-    task = grid.submit("sleep")
-    grid.running("sleep")
-    refused = (0, (False, "production or pilot role required"))
-    assert grid.client("pauseTask", task) == refused
-    assert grid.client("increase_attempt_nr", task) == refused
-    manager = clients(grid.server.environment(production=True))
-    assert manager("pauseTask", task) == (0, (True, 0))
-    assert grid.wait(task, "paused")
-    assert manager("resumeTask", task) == (0, (True, 0))
-    assert grid.wait(task, "running")
-    assert manager("increase_attempt_nr", task) == (0, (True, 0))
-    grid.client("killTask", task)
-    assert grid.wait(task) == "aborted"
-    attributes = manager("get_cert_attributes")
-    assert attributes == (0, {"GRST_CRED_AUTH_TOKEN_0": "VOMS /testvo/Role=production"})
-
-
-def test_a_done_task_runs_again_on_demand(grid: Grid, clients: Callable[..., Client]) -> None:
-    task = grid.submit("a")
-    assert grid.wait(task) == "done"
-    assert grid.client("reload_input", task) == (0, (True, 0))
-    until(lambda: grid.runs("a") == 2)
-    assert grid.wait(task) == "done"
-    assert grid.client("reactivateTask", task)[1] == (False, "production or pilot role required")
-    manager = clients(grid.server.environment(production=True))
-    assert manager("reactivateTask", task) == (0, (True, 0))
-    until(lambda: grid.runs("a") == 3)
-
-
-def test_nonsense_breaks_the_task_and_nothing_else(grid: Grid) -> None:
-    bad = grid.submit("a", nFiles="many")
-    worse = grid.submit("a", jobParameters=[{"type": "constant", "value": "'"}])
-    assert grid.wait(bad) == "broken"
-    assert grid.wait(worse) == "failed"
-    assert grid.bad_jobs(worse)[0]["pilotErrorCode"] == 1110
-    assert grid.wait(grid.submit("a")) == "done"
-
-
-def test_exhausted_waits_for_a_person(grid: Grid) -> None:
-    task = grid.submit("fail", "good", useExhausted=True)
-    assert grid.wait(task, "exhausted")
-    code, (inner, message) = grid.client("retryTask", task)
-    assert (code, inner) == (0, 4)
-    assert "production role is missing" in message
-    other = grid.submit("sleep")
-    grid.wait(other, "running")
-    grid.server.set_task(other, "exhausted", "too much memory")
-    assert grid.status(other) == (0, "exhausted")
-    grid.client("killTask", other)
-    assert grid.wait(other) == "aborted"
-
-
-def test_others_cannot_kill(grid: Grid, clients: Callable[..., Client]) -> None:
-    task = grid.submit("sleep")
-    grid.running("sleep")
-    bob = clients(grid.server.environment("Bob Other"))
-    assert bob("killTask", task) == (0, (False, "not the task owner or no production role"))
-    assert bob("retryTask", task) == (0, (None, "not the task owner or no production role"))
-    ids = grid.client("getPandaIDsWithTaskID", task)[1]
-    assert bob("killJobs", ids) == (0, [False])
-    assert bob("get_tasks_detailed_info_since") == (0, [])
-    (own,) = grid.client("get_tasks_detailed_info_since", None, {"jediTaskID": str(task)})[1]
-    assert own["userName"] == "Alice Test"
-    grid.client("killTask", task)
-
-
-def test_the_server_decides_on_user_type_and_priority(grid: Grid) -> None:
-    task = grid.submit("a", userName="Somebody", taskPriority=9000, taskType="prod")
-    grid.wait(task)
-    code, parameters = grid.client("getTaskParamsMap", task)
-    assert code == 0
-    assert parameters["userName"] == "Alice Test"
-    assert (parameters["taskType"], parameters["taskPriority"]) == ("anal", 1000)
-
-
-def test_what_the_server_cannot_use_is_answered_alike(grid: Grid) -> None:
+def test_invalid_requests_have_the_same_answer(grid: Grid) -> None:
     assert grid.client("getFullJobStatus", ["1"]) == (255, None)
     assert grid.client("getFullJobStatus", [1]) == (0, [None])
     assert grid.client("getTaskStatus", "none") == (255, None)
@@ -317,7 +85,7 @@ def test_the_cache_has_limits_and_overwrites_nothing(grid: Grid) -> None:
     assert client("putFile", grid.sandbox) == (0, "ERROR: cannot overwrite file")
     large = grid.client.folder / f"sources.{uuid.uuid4().hex}.tar"
     large.write_bytes(b"x" * (11 << 20))
-    # By its path the server does not see that it is a sandbox.
+    # The server does not recognise an absolute path as a sandbox.
     code, message = client("putFile", str(large))
     assert code == 0
     assert message.startswith("ERROR: upload failure. Exceeded size limit 11 MB > 10 MB.")
@@ -330,3 +98,96 @@ def test_the_cache_has_limits_and_overwrites_nothing(grid: Grid) -> None:
     assert client("getFile", "nothing", "copy") == (404, "not found")
     code, message = client("putFile", grid.sandbox, reuseSandbox=True)
     assert (code, message) == (0, f"NewFileName:{grid.sandbox}")
+
+
+def test_hello_tells_an_outage_from_a_bad_token(grid: Grid) -> None:
+    assert grid.client("hello") == (0, "")
+    grid.server.fault("status", "is_alive", status=503)
+    assert grid.client("hello") == (255, "Communication issue: Service Unavailable")
+    grid.server.write_token(seconds=-60)
+    code, message = grid.client("hello")
+    assert code == 255
+    assert message == (
+        "Communication issue: ERROR : Token authentication failed. "
+        "Invalid token. Signature has expired"
+    )
+    assert grid.client("getTaskStatus", 1) == (255, None)
+    grid.server.write_token()
+    assert grid.client("hello") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"audience": "another"}, "cannot extract client_id from token"),
+        ({"issuer": "http://elsewhere"}, "failed to decode: Invalid issuer"),
+        ({"key": new_key()}, "Signature verification failed"),
+        ({"groups": ["othervo"]}, "Not a member of the testvo group"),
+    ],
+)
+def test_tokens_are_checked(grid: Grid, wrong: dict[str, Any], words: str) -> None:
+    token = grid.server.issuer.issue("Alice Test", **wrong)
+    headers = {"Authorization": f"Bearer {token}", "Origin": "testvo"}
+    url = f"{grid.server.url}/api/v1/system/is_alive"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(url, headers=headers))  # noqa: S310
+    assert caught.value.code == 403
+    text = caught.value.read().decode()
+    assert text.startswith("ERROR : Token authentication failed. ")
+    assert words in text
+
+
+def test_few_requests_work_without_a_token(grid: Grid) -> None:
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(grid.server.url + path) as answer:  # noqa: S310
+            return answer.read()
+
+    assert b"'success': True" in ask("/api/v1/system/is_alive")
+    assert b"SSL secure connection is required" in ask("/api/v1/task/get_job_ids?task_id=1")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        ask("/api/v1/task/no_such_method")
+    # The cache is open to everybody.
+    assert ask(f"/cache/{grid.sandbox}")
+
+
+def test_an_answer_is_lost_after_the_task_was_registered(grid: Grid) -> None:
+    parameters = grid.parameters("a")
+    grid.server.fault("lost", "task/submit")
+    assert grid.client("insertTaskParams", parameters)[0] == 255
+    code, (inner, message) = grid.client("insertTaskParams", parameters)
+    assert (code, inner) == (0, 1)
+    assert "is already queued" in message
+    grid.server.fault("closed", "task/submit")
+    other = grid.parameters("b")
+    assert grid.client("insertTaskParams", other)[0] == 255
+    assert grid.submit_these(other)
+
+
+def test_a_relay_without_idds_fails_inside(grid: Grid) -> None:
+    code, (good, message) = grid.client("call_idds_command", "ping", compress=True)
+    assert (code, good) == (0, False)
+    assert "failed to execute command" in message
+
+
+def test_the_device_flow_ends_when_the_user_agrees(grid: Grid) -> None:
+    def post(path: str, **fields: str) -> tuple[int, Any]:
+        data = urllib.parse.urlencode(fields).encode()
+        try:
+            with urllib.request.urlopen(f"{grid.server.url}/oidc/{path}", data) as answer:  # noqa: S310
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    asked = post("device", client_id="panda-test-client")[1]
+    given = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": asked["device_code"],
+    }
+    assert post("token", **given) == (400, {"error": "authorization_pending"})
+    grid.server.oidc(denied=True)
+    assert post("token", **given) == (400, {"error": "access_denied"})
+    grid.server.oidc(denied=False, approved="Bob Other")
+    status, tokens = post("token", **given)
+    assert status == 200
+    assert grid.server.issuer.caller(tokens["id_token"], "testvo").name == "Bob Other"
+    assert post("token", **given)[0] == 400

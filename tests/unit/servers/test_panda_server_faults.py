@@ -1,6 +1,4 @@
-"""What can go wrong with the PanDA server of the tests, and how its payloads run."""
-
-# ruff: noqa: F401, F811 - fixtures
+"""Faults of the PanDA server of the tests, and the environment of its payloads."""
 
 from __future__ import annotations
 
@@ -9,85 +7,26 @@ import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.servers.panda.client import Client
 from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.server import PandaServer
-from tests.servers.panda.tokens import new_key
-from tests.unit.backends.panda.panda_grid import (
-    Grid,
-    clients,
-    grid,
-    panda_client,
-    panda_server,
-    until,
-)
+from tests.unit.backends.panda.panda_grid import Grid, until
 
-
-def test_hello_tells_an_outage_from_a_bad_token(grid: Grid) -> None:
-    assert grid.client("hello") == (0, "")
-    grid.server.fault("status", "is_alive", status=503)
-    assert grid.client("hello") == (255, "Communication issue: Service Unavailable")
-    grid.server.write_token(seconds=-60)
-    code, message = grid.client("hello")
-    assert code == 255
-    assert message == (
-        "Communication issue: ERROR : Token authentication failed. "
-        "Invalid token. Signature has expired"
-    )
-    assert grid.client("getTaskStatus", 1) == (255, None)
-    grid.server.write_token()
-    assert grid.client("hello") == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"audience": "another"}, "cannot extract client_id from token"),
-        ({"issuer": "http://elsewhere"}, "failed to decode: Invalid issuer"),
-        ({"key": new_key()}, "Signature verification failed"),
-        ({"groups": ["othervo"]}, "Not a member of the testvo group"),
-    ],
-)
-def test_tokens_are_checked(grid: Grid, wrong: dict[str, Any], words: str) -> None:
-    token = grid.server.issuer.issue("Alice Test", **wrong)
-    headers = {"Authorization": f"Bearer {token}", "Origin": "testvo"}
-    url = f"{grid.server.url}/api/v1/system/is_alive"
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(url, headers=headers))  # noqa: S310
-    assert caught.value.code == 403
-    text = caught.value.read().decode()
-    assert text.startswith("ERROR : Token authentication failed. ")
-    assert words in text
-
-
-def test_without_a_token_only_little_is_told(grid: Grid) -> None:
-    def ask(path: str) -> Any:
-        with urllib.request.urlopen(grid.server.url + path) as answer:  # noqa: S310
-            return answer.read()
-
-    assert b"'success': True" in ask("/api/v1/system/is_alive")
-    assert b"SSL secure connection is required" in ask("/api/v1/task/get_job_ids?task_id=1")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        ask("/api/v1/task/no_such_method")
-    # The cache is open to everybody.
-    assert ask(f"/cache/{grid.sandbox}")
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", ["closed", "status", "garbage", "refuse"])
-def test_spoiled_requests_are_answered_alike(grid: Grid, kind: str) -> None:
+def test_all_faults_of_requests_look_alike_to_the_client(grid: Grid, kind: str) -> None:
     task = grid.submit("a")
     grid.wait(task)
     grid.server.fault(kind, "get_job_ids", skip=1, times=1)
     assert grid.client("getPandaIDsWithTaskID", task)[0] == 0
-    if kind == "garbage":  # what is no JSON at all is not even caught by the client
+    if kind == "garbage":  # the client does not catch invalid JSON
         with pytest.raises(RuntimeError, match="JSONDecodeError"):
             grid.client("getPandaIDsWithTaskID", task)
     else:
@@ -95,20 +34,7 @@ def test_spoiled_requests_are_answered_alike(grid: Grid, kind: str) -> None:
     assert grid.client("getPandaIDsWithTaskID", task)[0] == 0
 
 
-def test_an_answer_is_lost_after_the_task_was_registered(grid: Grid) -> None:
-    parameters = grid.parameters("a")
-    grid.server.fault("lost", "task/submit")
-    assert grid.client("insertTaskParams", parameters)[0] == 255
-    code, (inner, message) = grid.client("insertTaskParams", parameters)
-    assert (code, inner) == (0, 1)
-    assert "is already queued" in message
-    grid.server.fault("closed", "task/submit")
-    other = grid.parameters("b")
-    assert grid.client("insertTaskParams", other)[0] == 255
-    assert grid.submit_these(other)
-
-
-def test_every_request_takes_as_long_as_is_said(grid: Grid) -> None:
+def test_latency_delays_every_request(grid: Grid) -> None:
     grid.server.forget_requests()
     grid.server.latency(0.3)
     begun = time.monotonic()
@@ -214,7 +140,7 @@ def test_a_sandbox_is_missing_or_damaged(grid: Grid, damage: str, code: str) -> 
     assert grid.runs("a") == 0
 
 
-def test_a_payload_has_a_world_of_its_own(grid: Grid) -> None:
+def test_the_environment_of_a_payload(grid: Grid) -> None:
     secret = base64.b64encode(b"from a file").decode()
     assert grid.client("set_user_secret", "TOKEN", "from a variable") == (0, (True, None))
     assert grid.client("set_user_secret", "___file___:k", secret) == (0, (True, None))
@@ -231,7 +157,7 @@ def test_a_payload_has_a_world_of_its_own(grid: Grid) -> None:
     assert "OIDC_AUTH_TOKEN_FILE" not in seen
     assert (grid.ran / "k").read_text() == "from a file"
     assert "panda_secrets.json" in (grid.ran / "ls").read_text()
-    # Nothing of that stays at the site.
+    # None of these files stays at the site.
     left = {entry.name for entry in grid.server.pilot(job).iterdir()}
     assert left == {"home", "pilot.json", "pilot.log", "payload.stdout", "result.json"}
     assert grid.client("set_user_secret", None, None) == (0, (True, None))
@@ -253,7 +179,7 @@ def test_a_folder_is_hidden_from_payloads(grid: Grid, tmp_path: Path) -> None:
         assert (grid.ran / "hidden").read_text() == expected
 
 
-def test_the_relay_takes_only_what_is_compressed(
+def test_the_relay_accepts_only_compressed_commands(
     tmp_path: Path, clients: Callable[..., Client]
 ) -> None:
     server = PandaServer.create(
@@ -272,13 +198,7 @@ def test_the_relay_takes_only_what_is_compressed(
         server.remove()
 
 
-def test_a_relay_without_idds_fails_inside(grid: Grid) -> None:
-    code, (good, message) = grid.client("call_idds_command", "ping", compress=True)
-    assert (code, good) == (0, False)
-    assert "failed to execute command" in message
-
-
-def test_a_token_is_renewed_and_the_device_flow_waits(
+def test_a_token_is_refreshed_and_the_device_flow_waits(
     grid: Grid, clients: Callable[..., Client], tmp_path: Path
 ) -> None:
     environment = grid.server.environment()
@@ -294,34 +214,10 @@ def test_a_token_is_renewed_and_the_device_flow_waits(
     renewed = json.loads(stored.read_text())
     assert renewed["id_token"] != old
     assert client("get_user_name_from_token")[0] == "Alice Test"
-    # A refresh token is good for once; then a person is asked, who is not there.
+    # A refresh token is valid once; then the client asks a person, and nobody answers.
     stored.write_text(json.dumps({"id_token": old, "refresh_token": renew}))
     with pytest.raises(RuntimeError, match="EOFError"):
         client("getPandaIDsWithTaskID", 1)
-
-
-def test_the_device_flow_ends_when_the_user_agrees(grid: Grid) -> None:
-    def post(path: str, **fields: str) -> tuple[int, Any]:
-        data = urllib.parse.urlencode(fields).encode()
-        try:
-            with urllib.request.urlopen(f"{grid.server.url}/oidc/{path}", data) as answer:  # noqa: S310
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    asked = post("device", client_id="panda-test-client")[1]
-    given = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
-        "device_code": asked["device_code"],
-    }
-    assert post("token", **given) == (400, {"error": "authorization_pending"})
-    grid.server.oidc(denied=True)
-    assert post("token", **given) == (400, {"error": "access_denied"})
-    grid.server.oidc(denied=False, approved="Bob Other")
-    status, tokens = post("token", **given)
-    assert status == 200
-    assert grid.server.issuer.caller(tokens["id_token"], "testvo").name == "Bob Other"
-    assert post("token", **given)[0] == 400
 
 
 def test_the_command_line_brings_a_server_up_and_down(tmp_path: Path) -> None:

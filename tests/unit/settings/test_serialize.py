@@ -9,12 +9,12 @@ from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.settings.serialize import from_json, to_json
 
 
-def test_defaults_need_no_words() -> None:
+def test_defaults_are_not_stored() -> None:
     assert to_json(ExecutorSettings()) == {}
     assert from_json({}) == ExecutorSettings()
 
 
-def test_options_come_back_as_they_were() -> None:
+def test_options_are_read_back() -> None:
     settings = ExecutorSettings(
         backend="dirac",
         site="A,B",
@@ -31,14 +31,12 @@ def test_options_come_back_as_they_were() -> None:
     }
 
 
-def test_paths_are_kept_for_commands_from_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    noted = to_json(ExecutorSettings(local_dir=Path("site")))
-    assert noted == {"local_dir": str(tmp_path / "site")}
-    assert from_json(noted).local_dir == tmp_path / "site"
+    stored = to_json(ExecutorSettings(local_dir=Path("site")))
+    assert stored == {"local_dir": str(tmp_path / "site")}
+    assert from_json(stored).local_dir == tmp_path / "site"
 
 
-def test_options_of_another_version_are_left_out() -> None:
-    assert from_json({"site": "A", "of_tomorrow": 3}) == ExecutorSettings(site="A")
+def test_options_of_another_version_are_ignored() -> None:
+    assert from_json({"site": "A", "of_a_newer_version": 3}) == ExecutorSettings(site="A")

@@ -110,7 +110,7 @@ def test_wildcards_that_no_output_tells_are_refused(build: Build, path: str) -> 
     rule = f"rule any:\n    output: '{path}'\n    shell: 'true'\n"
     made = build(rule, targets=(path.format(name="a,b"),))
     job = made.job("any", name="a,b")
-    with pytest.raises(GridError, match="rule any cannot be handed to a worker") as caught:
+    with pytest.raises(GridError, match=r"rule any cannot .* rename") as caught:
         made.workflow_api.targets(job)
     assert "name='a,b'" in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""How Snakemake's scheduler goes through a run, and ends it: breaks when that changes."""
+"""How Snakemake's scheduler runs and ends a workflow: breaks when that changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from snakemake.scheduling.greedy import SchedulerSettings as GreedySettings
 from snakemake.settings import types as options
 from snakemake_interface_common.exceptions import WorkflowError
 
-from snakemake_executor_plugin_grid.engine import shutdown as shutdown
-from snakemake_executor_plugin_grid.snakemake_api.scheduler import SchedulerApi
+from snakemake_executor_plugin_grid.snakemake_api.scheduler import (
+    FAILURE_MESSAGES,
+    TERMINATION_MESSAGES,
+    SchedulerApi,
+)
 from tests.unit.snakemake_api.dags import QUIET
 
 Hook = Callable[[Any, SchedulerApi, Any], None]
@@ -31,13 +34,13 @@ def execute(
     running: Hook = lambda *_: None,
     success: Hook = lambda *_: None,
 ) -> SchedulerApi:
-    """Run a workflow here with an executor that calls hooks; its jobs count as those of a grid.
+    """Run a workflow locally with an executor that calls hooks; its jobs count as grid jobs.
 
     Args:
         snakefile: The workflow.
-        monkeypatch: Undoes it.
-        running: Is called with workflow, scheduling and jobs when they are handed over.
-        success: Is called with workflow, scheduling and a job that has succeeded.
+        monkeypatch: Undoes the hooks.
+        running: Called with workflow, scheduler and jobs when jobs start.
+        success: Called with workflow, scheduler and a job that has succeeded.
     """
     Path("Snakefile").write_text(snakefile)
     found: list[SchedulerApi] = []
@@ -87,7 +90,7 @@ rule first:
 
 
 @pytest.mark.usefixtures("build")
-def test_a_success_is_handed_on_after_snakemake_has_noted_it(
+def test_a_success_is_reported_after_snakemake_has_recorded_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[tuple[str, bool, list[Any]]] = []
@@ -104,7 +107,9 @@ def test_a_success_is_handed_on_after_snakemake_has_noted_it(
 
 
 @pytest.mark.usefixtures("build")
-def test_the_scheduler_is_busy_while_an_end_is_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scheduler_is_busy_while_an_ended_job_is_processed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     busy: list[tuple[str, bool]] = []
 
     def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
@@ -167,28 +172,29 @@ def test_a_run_is_interrupted_from_another_thread(
     assert not scheduler_api.has_failed
     assert "it is enough" in caplog.text
     assert "Shutting down, this might take some time" in caplog.text
-    for text in shutdown._NOT_FAILED:
+    for text in FAILURE_MESSAGES:
         assert text in caplog.text
 
 
 @pytest.mark.usefixtures("build")
 @pytest.mark.parametrize("how", ["interrupt", "keyboard"])
-def test_what_is_not_true_of_a_run_that_leaves_its_jobs_is_not_said(
+def test_messages_are_suppressed_in_a_run_that_leaves_its_jobs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
-    monkeypatch.setattr(logger, "filters", [])  # for the rest of the process it is to be, else
+    monkeypatch.setattr(logger, "filters", [])  # restored after the test
+    detached = "the run is detached"
 
     def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
-        scheduler_api.unsay([*shutdown._UNTRUE, *shutdown._NOT_FAILED])
+        scheduler_api.suppress([detached, *TERMINATION_MESSAGES, *FAILURE_MESSAGES])
         if how == "keyboard":
             raise KeyboardInterrupt
-        scheduler_api.interrupt(WorkflowError(shutdown._DETACHED))
+        scheduler_api.interrupt(WorkflowError(detached))
 
     execute(TWO, monkeypatch, running=running)
     logger.info("what else is said")
     said = [record.getMessage() for record in caplog.records]
     assert "what else is said" in said
-    for text in (*shutdown._UNTRUE, *shutdown._NOT_FAILED):
+    for text in (detached, *TERMINATION_MESSAGES, *FAILURE_MESSAGES):
         assert not [message for message in said if text in message]
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_interface_common.plugin_registry.plugin import TaggedSettings
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from snakemake_interface_storage_plugins.registry.plugin import Plugin
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
@@ -53,7 +54,9 @@ def _tagged(**by_tag: Settings) -> TaggedSettings:
 def _read(settings: TaggedSettings) -> TaggedSettings:
     """Return what Snakemake's parser makes of options and variables."""
     parser = configargparse.ArgumentParser()
-    PLUGIN.register_cli_args(parser, "storage")
+    registry = object.__new__(StoragePluginRegistry)  # without the plugins that are installed
+    registry.plugins = {PLUGIN.name: PLUGIN}
+    registry.register_cli_args(parser)
     words = storage_settings.options([(PLUGIN, settings)])
     arguments = shlex.split(" ".join(words))
     variables = storage_settings.environment([(PLUGIN, settings)])

@@ -88,6 +88,24 @@ def test_members_of_a_job_and_of_a_group(build: Build) -> None:
     members = piped.workflow_api.members(group)
     assert {member.rule.name for member in members} == {"p", "b"}
     assert not any(member.is_group() for member in members)
+    assert piped.workflow_api.wildcards(group) == {}
+
+
+def test_wildcards_of_a_job(build: Build) -> None:
+    made = build()
+    assert made.workflow_api.wildcards(made.job("sort", sample="one")) == {"sample": "one"}
+    assert made.workflow_api.wildcards(made.job("table")) == {}
+
+
+def test_resources_follow_the_attempt(build: Build) -> None:
+    made = build(
+        "rule a:\n    output: 'a'\n    resources: mem_mb=lambda w, attempt: 100 * attempt\n"
+        "    shell: 'true'\n"
+    )
+    job = made.job("a")
+    for attempt, expected in ((1, 1), (3, 3), (2, 3)):
+        made.workflow_api.raise_attempt(job, attempt)
+        assert (job.attempt, job.resources["mem_mb"]) == (expected, 100 * expected)
 
 
 def test_declared_sources(build: Build) -> None:

@@ -1,4 +1,4 @@
-"""What comes back from a worker is not trusted: hostile and damaged results change nothing."""
+"""Results of workers are not trusted: hostile and damaged ones change nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
 from snakemake_executor_plugin_grid.staging import download as incoming
 from snakemake_executor_plugin_grid.staging.download import (
+    Installed,
     OutputDamagedError,
-    Taken,
     install_outputs,
 )
 from snakemake_executor_plugin_grid.staging.paths import Layout
@@ -38,7 +38,7 @@ def sha256(data: bytes) -> str:
 
 
 def said(name: str, data: bytes = b"", kind: str = "file", **fields: Any) -> dict[str, Any]:
-    """Return what a report says of a member."""
+    """Return the entry of a member in a report."""
     member = {"name": name, "kind": kind, "mode": 0o644, "size": 0, "mtime_ns": int(ENDED * 1e9)}
     if kind == "file":
         member |= {"size": len(data), "sha256": sha256(data)}
@@ -64,7 +64,7 @@ def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 @dataclass
 class Host:
-    """A submit host with an old output, and the results of a job that is to make it anew."""
+    """A submit host with an old output, and the results of a job that makes it again."""
 
     top: Path
 
@@ -105,8 +105,8 @@ class Host:
         (self.blobs / digest).write_bytes(data)
         return digest
 
-    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Taken:
-        """Take in what a report lists, each a member with ``blob`` and ``kind`` beside it."""
+    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Installed:
+        """Install the entries of a report, each a member with ``blob`` and ``kind``."""
         items = [
             {
                 "member": item,
@@ -167,7 +167,7 @@ def test_a_good_result_replaces_the_old_one(host: Host) -> None:
         )
     )
     large = host.store(b"large log")
-    taken = host.install_outputs(
+    installed = host.install_outputs(
         said("work/out/a.txt", b"new", blob=blob),
         said("work/folder", kind="dir", mode=0o755, blob=blob),
         said("work/folder/other.txt", b"x", blob=blob),
@@ -176,13 +176,13 @@ def test_a_good_result_replaces_the_old_one(host: Host) -> None:
     assert host.read("out/a.txt") == "new"
     assert [path.name for path in (host.workdir / "folder").iterdir()] == ["other.txt"]
     assert host.read("log.txt") == "large log"
-    assert taken.extra == ("work/stray.txt",)
+    assert installed.extra == ("work/stray.txt",)
     assert not (host.workdir / "stray.txt").exists()
-    assert sorted(taken.moved) == ["work/folder", "work/log.txt", "work/out/a.txt"]
+    assert sorted(installed.moved) == ["work/folder", "work/log.txt", "work/out/a.txt"]
 
 
 @pytest.mark.parametrize("inner_first", [True, False])
-def test_an_output_in_a_folder_that_is_an_output_too(host: Host, inner_first: bool) -> None:
+def test_an_output_inside_a_folder_that_is_an_output(host: Host, inner_first: bool) -> None:
     outputs = [Output("work/folder/inner.txt"), Output("work/folder")]
     host.spec = replace(host.spec, outputs=tuple(outputs if inner_first else outputs[::-1]))
     folder = packed("work/folder", type=tarfile.DIRTYPE, mode=0o755)
@@ -193,8 +193,8 @@ def test_an_output_in_a_folder_that_is_an_output_too(host: Host, inner_first: bo
         said("work/folder", kind="dir", mode=0o755, blob=blob),
         said("work/folder/beside.txt", b"beside", blob=blob),
     ]
-    taken = host.install_outputs(*(members if inner_first else members[::-1]))
-    assert taken.moved == ("work/folder",)
+    installed = host.install_outputs(*(members if inner_first else members[::-1]))
+    assert installed.moved == ("work/folder",)
     assert {path.name: path.read_text() for path in (host.workdir / "folder").iterdir()} == {
         "inner.txt": "inner",
         "beside.txt": "beside",
@@ -277,10 +277,12 @@ def test_hostile_and_damaged_tarballs_change_nothing(host: Host, case: str) -> N
     ],
 )
 @pytest.mark.parametrize("raw", [False, True])
-def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str, raw: bool) -> None:
+def test_a_file_that_is_no_output_of_the_rule_is_refused(
+    host: Host, name: str, as_: str, raw: bool
+) -> None:
     blob = host.store(b"x" if raw else archive(packed(name, b"x")))
     before = host.picture()
-    with pytest.raises(OutputDamagedError, match=f"brings {name}, which"):
+    with pytest.raises(OutputDamagedError, match=f"returned {name}, "):
         host.install_outputs(said(name, b"x", blob=blob, as_=as_, raw=raw))
     assert host.picture() == before
 
@@ -288,14 +290,14 @@ def test_what_the_rule_does_not_make_is_refused(host: Host, name: str, as_: str,
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "work/../../other.txt", "../other.txt", "work//x", "work/./x", ""]
 )
-def test_a_name_that_is_not_plain_is_refused_in_the_report(host: Host, name: str) -> None:
+def test_an_unsafe_name_in_the_report_is_refused(host: Host, name: str) -> None:
     before = host.picture()
     with pytest.raises((TarballError, ValueError)):
         host.install_outputs(said(name, b"x", blob=sha256(b"x"), raw=True))
     assert host.picture() == before
 
 
-def test_a_large_file_is_announced(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_transfer_of_a_large_file_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     monkeypatch.setattr(progress, "_current", heard)
     host.install_outputs(said(A, b"genuine", blob=host.store(b"genuine"), raw=True))
@@ -351,11 +353,11 @@ def test_nothing_is_moved_when_the_last_blob_is_bad(host: Host) -> None:
     assert host.picture() == before
 
 
-def test_undeclared_files_come_only_when_asked_for(host: Host) -> None:
+def test_undeclared_files_are_installed_only_on_request(host: Host) -> None:
     blob = host.store(b"x")
     before = host.picture()
     result = said("work/new.txt", b"x", blob=blob, raw=True, as_="undeclared")
-    with pytest.raises(OutputDamagedError, match=r"work/new\.txt, which is no output"):
+    with pytest.raises(OutputDamagedError, match=r"work/new\.txt.*output of its rule"):
         host.install_outputs(dict(result), undeclared=False)
     assert host.picture() == before
     host.install_outputs(result, undeclared=True)
@@ -371,7 +373,7 @@ def test_an_undeclared_file_does_not_replace_a_folder(host: Host) -> None:
     assert host.read("data/precious.txt") == "of the user"
 
 
-def test_an_undeclared_file_does_not_leave_by_a_link_of_the_user(host: Host) -> None:
+def test_an_undeclared_file_does_not_follow_a_link_of_the_user(host: Host) -> None:
     (host.workdir / "shortcut").symlink_to(host.top / "home")
     blob = host.store(b"x")
     before = host.picture()
@@ -383,7 +385,7 @@ def test_an_undeclared_file_does_not_leave_by_a_link_of_the_user(host: Host) -> 
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_an_output_replaces_a_link_rather_than_what_it_leads_to(host: Host, kind: str) -> None:
+def test_an_output_replaces_a_link_not_its_target(host: Host, kind: str) -> None:
     path = host.workdir / "out" / "a.txt"
     path.unlink()
     path.symlink_to(host.top / "home" / "other.txt")
@@ -434,7 +436,7 @@ def test_a_report_that_is_no_text_is_a_value_error(tmp_path: Path) -> None:
         reports.load(path)
 
 
-def test_a_folder_that_holds_something_is_not_replaced_by_a_file(host: Host) -> None:
+def test_a_folder_with_content_is_not_replaced_by_a_file(host: Host) -> None:
     blob = host.store(archive(packed("work/folder", b"x")))
     before = host.picture()
     with pytest.raises(OutputDamagedError, match="not empty"):
@@ -448,12 +450,12 @@ def test_a_folder_that_holds_something_is_not_replaced_by_a_file(host: Host) -> 
 
 def test_files_that_no_rule_names_replace_nothing(host: Host) -> None:
     blob = host.store(archive(packed("work/Snakefile", b"x"), packed("work/new", b"y")))
-    taken = host.install_outputs(
+    installed = host.install_outputs(
         said("work/Snakefile", b"x", blob=blob, as_="undeclared"),
         said("work/new", b"y", blob=blob, as_="undeclared"),
     )
-    assert taken.kept == ("work/Snakefile",)
-    assert taken.extra == ()
+    assert installed.not_replaced == ("work/Snakefile",)
+    assert installed.extra == ()
     assert (host.workdir / "Snakefile").read_text() == "rule a:"
     assert (host.workdir / "new").read_text() == "y"
 

@@ -18,13 +18,13 @@ components = st.text(
 
 @st.composite
 def paths(draw: st.DrawFn) -> str:
-    """Relative paths that climb no higher than the root."""
+    """Relative paths that do not lead above the root."""
     parts = [".."] * draw(st.integers(0, 3)) + draw(st.lists(components, max_size=4))
     return "/".join(parts) or "."
 
 
 @given(paths())
-def test_member_leads_back_to_the_same_file(path: str) -> None:
+def test_a_name_maps_back_to_the_same_file(path: str) -> None:
     layout = Layout(WORKDIR)
     assert str(layout.local(layout.member(path))) == os.path.normpath(WORKDIR / path)
 
@@ -38,7 +38,7 @@ def test_member_is_a_plain_relative_name(path: str) -> None:
 
 
 @given(st.lists(components, max_size=4))
-def test_absolute_and_relative_names_of_a_file_are_one(parts: list[str]) -> None:
+def test_absolute_and_relative_paths_have_the_same_name(parts: list[str]) -> None:
     layout = Layout(WORKDIR)
     assert layout.member(str(WORKDIR.joinpath(*parts))) == layout.member("/".join(parts) or ".")
 
@@ -91,11 +91,11 @@ def test_working_directory_is_known_by_its_link_and_by_its_target(tmp_path: Path
     assert layout.local("work/a") == link / "a"
 
 
-def test_climb_of_a_root() -> None:
+def test_levels_of_a_top_level_name() -> None:
     assert [climb(root) for root in ("work", "up1", "up12")] == [0, 1, 12]
 
 
-def test_depth_of_nothing() -> None:
+def test_depth_without_names() -> None:
     assert depth([]) == 0
 
 

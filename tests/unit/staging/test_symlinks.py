@@ -18,7 +18,7 @@ def top(tmp_path: Path) -> Path:
 
 
 def listed(top: Path) -> dict[str, str]:
-    """Return kinds by name, of links the target."""
+    """Return kinds by name, for links the target."""
     return {entry.name: entry.target or entry.kind for entry in scan_following(top, "work/in")}
 
 
@@ -35,7 +35,7 @@ def test_links_within_stay_links_and_become_relative(top: Path) -> None:
     assert found["work/in/broken"] == "missing"
 
 
-def test_links_that_lead_out_become_what_they_lead_to(top: Path, tmp_path: Path) -> None:
+def test_links_that_lead_out_are_replaced_by_their_targets(top: Path, tmp_path: Path) -> None:
     (top / "file").symlink_to("../other/b")
     (top / "folder").symlink_to(tmp_path / "other")
     found = {entry.name: entry for entry in scan_following(top, "work/in")}
@@ -43,7 +43,7 @@ def test_links_that_lead_out_become_what_they_lead_to(top: Path, tmp_path: Path)
     assert found["work/in/folder/b"].path == str(tmp_path / "other" / "b")
 
 
-def test_links_that_lead_nowhere_or_round_are_left_out(top: Path, tmp_path: Path) -> None:
+def test_broken_and_circular_links_are_left_out(top: Path, tmp_path: Path) -> None:
     (top / "broken").symlink_to("/nonexistent/x")
     (top / "parent").symlink_to(tmp_path / "other")
     (tmp_path / "other" / "back").symlink_to(top)

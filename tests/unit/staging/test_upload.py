@@ -12,11 +12,10 @@ from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import JobSpec
-from snakemake_executor_plugin_grid.planning.sources import Sources
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload, _growth
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.worker.archive.tarball import scan
+from snakemake_executor_plugin_grid.worker.archive.tarball import Entry, scan
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in
@@ -40,7 +39,7 @@ class Submission:
         self.database = Database(folder / "grid.sqlite")
 
     def upload(self, compression: str = "none") -> Upload:
-        """What a run of Snakemake has: the catalog is that of earlier runs."""
+        """Return the upload of a new run, with the catalog of earlier runs."""
         return Upload(
             Layout(self.home),
             self.store,
@@ -56,12 +55,10 @@ class Submission:
         path.write_text(text)
         return path
 
-    def sources(self, *names: str) -> Sources:
-        found = Sources()
-        for name in names:
-            for entry in scan(self.home / name, f"work/{name}"):
-                found.entries[entry.name] = entry
-        return found
+    def sources(self, *names: str) -> dict[str, Entry]:
+        return {
+            entry.name: entry for name in names for entry in scan(self.home / name, f"work/{name}")
+        }
 
     def stored(self) -> set[str]:
         return {path.name for path in self.store.folder.iterdir()}
@@ -93,7 +90,7 @@ def prepared(upload: Upload, *specs: JobSpec) -> dict[str, tuple[Blob, ...]]:
 
 
 def change_unnoticed(path: Path, text: str) -> None:
-    """Change a file so that only reading it could tell."""
+    """Change a file so that only its contents differ."""
     before = path.stat()
     assert before.st_size == len(text)
     with path.open("r+") as stream:
@@ -116,9 +113,7 @@ def test_inputs_arrive_under_their_names(host: Submission) -> None:
     }
 
 
-def test_what_goes_up_is_announced_by_its_names(
-    host: Submission, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_are_shown_by_name(host: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     monkeypatch.setattr(progress, "_current", heard)
     host.put("Snakefile", "rule a: pass")
@@ -138,7 +133,7 @@ def test_what_goes_up_is_announced_by_its_names(
             ("6 files of Snakemake", 1022, True, url),
             ("2 small files", 3, True, url),
             ("data/large", LARGE, True, url),
-            (path.name, LARGE, True, url),  # by the store, as a part of that
+            (path.name, LARGE, True, url),  # nested: the store shows its own transfer
             ("c.txt", 3, True, url),
         ]
     )
@@ -156,7 +151,7 @@ def test_an_archive_is_measured_while_it_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_tarballs_are_compressed_as_asked(host: Submission, compression: str) -> None:
+def test_tarballs_are_compressed(host: Submission, compression: str) -> None:
     host.put("a.txt", "a" * (LARGE - 1))
     blobs = prepared(host.upload(compression), spec("j", ["a.txt"]))["j"]
     assert [blob.compression for blob in blobs] == [compression]
@@ -174,7 +169,7 @@ def test_input_of_many_jobs_is_stored_once(host: Submission, text: str) -> None:
     assert host.arrive(found["j4"]) == {"work/table": text}
 
 
-def test_job_takes_no_file_of_other_jobs(host: Submission) -> None:
+def test_a_job_does_not_get_files_of_other_jobs(host: Submission) -> None:
     host.put("table", "t")
     for number in range(4):
         host.put(f"in{number}", str(number))
@@ -206,7 +201,7 @@ def test_small_files_of_the_same_jobs_share_a_tarball(host: Submission) -> None:
     assert host.arrive(blobs) == {f"work/{name}": name for name in names}
 
 
-def test_large_file_travels_as_it_is(host: Submission) -> None:
+def test_a_large_file_is_stored_unpacked(host: Submission) -> None:
     path = host.put("large", "l" * LARGE)
     path.chmod(0o750)
     (blob,) = prepared(host.upload(), spec("j", ["large"]))["j"]
@@ -226,7 +221,7 @@ def test_unchanged_files_are_not_read_again_by_the_next_run(host: Submission) ->
     assert (upload.traffic.stored_bytes, upload.traffic.reused) == (0, 2)
 
 
-def test_what_the_store_has_lost_is_stored_again(host: Submission) -> None:
+def test_a_blob_missing_in_the_store_is_stored_again(host: Submission) -> None:
     host.put("large", "l" * LARGE)
     host.put("small", "s")
     before = prepared(host.upload(), spec("j", ["large", "small"]))
@@ -243,7 +238,7 @@ def set_time(path: Path) -> None:
 
 
 def replace_by_other(path: Path) -> None:
-    """As an editor saves: a new file under the old name, here with size and time of the old."""
+    """Save as an editor does: a new file with the old name, and here the old size and time."""
     before = path.stat()
     other = path.with_name("other")
     other.write_text("x" * before.st_size)
@@ -265,7 +260,7 @@ def test_changed_file_is_read_again(
     assert host.arrive(blobs) == {"work/in": path.read_text()}
 
 
-def test_input_that_changes_between_jobs_comes_in_its_new_version(host: Submission) -> None:
+def test_a_later_job_gets_the_new_version_of_an_input(host: Submission) -> None:
     path = host.put("in", "old")
     upload = host.upload()
     old = prepared(upload, spec("j1", ["in"], ["in"]))["j1"]
@@ -310,7 +305,7 @@ def test_newer_version_of_a_source_wins(host: Submission, old: str, new: str) ->
 
 def test_no_sources_are_no_tarball(host: Submission) -> None:
     upload = host.upload()
-    upload.send_sources(Sources())
+    upload.send_sources({})
     assert prepared(upload, spec("j")) == {"j": ()}
     assert host.stored() == set()
 
@@ -318,11 +313,9 @@ def test_no_sources_are_no_tarball(host: Submission) -> None:
 def test_depth_of_the_sources(host: Submission) -> None:
     host.put("../lib/tool.py", "t")
     upload = host.upload()
-    found = Sources()
-    for entry in scan(host.home / "../lib/tool.py", "up1/lib/tool.py"):
-        found.entries[entry.name] = entry
+    (entry,) = scan(host.home / "../lib/tool.py", "up1/lib/tool.py")
     assert upload.depth == 0
-    upload.send_sources(found)
+    upload.send_sources({entry.name: entry})
     assert upload.depth == 1
 
 
@@ -334,7 +327,7 @@ def test_folder_for_the_runtime(host: Submission) -> None:
     assert (host.folder / "sandboxes/0/runtime/pkg/__init__.py").read_text() == "x = 1"
 
 
-def test_missing_input_hurts_only_its_job(host: Submission) -> None:
+def test_a_missing_input_fails_only_its_job(host: Submission) -> None:
     host.put("a", "a")
     found = host.upload().prepare(
         [spec("good", ["a"], ["a"]), spec("bad", ["a", "missing"], ["a"]), spec("none")]
@@ -346,7 +339,7 @@ def test_missing_input_hurts_only_its_job(host: Submission) -> None:
 
 
 @pytest.mark.parametrize("size", [3, LARGE])
-def test_input_that_vanishes_while_it_is_stored_hurts_only_its_jobs(
+def test_an_input_that_vanishes_during_its_upload_fails_only_its_jobs(
     host: Submission, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     host.put("a", "a")
@@ -369,7 +362,7 @@ def test_input_that_vanishes_while_it_is_stored_hurts_only_its_jobs(
     assert not [name for name in host.stored() if name.endswith(".part")]
 
 
-def test_full_disk_is_told_as_such(host: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_has_its_own_error(host: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
     host.put("large", "l" * LARGE)
 
     def full(_path: Path) -> tuple[int, str]:
@@ -396,7 +389,7 @@ def test_large_input_that_changes_while_it_is_stored_is_an_error(
     assert str(found["j"]) == f"input {path} changed while it was being stored"
 
 
-def test_store_that_went_away_is_told(host: Submission) -> None:
+def test_a_missing_store_is_an_error(host: Submission) -> None:
     host.put("small", "s")
     host.put("large", "l" * LARGE)
     host.store.folder.rmdir()

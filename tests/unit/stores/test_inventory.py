@@ -44,7 +44,7 @@ def test_what_the_workflow_stored_is_removed_and_nothing_else(
 ) -> None:
     listed = workflow.clean()
     assert listed.exit_code == 0, listed.output
-    assert "Nothing is removed without --yes" in listed.output
+    assert "Nothing is removed: add --yes" in listed.output
     assert transport.files() == OTHERS | MINE
     result = workflow.clean("--yes")
     assert result.exit_code == 0, result.output
@@ -54,7 +54,7 @@ def test_what_the_workflow_stored_is_removed_and_nothing_else(
     assert workflow.catalog.locations() == []
     folders = {path.name for path in transport.folder.rglob("*") if path.is_dir()}
     assert folders == {"blobs", "dd", "delivered", "other-9-1"}
-    assert "Nothing of this workflow" in workflow.clean("--yes").output
+    assert "No file of this workflow" in workflow.clean("--yes").output
 
 
 def test_a_server_that_goes_away_in_between(workflow: Workflow, transport: FolderTransport) -> None:

@@ -20,12 +20,11 @@ from snakemake_executor_plugin_grid.model.errors import (
     PermanentError,
     TransientError,
 )
-from snakemake_executor_plugin_grid.resilience import outages as pauses
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores import DirectoryStore
 from snakemake_executor_plugin_grid.stores.remote import RemoteStore
-from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.stores.transport import Transport
+from tests.unit.clock import VirtualClock
 from tests.unit.console.test_progress import Heard
 
 URL = "test://host/me"
@@ -110,8 +109,8 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.outages = Outages("local", 60.0, fine, self.said.append)
-        self.outages.loop = loop
+        self.outages = Outages("local", 60.0, fine, self.said.append, VirtualClock())
+        self.outages.use_loop(loop)
         self.store = self.again()
 
     def again(self) -> RemoteStore:
@@ -138,11 +137,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
-    monkeypatch.setattr(pauses, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(pauses, "_CREDENTIALS_PAUSE", 0.01)
+def bench(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Bench]:
     bench = Bench(tmp_path, loop)
     yield bench
     bench.database.close()
@@ -212,7 +207,7 @@ def test_transfers_of_blobs_are_counted_each_try_anew(
     bench.transport.errors["download"] = [DOWN]
     bench.store.put_file(path)
     bench.store.post("private", path)
-    bench.store.delivered("j-1", bench.deliver("j-1", b"output"))
+    bench.store.fetch_output("j-1", bench.deliver("j-1", b"output"))
     assert heard.announced == [("input", 7, True, URL), ("outputs of j-1", 0, False, URL)]
     assert [moving.moved() for moving in heard.moving] == [7, 6]
 
@@ -220,7 +215,7 @@ def test_transfers_of_blobs_are_counted_each_try_anew(
 def test_what_others_have_removed_is_uploaded_but_once(bench: Bench) -> None:
     path, digest = bench.file()
     bench.deliver("make-1-1", b"content")
-    bench.store.delivered("make-1-1", digest)
+    bench.store.fetch_output("make-1-1", digest)
     bench.store.keep("make-1-1", [digest])
     shutil.rmtree(bench.transport.folder / "delivered")
     for uploads in ([f"upload {name_of(digest)}"], []):
@@ -318,23 +313,22 @@ def test_what_is_put_there_is_noted_before(bench: Bench) -> None:
 def test_what_a_job_delivered_is_downloaded_once(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"output")
     assert bench.store.inbox("j-1") == f"{URL}/delivered/j-1?signature"
-    assert bench.store.reports("j-1") == bench.store.inbox("j-1")
     bench.transport.errors["download"] = [DOWN]
     for _ in range(2):
-        assert bench.store.delivered("j-1", digest).read_bytes() == b"output"
+        assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
     assert bench.transport.calls == [f"download delivered/j-1/{digest}"] * 2  # once in vain
 
 
 def test_an_output_that_is_not_there_is_named(bench: Bench) -> None:
     with pytest.raises(MissingError, match=f"has not delivered delivered/j-1/{'a' * 64}"):
-        bench.store.delivered("j-1", "a" * 64)
+        bench.store.fetch_output("j-1", "a" * 64)
     assert [path for path in bench.store.workspace.rglob("*") if path.is_file()] == []
 
 
 def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
     kept, left = bench.deliver("j-1", b"kept"), bench.deliver("j-1", b"left")
     bench.deliver("j-1", b"{}", "report.json")
-    paths = [bench.store.delivered("j-1", digest) for digest in (kept, left)]
+    paths = [bench.store.fetch_output("j-1", digest) for digest in (kept, left)]
     assert bench.store.fetch_file("j-1", "report.json", bench.folder / "report.json")
     bench.store.keep("j-1", [kept, "never delivered"])
     bench.store.drop("j-1")
@@ -348,7 +342,7 @@ def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
 
 
 def test_nothing_stays_of_a_job_that_serves_no_other(bench: Bench) -> None:
-    bench.store.delivered("j-1", bench.deliver("j-1", b"left"))
+    bench.store.fetch_output("j-1", bench.deliver("j-1", b"left"))
     bench.store.drop("j-1")
     assert list((bench.transport.folder / "delivered").iterdir()) == []
     bench.transport.calls.clear()
@@ -358,7 +352,7 @@ def test_nothing_stays_of_a_job_that_serves_no_other(bench: Bench) -> None:
 
 def test_what_cannot_be_removed_is_remembered(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"left")
-    bench.store.delivered("j-1", digest)
+    bench.store.fetch_output("j-1", digest)
     bench.transport.errors["remove"] = [DOWN]
     bench.store.drop("j-1")
     assert bench.catalog.locations() == [f"{URL}/delivered/j-1/{digest}"]
@@ -422,7 +416,7 @@ def test_folders_have_reports_and_posted_files_too(tmp_path: Path) -> None:
     folder = tmp_path / "store" / "delivered" / "j-1"
     folder.mkdir(parents=True)
     (folder / "report.json").write_text("{}")
-    assert store.reports("j-1") == folder.as_uri()
+    assert store.inbox("j-1") == folder.as_uri()
     assert store.fetch_file("j-1", "report.json", target)
     assert target.read_text() == "{}"
     (folder / "payload.log").mkdir()  # as good as unreadable
@@ -430,15 +424,3 @@ def test_folders_have_reports_and_posted_files_too(tmp_path: Path) -> None:
         store.fetch_file("j-1", "payload.log", target)
     with pytest.raises(FileNotFoundError):
         store.fetch_file("j-1", "report.json", tmp_path / "none" / "target")
-
-
-def test_a_spool_takes_no_files_by_name(tmp_path: Path) -> None:
-    spool = SpoolStore(tmp_path, lambda: 1, "")
-    calls: list[Callable[[], object]] = [
-        lambda: spool.post("x", tmp_path),
-        lambda: spool.withdraw(["x"]),
-        lambda: spool.fetch_file("j-1", "x", tmp_path),
-    ]
-    for call in calls:
-        with pytest.raises(GridError, match="takes no files by name; give another --grid-store"):
-            call()

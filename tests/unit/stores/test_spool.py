@@ -37,7 +37,7 @@ def test_a_file_that_is_too_large_is_named_with_what_to_do(
     spool: SpoolStore, tmp_path: Path
 ) -> None:
     path, digest = _file(tmp_path / "input", 1001)
-    with pytest.raises(GridError, match=r"input .*/input: 0\.0 MB do not fit .*give --grid-store"):
+    with pytest.raises(GridError, match=r"input .*/input: 1\.0 kB do not fit .*give --grid-store"):
         spool.put_file(path)
     assert path.exists()
     assert not spool.has(digest, 1000)
@@ -53,14 +53,14 @@ def test_a_tarball_that_is_too_large_is_removed(spool: SpoolStore) -> None:
 def test_log_and_outputs_fit_together_into_a_sandbox() -> None:
     for size in (RESERVE + 1000, 10 << 20, 1 << 30):
         limits = SpoolStore(Path("/s"), lambda size=size: size, "hint").limits  # type: ignore[misc]
-        assert limits.delivered is not None
+        assert limits.outputs is not None
         assert limits.log is not None
         assert limits.log > 0
-        assert limits.delivered >= 3 * limits.log - 3
-        assert limits.delivered + limits.log <= size - RESERVE
+        assert limits.outputs >= 3 * limits.log - 3
+        assert limits.outputs + limits.log <= size - RESERVE
         assert limits.hint == "hint"
 
 
 def test_outputs_that_nobody_brought_are_not_there(spool: SpoolStore) -> None:
-    with pytest.raises(GridError, match="has not delivered"):
-        spool.delivered("j-1", "a" * 64)
+    with pytest.raises(GridError, match="sandbox"):
+        spool.fetch_output("j-1", "a" * 64)

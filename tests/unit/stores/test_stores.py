@@ -74,7 +74,7 @@ def test_a_store_that_was_used_before_is_not_made_anew(tmp_path: Path, means: Me
     (store.folder / DIGEST).write_bytes(b"abc")
     store.folder.parent.rename(tmp_path / "away")
     for _ in range(2):
-        with pytest.raises(PermanentError, match="my%20store: was used before, and is not there"):
+        with pytest.raises(PermanentError, match=r"my%20store: .*earlier run.* missing.*mounted"):
             store.check()
     assert not store.folder.parent.exists()
     other = DirectoryStore(tmp_path / "other", means.catalog)
@@ -171,10 +171,10 @@ def test_worker_finds_the_blob_by_its_url(store: DirectoryStore, file: Path) -> 
 
 def test_what_a_job_delivered_is_its_own(store: DirectoryStore) -> None:
     deliver(store, "j1")
-    assert store.delivered("j1", DIGEST).read_bytes() == b"abc"
+    assert store.fetch_output("j1", DIGEST).read_bytes() == b"abc"
     assert not store.has(DIGEST, 1)  # nobody has checked it yet
     with pytest.raises(GridError, match=f"{store.url}: .*{DIGEST}"):
-        store.delivered("j2", DIGEST)
+        store.fetch_output("j2", DIGEST)
 
 
 def test_what_was_delivered_can_be_kept(store: DirectoryStore) -> None:
@@ -190,9 +190,9 @@ def test_what_was_delivered_can_be_dropped(store: DirectoryStore) -> None:
     store.drop("j1")
     store.drop("never delivered")
     assert not store.has(DIGEST, 1)
-    assert store.delivered("j2", DIGEST).exists()
+    assert store.fetch_output("j2", DIGEST).exists()
     with pytest.raises(GridError):
-        store.delivered("j1", DIGEST)
+        store.fetch_output("j1", DIGEST)
 
 
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "a/b", "a" * 63, "." * 64, "/" * 64])
@@ -200,7 +200,7 @@ def test_what_is_no_digest_reaches_no_file(store: DirectoryStore, digest: str) -
     calls = (
         lambda name: store.has(name, 1),
         store.locate,
-        lambda name: store.delivered("j", name),
+        lambda name: store.fetch_output("j", name),
         lambda name: store.keep("j", [name]),
     )
     for call in calls:

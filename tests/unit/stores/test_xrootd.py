@@ -73,7 +73,7 @@ def _file(path: Path, content: bytes = b"content") -> Path:
     return path
 
 
-def test_it_is_told_how_far_a_transfer_is(
+def test_the_progress_of_a_transfer_is_reported(
     transport: XRootDTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, told, size = _file(tmp_path / "source", bytes(64 << 20)), list[int](), 64 << 20
@@ -88,17 +88,17 @@ def test_it_is_told_how_far_a_transfer_is(
     assert down.moved() == size
 
 
-def test_goes_there_and_back(transport: XRootDTransport, tmp_path: Path) -> None:
+def test_a_file_is_uploaded_and_downloaded(transport: XRootDTransport, tmp_path: Path) -> None:
     transport.check()
     source, back = _file(tmp_path / "source", os.urandom(100_000)), tmp_path / "back"
     transport.upload(source, "blobs/ab/file")
     assert transport.size("blobs/ab/file") == 100_000
     transport.download("blobs/ab/file", back)
     assert back.read_bytes() == source.read_bytes()
-    transport.check()  # it is there now
+    transport.check()  # the folder exists now
 
 
-def test_a_name_with_spaces_and_other_letters(
+def test_a_name_with_spaces_and_non_ascii_letters(
     transport: XRootDTransport, server: XrootdServer, tmp_path: Path
 ) -> None:
     transport.upload(_file(tmp_path / "what? a name", b"four"), _ODD)
@@ -120,7 +120,7 @@ def test_a_file_is_replaced(transport: XRootDTransport, tmp_path: Path) -> None:
     assert transport.size("file") == 0
 
 
-def test_what_is_missing(transport: XRootDTransport, tmp_path: Path) -> None:
+def test_missing_files_and_folders(transport: XRootDTransport, tmp_path: Path) -> None:
     assert transport.size("none/file") is None
     assert transport.listing("none") == []
     assert transport.remove(["none/file", "none"]) == {}
@@ -139,7 +139,7 @@ def test_a_folder_is_tidied_when_it_is_empty(transport: XRootDTransport, tmp_pat
     assert transport.listing("folder") == []
 
 
-def test_what_cannot_be_removed_is_told(
+def test_files_that_cannot_be_removed_are_reported(
     transport: XRootDTransport, server: XrootdServer, tmp_path: Path
 ) -> None:
     transport.upload(_file(tmp_path / "file"), "file")
@@ -153,12 +153,14 @@ def test_what_cannot_be_removed_is_told(
     assert transport.size("file") is None
 
 
-def test_a_file_of_this_disk_that_is_missing(transport: XRootDTransport, tmp_path: Path) -> None:
+def test_upload_of_a_missing_file(transport: XRootDTransport, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         transport.upload(tmp_path / "none", "file")
 
 
-def test_a_place_that_cannot_be_written(transport: XRootDTransport, tmp_path: Path) -> None:
+def test_download_to_a_path_that_cannot_be_written(
+    transport: XRootDTransport, tmp_path: Path
+) -> None:
     transport.upload(_file(tmp_path / "file"), "file")
     with pytest.raises(OSError, match="file") as raised:
         transport.download("file", Path("/proc/none"))
@@ -166,7 +168,7 @@ def test_a_place_that_cannot_be_written(transport: XRootDTransport, tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", ["/readonly", "/elsewhere"])
-def test_where_nothing_may_be_written(server: XrootdServer, tmp_path: Path, path: str) -> None:
+def test_read_only_and_unexported_paths(server: XrootdServer, tmp_path: Path, path: str) -> None:
     for transport in _transport(server.at(path), tmp_path):
         with pytest.raises(PermanentError, match=r"\[30(05|10)\]"):
             transport.upload(_file(tmp_path / "file"), "sub/file")
@@ -183,7 +185,7 @@ def test_a_folder_of_another_user(server: XrootdServer, tmp_path: Path) -> None:
             transport.upload(_file(tmp_path / "file"), "file")
 
 
-def test_a_file_for_a_folder(server: XrootdServer, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder(server: XrootdServer, tmp_path: Path) -> None:
     _file(server.data("/store/file"))
     for transport in _transport(f"{server.url}/file", tmp_path):
         with pytest.raises(PermanentError, match="is a file"):
@@ -195,7 +197,7 @@ def test_a_path_that_is_not_absolute() -> None:
         XRootDTransport("root://host/store")
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_no_server_on_the_port(tmp_path: Path) -> None:
     began = time.monotonic()
     for transport in _transport(f"root://127.0.0.1:{free_port()}//store", tmp_path):
         with pytest.raises(TransientError, match="Connection error"):
@@ -205,7 +207,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_server_that_does_not_answer_is_waited_for_only_so_long(
+def test_the_wait_for_a_server_that_does_not_answer_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XRD_REQUESTTIMEOUT", "3")
@@ -217,7 +219,7 @@ def test_a_server_that_does_not_answer_is_waited_for_only_so_long(
             with server.frozen(), pytest.raises(TransientError):
                 transport.upload(_file(tmp_path / "file"), "file")
             assert time.monotonic() - began < 20
-            # What it had been asked meanwhile it does now; the file may be open for that: [3003].
+            # It now executes the earlier requests, and may still have the file open: [3003].
             for _ in range(5):
                 with contextlib.suppress(TransientError):
                     transport.upload(_file(tmp_path / "file"), "file")
@@ -226,7 +228,7 @@ def test_a_server_that_does_not_answer_is_waited_for_only_so_long(
             assert transport.size("file") == 7
 
 
-def test_a_library_that_hangs_is_ended(
+def test_a_library_that_hangs_is_killed(
     transport: XRootDTransport, server: XrootdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport.check()
@@ -236,6 +238,7 @@ def test_a_library_that_hangs_is_ended(
     assert transport.size("file") is None
 
 
+@pytest.mark.slow
 def test_the_server_stops_in_the_middle_of_an_upload(tmp_path: Path) -> None:
     size = 400 << 20
     source = tmp_path / "large"
@@ -262,7 +265,7 @@ def test_the_server_stops_in_the_middle_of_an_upload(tmp_path: Path) -> None:
             assert transport.size("large") == size
 
 
-def test_many_at_a_time(transport: XRootDTransport, tmp_path: Path) -> None:
+def test_parallel_transfers(transport: XRootDTransport, tmp_path: Path) -> None:
     source, began = _file(tmp_path / "file"), time.monotonic()
     names = [f"blobs/{number % 5}/{number}" for number in range(100)]
     with ThreadPoolExecutor(8) as pool:
@@ -271,7 +274,7 @@ def test_many_at_a_time(transport: XRootDTransport, tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_credentials_that_are_missing_and_then_there(
+def test_missing_credentials_can_be_added_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with xrootd_server(sss=True) as server:
@@ -284,7 +287,7 @@ def test_credentials_that_are_missing_and_then_there(
             assert transport.size("file") == 7
 
 
-def test_a_token_that_has_expired_is_told_from_a_missing_right(
+def test_an_expired_token_differs_from_a_missing_permission(
     server: XrootdServer, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -297,7 +300,7 @@ def test_a_token_that_has_expired_is_told_from_a_missing_right(
             assert token.read_text() not in str(raised.value)
 
 
-def test_the_token_file_is_for_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_reads_the_token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEARER_TOKEN", "another")
     client = xrootd.Client(tmp_path / "log", tmp_path / "token")
     assert client.environment()["BEARER_TOKEN_FILE"] == str(tmp_path / "token")

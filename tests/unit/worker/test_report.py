@@ -63,6 +63,9 @@ def damage(**changes: object) -> str:
         damage(returned=[{"member": {"name": "a"}, "kind": "output", "blob": ""}]),
         damage(returned=[{"member": FULL.returned[0].member.to_json(), "surprise": 1}]),
         damage(surprise=1),
+        damage(times={"ended": float("inf")}),
+        damage(times=[1]),
+        '{"returned": ' + 100_000 * "[",
         json.dumps({"returned": []}),
     ],
 )

@@ -48,6 +48,16 @@ both = pytest.mark.parametrize(
 )
 
 
+IMPATIENT = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from worker import processes, start
+processes._GRACE = 0.2
+sys.exit(start.main(sys.argv[2:]))
+"""
+"""Runs a worker that gives its payload little time between SIGTERM and SIGKILL."""
+
+
 @dataclass
 class Node:
     """A worker node: a sandbox folder and a store."""
@@ -56,6 +66,7 @@ class Node:
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
     site: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.sandbox = self.top / "sandbox"
@@ -97,7 +108,7 @@ class Node:
         (self.sandbox / "job.json").write_text(self.job.dumps())
         (self.sandbox / "environment.json").write_text(json.dumps(self.environment))
         return subprocess.Popen(
-            [self.python, str(self.top / "worker.pyz"), str(self.sandbox)],
+            [self.python, *self.options, str(self.top / "worker.pyz"), str(self.sandbox)],
             cwd="/",
             env={"PATH": os.environ["PATH"], "HOME": "/nowhere", **self.site},
             stdin=subprocess.DEVNULL,
@@ -258,6 +269,7 @@ def test_the_time_limit_ends_all_processes(tmp_path: Path, python: str) -> None:
 
 
 def test_a_deaf_payload_is_killed(node: Node) -> None:
+    node.options = ("-c", IMPATIENT)
     node.change(command="trap '' TERM; echo begun; while :; do sleep 0.1; done", time_limit=0.3)
     report = node.run()
     assert (report.reason, report.signal) == (reports.TIME_LIMIT, signal.SIGKILL)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
-from snakemake_executor_plugin_grid.backends.dirac import DiracBackend
+from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
@@ -31,8 +31,14 @@ class Bench:
         self.worker.write_bytes(b"worker")
         self.spool = SpoolStore(folder / "spool", self.dirac.sandbox_limit, "")
         self.spool.check()
-        self.backend = DiracBackend(client, options, fetch_inputs=fetch_inputs)
-        self.backend.carry(self.spool, folder / "sandboxes", lambda: "/vo/user/m/me/delivered")
+        self.backend = DiracBackend(
+            client,
+            options,
+            self.spool,
+            folder / "sandboxes",
+            outputs=lambda: "/vo/user/m/me/delivered",
+            fetch_inputs=fetch_inputs,
+        )
 
     def blob(self, content: bytes, size: int | None = None) -> Blob:
         digest = hashlib.sha256(content).hexdigest()

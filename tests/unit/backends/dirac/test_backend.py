@@ -178,7 +178,7 @@ def test_jobs_of_several_runs_are_found_and_resubmissions_too(bench: Bench) -> N
     assert [job.group for job in bench.dirac.jobs.values()] == groups
     assert bench.call(bench.backend.find(others)) == {others[0]: "1", others[1]: "2"}
     assert bench.dirac.args_of("jobs_of") == [("snakemake-0000beef",), ("snakemake-1234abcd",)]
-    with pytest.raises(ValueError, match="does not tell its run"):
+    with pytest.raises(ValueError, match="no id of a run"):
         bench.call(bench.backend.find(["nobody"]))
 
 

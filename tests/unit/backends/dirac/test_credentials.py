@@ -34,7 +34,7 @@ def test_what_a_proxy_is_not_good_for(proxy: Proxy, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "span"),
-    [(59, "0 min"), (3599, "59 min"), (3600, "1 h 0 min"), (86399, "23 h 59 min")],
+    [(59, "59 s"), (3599, "59 min 59 s"), (3600, "1 h"), (86399, "23 h 59 min")],
 )
 def test_a_proxy_that_expires_soon_is_warned_of(seconds: float, span: str) -> None:
     text = judge(replace(GOOD, seconds_left=seconds), 86400)

@@ -14,10 +14,10 @@ from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError, TransientError
-from snakemake_executor_plugin_grid.resilience import outages as pauses
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from tests.unit.backends.dirac.fake_dirac import FakeDirac
+from tests.unit.clock import VirtualClock
 from tests.unit.console.test_progress import Heard
 
 FOLDER = "/vo/user/m/me/runs"
@@ -39,8 +39,8 @@ class Bench:
         async def fine() -> str:
             return ""
 
-        self.outages = Outages("dirac", 60.0, fine, self.said.append)
-        self.outages.loop = loop
+        self.outages = Outages("dirac", 60.0, fine, self.said.append, VirtualClock())
+        self.outages.use_loop(loop)
         self.store = self.again(url)
 
     def again(self, url: str = f"lfn:{FOLDER}/") -> LfnStore:
@@ -77,10 +77,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 def bench(
     tmp_path: Path,
     loop: asyncio.AbstractEventLoop,
-    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Bench]:
-    monkeypatch.setattr(pauses, "_FIRST_PAUSE", 0.01)
     bench = Bench(tmp_path, loop, getattr(request, "param", f"lfn:{FOLDER}/"))
     yield bench
     bench.database.close()
@@ -179,26 +177,26 @@ def test_what_a_job_delivered_is_downloaded_once(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"output")
     assert bench.store.inbox("j-1") == f"lfn:{FOLDER}/delivered/j-1"
     for _ in range(2):
-        assert bench.store.delivered("j-1", digest).read_bytes() == b"output"
+        assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
     assert bench.dirac.counts["get"] == 1
 
 
 def test_an_output_that_is_not_there_is_named(bench: Bench) -> None:
     with pytest.raises(PermanentError, match=f"{FOLDER}/delivered/j-1/{'a' * 64}.data cannot be"):
-        bench.store.delivered("j-1", "a" * 64)
+        bench.store.fetch_output("j-1", "a" * 64)
 
 
 def test_an_outage_in_a_download_is_for_the_caller_to_wait_out(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"output")
     bench.dirac.lost["get"] = [DOWN]
     with pytest.raises(TransientError):
-        bench.store.delivered("j-1", digest)
-    assert bench.store.delivered("j-1", digest).read_bytes() == b"output"
+        bench.store.fetch_output("j-1", digest)
+    assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
 
 
 def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
     kept, left = bench.deliver("j-1", b"kept"), bench.deliver("j-1", b"left")
-    paths = [bench.store.delivered("j-1", digest) for digest in (kept, left)]
+    paths = [bench.store.fetch_output("j-1", digest) for digest in (kept, left)]
     bench.store.keep("j-1", [kept, "never delivered"])
     bench.store.drop("j-1")
     url = f"lfn:{FOLDER}/delivered/j-1/{kept}.data"
@@ -215,13 +213,13 @@ def test_what_serves_other_jobs_stays_and_the_rest_goes(bench: Bench) -> None:
 
 def test_what_cannot_be_removed_is_remembered(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"left")
-    bench.store.delivered("j-1", digest)
+    bench.store.fetch_output("j-1", digest)
     bench.dirac.errors["remove"] = [DOWN]
     bench.store.drop("j-1")
     assert bench.catalog.locations() == [f"lfn:{FOLDER}/delivered/j-1/{digest}.data"]
     assert bench.catalog.location(digest) is None  # it is of no use any more
     other = bench.deliver("j-2", b"left")
-    bench.store.delivered("j-2", other)
+    bench.store.fetch_output("j-2", other)
     lfn = f"{FOLDER}/delivered/j-2/{other}.data"
     bench.dirac.remove = lambda lfns: {lfn: "busy"}  # type: ignore[method-assign]
     bench.store.drop("j-2")
@@ -259,7 +257,7 @@ def test_without_a_url_the_folder_is_in_the_users_own(bench: Bench) -> None:
 
 def test_the_limits_are_those_of_the_sandbox(bench: Bench) -> None:
     assert bench.store.limits.hint == "hint"
-    assert (bench.store.limits.delivered or 0) + (bench.store.limits.log or 0) <= 1000
+    assert (bench.store.limits.outputs or 0) + (bench.store.limits.log or 0) <= 1000
 
 
 def test_transfers_to_and_from_the_storage_element_are_announced(
@@ -267,5 +265,5 @@ def test_transfers_to_and_from_the_storage_element_are_announced(
 ) -> None:
     path, _ = bench.file(2000)
     bench.store.put_file(path)
-    bench.store.delivered("j-1", bench.deliver("j-1", b"output"))
+    bench.store.fetch_output("j-1", bench.deliver("j-1", b"output"))
     assert heard.announced == [("input", 2000, True, "SE-1"), ("outputs of j-1", 0, False, "SE-1")]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.backends.local import LocalBackend
+from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.local import LocalBackend
 from snakemake_executor_plugin_grid.backends.local import backend as client
+from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.model.errors import PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.worker import report as reports

@@ -16,10 +16,11 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Rejected, Submitted
-from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.backend import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.replies import UnknownTaskError
 from snakemake_executor_plugin_grid.backends.panda.routes import Idds, Jedi, Route
+from snakemake_executor_plugin_grid.backends.panda.sandboxes import Sandboxes
 from snakemake_executor_plugin_grid.backends.panda.task import Options
 from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
@@ -264,16 +265,23 @@ class Bench:
         """Make a new backend, as another run has it."""
         client = cast(Client, self.panda)
         route: Route = (Idds if self._idds else Jedi)(client)
+        sandboxes = Sandboxes(
+            client,
+            self.registry,
+            self.spool,
+            self.store,
+            self.folder / "sandboxes",
+            by_server=self._by_server,
+        )
         self.backend = PandaBackend(
             client,
             route,
             self.registry,
             self._options,
+            sandboxes,
+            self.store,
             monitor=self._monitor,
             say=self.said.append,
-        )
-        self.backend.carry(
-            self.spool, self.folder / "sandboxes", self.store, by_server=self._by_server
         )
 
     def blob(self, content: bytes) -> Blob:

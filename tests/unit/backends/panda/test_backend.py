@@ -28,7 +28,7 @@ SECRET = {"TOKEN": "hush"}
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(module, "_CANCEL_PATIENCE", 0.1)
+    monkeypatch.setattr(module, "_CANCEL_TIMEOUT", 0.1)
     monkeypatch.setattr(module, "_CANCEL_PAUSE", 0.01)
     monkeypatch.setattr(module, "_REPORT_PAUSES", (0.0, 0.0))
     return Bench(tmp_path, **getattr(request, "param", {}))

@@ -223,7 +223,7 @@ def test_a_failed_job_waits_for_its_reason(bench: Bench) -> None:
 def test_a_reason_is_not_waited_for_without_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_DETAILS_PATIENCE", 0.0)
+    monkeypatch.setattr(module, "_DETAILS_TIMEOUT", 0.0)
     bench.panda.run(bench.task("a", status="failed"), "a", "failed")
     bench.panda.errors["failed_jobs"] = [DOWN]
     assert bench.states() == {"a": "FAILED"}

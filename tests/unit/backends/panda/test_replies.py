@@ -8,7 +8,6 @@ from snakemake_executor_plugin_grid.backends.panda.replies import (
     UnknownTaskError,
     classify,
     error_of,
-    last_jobs,
     payload_files,
     readable,
     submitted_task,
@@ -294,16 +293,3 @@ def description(number: int, name: str, status: str) -> dict[str, Any]:
         {"type": "pseudo_input", "lfn": name},
     ]
     return {"PandaID": number, "jobStatus": status, "Files": files}
-
-
-def test_the_last_attempt_is_the_one_with_the_highest_id() -> None:
-    jobs = [
-        description(30, "000000:a-1", "failed"),
-        description(10, "000001:a-2", "failed"),
-        description(20, "000000:a-1", "closed"),
-        None,
-        {"PandaID": 40, "Files": None},
-    ]
-    found = last_jobs(jobs)
-    assert {name: job["PandaID"] for name, job in found.items()} == {"a-1": 30, "a-2": 10}
-    assert last_jobs(None) == {}

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
-from snakemake_executor_plugin_grid.backends.panda import PandaBackend
+from snakemake_executor_plugin_grid.backends.panda.backend import PandaBackend
 from snakemake_executor_plugin_grid.backends.panda.routes import Idds, Jedi
 from snakemake_executor_plugin_grid.backends.panda.task import Options
+from snakemake_executor_plugin_grid.backends.registry import check_options
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
-from snakemake_executor_plugin_grid.settings.validate import check
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.stores.split import SplitStore
-from snakemake_executor_plugin_grid.stores.spool import SpoolStore
+from snakemake_executor_plugin_grid.stores.spool import SpooledInputs
 from tests.unit.backends.test_registry import Bench
 
 
@@ -32,12 +31,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 def problems(workdir: Path, **values: Any) -> str:
     with pytest.raises(WorkflowError) as caught:
-        check(ExecutorSettings(**values), workdir)
+        check_options(ExecutorSettings(**values), workdir)
     return str(caught.value)
 
 
 def options(bench: Bench, **values: Any) -> Options:
-    backend, _, _ = bench.equip(backend="panda", store=bench.shared.as_uri(), **values)
+    backend = bench.make(backend="panda", store=bench.shared.as_uri(), **values).backend
     assert isinstance(backend, PandaBackend)
     return backend._options
 
@@ -60,15 +59,15 @@ def test_options_of_panda_are_refused_elsewhere(
     tmp_path: Path, backend: str, option: str, value: object
 ) -> None:
     flag = f"--grid-{option.replace('_', '-')}"
-    assert problems(tmp_path, backend=backend, **{option: value}) == (
-        f"{flag}: is for --grid-backend panda, but that is {backend!r}."
-    )
+    (told,) = problems(tmp_path, backend=backend, **{option: value}).splitlines()
+    assert told.startswith(f"{flag}: is for --grid-backend panda,")
+    assert repr(backend) in told
 
 
 def test_a_store_is_needed_but_not_to_describe(tmp_path: Path) -> None:
     told = problems(tmp_path, backend="panda")
-    assert told.startswith("--grid-store: PanDA brings no outputs back without one; give a place")
-    check(ExecutorSettings(backend="panda", describe=True), tmp_path)
+    assert told.startswith("--grid-store: PanDA needs one")
+    check_options(ExecutorSettings(backend="panda", describe=True), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -96,23 +95,28 @@ def test_what_cannot_be_used_is_told_at_the_start(
 def test_small_inputs_are_carried_and_all_else_is_stored(bench: Bench) -> None:
     (bench.folder / "spool").mkdir()
     (bench.folder / "spool" / "left").touch()
-    backend, store, _ = bench.equip(backend="panda", store=bench.shared.as_uri())
+    setup = bench.make(backend="panda", store=bench.shared.as_uri())
+    backend, store = setup.backend, setup.stores.results
     assert not (bench.folder / "spool" / "left").exists()
     assert isinstance(backend, PandaBackend)
     assert not backend.brings_files
     assert isinstance(backend._route, Jedi)
-    assert isinstance(store, SplitStore)
-    assert isinstance(store._main, DirectoryStore)
-    assert store._main.folder == bench.shared
-    assert store.url == bench.shared.as_uri()
-    _, store, _ = bench.equip(backend="panda", describe=True)
-    assert isinstance(store, SpoolStore)
+    assert isinstance(setup.stores.inputs, SpooledInputs)
+    assert setup.stores.inputs.workspace == bench.folder / "spool"
+    assert isinstance(store, DirectoryStore)
+    assert store.folder == bench.shared
+    assert backend._store is store
+    assert setup.stores.inputs.url == setup.stores.url == bench.shared.as_uri()
+
+
+def test_jobs_are_described_without_a_store(bench: Bench) -> None:
+    assert isinstance(bench.make(backend="panda", describe=True).backend, PandaBackend)
 
 
 def test_tasks_may_go_through_idds(bench: Bench) -> None:
-    backend, _, _ = bench.equip(
+    backend = bench.make(
         backend="panda", store=bench.shared.as_uri(), panda_route="idds", panda_monitor="https://m"
-    )
+    ).backend
     assert isinstance(backend, PandaBackend)
     assert isinstance(backend._route, Idds)
     assert backend.monitor_url("7:a") == "https://m/task/7/"

@@ -11,7 +11,6 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Rejected, Submitted
 from snakemake_executor_plugin_grid.backends.panda import submitting
-from snakemake_executor_plugin_grid.backends.panda.submitting import run_of
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
     GridError,
@@ -55,9 +54,6 @@ def test_jobs_of_other_shapes_or_runs_are_other_tasks(bench: Bench) -> None:
     lists = [task.parameters["pfnList"] for task in bench.panda.tasks]
     assert sorted(lists) == [names(0, 2), names(1), names(3), names(4)]
     assert len({task.name for task in bench.panda.tasks}) == 4
-    assert run_of("a-b-1234abcd-7.2") == "1234abcd"
-    with pytest.raises(ValueError, match="does not tell its run"):
-        run_of("nobody")
 
 
 def test_large_batches_are_divided(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

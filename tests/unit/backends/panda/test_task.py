@@ -22,7 +22,8 @@ from snakemake_executor_plugin_grid.backends.panda.task import (
     task_name,
 )
 from snakemake_executor_plugin_grid.model.errors import PermanentError
-from snakemake_executor_plugin_grid.model.job import Resources, safe_name
+from snakemake_executor_plugin_grid.model.job import Resources
+from snakemake_executor_plugin_grid.model.names import JobName
 from tests.unit.specs import spec
 
 # GRID_TEST_GOLDEN=write writes them anew: read the difference before it is committed.
@@ -44,7 +45,7 @@ EVERYTHING = Options(
     user="Jane Doe",
     extra='{"campaign": "26.10.0", "ioIntensity": 1}',
 )
-LONG = safe_name("x" * 60, "0a1b2c3d", 123456789) + ".3"
+LONG = str(JobName.new("x" * 60, "0a1b2c3d", 123456789)) + ".3"
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "everything": {"options": EVERYTHING, "resources": BIG},
@@ -63,7 +64,7 @@ CASES: dict[str, dict[str, Any]] = {
     "atlas": {"options": Options("atlas", sites=("A", "B", "C"), banned_sites=("B",))},
     "atlas-banned": {"options": Options("atlas", banned_sites=("B",)), "avoid": "A"},
     "secrets": {"secrets": True},
-    "long-names": {"names": [LONG, safe_name("a b/c", "0a1b2c3d", 1)]},
+    "long-names": {"names": [LONG, str(JobName.new("a b/c", "0a1b2c3d", 1))]},
 }
 
 
@@ -113,7 +114,7 @@ def test_there_is_a_case_for_each_golden_file() -> None:
 
 @given(st.text(), st.from_regex(r"[0-9a-f]{8}", fullmatch=True), st.integers(0, 10**9))
 def test_any_name_of_a_job_goes_there_and_comes_back(rule: str, run: str, number: int) -> None:
-    for name in (plain := safe_name(rule, run, number), f"{plain}.2"):
+    for name in (plain := str(JobName.new(rule, run, number)), f"{plain}.2"):
         parameters = build((name,))
         assert parameters["pfnList"] == [name]
         # The file's name is what JEDI makes of it: without folders, and up to a "^".

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from snakemake_executor_plugin_grid.model.errors import GridError, TransientError
-from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.stores.split import SplitStore
-from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
+from snakemake_executor_plugin_grid.model.errors import TransientError
+from snakemake_executor_plugin_grid.stores import Stores
+from snakemake_executor_plugin_grid.stores.directory import BlobFolder, DirectoryStore
+from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpooledInputs, SpoolStore
 
 LIMIT = RESERVE + 100
 SMALL, LARGE = b"s" * 100, b"l" * 101
@@ -22,8 +22,8 @@ class Bench:
         self.spool = SpoolStore(folder / "spool", lambda: LIMIT, "")
         self.main = DirectoryStore(folder / "main")
         self.main.secret = True
-        self.store = SplitStore(self.spool, self.main)
-        self.store.check()
+        self.store = SpooledInputs(self.spool, self.main)
+        Stores(self.store, self.main).check()
 
     def file(self, content: bytes, inside: bool) -> Path:
         path = (self.store.workspace if inside else self.folder) / "file"
@@ -80,37 +80,13 @@ def test_a_file_that_cannot_be_stored_takes_no_room(
     assert not (bench.store.workspace / "file").exists()
 
 
-def test_what_jobs_bring_goes_to_the_other_store(bench: Bench) -> None:
-    inbox = Path(urlsplit(bench.store.inbox("job")).path)
-    assert bench.store.inbox("job") == bench.store.reports("job") == bench.main.inbox("job")
-    inbox.mkdir(parents=True, exist_ok=True)
-    (inbox / digest(SMALL)).write_bytes(SMALL)
-    (inbox / "report.json").write_text("{}")
-    assert bench.store.delivered("job", digest(SMALL)).read_bytes() == SMALL
-    assert bench.store.fetch_file("job", "report.json", bench.folder / "report")
-    assert not bench.store.fetch_file("job", "payload.log", bench.folder / "log")
-    bench.store.keep("job", [digest(SMALL)])
-    assert bench.main.has(digest(SMALL), len(SMALL))
-    (inbox / "more").touch()
-    bench.store.drop("job")
-    assert not inbox.exists()
-
-
-def test_what_is_private_is_never_carried(bench: Bench) -> None:
-    url = bench.store.post("private.json", bench.file(b"hush", inside=False))
-    path = Path(urlsplit(url).path)
-    assert path.is_relative_to(bench.main.folder)
-    assert path.read_bytes() == b"hush"
-    bench.store.withdraw(["private.json", "not.there"])
-    assert not path.exists()
-
-
 def test_the_user_sees_the_other_store(bench: Bench) -> None:
     assert (bench.store.url, bench.store.secret) == (bench.main.url, True)
-    assert bench.store.limits == bench.main.limits != bench.spool.limits
+    assert bench.store.workspace == bench.spool.folder
 
 
-def test_both_are_checked(tmp_path: Path) -> None:
-    (tmp_path / "main").touch()
-    with pytest.raises(GridError, match="main"):
-        Bench(tmp_path)
+def test_both_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(BlobFolder, "check", lambda store: checked.append(store.folder))
+    Bench(tmp_path)
+    assert checked == [tmp_path / "spool", tmp_path / "main"]

@@ -1,0 +1,49 @@
+"""PanDA as one of the backends: its options, and how it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...model.errors import PermanentError
+from ...settings.options import PANDA_ROUTES, PANDA_SECRETS, ExecutorSettings
+from ...settings.validate import bad_choices, bad_programs
+from ..kind import BackendKind, BackendSetup, Workspace
+
+
+class PandaKind(BackendKind):
+    """A PanDA server."""
+
+    name = "panda"
+    options = (
+        *("panda_python", "panda_vo", "panda_working_group", "panda_cloud"),
+        *("panda_transformation", "panda_container", "panda_task", "panda_monitor"),
+        *("platform", "priority"),
+    )
+    client = "panda-client"
+
+    def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
+        """Check that there is a store, and the further task parameters."""
+        problems = bad_choices(settings, panda_route=PANDA_ROUTES, panda_secrets=PANDA_SECRETS)
+        problems += bad_programs(settings, "panda_python")
+        if settings.backend == self.name and settings.store is None and not settings.describe:
+            problems.append(
+                "--grid-store: PanDA needs one for the outputs of jobs; give a URL that you and "
+                "the worker nodes can reach, such as file:///eos/…, s3://…, root://… or davs://…."
+            )
+        if settings.panda_task:
+            from .task import read_extra
+
+            try:
+                read_extra(settings.panda_task)
+            except PermanentError as error:
+                problems.append(f"{error}.")
+        return problems
+
+    def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
+        """Make the backend."""
+        from .factory import make
+
+        return make(settings, workspace)
+
+
+KIND = PandaKind()

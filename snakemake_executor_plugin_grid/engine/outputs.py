@@ -1,0 +1,179 @@
+"""Fetches the outputs of an ended job, verifies them, and moves them into place.
+
+The functions block: they run in threads of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..console.failures import reason_of, without_report
+from ..console.format import listed
+from ..console.progress import transfer
+from ..journal.catalog import Catalog
+from ..model.job import JobSpec, log_file
+from ..model.tracked import Outcome, TrackedJob
+from ..staging.download import Installed, install_outputs
+from ..staging.paths import Layout
+from ..stores import ResultStore
+from ..worker import report as reports
+from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from ..worker.report import Report
+from ..worker.tree import below
+from .outcomes import Outcomes
+
+Announce = Callable[[str, str, float], None]
+"""Called before outputs are replaced: with the job's name, grid id, and running time."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Brings the outputs of jobs to the submit host.
+
+    Attributes:
+        store: To which jobs deliver outputs.
+        catalog: Learns the digests of large outputs.
+        layout: Of the submit host.
+        folder: Of this package below the working directory.
+        compression: Of tarballs.
+        announce: Called before outputs are replaced.
+        say: Shows a line to the user.
+    """
+
+    store: ResultStore
+    catalog: Catalog
+    layout: Layout
+    folder: Path
+    compression: str
+    announce: Announce
+    say: Callable[[str], None]
+
+    def incoming(self, job: TrackedJob) -> Path:
+        """Return the folder for what the backend brings of a job: report, log, perhaps outputs."""
+        return self.folder / "incoming" / job.spec.name
+
+    def fetch(self, job: TrackedJob) -> None:
+        """Download the outputs that the report lists. May be repeated when a server fails.
+
+        Raises:
+            GridError: Something is missing.
+        """
+        try:
+            report = reports.load(self.incoming(job) / REPORT_FILE)
+        except (FileNotFoundError, ValueError):
+            return  # install() reports it
+        files = {item.blob: item.member.name for item in report.returned if item.raw}
+        for digest, size in report.blobs.items():
+            name = files.get(digest, "").partition("/")[2]
+            with transfer(name or f"outputs of {job.spec.title}", size, up=False):
+                self._fetch(job, digest)
+
+    def install(self, job: TrackedJob, outcomes: Outcomes) -> Outcome:
+        """Verify the outputs, move them into place, and decide what became of the job.
+
+        The job's own report decides. May be repeated after any error.
+
+        Raises:
+            GridError: Outputs are damaged; nothing was moved.
+            OSError: The disk is full, or the like.
+        """
+        log = self._keep_log(job.spec, self.incoming(job))
+        try:
+            report = reports.load(self.incoming(job) / REPORT_FILE)
+        except FileNotFoundError:
+            return outcomes.failure(job, without_report(job.status), log)
+        except ValueError as error:
+            return outcomes.failure(job, f"its report is damaged: {error}", log)
+        if report.name != job.spec.name:
+            return outcomes.failure(job, f"its report is that of job {report.name}", log)
+        self._install(job, report)
+        if report.reason != reports.SUCCESS:
+            logs = [
+                item.member.name.partition("/")[2] for item in report.returned if item.kind == "log"
+            ]
+            reason = reason_of(report, self.layout.workdir, log)
+            return outcomes.failure(job, reason, log, logs, report)
+        # The report counts, not the disk: a file there may be left from an earlier run.
+        returned = {item.member.name for item in report.returned}
+        missing = [
+            output.name.partition("/")[2]
+            for output in job.spec.outputs
+            if output.required and output.name not in returned
+        ]
+        if missing:
+            reason = f"it reported success, but did not return {listed(missing)}"
+            return outcomes.failure(job, reason, log, report=report)
+        self._touch_placeholders(job.spec)
+        return outcomes.success(job, report)
+
+    def _install(self, job: TrackedJob, report: Report) -> None:
+        # Failed jobs return outputs, too, with --keep-incomplete.
+        if any(item.kind == "output" for item in report.returned):
+            times = report.times
+            ran = times.get("staging out", 0.0) - times.get("running", 0.0)
+            self.announce(job.name, job.grid_id or "", max(0.0, ran))
+        folder = self.incoming(job)
+        taken = install_outputs(
+            job.spec,
+            report,
+            self.layout,
+            lambda digest: self._fetch(job, digest),
+            folder,
+            self.compression,
+            undeclared=job.plan.fetch_undeclared,
+        )
+        self.catalog.note(taken.digests)
+        # Large files that are inputs of other jobs: these read them from the store.
+        self.store.keep(
+            job.spec.name,
+            {
+                item.blob
+                for item in report.returned
+                if item.raw
+                and below(item.member.name, job.spec.consumed)
+                and not (folder / DELIVERY_FOLDER / item.blob).exists()
+            },
+        )
+        self._tell(job, report, taken)
+
+    def _touch_placeholders(self, spec: JobSpec) -> None:
+        """Make files that Snakemake waits for in order to delete them."""
+        for name in spec.placeholders:
+            path = self.layout.local(name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+
+    def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
+        source = folder / LOG_FILE
+        target = log_file(self.folder, spec.name)
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        return target if target.exists() else None  # it may be there from an earlier try
+
+    def _fetch(self, job: TrackedJob, digest: str) -> Path:
+        """Return a blob, which is beside the report or was delivered to the store."""
+        beside = self.incoming(job) / DELIVERY_FOLDER / digest
+        return beside if beside.exists() else self.store.fetch_output(job.spec.name, digest)
+
+    def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
+        title = job.spec.title
+        if report.undeclared and report.reason == reports.SUCCESS:
+            shown = listed([name.partition("/")[2] for name in report.undeclared])
+            fetched = job.plan.fetch_undeclared
+            where = "came back as well" if fetched else "stayed on the worker"
+            self.say(
+                f"{title}: {report.undeclared_count} new file(s) that no rule names {where}: "
+                f"{shown}"
+            )
+        if report.left_out:
+            self.say(f"{title}: left out: {listed(report.left_out)}")
+        if taken.not_replaced:
+            self.say(
+                f"{title}: not replaced, as they exist here already: {listed(taken.not_replaced)}"
+            )
+        if taken.extra:
+            self.say(f"{title}: ignored, as the report does not list them: {listed(taken.extra)}")

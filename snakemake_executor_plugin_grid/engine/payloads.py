@@ -1,0 +1,76 @@
+"""Builds what is submitted: a job, its description for the worker, and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..backends.base import Backend, Payload
+from ..model.tracked import TrackedJob
+from ..staging.paths import Layout, depth
+from ..staging.upload import Upload
+from ..stores import Stores
+from ..worker.description import Blob, Job
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """Builds payloads.
+
+    Attributes:
+        backend: Runs the jobs.
+        stores: Where files go and come from.
+        layout: Of the submit host.
+        upload: Knows how far the sources climb.
+        worker: The worker program.
+        keep_incomplete: Whether outputs of failed jobs come back.
+        large_file: Bytes from which on a file travels alone.
+        compression: Of tarballs.
+    """
+
+    backend: Backend
+    stores: Stores
+    layout: Layout
+    upload: Upload
+    worker: Path
+    keep_incomplete: bool
+    large_file: int
+    compression: str
+
+    def build(self, job: TrackedJob, blobs: tuple[Blob, ...], banned: Set[str]) -> Payload:
+        """Return the payload of a job.
+
+        Args:
+            job: The job.
+            blobs: Its inputs.
+            banned: Sites that no job should use.
+        """
+        plan, spec = job.plan, job.spec
+        inputs, results = self.stores.inputs, self.stores.results
+        if plan.runtime_blob is not None:
+            blobs = (plan.runtime_blob, *blobs)
+        if inputs.secret:  # signed again: a run may last longer than a signature
+            blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
+        returned = [output.name for output in spec.outputs]
+        climbs = max(self.layout.deepest(spec.inputs), depth(returned), self.upload.depth)
+        limits = results.limits
+        description = Job(
+            name=spec.name,
+            command=spec.command,
+            nesting=self.layout.nesting(climbs),
+            blobs=blobs,
+            outputs=spec.outputs,
+            runtime=plan.runtime,
+            time_limit=spec.resources.runtime_s,
+            keep_incomplete=self.keep_incomplete,
+            fetch_undeclared=plan.fetch_undeclared,
+            large_file=self.large_file,
+            compression=self.compression,
+            deliver=results.inbox(spec.name),
+            deliver_limit=limits.outputs,
+            deliver_hint=limits.hint,
+            log_limit=limits.log if limits.log is not None else self.backend.log_limit,
+            report_to="" if self.backend.brings_files else results.inbox(spec.name),
+        )
+        return Payload(spec, description.dumps(), blobs, self.worker, frozenset(job.avoid | banned))

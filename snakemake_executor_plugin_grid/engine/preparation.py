@@ -1,0 +1,145 @@
+"""What is done once in a run, before its first job: checks, jobs of earlier runs, source files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..console.format import file_size, listed
+from ..journal.backups import Backups
+from ..model.errors import GridError
+from ..planning import sources
+from ..settings.options import ExecutorSettings
+from ..settings.serialize import to_json
+from ..snakemake_api.incomplete import marked_incomplete
+from ..snakemake_api.workflow import WorkflowApi, names
+from ..staging.paths import Layout, OutsideError
+from ..staging.secret_files import secret_files
+from ..worker.environment import STORE_TOKEN
+from .context import RunContext
+from .controller import Controller
+
+
+class Preparation:
+    """Prepares a run, and knows what earlier runs have left to its jobs."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        parsed: Mapping[str, bool],
+        layout: Layout,
+        context: RunContext,
+        controller: Controller,
+        backups: Backups,
+    ) -> None:
+        """Do nothing before ``prepare``.
+
+        Args:
+            workflow: Snakemake's workflow.
+            parsed: Files that were read while the workflow was parsed.
+            layout: Of the submit host.
+            context: Of the run.
+            controller: Asks the backend.
+            backups: Of files that jobs of earlier runs were updating.
+        """
+        self._workflow = workflow
+        self._workflow_api = WorkflowApi(workflow)
+        self._settings: ExecutorSettings = workflow.executor_settings
+        self._parsed = parsed
+        self._layout = layout
+        self._context = context
+        self._controller = controller
+        self._backups = backups
+        self._done = False
+
+    def prepare(self) -> None:
+        """Check the backend, and store what every job needs; the first time only.
+
+        Raises:
+            GridError: It cannot be done: says what to do.
+        """
+        if self._done:
+            return
+        controller = self._controller
+        self._backups.recover()
+        self._context.journal.begin_run(self._context.stores.url, to_json(self._settings))
+        controller.call(controller.check())
+        needed = self._members(self._workflow_api.awaited())
+        controller.call(controller.recovery.settle(needed, self._is_incomplete))
+        found = self._collect_sources()
+        self._warn(found)
+        controller.call(controller.send_sources(found.entries))
+        self._done = True
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that every job gets; they may be secrets.
+
+        Raises:
+            GridError: The token of the store cannot be read.
+        """
+        environment = dict(self._workflow_api.environment())
+        token = self._settings.store_token
+        if token is not None:
+            try:
+                environment[STORE_TOKEN] = token.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise GridError(f"--grid-store-token {token}: cannot be read: {error}") from error
+        return environment
+
+    def attempt(self, job: Any) -> int:
+        """Return the attempt of a job that an earlier run has left on the grid; 1 if none has."""
+        outputs = self._members(
+            path for member in self._workflow_api.members(job) for path in names(member.output)
+        )
+        text = json.dumps(self._workflow_api.wildcards(job))
+        return self._controller.recovery.attempt(sorted(outputs), job.name, text)
+
+    def _collect_sources(self) -> sources.Sources:
+        settings, workflow_api = self._settings, self._workflow_api
+        declared, warning = workflow_api.declared_sources()
+        origin = sources.WorkflowFiles(
+            declared=declared,
+            parsed={**self._parsed, **dict.fromkeys(workflow_api.scripts(), True)},
+            folders=workflow_api.source_folders(),
+            products=self._members(workflow_api.products()),
+            inputs=self._members(workflow_api.inputs()),
+        )
+        rules = sources.Filters(
+            include=tuple(settings.include),
+            exclude=tuple(settings.exclude),
+            file_limit=settings.source_file_limit,
+            total_limit=settings.source_limit,
+            secrets=secret_files(os.environ, settings.store_token),
+        )
+        found = sources.collect(self._layout, origin, rules)
+        if warning:
+            found.warnings.append(warning)
+        return found
+
+    def _warn(self, found: sources.Sources) -> None:
+        for warning in found.warnings:
+            self._context.say(warning)
+        if found.left_out:
+            shown = listed([f"{path} ({file_size(size)})" for path, size in found.left_out])
+            self._context.say(
+                f"not sent with every job, because of their size: {shown}. A job still gets the "
+                "inputs that it names; add other files by --grid-include."
+            )
+
+    def _is_incomplete(self, outputs: Iterable[str]) -> bool:
+        """Return whether Snakemake considers any of these outputs incomplete."""
+        paths = [self._layout.local(name) for name in outputs]
+        # As rules may name them.
+        relative = [os.path.relpath(path, self._layout.workdir) for path in paths]
+        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths)]))
+
+    def _members(self, paths: Iterable[str]) -> set[str]:
+        members = set()
+        for path in paths:
+            try:
+                members.add(self._layout.member(path))
+            except OutsideError:
+                continue
+        return members

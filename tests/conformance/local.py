@@ -1,0 +1,80 @@
+"""The local backend: its server is a process of this machine, and it has no credentials."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project, local_site
+from tests.faults import local_sites, meddle
+
+from .backend import Backend, reading
+
+# A call to a server that does not answer takes 30 seconds, as it may just be busy.
+_IMPATIENT = """
+from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
+LocalBackend._call.__kwdefaults__["wait"] = 4.0
+"""
+
+
+class Local(Backend):
+    """The local backend."""
+
+    name = "local"
+    sites = ("local",)
+    has_credentials = False
+    sends_again = False
+    kills = (
+        "before Journal.submitting",
+        "before site.submit",
+        "after site.submit",
+        "after backend.submit",
+        "after backend.find",
+        "after Journal.adopted",
+        "before backend.states",
+        "after backend.retrieve",
+        "after incoming.install",
+        "after Journal.ended",
+        "before snakemake.postprocess",
+        "after store.drop",
+    )
+    risky = ("after site.submit", "after Journal.submitted", "after landing.land", *Backend.risky)
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        super().__init__(folder, request)
+        self.site = local_site(folder / "site")
+        self.large = ("--grid-store", (folder / "store").as_uri())
+
+    def prepare(self, project: Project) -> None:
+        meddle(project, self.folder / "code", _IMPATIENT)
+
+    def hidden(self, folder: Path) -> nullcontext[bool]:
+        return nullcontext(True)  # jobs of this backend never see it
+
+    def states(self, project: Project) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for file in self.site.folder.glob("*/site.sqlite"):
+            with reading(file) as connection:
+                found |= connection.execute("SELECT name, state FROM jobs").fetchall()
+        return found
+
+    def is_active(self, state: str) -> bool:
+        return state in ("queued", "running")
+
+    def descriptions(self, project: Project) -> str:
+        files = self.site.folder.glob("*/jobs/*/job.json")
+        return "".join(path.read_text() for path in files)
+
+    @contextmanager
+    def outage(self, project: Project) -> Iterator[None]:
+        (server,) = local_sites(project)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(server, signal.SIGCONT)

@@ -1,9 +1,0 @@
-"""Workflow tests of the local backend, once more on the PanDA server: see `conftest.py`."""
-
-from __future__ import annotations
-
-import pytest
-
-from tests.workflows.everywhere import *  # noqa: F403 - what is imported is collected
-
-pytestmark = [pytest.mark.panda, pytest.mark.workflow]
