@@ -17,6 +17,7 @@ from .member import TarballError
 
 COMPRESSIONS = ("none", "gzip", "zstd")
 _GZIP_LEVEL = 3  # most of the gain of 6 at three times its speed
+_ZSTD_LEVEL = 3  # named, as the program would take another one from the user's environment
 
 
 @contextmanager
@@ -36,10 +37,10 @@ def compressing(file: Any, compression: str) -> Iterator[Any]:
         return
     module = _zstd_module()
     if module is not None:
-        with module.open(file, "wb") as stream:
+        with _zstd_writer(module, file) as stream:
             yield stream
         return
-    with _zstd([], subprocess.PIPE, file) as process:
+    with _zstd([f"-{_ZSTD_LEVEL}"], subprocess.PIPE, file) as process:
         try:
             yield process.stdin
             process.stdin.close()
@@ -149,6 +150,12 @@ def _zstd_module() -> Any:
         with suppress(ImportError):
             return importlib.import_module(name)
     return None
+
+
+def _zstd_writer(module: Any, file: Any) -> Any:
+    if module.__name__ == "zstandard":
+        return module.open(file, "wb", cctx=module.ZstdCompressor(level=_ZSTD_LEVEL))
+    return module.open(file, "wb", level=_ZSTD_LEVEL)
 
 
 def _zstd_program() -> str:

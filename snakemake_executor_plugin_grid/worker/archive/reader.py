@@ -22,7 +22,7 @@ _OTHER_TYPES = {
     tarfile.FIFOTYPE: "a fifo",
     tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
-_MOST_HEADER = 1 << 16  # bytes of a PAX header or a GNU long name
+_MOST_HEADER = 1 << 14  # bytes of all headers of a member: two of the longest paths
 _MOST_PADDING = 1 << 20  # zeros after the end, as tapes need them
 
 
@@ -33,6 +33,9 @@ class Source:
         """Read from a buffered stream."""
         self._stream = stream
         self._position = 0
+        self._pax_size = 0
+        self.header_bytes = 0
+        """Bytes of the headers of this member so far; to be set to 0 before the next one."""
         self.header = b""
         """The header that was read last."""
 
@@ -48,10 +51,18 @@ class Source:
             self.part(position - self._position)
 
     def read(self, size: int) -> bytes:
-        """Read a header."""
-        if not 0 <= size <= _MOST_HEADER:
-            raise TarballError(f"a header has {size} bytes")
+        """Read a header, or what follows it; refuse what `tarfile` would read without a limit."""
+        self.header_bytes += size
+        if size < 0 or self.header_bytes > _MOST_HEADER:
+            raise TarballError("the headers of a member are too large")
         self.header = self.take(size)
+        if self._pax_size:
+            _check_records(self.header[: self._pax_size])
+            self._pax_size = 0
+        elif self.header[156:157] == tarfile.XHDTYPE:
+            self._pax_size = tarfile.nti(self.header[124:136])  # type: ignore[attr-defined]
+        elif self.header[156:157] == tarfile.XGLTYPE:
+            raise TarballError("the archive has a global header; no member is taken from it")
         return self.header
 
     def take(self, most: int) -> bytes:
@@ -82,8 +93,9 @@ def headers(source: Source) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as tar:
             for info in tar:
-                _check(tar, info)
+                _check(info)
                 yield info
+                source.header_bytes = 0
                 tar.members.clear()  # type: ignore[attr-defined] # memory must not grow
     except (OSError, TarballError):
         raise
@@ -95,11 +107,27 @@ def headers(source: Source) -> Iterator[tarfile.TarInfo]:
     _check_padding(source)
 
 
-def _check(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+def _check_records(body: bytes) -> None:
+    """Check the records of a PAX header; Python before 3.13 takes damaged ones."""
+    position = 0
+    while position < len(body):
+        blank = body.find(b" ", position, position + 8)
+        end = position + int(body[position:blank]) if body[position:blank].isdigit() else 0
+        name, equals, value = body[blank + 1 : max(end - 1, 0)].partition(b"=")
+        if not name or not equals or body[end - 1 : end] != b"\n":
+            raise TarballError("the archive is damaged: a PAX header has a bad record")
+        if name == b"size" and not value.isdigit():
+            raise TarballError("the archive is damaged: a PAX header has a bad size")
+        if name.startswith(b"GNU.sparse"):
+            raise TarballError(
+                "a member is a sparse file; only files, directories and links are taken"
+            )
+        position = end
+
+
+def _check(info: tarfile.TarInfo) -> None:
     name = info.name
-    if tar.pax_headers:
-        raise TarballError("the archive has a global header; no member is taken from it")
-    if info.issparse() or any(key.startswith("GNU.sparse") for key in info.pax_headers):
+    if info.issparse():
         info.type = tarfile.GNUTYPE_SPARSE
     if info.type not in KINDS:
         what = _OTHER_TYPES.get(info.type, f"of the unknown type {info.type!r}")

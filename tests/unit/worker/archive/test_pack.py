@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.worker.archive import reader
+from snakemake_executor_plugin_grid.worker.archive import compression, reader
 from snakemake_executor_plugin_grid.worker.archive.tarball import (
     Entry,
     Member,
@@ -333,3 +334,20 @@ def test_memory_does_not_grow_with_the_file(folder: Path, compression: str) -> N
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert (folder / "w" / "f").stat().st_size == 300 << 20
     assert int(found.stdout) < 100 * 1024
+
+
+@pytest.mark.parametrize("module", [True, False])
+def test_the_level_of_zstd_is_not_taken_from_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, module: bool
+) -> None:
+    if not module:
+        if shutil.which("zstd") is None:
+            pytest.skip("there is no zstd program")
+        monkeypatch.setattr(compression, "_zstd_module", lambda: None)
+    (folder / "f").write_text("".join(f"line {n * n}\n" for n in range(20_000)))
+    digests = set()
+    for level in ("1", "19"):
+        monkeypatch.setenv("ZSTD_CLEVEL", level)
+        packed = pack(scan(folder / "f", "work/f"), folder / "a.tar", compression="zstd")
+        digests.add(packed.digest)
+    assert len(digests) == 1

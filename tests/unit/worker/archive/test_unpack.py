@@ -18,9 +18,14 @@ from snakemake_executor_plugin_grid.worker.archive.tarball import (
     unpack,
 )
 
-from .tarballs import TIME, craft, folder, link, member
+from .tarballs import TIME, craft, folder, link, member, tar_bytes
 
 __all__ = ["folder"]
+
+
+def pax(body: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    return member("x", body, type=tarfile.XHDTYPE)
+
 
 SECRET = "safe"
 HOSTILE = {
@@ -46,12 +51,16 @@ HOSTILE = {
     ),
     "endless header": (
         [member("x", bytes(1 << 17), type=tarfile.XHDTYPE), member("work/x", b"x")],
-        "a header has",
+        "too large",
     ),
     "headers in headers": (
         [member("x", b"12 path=w/x\n", type=tarfile.XHDTYPE)] * 2000 + [member("work/x", b"x")],
-        "damaged",
+        "too large",
     ),
+    "digits without end": ([pax(b"1" * 60_000), member("work/x", b"x")], "too large"),
+    "no record": ([pax(b"garbage!!!"), member("work/x", b"x")], "bad record"),
+    "garbage after a record": ([pax(b"15 path=work/y\n!"), member("work/x", b"x")], "bad record"),
+    "size that is no number": ([pax(b"12 size=1_0\n"), member("work/x", b"x")], "bad size"),
     "unknown type": ([member("work/x", type=b"Z")], "unknown type"),
     "absolute link": ([link("work/x", "/etc/passwd")], "not a relative path"),
     "empty link": ([link("work/x", "")], "not a relative path"),
@@ -89,6 +98,27 @@ def test_hostile_archives_are_refused(folder: Path, case: str, skipped: bool) ->
     assert str(archive) in str(caught.value)
     assert {path.name for path in folder.iterdir()} == {"a.tar", "box"}
     assert [path.name for path in (folder / "box").iterdir()] == ["work"]
+
+
+def test_a_map_of_a_sparse_file_is_not_read(folder: Path) -> None:
+    # Of 16 MiB, which tarfile would read whole and split into lines.
+    info, data = member("work/x", b"0\n" * (8 << 20))
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    archive = craft(folder / "a.tar", (info, data), format=tarfile.PAX_FORMAT)
+    with pytest.raises(TarballError, match="sparse"):
+        unpack(archive, {"work": folder / "work"})
+    old = bytearray(tar_bytes(member("work/x", b"x", type=tarfile.GNUTYPE_SPARSE)))
+    old[482] = 1  # more of the map follows, in block after block
+    archive.write_bytes(bytes(old[:512]) + (b"0" * 504 + b"\1" + bytes(7)) * 20_000)
+    with pytest.raises(TarballError):
+        unpack(archive, {"work": folder / "work2"})
+
+
+def test_the_longest_names_are_taken(folder: Path) -> None:
+    target = "/".join(["t" * 255] * 15)
+    archive = craft(folder / "a.tar", link("work/l", target), format=tarfile.PAX_FORMAT)
+    unpack(archive, {"work": folder / "work"})
+    assert (folder / "work" / "l").readlink() == Path(target)
 
 
 def test_links_may_point_to_the_highest_root(folder: Path) -> None:
