@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from workflows import options, verdict
 
-from snakemake_executor_plugin_grid.worker.archive import tarball
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 
 GOAL = 0.8
 GOAL_MB = 200
@@ -55,7 +57,7 @@ def make_small(folder: Path, count: int) -> None:
 
 def pack_ours(tree: Path, archive: Path) -> str:
     """Our side of packing."""
-    return tarball.pack(tarball.scan(tree, "work"), archive).digest
+    return pack(scan(tree, "work"), archive).digest
 
 
 def pack_gnu(tree: Path, archive: Path) -> str:
@@ -66,7 +68,7 @@ def pack_gnu(tree: Path, archive: Path) -> str:
 
 def unpack_ours(archive: Path, target: Path, digest: str) -> None:
     """Our side of unpacking."""
-    tarball.unpack(archive, {"work": target}, digest=digest)
+    unpack(archive, {"work": target}, digest=digest)
 
 
 def unpack_gnu(archive: Path, target: Path, digest: str) -> None:

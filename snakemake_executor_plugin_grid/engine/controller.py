@@ -22,7 +22,7 @@ from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_time
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
 from ..staging.upload import Upload
-from ..worker.archive.tarball import Entry
+from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from .completion import Completion
 from .context import RunContext

@@ -16,7 +16,7 @@ from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
 from ..staging.upload import Upload
-from ..worker.archive.tarball import Entry as FileEntry
+from ..worker.archive.listing import Entry as FileEntry
 from ..worker.description import Blob
 from .context import RunContext
 from .faults import Faults

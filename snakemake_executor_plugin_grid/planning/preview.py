@@ -30,7 +30,7 @@ from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
 from ..staging.symlinks import scan_following
 from ..stores.spool import RESERVE
-from ..worker.archive.tarball import Entry
+from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
 from .planner import Planner

@@ -19,7 +19,9 @@ from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
 from ..stores import InputStore
-from ..worker.archive.tarball import Entry, TarballError, pack, scan
+from ..worker.archive.listing import Entry, scan
+from ..worker.archive.member import TarballError
+from ..worker.archive.pack import pack
 from ..worker.description import Blob
 from .paths import WORK, Layout, OutsideError, depth
 from .symlinks import scan_following

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .archive.tarball import Entry, Member, copy_hashed, file_digest, pack
+from .archive.files import copy_hashed, file_digest
+from .archive.listing import Entry
+from .archive.member import Member
+from .archive.pack import pack
 from .description import DELIVERY_FOLDER, Job
 from .report import Report, Returned
 from .transfer import urls

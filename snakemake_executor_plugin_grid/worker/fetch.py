@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from .archive.tarball import file_digest
+from .archive.files import file_digest
 from .description import Blob
 from .processes import die_with_parent
 from .transfer import urls

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .archive.tarball import Member, TarballError
+from .archive.member import Member, TarballError
 
 SUCCESS = "success"
 PAYLOAD_FAILED = "payload failed"

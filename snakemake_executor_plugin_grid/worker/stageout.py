@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tarfile import BLOCKSIZE
 
-from .archive.tarball import Entry, scan
+from .archive.listing import Entry, scan
 from .delivery import Delivery, is_large
 from .description import Job, Output
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes

@@ -26,7 +26,7 @@ from snakemake_executor_plugin_grid.staging.download import (
 )
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.archive.tarball import TarballError
+from snakemake_executor_plugin_grid.worker.archive.member import TarballError
 from snakemake_executor_plugin_grid.worker.description import Output
 from tests.unit.console.test_progress import Heard
 
