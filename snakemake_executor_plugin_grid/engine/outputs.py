@@ -15,7 +15,7 @@ from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
-from ..staging.download import Installed, install_outputs
+from ..staging.install import Installed, install_outputs
 from ..staging.paths import Layout
 from ..stores import ResultStore
 from ..worker import report as reports

@@ -18,8 +18,8 @@ import pytest
 
 from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
-from snakemake_executor_plugin_grid.staging import download as incoming
-from snakemake_executor_plugin_grid.staging.download import (
+from snakemake_executor_plugin_grid.staging import install as installing
+from snakemake_executor_plugin_grid.staging.install import (
     Installed,
     OutputDamagedError,
     install_outputs,
@@ -471,9 +471,9 @@ def test_an_old_folder_survives_a_full_disk(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(incoming, "_move_folder", full)
+    monkeypatch.setattr(installing, "_move_folder", full)
     with pytest.raises(OSError, match="full"):
-        incoming.install(new, old)
+        installing.install(new, old)
     assert (old / "precious").read_text() == "p"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
 
