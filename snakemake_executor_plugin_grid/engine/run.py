@@ -28,7 +28,7 @@ from ..staging.upload import Upload
 from ..staging.worker_zip import write_worker
 from .context import RunContext
 from .controller import Controller
-from .old_outputs import OldOutputs
+from .output_backups import OutputBackups
 from .outputs import Announce, Outputs
 from .payloads import Payloads
 from .preparation import Preparation
@@ -45,7 +45,7 @@ class Run:
         controller: Follows the jobs.
         planner: Turns Snakemake's jobs into plans.
         preparation: Must be made before the first job.
-        old_outputs: Outputs of earlier runs.
+        output_backups: Backs up outputs that Snakemake deletes when a job fails.
         left_open: How many jobs are on the grid at the end of the run.
     """
 
@@ -117,7 +117,7 @@ class Run:
         self.workflow_api = WorkflowApi(workflow)
         self.scheduler_api = SchedulerApi(workflow)
         backups = Backups(folder / "backups", self._database)
-        self.old_outputs = OldOutputs(
+        self.output_backups = OutputBackups(
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
         self.preparation = Preparation(workflow, parsed, layout, context, self.controller, backups)
