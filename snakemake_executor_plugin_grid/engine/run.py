@@ -32,7 +32,7 @@ from .output_backups import OutputBackups
 from .outputs import Announce, Outputs
 from .payloads import Payloads
 from .preparation import Preparation
-from .runtimes import RuntimeShipper
+from .wheels import WheelShipper
 
 
 class Run:
@@ -121,7 +121,7 @@ class Run:
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
         self.preparation = Preparation(workflow, parsed, layout, context, self.controller, backups)
-        shipper = RuntimeShipper(settings, self.workflow_api, self.controller, folder, say)
+        shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
         self.planner = Planner(settings, self.workflow_api, layout, shipper.ship, say, fingerprints)
 
