@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console.failures import reason_of, without_report
+from ..console.failure_message import reason_of, without_report
 from ..console.format import listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog

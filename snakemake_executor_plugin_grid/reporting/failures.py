@@ -15,7 +15,7 @@ SUCCEEDED_LATER = "succeeded on retry"
 """A later attempt of Snakemake at the same job has succeeded."""
 _NO_REPORT = re.compile(
     r"it ended as \w+ and no report came back"
-)  # `console.failures.without_report`
+)  # `console.failure_message.without_report`
 _LONGEST = 70  # characters of a reason
 
 

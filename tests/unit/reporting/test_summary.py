@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.console import failures as messages
+from snakemake_executor_plugin_grid.console import failure_message as messages
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.reporting import words
