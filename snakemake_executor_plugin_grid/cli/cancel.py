@@ -16,7 +16,7 @@ from ..backends.base import Backend
 from ..console.format import plural
 from ..journal.database import open_database
 from ..journal.lock import is_locked, lock_folder
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..journal.writer import Journal
 from ..model.errors import GridError, PermanentError
@@ -56,7 +56,7 @@ def cancel(
     with contextlib.ExitStack() as stack:
         if not going_on:
             stack.enter_context(lock_folder(folder))
-        history = stack.enter_context(History(folder))
+        history = stack.enter_context(JournalReader(folder))
         runs, jobs = history.runs(), history.jobs()
         chosen = [
             job

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from ..console.format import duration
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
@@ -53,7 +53,7 @@ def logs(
 ) -> None:
     """Select the jobs, find their outputs, and print them."""
     folder = own_folder(directory)
-    with History(folder) as history:
+    with JournalReader(folder) as history:
         runs, chosen = history.runs(), select(history.jobs(), words)
     chosen = list(reversed(chosen if everything else latest(chosen)))
     shown = chosen if everything else chosen[:_JOBS]

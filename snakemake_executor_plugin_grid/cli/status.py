@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ..backends.base import Backend
 from ..console.format import duration
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord
 from ..model.errors import GridError
 from .overview import (
@@ -89,7 +89,7 @@ def status(
             "--json prints one document: call the command again instead of using --watch."
         )
     folder = own_folder(directory)
-    with History(folder) as history:
+    with JournalReader(folder) as history:
         look = _Look(folder, history, pythons if server else None)
         if watch is None:
             seen = asyncio.run(_once(look))
@@ -145,7 +145,9 @@ def show(screen: Console, page: RenderableType) -> None:
 class _Look:
     """Reads the journal and asks the servers; keeps their clients open between two calls."""
 
-    def __init__(self, folder: Path, history: History, pythons: Mapping[str, Path] | None) -> None:
+    def __init__(
+        self, folder: Path, history: JournalReader, pythons: Mapping[str, Path] | None
+    ) -> None:
         self._folder = folder
         self._history = history
         self._pythons = pythons

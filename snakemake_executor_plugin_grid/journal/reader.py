@@ -16,7 +16,7 @@ from .migrations import SCHEMA_VERSION
 from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
 
 
-class History:
+class JournalReader:
     """Reads the journal of a workflow, also while a run writes it."""
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +74,7 @@ class History:
         self._connection.close()
         self._copied.close()
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> JournalReader:
         return self
 
     def __exit__(self, *_: object) -> None:
