@@ -56,8 +56,8 @@ def cancel(
     with contextlib.ExitStack() as stack:
         if not going_on:
             stack.enter_context(lock_folder(folder))
-        history = stack.enter_context(JournalReader(folder))
-        runs, jobs = history.runs(), history.jobs()
+        reader = stack.enter_context(JournalReader(folder))
+        runs, jobs = reader.runs(), reader.jobs()
         chosen = [
             job
             for job in (jobs if everything else select(jobs, words))

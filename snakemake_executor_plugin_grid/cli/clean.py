@@ -104,8 +104,8 @@ def _may_remove(folder: Path, *, yes: bool, force: bool) -> bool:
     Raises:
         GridError: Unfinished jobs may need the files.
     """
-    with JournalReader(folder) as history:
-        unfinished = [job for job in history.jobs() if not job.phase.over]
+    with JournalReader(folder) as reader:
+        unfinished = [job for job in reader.jobs() if not job.phase.over]
     warning = ""
     if unfinished:
         shown = listed(

@@ -70,8 +70,8 @@ def describe(
 ) -> None:
     """Select the jobs, ask the server if wanted, and print."""
     folder = own_folder(directory)
-    with JournalReader(folder) as history:
-        runs, jobs = history.runs(), history.jobs()
+    with JournalReader(folder) as reader:
+        runs, jobs = reader.runs(), reader.jobs()
     origins = {job.origin for job in select(jobs, words)}
     chosen = [job for job in jobs if job.origin in origins]
     answers = asyncio.run(_ask_all(folder, runs, chosen, pythons, server=server))

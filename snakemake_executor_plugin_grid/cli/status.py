@@ -89,8 +89,8 @@ def status(
             "--json prints one document: call the command again instead of using --watch."
         )
     folder = own_folder(directory)
-    with JournalReader(folder) as history:
-        look = _Look(folder, history, pythons if server else None)
+    with JournalReader(folder) as reader:
+        look = _Look(folder, reader, pythons if server else None)
         if watch is None:
             seen = asyncio.run(_once(look))
             if as_json:
@@ -146,10 +146,10 @@ class _Look:
     """Reads the journal and asks the servers; keeps their clients open between two calls."""
 
     def __init__(
-        self, folder: Path, history: JournalReader, pythons: Mapping[str, Path] | None
+        self, folder: Path, reader: JournalReader, pythons: Mapping[str, Path] | None
     ) -> None:
         self._folder = folder
-        self._history = history
+        self._reader = reader
         self._pythons = pythons
         self._backends: dict[str, Backend] = {}
         self._opened = contextlib.AsyncExitStack()
@@ -162,7 +162,7 @@ class _Look:
 
     async def look(self) -> Overview:
         """Return the current state."""
-        seen = overview(self._folder, self._history.runs(), self._history.jobs(), time.time())
+        seen = overview(self._folder, self._reader.runs(), self._reader.jobs(), time.time())
         if self._pythons is None:
             return seen
         for name, jobs in sorted(by_backend(filter(is_asked, seen.open)).items()):

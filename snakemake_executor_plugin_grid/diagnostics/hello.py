@@ -199,8 +199,8 @@ def _state(job: JobRecord | None) -> str:
 def _job(folder: Path) -> JobRecord | None:
     """Return the job from the journal, None before it is submitted."""
     if (folder / FOLDER / DATABASE_FILE).is_file():
-        with suppress(GridError), JournalReader(folder / FOLDER) as history:
-            return next(reversed(history.jobs()), None)
+        with suppress(GridError), JournalReader(folder / FOLDER) as reader:
+            return next(reversed(reader.jobs()), None)
     return None
 
 

@@ -108,8 +108,8 @@ def check_lock(workdir: Path, running: bool | None) -> Told:
         return Told("no run is active here")
     holder = ""
     if (workdir / FOLDER / DATABASE_FILE).is_file():
-        with JournalReader(workdir / FOLDER) as history:
-            runs = [run for run in history.runs() if run.ended is None]
+        with JournalReader(workdir / FOLDER) as reader:
+            runs = [run for run in reader.runs() if run.ended is None]
         if runs:
             holder = f" (process {runs[-1].pid} on {runs[-1].host})"
     return Told(f"a run, or a command that changes something, is active here{holder}")

@@ -83,6 +83,6 @@ def _from_profile(sources: Mapping[str, Sequence[str]]) -> bool:
 
 def _last_run(folder: Path) -> RunRecord | None:
     if (folder / DATABASE_FILE).is_file():
-        with suppress(GridError), JournalReader(folder) as history:  # the run itself reports it
-            return next(reversed(history.runs()), None)
+        with suppress(GridError), JournalReader(folder) as reader:  # the run itself reports it
+            return next(reversed(reader.runs()), None)
     return None
