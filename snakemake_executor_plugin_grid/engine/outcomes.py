@@ -1,4 +1,4 @@
-"""Records in the journal what became of a job, and puts it in words for the user."""
+"""Records the outcome of a job in the journal, and builds its message for the user."""
 
 from __future__ import annotations
 

@@ -40,8 +40,9 @@ class JournalReader:
         if not version:
             raise GridError(f"{self.path}: cannot be read: there is no journal in it.")
         if version != SCHEMA_VERSION:
-            age = "an older" if version < SCHEMA_VERSION else "a newer"
-            way = "the next run here brings it up to date" if version < SCHEMA_VERSION else "update"
+            age, way = "a newer", "upgrade the plugin"
+            if version < SCHEMA_VERSION:
+                age, way = "an older", "the next run here upgrades it"
             raise GridError(f"{self.path}: written by {age} version of the grid executor; {way}.")
 
     def _open(self, path: Path) -> int:

@@ -98,7 +98,7 @@ class Upload:
             store: Where the blobs go.
             catalog: Digests of files that were hashed before.
             pool: Threads that pack and copy; their number limits the parallel uploads.
-            large_file: Size in bytes from which on a file is stored on its own.
+            large_file: Files of this size in bytes, or more, travel alone.
             compression: Compression of the tarballs.
         """
         self._layout = layout

@@ -78,7 +78,7 @@ class Job:
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
         fetch_undeclared: Whether new files that no rule names come back.
-        large_file: Size in bytes from which a file gets a blob of its own.
+        large_file: Files of this size in bytes, or more, travel alone.
         compression: Compression of the tarball of small outputs.
         deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
             one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element,

@@ -224,7 +224,7 @@ def test_results_that_this_host_could_not_install_are_installed_by_the_next_run(
         (outcome,) = bench.ended(1)
     assert not outcome.success
     assert "Permission denied" in outcome.message
-    assert outcome.message.count("the next run tries it") == 1
+    assert outcome.message.count("the next run tries again") == 1
     assert bench.discarded() == []
     before = bench.database.query("SELECT phase, detail, finished, needs_cleanup FROM jobs")
     assert before == [("submitted", "", None, 1)]
