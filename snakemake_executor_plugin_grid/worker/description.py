@@ -1,4 +1,4 @@
-"""The description of a job for the worker: ``job.json``, which the submit host writes."""
+"""The worker's instructions, ``job.json``, which the submit host writes."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Job:
             limit.
         deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
-        report_to: URL of a folder to which `transfer.urls` also uploads log and report; empty if
-            the WMS returns them.
+        report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
+            returns them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The contents of ``report.json``, by which the submit host decides whether a job succeeded."""
+"""The worker's report, ``report.json``: it decides whether a job succeeded."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ class LocalBackend(Backend):
                 hidden, kept = str(self._workdir), tuple(str(path) for path in folders)
             elif settings.local_isolation == "require":
                 raise PermanentError(
-                    f"--grid-local-isolation require: cannot be had here: {problem}"
+                    f"--grid-local-isolation require: is not available here: {problem}"
                 )
         # A job must not depend on the PYTHON… variables of this process.
         environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}

@@ -47,7 +47,7 @@ def pack(
         sums: Whether to compute the SHA-256 of each file, too.
 
     Raises:
-        TarballError: A file changed or vanished meanwhile, a name occurs twice or is not
+        TarballError: A file changed or vanished meanwhile, a name appears twice or is not
             relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """
