@@ -157,13 +157,13 @@ class Executor(RemoteExecutor):
         except WorkflowError:
             raise
         except Exception as error:
-            shutdown = self._shutdown
+            shutdown, words = self._shutdown, in_words(error)  # which writes to grid.log
             if shutdown is not None and shutdown.ending:
                 return  # this has been reported
             if shutdown is not None:
                 shutdown.interrupted(crashed=True)
             # Snakemake shows an error that is raised here with a line of this file.
-            SchedulerApi(self.workflow).interrupt(WorkflowError(in_words(error)))
+            SchedulerApi(self.workflow).interrupt(WorkflowError(words))
         finally:
             self._submitting = False
 
@@ -237,7 +237,8 @@ class Executor(RemoteExecutor):
             found = await asyncio.wrap_future(self._polling)
             outcomes = {outcome.name: outcome for outcome in found}
         except asyncio.CancelledError:
-            pass  # the run is ending
+            if not self._shutdown.ending:
+                controller.crashed(RuntimeError("the poll was cancelled"))
         except Exception as error:
             controller.crashed(error)  # look() ends the run
         self._set_pace(time.monotonic() - began)

@@ -95,6 +95,8 @@ class ProcessClient(ABC):
             CredentialsError: Credentials are missing, have expired or may not do this.
             PermanentError: The request is wrong.
         """
+        if self._closed:
+            raise TransientError(f"the {self.name} client has been closed")
         work = functools.partial(self.call_now, name, *args, limit=limit)
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
@@ -183,7 +185,9 @@ class ProcessClient(ABC):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TransientError(f"no space left for {self._log}") from error
-            raise PermanentError(
+            # A client that has run before exists: its file system or this host has a problem.
+            kind = TransientError if self._facts else PermanentError
+            raise kind(
                 f"the {self.name} client cannot be started by {self.python}: {error.strerror}; "
                 f"see {self.option}"
             ) from error

@@ -19,8 +19,11 @@ _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _SECRETS = (
     (re.compile(r"(\w+://[^\s?#'\"]*)[?#][^\s'\"]*"), r"\1?…"),
     (re.compile(r"(\w+://)[^\s/@'\"]+@"), r"\1…@"),
+    (re.compile(r"\?X-Amz-[^\s'\"]+"), "?…"),
+    (re.compile(r"\bsigned:[^\s'\"]+"), "signed:…"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(\.[\w-]*)?"), "…"),
-    (re.compile(r"(?i)\b(bearer)\s+[^\s'\"]+"), r"\1 …"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\"]+"), r"\1 …"),
+    (re.compile(r"(?i)((?:token|password|secret)['\"]?\s*[:=]\s*['\"]?)[^\s'\"]+"), r"\1…"),
     (re.compile(r"-----BEGIN [^-]+-----.*?(-----END [^-]+-----|\Z)", re.DOTALL), "…"),
 )
 
@@ -33,18 +36,30 @@ class _Formatter(logging.Formatter):
     """Leaves secrets out."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        for pattern, replacement in _SECRETS:
-            text = pattern.sub(replacement, text)
-        return text
+        return redacted(super().format(record))
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that errors of clients may quote."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 class _Handler(RotatingFileHandler):
     """Writes a file that only its owner can read; a full disk is no error."""
 
+    last: tuple[str, str] | None = None
+    """The last failed call, which is written once however often it is repeated."""
+
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8")
+        file = os.fdopen(descriptor, "ab")
+        return TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
         pass
@@ -87,6 +102,21 @@ def write(what: str, error: BaseException) -> Path | None:
         bug = is_bug(error)
         level = logging.ERROR if bug else logging.WARNING
         text = "%s: %s: %s"
-        _logger.log(level, text, what, type(error).__name__, error, exc_info=error if bug else None)
-    paths = [Path(h.baseFilename) for h in _logger.handlers if isinstance(h, _Handler)]
+        if bug or _is_news(what, str(error)):
+            _logger.log(
+                level, text, what, type(error).__name__, error, exc_info=error if bug else None
+            )
+    paths = [Path(handler.baseFilename) for handler in _handlers()]
     return paths[-1] if paths else None
+
+
+def _is_news(what: str, text: str) -> bool:
+    """Return whether a failed call differs from the last one: repeats would fill the log."""
+    news = any(handler.last != (what, text) for handler in _handlers())
+    for handler in _handlers():
+        handler.last = (what, text)
+    return news
+
+
+def _handlers() -> list[_Handler]:
+    return [handler for handler in _logger.handlers if isinstance(handler, _Handler)]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from ..console import error_log
 from ..model.errors import EndingError, GridError
 from ..model.state import JobState
 from ..model.tracked import Outcome, TrackedJob
@@ -80,11 +81,12 @@ class Completion:
             reason = f"its results could not be fetched: {in_words(error)}"
             outcome = self._outcomes.failure(job, f"{detail}; {reason}" if detail else reason)
         except Exception as error:  # of this host, or a bug: the results stay where they are
-            reason = (
-                f"its results could not be installed: {in_words(error)}; the next run tries again"
-            )
-            self._end(job, self._outcomes.failure(job, reason, final=False))
-            return
+            reason = f"its results could not be installed: {in_words(error)}"
+            if not (job.adopted and error_log.is_bug(error)):  # a second bug would be the same one
+                reason = f"{reason}; the next run tries again"
+                self._end(job, self._outcomes.failure(job, reason, final=False))
+                return
+            outcome = self._outcomes.failure(job, reason)
         await self._conclude(job, outcome)
         await asyncio.to_thread(_remove, folder)
 
@@ -144,8 +146,10 @@ class Completion:
 
     async def _drop(self, jobs: Collection[TrackedJob]) -> None:
         for job in jobs:
-            with contextlib.suppress(GridError, OSError):  # it only wastes space
+            try:
                 await in_thread(self._context.stores.results.drop, job.spec.name)
+            except Exception as error:  # it only wastes space
+                error_log.write("removing results from the store", error)
         # All at once, so that the backend is told in one call.
         self._disposable.update({job.grid_id or "": job.spec.name for job in jobs})
 

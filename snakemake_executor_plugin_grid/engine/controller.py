@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
 from ..journal.records import Phase
-from ..model.errors import GridError
+from ..model.errors import GridError, PermanentError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
@@ -93,7 +93,7 @@ class Controller:
         self._completion = Completion(context, outputs, self._ends, faults, self._end, self._launch)
         self._events = EventLoop(clock, self.crashed)
         context.outages.use_loop(self._events.loop)
-        self._watching = self._events.start(self._watch())  # kept, or the task may be collected
+        self._events.watch(self._watch())
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -109,7 +109,7 @@ class Controller:
         self._events.abandon()
 
     def crashed(self, error: BaseException) -> None:
-        """End the run because of a bug; its jobs stay on the grid for the next run."""
+        """End the run; its jobs stay on the grid for the next run."""
         self._bug = self._bug or in_words(error)
 
     async def check(self) -> None:
@@ -200,7 +200,7 @@ class Controller:
         try:
             statuses = await with_timeout(self._context.backend.states(list(followed)))
         except Exception as error:
-            if is_bug(error):
+            if is_bug(error) or isinstance(error, PermanentError):
                 self.crashed(error)
             else:
                 self._outages.note(_STATES, error)

@@ -38,6 +38,7 @@ class EventLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Task[Any]] = set()
         self._abandoned = False
+        self._closing = False
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="grid", daemon=True)
         self._thread.start()
@@ -57,6 +58,10 @@ class EventLoop:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in the background, from any thread."""
         self.loop.call_soon_threadsafe(self._spawn, coroutine)
+
+    def watch(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that does not end before the loop; nobody waits for it."""
+        self.loop.call_soon_threadsafe(self._watch, coroutine)
 
     def wait(
         self, future: Future[T], timeout: float, give_up: Callable[[], bool] = lambda: False
@@ -91,6 +96,7 @@ class EventLoop:
 
     def close(self) -> None:
         """Cancel everything that still runs, and end the thread."""
+        self._closing = True
         asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -108,9 +114,16 @@ class EventLoop:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    def _watch(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._watching = self.loop.create_task(exit_as_error(coroutine))
+        self._watching.add_done_callback(self._ended)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._closing:
+                self._crashed(RuntimeError("a background task was cancelled"))
+        elif (error := task.exception()) is not None:
             self._crashed(error)
 
 

@@ -132,16 +132,18 @@ class Run:
             end: How the run has ended, for ``Journal.end_run``.
             give_up: Returns whether the user wants to stop waiting.
         """
-        finished = self.controller.close(give_up)
-        self._pool.shutdown(wait=finished, cancel_futures=True)
-        self._progress.close()
-        traffic = self._upload.traffic
-        with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
-            self.left_open = self._journal.on_the_grid()
-            self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
-        self._database.close()
-        self._log.close()
-        self._lock.close()
+        try:
+            finished = self.controller.close(give_up)
+            self._pool.shutdown(wait=finished, cancel_futures=True)
+            self._progress.close()
+            traffic = self._upload.traffic
+            with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
+                self.left_open = self._journal.on_the_grid()
+                self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
+            self._database.close()
+        finally:
+            self._log.close()
+            self._lock.close()
 
 
 def _empty_folder(folder: Path) -> Path:

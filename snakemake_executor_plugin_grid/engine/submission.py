@@ -156,7 +156,6 @@ class Submission:
                     if isinstance(answer, Submitted)
                 }
             )
-        self._tell(answers)
         orphans: dict[str, str] = {}
         for job, payload in prepared:
             answer = answers[payload.spec.name]
@@ -171,6 +170,7 @@ class Submission:
                     self._fail(job, f"{context.backend.name} refused it: {answer.message}")
             elif isinstance(answer, UnansweredError) and not cancelled:
                 self._fail(job, f"it could not be submitted: {answer}", final=False)
+        self._tell(answers)
         if orphans:
             await self._cancel(orphans)
 

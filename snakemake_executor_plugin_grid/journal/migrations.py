@@ -6,16 +6,19 @@ import sqlite3
 
 SCHEMA_VERSION = 3
 _TEXT, _TIME = "TEXT NOT NULL DEFAULT ''", "REAL"
-_ADDED_TO_JOBS_IN_2 = {
-    "origin": _TEXT,
-    "place": _TEXT,
-    "kept": "INTEGER NOT NULL DEFAULT 0",
-    "identity": _TEXT,
-    "outputs": "TEXT NOT NULL DEFAULT '[]'",
-    "asked": "TEXT NOT NULL DEFAULT '{}'",
-    "state": _TEXT,
-    "site": _TEXT,
-    **dict.fromkeys(("began", "sent", "taken", "running", "ended", "landed"), _TIME),
+_ADDED_IN_2 = {
+    "jobs": {
+        "origin": _TEXT,
+        "place": _TEXT,
+        "kept": "INTEGER NOT NULL DEFAULT 0",
+        "identity": _TEXT,
+        "outputs": "TEXT NOT NULL DEFAULT '[]'",
+        "asked": "TEXT NOT NULL DEFAULT '{}'",
+        "state": _TEXT,
+        "site": _TEXT,
+        **dict.fromkeys(("began", "sent", "taken", "running", "ended", "landed"), _TIME),
+    },
+    "runs": {"trouble": _TEXT, "troubled": _TIME},
 }
 _RENAMED_IN_3 = {
     "jobs": {
@@ -49,10 +52,11 @@ def upgrade(connection: sqlite3.Connection) -> int:
 
 
 def _add_columns(connection: sqlite3.Connection) -> None:
-    present = _columns(connection, "jobs")
-    for name, kind in _ADDED_TO_JOBS_IN_2.items() if present else ():
-        if name not in present:
-            connection.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
+    for table, columns in _ADDED_IN_2.items():
+        present = _columns(connection, table)
+        for name, kind in columns.items() if present else ():
+            if name not in present:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 def _rename(connection: sqlite3.Connection) -> None:

@@ -85,7 +85,7 @@ def in_words(error: BaseException) -> str:
     if error_log.is_bug(error):
         path = error_log.write("unexpected error", error)
         where = f"; the traceback is in {path}" if path is not None else ""
-        return f"unexpected error ({type(error).__name__}: {error}){where}"
+        return error_log.redacted(f"unexpected error ({type(error).__name__}: {error}){where}")
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"the disk of the submit host is full ({error.filename or 'no space left'})"
-    return str(error) or type(error).__name__
+    return error_log.redacted(str(error)) or type(error).__name__

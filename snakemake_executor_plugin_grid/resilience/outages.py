@@ -173,6 +173,9 @@ class Outages:
                         raise
                     await disk_full.wait(token, error)
                     since = clock.monotonic()
+                except Exception:
+                    self.over(what)  # a bug is no outage
+                    raise
                 else:
                     self.over(what)
                     # Only now: a server may refuse credentials that look valid from here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -168,6 +169,10 @@ def load(path: Path) -> Report:
         for item in fields["returned"]:
             if not re.fullmatch("[0-9a-f]{64}", item.blob):  # it becomes a file name
                 raise ValueError(f"{path.name}: damaged report: {item.blob!r:.80} is not a SHA-256")
+        if not all(map(math.isfinite, fields.get("times", {}).values())):
+            raise ValueError(f"{path.name}: damaged report: a time is no number")
         return Report(**fields)
+    except RecursionError:
+        raise ValueError(f"{path.name}: damaged report: it is nested too deeply") from None
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, TarballError) as error:
         raise ValueError(f"{path.name}: damaged report: {error}") from error

@@ -218,7 +218,7 @@ class LocalBackend(Backend):
             writer.write(request)
             await writer.drain()
             line = await reader.readline()
-            if not line:
+            if not line.endswith(b"\n"):  # it was killed, perhaps within a line
                 raise ConnectionResetError("the local site went away")
             return json.loads(line)
         finally:

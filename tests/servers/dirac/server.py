@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers.dirac import certificates, configuration, settings
+from tests.servers.dirac import configuration, files, settings
 
 from .components import HERE, agent_name, all_components
 from .database import Database
@@ -79,8 +79,6 @@ class DiracServer:
         """Component that receives submissions and queries of job states."""
         return "tornado" if self.settings.https else "services"
 
-    # The whole.
-
     def up(self, say: Callable[[str], object] = lambda _: None) -> None:
         """Start the components that are not running; create the files first if any are missing.
 
@@ -91,7 +89,10 @@ class DiracServer:
         new = not complete.exists()
         if new:
             self._clear()
-            self._make_files()
+            files.make_folders(self.settings)
+            files.make_certificates(self.settings)
+            templates = json.loads(self._python("templates.py", *configuration.systems()))
+            files.write_configuration(self.settings, templates)
             say("certificates and configuration are made")
             self.database.install(self.settings.log("database"))
         self.start("database")
@@ -142,8 +143,6 @@ class DiracServer:
         """Return the number of processes that each component has, its jobs included."""
         return {name: len(self.processes.find(name)) for name in self.components}
 
-    # Its parts.
-
     def start(self, component: str) -> None:
         """Start a component if it is not running, and wait until it is ready."""
         self._launch(component)
@@ -174,8 +173,6 @@ class DiracServer:
     def kill_agent(self, number: int = 1, *, hard: bool = True) -> None:
         """Kill a JobAgent with all its jobs, as when a worker node goes down."""
         self.processes.stop(agent_name(number), hard=hard)
-
-    # Its users.
 
     def environment(self, user: str = "ciuser") -> dict[str, str]:
         """Return the variables that make a process a client of this server."""
@@ -236,8 +233,6 @@ class DiracServer:
         """Kill jobs as an administrator (or as another user)."""
         self.command("dirac-wms-job-kill", *map(str, jobs), user=user)
 
-    # Its state.
-
     def query(self, sql: str, database: str = "JobDB") -> list[tuple[str, ...]]:
         """Ask the server's own database; all values are text (NULL too)."""
         return self.database.query(sql, database)
@@ -259,42 +254,11 @@ class DiracServer:
         finally:
             _run("umount", "--lazy", str(folder))
 
-    # Inside.
-
     def _clear(self) -> None:
         """Remove the files of an interrupted start."""
         self.down()
         shutil.rmtree(self.folder)
         self.settings.save()
-
-    def _make_files(self) -> None:
-        here = self.settings
-        for folder in ("logs", "home", "client/etc", "server/etc"):
-            (self.folder / folder).mkdir(parents=True, exist_ok=True)
-        for name in (*STORAGE_ELEMENTS, "sandboxes"):
-            here.storage(name).mkdir(parents=True)
-        ca_key = here.key("ca")
-        certificates.make_authority(ca_key, here.ca_folder)
-        for user in GROUPS:
-            certificates.make_user(
-                user, here.certificate(user), here.key(user), ca_key, here.ca_folder
-            )
-        certificates.make_host(HOST, here.certificate(HOST), here.key(HOST), ca_key, here.ca_folder)
-        templates = json.loads(self._python("templates.py", *configuration.systems()))
-        served = configuration.central(here, templates)
-        self._write("server", configuration.NAME, served)
-        self._write("server", "dirac", configuration.server(here, served))
-        self._write("client", "dirac", configuration.client(here))
-        wrapper = self.folder / "job_wrapper.py"
-        wrapper.write_text(_quick_wrapper(here.dirac))
-        for number in range(1, here.agents + 1):
-            for name in ("etc", "home", "work"):
-                (here.worker(number) / name).mkdir(parents=True)
-            tree = configuration.worker(here, number, str(wrapper))
-            self._write(f"worker-{number}", "dirac", tree)
-
-    def _write(self, folder: str, name: str, tree: configuration.Tree) -> None:
-        (self.folder / folder / "etc" / f"{name}.cfg").write_text(configuration.to_text(tree))
 
     def _check(self, component: str) -> None:
         if component not in self.components:
@@ -375,20 +339,6 @@ class DiracServer:
 
 def _cycles(log: Path) -> int:
     return log.read_text(errors="replace").count("Starting cycle") if log.is_file() else 0
-
-
-def _quick_wrapper(dirac: Path) -> str:
-    """Return DIRAC's job wrapper, changed to check the payload at once instead of after 5 s."""
-    source = dirac / "WorkloadManagementSystem" / "JobWrapper" / "JobWrapperTemplate.py"
-    line = "from DIRAC.WorkloadManagementSystem.JobWrapper import JobWrapper as JW\n"
-    text = source.read_text()
-    if text.count(line) != 1:
-        raise RuntimeError(f"{source} is not as expected: it has not once {line!r}")
-    added = (
-        "JW.CHILD_PID_POLL_INTERVALS = [0.1] * 100\n"
-        f"import runpy; runpy.run_path({str(HERE / 'reconnect.py')!r})\n"
-    )
-    return text.replace(line, line + added)
 
 
 def _run(*command: str, environment: Mapping[str, str] | None = None, text: str = "") -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.console import error_log
-from snakemake_executor_plugin_grid.model.errors import TransientError
+from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from tests.unit.fickle import PATIENT, Bench, Times
 
 
@@ -75,6 +76,45 @@ def test_the_next_run_completes_a_job_after_a_bug(bench: Bench, log: Path) -> No
     (outcome,) = bench.ended(1)
     assert (outcome.success, outcome.grid_id) == (True, "id-0")
     assert bench.backend.runs == {"j-1": 1}
+
+
+def test_a_job_whose_report_meets_the_same_bug_again_has_failed(bench: Bench, log: Path) -> None:
+    bench.backend.fetches = bug
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    assert not bench.ended(1)[0].success
+    bench.database.change("UPDATE jobs SET run='earlier'", [()])
+    bench.look()
+    bench.submit("j-2")  # the same job in the next run
+    (outcome,) = bench.ended(1)
+    assert "KeyError: 'state'" in outcome.message
+    assert bench.left() == {}
+
+
+@PATIENT
+def test_a_refused_request_for_states_ends_the_run(bench: Bench, log: Path) -> None:
+    bench.submit("j-1")
+    bench.wait_for(lambda: len(bench.controller.on_the_grid) == 1)
+    bench.backend.asks = Times(PermanentError("you may not do this"), 1000)
+    bench.wait_for(lambda: bool(bench.controller.exhausted))
+    assert "you may not do this" in bench.controller.exhausted
+    assert bench.polls(100) == []
+    assert bench.left() == {"j-1": "submitted"}
+
+
+@PATIENT
+def test_a_bug_in_removing_results_does_not_end_the_run(
+    bench: Bench, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DirectoryStore, "drop", lambda *_: bug())
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    (outcome,) = bench.ended(1)
+    assert outcome.success
+    bench.controller.acknowledge([outcome.name])
+    bench.wait_for(log.exists)
+    assert "KeyError" in log.read_text()
+    assert bench.controller.exhausted == ""
 
 
 @PATIENT

@@ -39,8 +39,7 @@ def test_no_job_is_lost_or_sent_twice_when_answers_are_lost(
 def test_a_lost_answer_neither_loses_a_job_nor_runs_it_twice(bench: Bench) -> None:
     bench.backend.answer = down
     bench.submit("j-1", "j-2")
-    bench.polls()
-    assert bench.phases() == {"j-1": "submitted", "j-2": "submitted"}
+    bench.wait_for(lambda: bench.phases() == {"j-1": "submitted", "j-2": "submitted"})
     bench.backend.statuses = {
         grid_id: JobStatus(JobState.FAILED) for grid_id in bench.backend.jobs.values()
     }

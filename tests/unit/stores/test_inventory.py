@@ -10,7 +10,7 @@ import pytest
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.stores import inventory as inventory
 from tests.unit.cli.test_clean import Workflow
-from tests.unit.stores.test_remote import URL, FolderTransport
+from tests.unit.stores.remote_bench import URL, FolderTransport
 
 OTHERS = {"blobs/dd/dd44", "delivered/other-9-1/ee55", "foreign"}
 MINE = {"blobs/aa/aa11", "delivered/make-1-1/bb22", "delivered/make-1-2/cc33", "posted/chunk"}

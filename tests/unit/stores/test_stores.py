@@ -250,3 +250,29 @@ def test_store_below_the_working_directory_is_refused(tmp_path: Path) -> None:
         with pytest.raises(PermanentError, match="below the working directory"):
             check_store(folder.as_uri(), work)
     check_store((tmp_path / "work2").as_uri(), work)
+
+
+def test_directory_store_keeps_reports_and_posted_files(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.check()
+    path, target = tmp_path / "file", tmp_path / "target"
+    path.write_bytes(b"secret")
+    url = store.post("chunk-1", path)
+    posted = tmp_path / "store" / "posted" / "chunk-1"
+    assert url == posted.as_uri()
+    assert posted.read_bytes() == b"secret"
+    assert posted.stat().st_mode & 0o777 == 0o600
+    store.withdraw(["chunk-1", "never-posted"])
+    assert list(posted.parent.iterdir()) == []
+    assert not store.fetch_file("j-1", "report.json", target)
+    folder = tmp_path / "store" / "delivered" / "j-1"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text("{}")
+    assert store.inbox("j-1") == folder.as_uri()
+    assert store.fetch_file("j-1", "report.json", target)
+    assert target.read_text() == "{}"
+    (folder / "payload.log").mkdir()  # cannot be read as a file
+    with pytest.raises(TransientError, match=r"payload\.log"):
+        store.fetch_file("j-1", "payload.log", target)
+    with pytest.raises(FileNotFoundError):
+        store.fetch_file("j-1", "report.json", tmp_path / "none" / "target")

@@ -12,7 +12,7 @@ from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.environment import payload_environment
 
-from .test_run import Node, both
+from .worker_node import Node, both_pythons
 
 
 def in_dirac(folder: Path, python: str) -> Node:
@@ -36,7 +36,7 @@ def in_dirac(folder: Path, python: str) -> Node:
     return node
 
 
-@both
+@both_pythons
 def test_a_job_from_one_end_to_the_other(tmp_path: Path, python: str) -> None:
     node = in_dirac(tmp_path, python)
     tar, raw = node.tar(a="small "), node.raw("work/b", b"large ")
@@ -61,7 +61,7 @@ def test_a_job_from_one_end_to_the_other(tmp_path: Path, python: str) -> None:
     assert "out" not in left
 
 
-@both
+@both_pythons
 def test_a_log_and_outputs_that_are_too_large(tmp_path: Path, python: str) -> None:
     node = in_dirac(tmp_path, python)
     node.change(

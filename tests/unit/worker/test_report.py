@@ -55,14 +55,23 @@ def damage(**changes: object) -> str:
         "[]",
         "null",
         '"text"',
+        "{",
         "{}",
+        '{"name": "j"}',
+        '{"name": "\\ud800',
         damage(returned=None),
+        damage(returned=1),
         damage(returned=[1]),
         damage(returned=[{"kind": "output"}]),
+        damage(returned=[{"kind": "output", "blob": ""}]),
+        damage(returned=[{"member": 3, "kind": "output", "blob": ""}]),
         damage(returned=[{"member": None, "kind": "output", "blob": ""}]),
         damage(returned=[{"member": {"name": "a"}, "kind": "output", "blob": ""}]),
         damage(returned=[{"member": FULL.returned[0].member.to_json(), "surprise": 1}]),
         damage(surprise=1),
+        damage(times={"ended": float("inf")}),
+        damage(times=[1]),
+        '{"returned": ' + 100_000 * "[",
         json.dumps({"returned": []}),
     ],
 )
@@ -73,10 +82,23 @@ def test_damaged_report_is_refused(tmp_path: Path, text: str) -> None:
         load(path)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00{}", b"\x80\x81"])
+def test_report_that_is_not_text_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "report.json"
-    path.write_bytes(b"\xff\xfe\x00{}")
+    path.write_bytes(data)
     with pytest.raises(ValueError, match=r"report\.json: damaged report"):
+        load(path)
+
+
+@pytest.mark.parametrize("blob", ["/etc/passwd", "../../x", 7, None, ["a"], "a" * 63])
+def test_report_cannot_name_a_file_of_the_submit_host(tmp_path: Path, blob: object) -> None:
+    path = tmp_path / "report.json"
+    Report("n").write(path)
+    fields = json.loads(path.read_text())
+    member = {"name": "work/a", "kind": "file", "mode": 0, "size": 0, "mtime_ns": 0}
+    fields["returned"] = [{"member": member, "kind": "output", "blob": blob, "raw": False}]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="damaged"):
         load(path)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Rejected
 from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
+from snakemake_executor_plugin_grid.backends.local.config import socket_address
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
@@ -213,6 +214,22 @@ def test_a_site_that_hangs_is_an_outage(
             await bench.backend.states(ids)
         bench.kill_site(signal.SIGCONT)
         assert (await bench.backend.states(ids))[ids[0]].state is JobState.DONE
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_breaks_off_is_an_outage(tmp_path: Path) -> None:
+    backend = LocalBackend(ExecutorSettings(local_dir=tmp_path / "site"), tmp_path)
+    backend.folder.mkdir(parents=True)
+
+    async def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"1": ["run')
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_unix_server(break_off, socket_address(backend.folder)):
+            with pytest.raises(ConnectionError):
+                await backend._exchange(b"{}\n")
 
     asyncio.run(main())
 

@@ -22,7 +22,7 @@ from snakemake_executor_plugin_grid.worker.tree import Tree
 from tests.servers.stores.fixtures import s3, webdav
 from tests.servers.stores.flaky import Handler, Script, flaky
 from tests.servers.stores.webdav import TOKEN, WebDavServer
-from tests.unit.worker.test_run import Node, both
+from tests.unit.worker.worker_node import Node, both_pythons
 
 __all__ = ["s3", "webdav"]
 
@@ -144,7 +144,7 @@ def test_the_reason_of_a_job_that_failed_before_stays(tmp_path: Path) -> None:
     assert report.blobs == {}
 
 
-@both
+@both_pythons
 @pytest.mark.parametrize("kind", ["s3", "dav", "file"])
 def test_a_whole_job(
     tmp_path: Path,
@@ -193,7 +193,7 @@ def test_a_whole_job(
     assert not (node.sandbox / blob.digest).exists()
 
 
-@both
+@both_pythons
 def test_a_report_that_cannot_be_delivered(tmp_path: Path, python: str) -> None:
     node = Node(tmp_path, python)
     (tmp_path / "file").touch()
