@@ -28,7 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from workflows import options, verdict
 
-from snakemake_executor_plugin_grid.worker.archive import tarball
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 
 GOAL = 0.6
 GOAL_MB = 200
@@ -56,7 +58,7 @@ def make_small(folder: Path, count: int) -> None:
 
 def pack_ours(tree: Path, archive: Path) -> str:
     """Pack with this package."""
-    return tarball.pack(tarball.scan(tree, "work"), archive).digest
+    return pack(scan(tree, "work"), archive).digest
 
 
 def pack_gnu(tree: Path, archive: Path) -> str:
@@ -67,7 +69,7 @@ def pack_gnu(tree: Path, archive: Path) -> str:
 
 def unpack_ours(archive: Path, target: Path, digest: str) -> None:
     """Unpack with this package."""
-    tarball.unpack(archive, {"work": target}, digest=digest)
+    unpack(archive, {"work": target}, digest=digest)
 
 
 def unpack_gnu(archive: Path, target: Path, digest: str) -> None:

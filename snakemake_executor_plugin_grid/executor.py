@@ -284,7 +284,7 @@ class Executor(RemoteExecutor):
 
     def _keep(self, job: Any, *, never_ran: bool = False) -> None:
         try:
-            self.run.old_outputs.keep(job, never_ran=never_ran)
+            self.run.output_backups.keep(job, never_ran=never_ran)
         except (GridError, OSError) as error:
             self._say(f"{job.name}: its old outputs could not be kept: {error}")
 
@@ -303,7 +303,7 @@ class Executor(RemoteExecutor):
         self._names.pop(job, None)
         if self._run is not None:
             try:
-                self._run.old_outputs.restore(job)
+                self._run.output_backups.restore(job)
             except (GridError, OSError) as error:
                 self._say(f"{job.name}: its old outputs could not be put back: {error}")
 

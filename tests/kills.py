@@ -20,7 +20,7 @@ RESUME = "--rerun-incomplete"
 """Without it Snakemake stops at outputs of which it does not know whether they are complete."""
 RISKY = (
     "after backend.submit",  # jobs may run, and the journal has no id of them
-    "after incoming.install",  # outputs are there, and Snakemake does not know
+    "after staging.install",  # outputs are there, and Snakemake does not know
     "after Journal.ended",
 )
 """Steps of every backend at which a run is killed twice in a row."""

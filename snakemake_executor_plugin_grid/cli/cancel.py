@@ -16,7 +16,7 @@ from ..backends.base import Backend
 from ..console.format import plural
 from ..journal.database import open_database
 from ..journal.lock import is_locked, lock_folder
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..journal.writer import Journal
 from ..model.errors import GridError, PermanentError
@@ -56,8 +56,8 @@ def cancel(
     with contextlib.ExitStack() as stack:
         if not going_on:
             stack.enter_context(lock_folder(folder))
-        history = stack.enter_context(History(folder))
-        runs, jobs = history.runs(), history.jobs()
+        reader = stack.enter_context(JournalReader(folder))
+        runs, jobs = reader.runs(), reader.jobs()
         chosen = [
             job
             for job in (jobs if everything else select(jobs, words))

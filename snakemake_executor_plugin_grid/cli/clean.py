@@ -14,7 +14,7 @@ from ..console.format import listed, plural
 from ..journal.catalog import Catalog
 from ..journal.database import open_database
 from ..journal.lock import lock_folder
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..model.errors import GridError
 from ..stores.inventory import Found, Inventory, portions
 from .server import python_option
@@ -104,8 +104,8 @@ def _may_remove(folder: Path, *, yes: bool, force: bool) -> bool:
     Raises:
         GridError: Unfinished jobs may need the files.
     """
-    with History(folder) as history:
-        unfinished = [job for job in history.jobs() if not job.phase.over]
+    with JournalReader(folder) as reader:
+        unfinished = [job for job in reader.jobs() if not job.phase.over]
     warning = ""
     if unfinished:
         shown = listed(

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..console.format import duration
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.state import UNKNOWN, JobStatus
@@ -70,8 +70,8 @@ def describe(
 ) -> None:
     """Select the jobs, ask the server if wanted, and print."""
     folder = own_folder(directory)
-    with History(folder) as history:
-        runs, jobs = history.runs(), history.jobs()
+    with JournalReader(folder) as reader:
+        runs, jobs = reader.runs(), reader.jobs()
     origins = {job.origin for job in select(jobs, words)}
     chosen = [job for job in jobs if job.origin in origins]
     answers = asyncio.run(_ask_all(folder, runs, chosen, pythons, server=server))

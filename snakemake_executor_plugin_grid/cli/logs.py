@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from ..console.format import duration
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
@@ -53,8 +53,8 @@ def logs(
 ) -> None:
     """Select the jobs, find their outputs, and print them."""
     folder = own_folder(directory)
-    with History(folder) as history:
-        runs, chosen = history.runs(), select(history.jobs(), words)
+    with JournalReader(folder) as reader:
+        runs, chosen = reader.runs(), select(reader.jobs(), words)
     chosen = list(reversed(chosen if everything else latest(chosen)))
     shown = chosen if everything else chosen[:_JOBS]
     wanted = [job for job in shown if server or not log_file(folder, job.name).is_file()]

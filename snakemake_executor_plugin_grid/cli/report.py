@@ -11,7 +11,7 @@ import click
 
 from ..console.format import file_size, plural
 from ..journal.lock import is_locked
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..reporting.summary import Summary, summarise
@@ -40,9 +40,9 @@ def report(
 ) -> None:
     """Read the journal, summarise it, write the page."""
     folder = own_folder(directory)
-    with History(folder) as history:
-        known = history.runs()
-        runs, jobs = _chosen(known, history.jobs(), names, last=last)
+    with JournalReader(folder) as reader:
+        known = reader.runs()
+        runs, jobs = _chosen(known, reader.jobs(), names, last=last)
     # An earlier run that has not noted its end was killed.
     going_on = runs and runs[-1] is known[-1] and runs[-1].ended is None and is_locked(folder)
     summary = summarise(

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ..backends.base import Backend
 from ..console.format import duration
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord
 from ..model.errors import GridError
 from .overview import (
@@ -89,8 +89,8 @@ def status(
             "--json prints one document: call the command again instead of using --watch."
         )
     folder = own_folder(directory)
-    with History(folder) as history:
-        look = _Look(folder, history, pythons if server else None)
+    with JournalReader(folder) as reader:
+        look = _Look(folder, reader, pythons if server else None)
         if watch is None:
             seen = asyncio.run(_once(look))
             if as_json:
@@ -145,9 +145,11 @@ def show(screen: Console, page: RenderableType) -> None:
 class _Look:
     """Reads the journal and asks the servers; keeps their clients open between two calls."""
 
-    def __init__(self, folder: Path, history: History, pythons: Mapping[str, Path] | None) -> None:
+    def __init__(
+        self, folder: Path, reader: JournalReader, pythons: Mapping[str, Path] | None
+    ) -> None:
         self._folder = folder
-        self._history = history
+        self._reader = reader
         self._pythons = pythons
         self._backends: dict[str, Backend] = {}
         self._opened = contextlib.AsyncExitStack()
@@ -160,7 +162,7 @@ class _Look:
 
     async def look(self) -> Overview:
         """Return the current state."""
-        seen = overview(self._folder, self._history.runs(), self._history.jobs(), time.time())
+        seen = overview(self._folder, self._reader.runs(), self._reader.jobs(), time.time())
         if self._pythons is None:
             return seen
         for name, jobs in sorted(by_backend(filter(is_asked, seen.open)).items()):

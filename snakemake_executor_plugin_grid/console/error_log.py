@@ -79,7 +79,7 @@ def opened(folder: Path) -> Iterator[None]:
 
 
 def is_bug(error: BaseException) -> bool:
-    """Return whether nobody has thought of an error.
+    """Return whether an error is unexpected, which means a bug.
 
     Errors of this package and of Snakemake are raised on purpose; those of the operating system
     are expected.

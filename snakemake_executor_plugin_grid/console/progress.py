@@ -130,10 +130,9 @@ class _Console(Console):
 
 
 class Bar:
-    """One line below what this process writes to its terminal, for the oldest long transfer.
+    """Draws the oldest long transfer in one line below the output.
 
-    Only one: text of other processes, such as local rules, may then end up beside the bar, but the
-    next refresh never erases it.
+    With only one line, a refresh never erases text of other processes, such as local rules.
 
     Args:
         stream: The terminal.
@@ -317,8 +316,8 @@ def transfer(
 ) -> AbstractContextManager[Transfer]:
     """Announce a transfer, which lasts as long as the context.
 
-    Within another transfer of the same thread it is the next part of that one and keeps its name: a
-    store knows only the digest of a blob, its caller knows the files.
+    A transfer inside another one of the same thread continues it under the same name: the store
+    knows only the digest of a blob, its caller knows the files.
 
     Args:
         what: File, or several files in words.

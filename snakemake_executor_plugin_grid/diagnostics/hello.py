@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..backends.diagnostics import Told
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import JobRecord
 from ..model.errors import GridError, PermanentError, TransientError
 from ..settings.options import ExecutorSettings
@@ -199,8 +199,8 @@ def _state(job: JobRecord | None) -> str:
 def _job(folder: Path) -> JobRecord | None:
     """Return the job from the journal, None before it is submitted."""
     if (folder / FOLDER / DATABASE_FILE).is_file():
-        with suppress(GridError), History(folder / FOLDER) as history:
-            return next(reversed(history.jobs()), None)
+        with suppress(GridError), JournalReader(folder / FOLDER) as reader:
+            return next(reversed(reader.jobs()), None)
     return None
 
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from ..backends.diagnostics import Told, UntriedError
 from ..console.format import file_size
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..model.errors import PermanentError
 from ..snakemake_api.locks import LOCKS, lock_files
 
@@ -108,8 +108,8 @@ def check_lock(workdir: Path, running: bool | None) -> Told:
         return Told("no run is active here")
     holder = ""
     if (workdir / FOLDER / DATABASE_FILE).is_file():
-        with History(workdir / FOLDER) as history:
-            runs = [run for run in history.runs() if run.ended is None]
+        with JournalReader(workdir / FOLDER) as reader:
+            runs = [run for run in reader.runs() if run.ended is None]
         if runs:
             holder = f" (process {runs[-1].pid} on {runs[-1].host})"
     return Told(f"a run, or a command that changes something, is active here{holder}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..journal.database import DATABASE_FILE, FOLDER
-from ..journal.reader import History
+from ..journal.reader import JournalReader
 from ..journal.records import RunRecord
 from ..model.errors import GridError
 from ..settings.options import ExecutorSettings
@@ -83,6 +83,6 @@ def _from_profile(sources: Mapping[str, Sequence[str]]) -> bool:
 
 def _last_run(folder: Path) -> RunRecord | None:
     if (folder / DATABASE_FILE).is_file():
-        with suppress(GridError), History(folder) as history:  # the run itself reports it
-            return next(reversed(history.runs()), None)
+        with suppress(GridError), JournalReader(folder) as reader:  # the run itself reports it
+            return next(reversed(reader.runs()), None)
     return None

@@ -16,7 +16,7 @@ from ..backends.kind import BackendSetup
 from ..model.errors import PermanentError
 from ..resilience.calls import retry_at_start
 from ..stores import ResultStore
-from ..worker.archive.tarball import file_digest
+from ..worker.archive.files import file_digest
 
 
 async def check_stores(url: str, setup: BackendSetup, scratch: Path) -> Told:

@@ -1,4 +1,4 @@
-"""The second half of a job's way: bring back its outputs, and decide what became of it."""
+"""Second half of a job's life: fetches its outputs and decides whether it succeeded."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Completion:
             context: Of the run.
             outputs: Brings outputs back.
             outcomes: Records the ends of jobs.
-            faults: Decides which jobs are submitted again.
-            end: Reports what became of a job.
-            resubmit: Submits a job again.
+            faults: Decides which jobs are resubmitted.
+            end: Reports the outcome of a job.
+            resubmit: Resubmits a job.
         """
         self._context = context
         self._outputs = outputs
@@ -62,7 +62,7 @@ class Completion:
         self._disposable: dict[str, str] = {}  # names of jobs by their ids on the grid
 
     async def complete(self, job: TrackedJob) -> None:
-        """Bring back the outputs of an ended job, and decide what became of it."""
+        """Fetch the outputs of an ended job, and decide whether it succeeded."""
         try:
             # A few at a time: when a thousand jobs end at once, polling must go on.
             async with self._slots:
@@ -108,7 +108,7 @@ class Completion:
         return await store_outages.call("outputs", install, None)
 
     async def _conclude(self, job: TrackedJob, outcome: Outcome) -> None:
-        """Report what became of a job, or submit it again if the grid has failed it."""
+        """Report the outcome of a job, or resubmit it if it failed because of the grid."""
         backend = self._context.backend
         blamed = not outcome.success and backend.blames_site(job.status, outcome.reason)
         if blamed or job.status.infrastructure:
@@ -163,7 +163,7 @@ class Completion:
                 await asyncio.to_thread(self._context.journal.discarded, list(jobs.values()))
 
     async def cancel(self, grid_id: str) -> None:
-        """Cancel a job that may run again although nobody waits for it any longer."""
+        """Cancel a job that this run no longer follows but that the backend may start again."""
         with contextlib.suppress(Exception):
             await with_timeout(self._context.backend.cancel([grid_id]))
 

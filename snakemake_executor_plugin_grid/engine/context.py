@@ -1,4 +1,4 @@
-"""What every step of a job's way uses."""
+"""What submission, recovery and completion share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..stores import Stores
 
 @dataclass(frozen=True)
 class RunContext:
-    """Shared by submission, recovery and completion.
+    """Backend, stores, journal and helpers of a run.
 
     Attributes:
         backend: Runs the jobs.

@@ -1,6 +1,6 @@
-"""Brings jobs through: stage in, submit, poll, complete. It knows nothing about Snakemake.
+"""Runs jobs on the grid: stages in, submits, polls, completes. Independent of Snakemake.
 
-Jobs are handed over from any thread; what became of them is returned by ``poll``.
+Any thread may submit jobs; ``poll`` returns their outcomes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_time
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
 from ..staging.upload import Upload
-from ..worker.archive.tarball import Entry
+from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from .completion import Completion
 from .context import RunContext
@@ -68,8 +68,8 @@ class Controller:
             upload: Stores inputs.
             payloads: Builds what is submitted.
             outputs: Brings outputs back.
-            lost_limit: Seconds after which a job that the backend does not name is given up.
-            retries: How often a job is submitted again that the grid has failed.
+            lost_limit: Seconds after which a job that the backend does not list fails.
+            retries: Maximum number of resubmissions of a job after faults of the grid.
         """
         say, clock = context.say, context.clock
         self._context = context
@@ -344,10 +344,10 @@ class Controller:
         return left
 
     def _miss(self, job: TrackedJob) -> None:
-        """Give up a job that the backend has not named for long; until then it is only unknown."""
+        """Fail a job that was not listed for lost_limit seconds; before that it is unknown."""
         silent = self._context.clock.monotonic() - job.named
         if silent > self._lost_limit:
-            self._fail(job, f"{self._context.backend.name} has not known it for {silent:.0f} s")
+            self._fail(job, f"{self._context.backend.name} has not listed it for {silent:.0f} s")
             self._events.spawn(self._completion.cancel(job.grid_id or ""))
 
     async def _watch(self) -> None:

@@ -91,7 +91,7 @@ class EventLoop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def calls_ended(self) -> None:
-        """Wait for calls of other threads, which an interrupt may have kept from waiting."""
+        """Wait for calls whose thread stopped waiting after an interrupt."""
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     def close(self) -> None:
@@ -136,9 +136,9 @@ async def _cancel_all() -> None:
 
 
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
-    """Run something that may block for long in a thread that does not keep the program from ending.
+    """Run a blocking function in a daemon thread, which does not delay the exit.
 
-    The threads of a pool could all be waiting for a store.
+    In a pool, all threads could be waiting for a store.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

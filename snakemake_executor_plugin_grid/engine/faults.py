@@ -1,4 +1,4 @@
-"""What the grid has failed so far, which decides what is submitted, and where."""
+"""Counts faults of the grid; decides which jobs are resubmitted and which sites they avoid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Faults:
     Attributes:
         sites: Bans sites.
         breaker: Pauses submission.
-        retries: How often a job is submitted again that the grid has failed.
+        retries: Maximum number of resubmissions of a job after faults of the grid.
         say: Shows a line to the user.
     """
 
@@ -27,28 +27,28 @@ class Faults:
     say: Callable[[str], None]
 
     def none(self, job: TrackedJob, outcome: Outcome) -> None:
-        """Note that a job has succeeded, or has failed by itself."""
+        """Note that a job has succeeded, or failed for a reason of its own."""
         site = job.status.site or outcome.site
         self.sites.fine(site)
         self.breaker.fine(job.name, site)
 
     def note(self, job: TrackedJob, outcome: Outcome, *, ending: bool) -> bool:
-        """Note that the grid has failed a job.
+        """Note that a job has failed because of the grid.
 
         Args:
-            job: The job; it is made ready to be submitted again.
+            job: The job; it is made ready for resubmission.
             outcome: Says how it has failed.
             ending: Whether the run is ending, so that nothing is submitted any more.
 
         Returns:
-            Whether to submit the job again.
+            Whether to resubmit the job.
         """
         site = job.status.site or outcome.site
         self.sites.fault(site)
         costs = self.breaker.fault(job.name, outcome.reason or job.status.detail, site)
         if ending or (costs and job.charged >= self.retries):
             return False
-        budget = f"{job.charged + 1} of at most {self.retries} times" if costs else "at no cost"
-        self.say(f"{outcome.message.splitlines()[0]} Sending it again ({budget}).")
+        count = f"{job.charged + 1} of at most {self.retries}" if costs else "does not count"
+        self.say(f"{outcome.message.splitlines()[0]} Resubmitting it ({count}).")
         job.submit_again(site, costs=costs)
         return True

@@ -1,4 +1,4 @@
-"""Records in the journal what became of a job, and puts it in words for the user."""
+"""Records the outcome of a job in the journal, and builds its message for the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..backends.base import Backend
-from ..console import failures
+from ..console import failure_message
 from ..journal.records import Phase
 from ..journal.writer import Journal
 from ..model.errors import GridError
@@ -60,7 +60,7 @@ class Outcomes:
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
         monitor_url = self._backend.monitor_url(job.grid_id) if job.grid_id else ""
-        text = failures.failure(
+        text = failure_message.failure(
             job.spec, job.grid_id, self._backend.name, reason, log, rule_logs, monitor_url
         )
         return Outcome(

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console.failures import reason_of, without_report
+from ..console.failure_message import reason_of, without_report
 from ..console.format import listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
-from ..staging.download import Installed, install_outputs
+from ..staging.install import Installed, install_outputs
 from ..staging.paths import Layout
 from ..stores import ResultStore
 from ..worker import report as reports
@@ -51,7 +51,7 @@ class Outputs:
     say: Callable[[str], None]
 
     def incoming(self, job: TrackedJob) -> Path:
-        """Return the folder for what the backend brings of a job: report, log, perhaps outputs."""
+        """Return the folder for the files that the backend fetches: report, log, maybe outputs."""
         return self.folder / "incoming" / job.spec.name
 
     def fetch(self, job: TrackedJob) -> None:
@@ -71,7 +71,7 @@ class Outputs:
                 self._fetch(job, digest)
 
     def install(self, job: TrackedJob, outcomes: Outcomes) -> Outcome:
-        """Verify the outputs, move them into place, and decide what became of the job.
+        """Verify the outputs, move them into place, and decide whether the job succeeded.
 
         The job's own report decides. May be repeated after any error.
 

@@ -22,10 +22,10 @@ class Payloads:
         backend: Runs the jobs.
         stores: Where files go and come from.
         layout: Of the submit host.
-        upload: Knows how far the sources climb.
+        upload: Knows how many levels above the working directory the sources reach.
         worker: The worker program.
         keep_incomplete: Whether outputs of failed jobs come back.
-        large_file: Bytes from which on a file travels alone.
+        large_file: Files of this size in bytes, or more, travel alone.
         compression: Of tarballs.
     """
 

@@ -34,7 +34,7 @@ class Preparation:
         controller: Controller,
         backups: Backups,
     ) -> None:
-        """Do nothing before ``prepare``.
+        """Store the arguments; ``prepare`` does the work.
 
         Args:
             workflow: Snakemake's workflow.

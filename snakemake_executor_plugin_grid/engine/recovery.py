@@ -42,7 +42,7 @@ class Recovery:
     """Knows the jobs that earlier runs have left, and matches them with the jobs of this run."""
 
     def __init__(self, context: RunContext) -> None:
-        """Know no jobs before ``look``.
+        """Start without jobs; ``look`` finds them.
 
         Args:
             context: Of the run.
@@ -84,9 +84,7 @@ class Recovery:
             for key in _keys(job.outputs, job.rule, json.dumps(job.wildcards)):
                 self._makers[key].add(job.name)
         await self._lose(lost)
-        await self._cancel(
-            unwanted, "of an earlier run (cancellation pending, or made by an older version)"
-        )
+        await self._cancel(unwanted, "cancellation pending, or submitted by an older version")
 
     async def _sweep(self) -> None:
         """Tell the backend to discard ended jobs; an earlier run died before it did so."""
@@ -234,7 +232,7 @@ class Recovery:
         self._forget([*adopted.values(), *others.values()])
         await self._cancel(
             list(others.values()),
-            "of an earlier run whose rule, inputs or parameters have changed since",
+            "rule, inputs or parameters have changed",
         )
         return [job for job in jobs if job not in adopted]
 
@@ -262,11 +260,11 @@ class Recovery:
         for candidate in candidates:
             self._candidates.pop(candidate.left.name, None)
 
-    async def _cancel(self, candidates: Sequence[Candidate], which: str) -> None:
+    async def _cancel(self, candidates: Sequence[Candidate], why: str) -> None:
         if not candidates:
             return
         context = self._context
-        context.say(f"Cancelling {len(candidates)} job(s) {which}.")
+        context.say(f"Cancelling {len(candidates)} job(s) of an earlier run: {why}.")
         names = [candidate.left.name for candidate in candidates]
         await self._write(context.journal.cancelling, names)
         ids = {candidate.grid_id for candidate in candidates}
@@ -277,16 +275,16 @@ class Recovery:
             raise
         except (Exception, SystemExit) as error:
             context.say(f"Cancelling failed: {in_words(error)}")
-        await self._end([one for one in candidates if one.grid_id not in left], which)
+        await self._end([one for one in candidates if one.grid_id not in left], why)
         if left:
             context.say(
-                f"Not confirmed to be cancelled: {', '.join(sorted(left))}. The next run tries it "
-                "again."
+                f"Not confirmed to be cancelled: {', '.join(sorted(left))}. The next run cancels "
+                "them again."
             )
 
-    async def _end(self, candidates: Sequence[Candidate], which: str) -> None:
+    async def _end(self, candidates: Sequence[Candidate], why: str) -> None:
         """Record that jobs were cancelled, and discard what remains of them."""
-        reason = f"cancelled by a later run, as a job {which}"
+        reason = f"cancelled by a later run: {why}"
         for candidate in candidates:
             await self._write(
                 self._context.journal.ended, candidate.left.name, Phase.CANCELLED, reason

@@ -28,11 +28,11 @@ from ..staging.upload import Upload
 from ..staging.worker_zip import write_worker
 from .context import RunContext
 from .controller import Controller
-from .old_outputs import OldOutputs
+from .output_backups import OutputBackups
 from .outputs import Announce, Outputs
 from .payloads import Payloads
 from .preparation import Preparation
-from .runtimes import RuntimeShipper
+from .wheels import WheelShipper
 
 
 class Run:
@@ -45,7 +45,7 @@ class Run:
         controller: Follows the jobs.
         planner: Turns Snakemake's jobs into plans.
         preparation: Must be made before the first job.
-        old_outputs: Outputs of earlier runs.
+        output_backups: Backs up outputs that Snakemake deletes when a job fails.
         left_open: How many jobs are on the grid at the end of the run.
     """
 
@@ -117,11 +117,11 @@ class Run:
         self.workflow_api = WorkflowApi(workflow)
         self.scheduler_api = SchedulerApi(workflow)
         backups = Backups(folder / "backups", self._database)
-        self.old_outputs = OldOutputs(
+        self.output_backups = OutputBackups(
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
         self.preparation = Preparation(workflow, parsed, layout, context, self.controller, backups)
-        shipper = RuntimeShipper(settings, self.workflow_api, self.controller, folder, say)
+        shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
         self.planner = Planner(settings, self.workflow_api, layout, shipper.ship, say, fingerprints)
 

@@ -1,4 +1,9 @@
-"""Ends a run before its workflow is complete: jobs are cancelled, or left for the next run."""
+"""Ends a run before its workflow is complete: jobs are cancelled, or left for the next run.
+
+This module decides whether a run ends early and whether its jobs stay. The executor does it
+(``cancel``, ``shutdown``, ``_cancel_all``, ``_leave``), with ``Controller.cancel`` and
+``Controller.leave``.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +68,7 @@ class Shutdown:
         """Note that the run is ended from outside.
 
         Args:
-            crashed: Whether an error ends it, and not the user: then its jobs are not lost.
+            crashed: Whether an error, not the user, ends the run; its jobs then stay on the grid.
         """
         self.ending = True
         self.leaves = self.leaves or self._keep or crashed

@@ -1,4 +1,4 @@
-"""The first half of a job's way: stage in, submit, and find out what the backend has taken."""
+"""First half of a job's life: stages inputs in, submits, finds out whether it was accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
 from ..staging.upload import Upload
-from ..worker.archive.tarball import Entry as FileEntry
+from ..worker.archive.listing import Entry as FileEntry
 from ..worker.description import Blob
 from .context import RunContext
 from .faults import Faults
@@ -104,7 +104,7 @@ class Submission:
                     self._fail(job, reason, final=not is_bug(error))
 
     async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
-        """Wait until a job may be submitted; return the first ones, as many as may be."""
+        """Wait until submission is allowed; return the jobs that may be submitted now."""
         breaker = self._faults.breaker
         async with self._gate:
             while (count := breaker.allowance()) == 0:
@@ -199,7 +199,10 @@ class Submission:
             self._context.say(f"{backend.name}: the jobs of this run are {where}.")
 
     async def _submit(self, payloads: Sequence[Payload]) -> dict[str, Answer]:
-        """Submit until each job is taken or refused; no job that was taken is sent again."""
+        """Submit until the backend has accepted or refused each job.
+
+        Accepted jobs are not sent again.
+        """
         backend, outages = self._context.backend, self._context.outages
         waiting = list(payloads)
         answers: dict[str, Answer] = {}
@@ -242,7 +245,7 @@ class Submission:
         return answers
 
     async def _look_for(self, names: list[str], error: Exception) -> dict[str, Submitted]:
-        """Find out which jobs the backend has taken although its answer was lost."""
+        """Find out which jobs the backend has accepted although its answer was lost."""
         if isinstance(error, CredentialsError):
             await self._context.outages.renewed(error)
         try:

@@ -1,4 +1,4 @@
-"""Remembers digests of files and where blobs are stored, so that neither is done twice."""
+"""Remembers digests and locations, so that no file is hashed or uploaded twice."""
 
 from __future__ import annotations
 

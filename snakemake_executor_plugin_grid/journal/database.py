@@ -40,8 +40,8 @@ class Database:
             self._connection.execute("PRAGMA synchronous=FULL")
             if upgrade(self._connection) > SCHEMA_VERSION:
                 raise GridError(
-                    f"{path}: written by a newer version of the grid executor; update it, or "
-                    "remove the file when no grid job of this workflow is running."
+                    f"{path}: written by a newer version of the grid executor; upgrade the "
+                    "plugin, or remove the file when no grid job of this workflow is running."
                 )
         except (sqlite3.OperationalError, OSError) as error:
             raise GridError(f"{path}: cannot be opened: {error}") from error

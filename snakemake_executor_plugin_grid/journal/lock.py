@@ -36,7 +36,7 @@ def lock_folder(folder: Path) -> IO[str]:
 def is_locked(folder: Path) -> bool | None:
     """Return whether a run, or a command that changes the journal, is going on; None if unknown.
 
-    The lock is held for a moment, as a shared one: several commands may do so at the same time.
+    This takes a shared lock for a moment, so several commands can test at the same time.
     """
     try:
         with (folder / _FILE).open() as stream:

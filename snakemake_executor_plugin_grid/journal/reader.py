@@ -16,7 +16,7 @@ from .migrations import SCHEMA_VERSION
 from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
 
 
-class History:
+class JournalReader:
     """Reads the journal of a workflow, also while a run writes it."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,8 +40,9 @@ class History:
         if not version:
             raise GridError(f"{self.path}: cannot be read: there is no journal in it.")
         if version != SCHEMA_VERSION:
-            age = "an older" if version < SCHEMA_VERSION else "a newer"
-            way = "the next run here brings it up to date" if version < SCHEMA_VERSION else "update"
+            age, way = "a newer", "upgrade the plugin"
+            if version < SCHEMA_VERSION:
+                age, way = "an older", "the next run here upgrades it"
             raise GridError(f"{self.path}: written by {age} version of the grid executor; {way}.")
 
     def _open(self, path: Path) -> int:
@@ -74,7 +75,7 @@ class History:
         self._connection.close()
         self._copied.close()
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> JournalReader:
         return self
 
     def __exit__(self, *_: object) -> None:

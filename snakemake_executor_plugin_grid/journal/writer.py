@@ -1,4 +1,4 @@
-"""Writes what was submitted under which name, and what came back, before and after each effect."""
+"""Records each submission and each result, before and after the action."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Journal:
         )
 
     def trouble(self, words: str) -> None:
-        """Note what the run waits for, such as a server; an empty text when it waits no more."""
+        """Note what the run waits for, such as a server; empty when it no longer waits."""
         self._database.change(
             "UPDATE runs SET trouble=?, "
             "trouble_since=CASE ? WHEN '' THEN NULL ELSE coalesce(trouble_since, ?) END "

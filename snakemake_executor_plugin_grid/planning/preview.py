@@ -30,7 +30,7 @@ from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
 from ..staging.symlinks import scan_following
 from ..stores.spool import RESERVE
-from ..worker.archive.tarball import Entry
+from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
 from .planner import Planner
@@ -114,7 +114,8 @@ class _Previews:
                     notes.append(f"not uploaded yet: {entry.name.partition('/')[2]} ({size})")
             if missing := [path for path in spec.inputs if not self._exists(path)]:
                 notes.append(
-                    f"not made yet, input data if too large for a sandbox: {', '.join(missing)}"
+                    "not made yet; becomes input data if it is too large for a sandbox: "
+                    + ", ".join(missing)
                 )
         payload = Payload(spec, "", tuple(blobs), self._folder / "worker.pyz")
         comments = [f"# {_line(note)}\n" for note in (self._title(job, spec), *notes)]

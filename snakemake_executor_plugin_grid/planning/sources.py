@@ -17,7 +17,7 @@ from pathlib import Path
 from ..model.errors import GridError
 from ..staging.paths import Layout, OutsideError
 from ..staging.symlinks import scan_following
-from ..worker.archive.tarball import Entry, scan
+from ..worker.archive.listing import Entry, scan
 from ..worker.tree import below
 
 _MAX_VISITED = 50_000

@@ -13,9 +13,8 @@ from .intervals import Span, site_of
 
 SUCCEEDED_LATER = "succeeded on retry"
 """A later attempt of Snakemake at the same job has succeeded."""
-_NO_REPORT = re.compile(
-    r"it ended as \w+ and no report came back"
-)  # `console.failures.without_report`
+# The words of `console.failure_message.without_report`.
+_NO_REPORT = re.compile(r"it ended as \w+ and no report came back")
 _LONGEST = 70  # characters of a reason
 
 

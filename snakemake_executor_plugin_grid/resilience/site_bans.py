@@ -25,11 +25,11 @@ class SiteBans:
         self.banned: set[str] = set()
 
     def fine(self, site: str) -> None:
-        """Note that a job has succeeded, or has failed by itself, at a site."""
+        """Note that at a site a job has succeeded, or failed for a reason of its own."""
         self._faults.pop(site, None)
 
     def fault(self, site: str) -> None:
-        """Note that a site has failed a job; the site is empty if unknown."""
+        """Note that a job has failed because of a site; the site is empty if unknown."""
         if not site or site in self.banned:
             return
         self._faults[site] = self._faults.get(site, 0) + 1

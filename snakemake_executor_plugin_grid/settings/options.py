@@ -154,9 +154,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         "brings them back. Per rule: resource grid_undeclared.",
         metavar="KIND",
     )
-    staging_threads: int = _option(
-        4, "Number of threads that pack, unpack, upload and download files.", metavar="N"
-    )
+    staging_threads: int = _option(4, "Number of threads that pack and upload files.", metavar="N")
     start_limit: int = _option(
         600,
         "For 'local': time limit, in seconds, for a worker to start.",

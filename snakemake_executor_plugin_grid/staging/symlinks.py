@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..worker.archive.tarball import Entry, scan
+from ..worker.archive.listing import Entry, scan
 
 
 def scan_following(path: Path, name: str) -> Iterator[Entry]:

@@ -19,7 +19,9 @@ from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
 from ..stores import InputStore
-from ..worker.archive.tarball import Entry, TarballError, pack, scan
+from ..worker.archive.listing import Entry, scan
+from ..worker.archive.member import TarballError
+from ..worker.archive.pack import pack
 from ..worker.description import Blob
 from .paths import WORK, Layout, OutsideError, depth
 from .symlinks import scan_following
@@ -96,7 +98,7 @@ class Upload:
             store: Where the blobs go.
             catalog: Digests of files that were hashed before.
             pool: Threads that pack and copy; their number limits the parallel uploads.
-            large_file: Size in bytes from which on a file is stored on its own.
+            large_file: Files of this size in bytes, or more, travel alone.
             compression: Compression of the tarballs.
         """
         self._layout = layout

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..console.progress import size_of, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import GridError, PermanentError, TransientError
-from ..worker.archive.tarball import copy_hashed
+from ..worker.archive.files import copy_hashed
 from .base import InputStore, Store, checked_digest, checked_name
 
 

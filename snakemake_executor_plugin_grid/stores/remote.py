@@ -21,7 +21,7 @@ from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
 from ..resilience.outages import Outages
-from ..worker.archive.tarball import file_digest
+from ..worker.archive.files import file_digest
 from .base import Store, checked_digest, checked_name
 from .transport import Transport
 

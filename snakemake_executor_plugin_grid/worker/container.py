@@ -61,8 +61,8 @@ def container_environment(env: Mapping[str, str], engine: str) -> dict[str, str]
     `singularity` that is Apptainer reads `SINGULARITYENV_` where no `APPTAINERENV_` is set.
 
     Args:
-        env: Names and values. `HOME`, `PATH` and `LD_LIBRARY_PATH` are left out, which belong
-            to the image, the settings of the engines, and names that no shell can export.
+        env: Names and values. Left out: `HOME`, `PATH` and `LD_LIBRARY_PATH` (set by the image),
+            the engines' own settings, names that no shell can export.
         engine: As in `Runtime.engine`.
     """
     prefix = os.path.basename(engine).upper()  # noqa: PTH119 - a name or a path

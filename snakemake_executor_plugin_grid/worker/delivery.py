@@ -1,4 +1,4 @@
-"""Writes the blobs that a job returns: to a folder, for the WMS to upload, or to a URL."""
+"""Writes output blobs to a folder, as files that the WMS uploads, or to a URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .archive.tarball import Entry, Member, copy_hashed, file_digest, pack
+from .archive.files import copy_hashed, file_digest
+from .archive.listing import Entry
+from .archive.member import Member
+from .archive.pack import pack
 from .description import DELIVERY_FOLDER, Job
 from .report import Report, Returned
 from .transfer import urls
@@ -98,7 +101,7 @@ class Delivery:
         report.bytes_out = sum(report.blobs.values())
 
     def withdraw(self, report: Report) -> None:
-        """Remove what was written, except from a store, where other jobs may use the same blob."""
+        """Remove the written files, except from a shared store."""
         if self.suffix or self.url:
             for digest in report.blobs:
                 self.path(digest).unlink(missing_ok=True)
@@ -120,8 +123,8 @@ class Delivery:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
             try:
-                # The tree is temporary, so a hard link to its file is enough, unless the file has
-                # other names, whose mode is still to be read.
+                # The tree is removed later, so a hard link can serve as the stored file, unless
+                # the file has other names whose mode must still be read.
                 if os.lstat(entry.path).st_nlink > 1:
                     raise OSError("has other names")
                 os.link(entry.path, part)

@@ -1,4 +1,4 @@
-"""The description of a job for the worker: ``job.json``, which the submit host writes."""
+"""The worker's instructions, ``job.json``, which the submit host writes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Job:
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
         fetch_undeclared: Whether new files that no rule names come back.
-        large_file: Size in bytes from which a file gets a blob of its own.
+        large_file: Files of this size in bytes, or more, travel alone.
         compression: Compression of the tarball of small outputs.
         deliver: Where outputs go: empty for a folder beside the report, ``file://…`` for another
             one, ``sandbox:`` for the WMS's output sandbox, ``lfn:/vo/…`` for its storage element,
@@ -87,8 +87,8 @@ class Job:
             limit.
         deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
-        report_to: URL of a folder to which `transfer.urls` also uploads log and report; empty if
-            the WMS returns them.
+        report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
+            returns them.
     """
 
     name: str

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from .archive.tarball import file_digest
+from .archive.files import file_digest
 from .description import Blob
 from .processes import die_with_parent
 from .transfer import urls
@@ -57,7 +57,7 @@ def locate(blob: Blob, sandbox: Path) -> Path:
 
 
 def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
-    """Use the file that DIRAC's job wrapper has downloaded, or fetch it with DIRAC's command.
+    """Return DIRAC's own download if it is complete, else fetch the file with DIRAC's command.
 
     The wrapper only checks the size of its downloads (DownloadInputData, DIRAC 9.1).
     """
@@ -67,14 +67,14 @@ def _from_dirac(blob: Blob, lfn: str, beside: Path) -> Path:
         landed.replace(beside)
     if _is_whole(blob, beside):
         return beside
-    again = " again; the first download was damaged" if beside.exists() else ""
+    damage = " (the copy DIRAC downloaded is damaged)" if beside.exists() else ""
     beside.unlink(missing_ok=True)
     problem = _get_file(lfn, landed)
     if landed.is_file():
         landed.replace(beside)
     if problem:
         raise InputDamagedError(
-            f"input missing: {_title(blob)}: {lfn} could not be fetched{again}: {problem}"
+            f"input missing: {_title(blob)}: {lfn} could not be fetched{damage}: {problem}"
         )
     return beside
 

@@ -1,4 +1,4 @@
-"""The log of the payload: its end, and shortening it to a limit."""
+"""Reads the end of the payload's log, and shortens the log to a limit."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _secret(name: str, folder: Path) -> dict[str, Any]:
             value = _parse(path.read_text()).get(name)
             if value is not None:
                 return _parse(base64.b64decode(str(value)).decode())
-    # runGen also writes each secret to a file of its own.
+    # Fallback: the file that runGen made for this secret alone.
     path = folder / name[len(_PREFIX) :] if name.startswith(_PREFIX) else folder / name
     if path.is_file():
         return _parse(path.read_text())

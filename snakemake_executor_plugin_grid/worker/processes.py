@@ -56,8 +56,8 @@ class Cancellation:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of orphans of the payload (Linux)."""
-    # A pilot may ignore SIGCHLD, which is inherited; the kernel then keeps no exit codes.
+    """Make this process adopt the payload's orphans (Linux)."""
+    # If the pilot ignores SIGCHLD, the worker inherits that and the kernel keeps no exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 

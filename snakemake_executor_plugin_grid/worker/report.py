@@ -1,4 +1,4 @@
-"""The contents of ``report.json``, by which the submit host decides whether a job succeeded."""
+"""The worker's report, ``report.json``: it decides whether a job succeeded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .archive.tarball import Member, TarballError
+from .archive.member import Member, TarballError
 
 SUCCESS = "success"
 PAYLOAD_FAILED = "payload failed"

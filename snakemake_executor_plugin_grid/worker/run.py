@@ -66,9 +66,9 @@ def run_job(
 
     Args:
         sandbox: The folder; the job stays below it.
-        entry: Runs Snakemake in a fork of this process, if Snakemake is imported already.
-        name: Unique name of the job, if the caller knows it: there is then a report even if the
-            job cannot be read.
+        entry: Runs Snakemake in a fork of this process, if Snakemake is imported.
+        name: Unique name of the job, if known beforehand; then an unreadable job also leaves a
+            report.
         read: Reads the job from the folder.
 
     Returns:
@@ -258,7 +258,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
 
 
 def _met_full_disk(path: Path) -> bool:
-    """Return whether the end of the log tells of a full disk; the job may have cleaned up since."""
+    """Return whether the end of the log mentions a full disk; space may have been freed since."""
     words = tail(path)
     return any(os.strerror(number).encode() in words for number in (errno.ENOSPC, errno.EDQUOT))
 
@@ -291,7 +291,7 @@ def _reserve(sandbox: Path) -> Path | None:
     try:
         path.write_bytes(b"\0" * _RESERVE)
     except OSError:
-        path.unlink(missing_ok=True)  # frees what was written of it
+        path.unlink(missing_ok=True)  # free what was written: the disk is full
         return None
     return path
 
@@ -316,7 +316,7 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 function(path)
-        except OSError as error:  # containers may leave files of other users
+        except OSError as error:  # files of another user, left by a container
             sys.stderr.write(f"{path}: not removed: {error}\n")
 
     if folder.exists():

@@ -6,7 +6,9 @@ import errno
 import time
 from pathlib import Path
 
-from .archive.tarball import Member, TarballError, place, unpack
+from .archive.files import place
+from .archive.member import Member, TarballError
+from .archive.unpack import unpack
 from .description import Blob, Job
 from .fetch import InputDamagedError, forget, locate
 from .transfer.errors import shown

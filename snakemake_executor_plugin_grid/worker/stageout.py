@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tarfile import BLOCKSIZE
 
-from .archive.tarball import Entry, scan
+from .archive.listing import Entry, scan
 from .delivery import Delivery, is_large
 from .description import Job, Output
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
@@ -50,8 +50,8 @@ def stage_out(
 ) -> None:
     """Pack the selected outputs, deliver them and record them in the report.
 
-    With a size limit, a successful job fails if its outputs do not fit, and only its logs come
-    back, as far as they fit. A failed job returns as many outputs as fit, logs first.
+    If space is limited, a successful job fails when its outputs do not fit, and only logs return. A
+    failed job returns what fits, logs first.
 
     Args:
         job: The job.
@@ -103,7 +103,7 @@ def _deliver(
 def _collect(
     tree: Tree, staged: set[str], selected: Sequence[Output], left_out: list[str]
 ) -> dict[Output, list[tuple[Entry, str]]]:
-    """Return the entries of each output with their kind; one in two outputs counts in the first."""
+    """Return the entries of each output; an entry in two outputs belongs to the first."""
     links = _Links(tree, staged, {output.name for output in selected}, left_out)
     seen: set[str] = set()
     found: dict[Output, list[tuple[Entry, str]]] = {}

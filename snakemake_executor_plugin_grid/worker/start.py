@@ -1,4 +1,4 @@
-"""The command line of the worker: runs the job of a folder, or one job of a chunk."""
+"""The command line of the worker: runs a job from a folder, or from a file of several jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     ``--jobs FILE NAME``: the job NAME of a file with the jobs of a whole chunk,
     ``{name: {"job": text of job.json, "environment": {…}}}``; it runs in the current folder. The
     jobs of a parametric DIRAC job or of a PanDA task share their sandbox and differ only by their
-    arguments. Their private part is kept elsewhere: see `worker.private`.
+    arguments. Their private parts are stored elsewhere: see `worker.private`.
 
     Args:
         argv: The arguments, without the name of the program.
@@ -41,7 +41,7 @@ def pick(file: Path, name: str, sandbox: Path) -> Job:
     """Write one job of a chunk into a folder, and remove the file of the chunk.
 
     Args:
-        file: Jobs by name. It may hold secrets, so only the owner may read the new files.
+        file: Jobs by name. It may hold secrets; only the owner can read the files made from it.
         name: The job.
         sandbox: Gets ``job.json`` and ``environment.json``.
 

@@ -38,7 +38,7 @@ class Local(Backend):
         "after Journal.adopted",
         "before backend.states",
         "after backend.retrieve",
-        "after incoming.install",
+        "after staging.install",
         "after Journal.ended",
         "before snakemake.postprocess",
         "after store.drop",

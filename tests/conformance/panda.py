@@ -33,7 +33,7 @@ class Panda(Backend):
         "after Journal.adopted",
         "before backend.states",
         "after backend.retrieve",
-        "after incoming.install",
+        "after staging.install",
         "after Journal.ended",
         "before snakemake.postprocess",
         "after store.drop",

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.workflow
 
 DOWN = "does not answer, asked for"
 UP = "answers again"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 WAITING = "Waiting for credentials"
 GOOD = "credentials are good again"
 AFTER_KILL = ("--nolock", "--rerun-incomplete")

@@ -29,7 +29,7 @@ of_jobs = pytest.mark.xdist_group("dirac-jobs")
 
 DOWN = "does not answer"
 UP = "answers again"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 
 
 def ended(scene: Scene, count: int) -> Callable[[], bool]:

@@ -75,7 +75,7 @@ def test_what_the_server_gives_up_in_an_outage_is_sent_again(scene: Scene, go: P
     run.until(lambda: scene.notes() == {"begun-0": 2, "begun-1": 2}, 120)
     go.touch()
     finished = run.finish().succeeded()
-    assert finished.output.count("Sending it again") == 2, finished.output
+    assert finished.output.count("Resubmitting it") == 2, finished.output
     assert "somebody killed" not in finished.output
     assert scene.notes("ended") == {"ended-0": 1, "ended-1": 1}
 

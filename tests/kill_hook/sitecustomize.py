@@ -31,7 +31,7 @@ _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 # By module: what its functions and methods are called here, and which of them are steps.
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.journal.database": ("database", ("change",)),
-    f"{_PACKAGE}.staging.download": ("incoming", ("install",)),
+    f"{_PACKAGE}.staging.install": ("staging", ("install",)),
     f"{_PACKAGE}.engine.outputs": ("outputs", ("install",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),

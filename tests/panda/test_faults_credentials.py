@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.panda, pytest.mark.slow]
 
 WAITING = "Waiting for credentials: "
 GOOD = "credentials are good again"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 ANY_TIME = ("--grid-proxy-hours", "0.001")
 
 

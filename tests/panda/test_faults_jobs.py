@@ -23,7 +23,7 @@ __all__ = ["go", "panda_server", "scene", "slow_scene"]
 pytestmark = [pytest.mark.panda, pytest.mark.slow]
 
 DOWN = "does not answer"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 RESUME = ("--nolock", "--rerun-incomplete")
 
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.panda, pytest.mark.slow]
 
 DOWN = "does not answer"
 UP = "answers again"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 
 
 @pytest.fixture

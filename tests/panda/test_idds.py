@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.panda, pytest.mark.workflow]
 
 RELAY = "/relay_idds_command"
 DOWN = "does not answer"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 REFUSAL = "refusal"
 
 

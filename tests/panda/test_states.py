@@ -193,7 +193,7 @@ def test_what_a_site_has_failed_is_sent_to_another(
     code, output = _run_with_one_good_site(project, seen, fault)
     assert code == 0, output
     assert words in output
-    assert "Sending it again (1 of at most 3 times)." in output
+    assert "Resubmitting it (1 of at most 3)." in output
     first, second = (task["parameters"] for task in seen.tasks())
     limits = ("site", "excludedSite")
     assert [first.get(name) for name in limits] != [second.get(name) for name in limits]
@@ -215,7 +215,7 @@ rule one:
     fault: dict[str, object] = {"kind": "lost_heartbeat", "payload": True}
     code, output = _run_with_one_good_site(project, seen, fault)
     assert code == 0, output
-    assert "Sending it again (1 of at most 3 times)." in output
+    assert "Resubmitting it (1 of at most 3)." in output
     assert project.read("out.txt") == "new\n"
 
 
@@ -249,7 +249,7 @@ rule one:
     )
     seen.server.spoil_site(SITE, "pilot_error", times=1)
     output = project.run().succeeded().output
-    assert output.count("Sending it again") == 1
+    assert output.count("Resubmitting it") == 1
     assert [len(task["files"]) for task in seen.tasks()] == [3, 1]
     assert len(seen.jobs()) == 4
 

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.panda, pytest.mark.slow]
 
 DOWN = "does not answer"
 UP = "answers again"
-AGAIN = "Sending it again"
+AGAIN = "Resubmitting it"
 OPEN = "jobs were failed by the grid for the same reason"
 PROBE = "Sending one job to try"
 CLOSED = "Jobs are submitted again"
@@ -95,7 +95,7 @@ def test_a_second_interrupt_leaves_at_once(scene: Scene, go: Path) -> None:
     assert scene.statuses() == {"running": 2}
     scene.server.clear_faults()
     resumed = scene.begin()
-    resumed.tells("Cancelling 2 job(s) of an earlier run that it could not cancel")
+    resumed.tells("Cancelling 2 job(s) of an earlier run: cancellation pending")
     resumed.until(lambda: scene.notes("begun") == {"begun-0": 2, "begun-1": 2})
     go.touch()
     resumed.finish().succeeded()

@@ -150,7 +150,7 @@ def test_storage_elements(described: Project) -> None:
     assert 'OutputSE = "SE-1";' in first
     assert 'OutputPath = "LFN:/vo/user/m/me/delivered/%s";' in first
     late = sections(output)["# rule late"]
-    assert "# not made yet, " in late.partition("[")[0]
+    assert "# not made yet; " in late.partition("[")[0]
     assert "here.txt" in late
     assert "InputData" not in late
 

@@ -27,7 +27,7 @@ STEPS = (
     "backend.retrieve",
     "outputs.install",
     "snakemake.register",
-    "incoming.install",
+    "staging.install",
     "Catalog.note",
     "store.keep",
     "Journal.ended",

@@ -137,7 +137,7 @@ rule size:
     without = project.run("--keep-going").failed()
     assert without.output.count("tables/big.dat (2.1 MB)") == 1
     # Of each of the two jobs.
-    assert without.output.count("name it by --grid-include") == 2
+    assert without.output.count("add --grid-include FILE") == 2
     project.run("--grid-include", "tables/b*.dat", "--grid-exclude", "tables/sm*").succeeded()
     assert project.read("size1.txt").split() == ["big.dat", str(len(LARGE))]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...client_process.client import ProcessClient
 from ...console.format import duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
-from ...worker.archive.tarball import file_digest
+from ...worker.archive.files import file_digest
 from ...worker.delivery import DATA_SUFFIX
 from ..base import Backend
 from ..diagnostics import (

@@ -22,7 +22,7 @@ from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
 from ...stores.base import InputStore, Limits, ResultStore
 from ...stores.spool import SpoolStore
-from ...worker.archive.tarball import file_digest
+from ...worker.archive.files import file_digest
 from ...worker.delivery import DATA_SUFFIX
 
 if TYPE_CHECKING:

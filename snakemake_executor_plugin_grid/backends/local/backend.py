@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...console.failures import read_tail
+from ...console.failure_message import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
 from ..base import Backend, Payload, Rejected, Submitted
@@ -292,7 +292,7 @@ class LocalBackend(Backend):
                 hidden, kept = str(self._workdir), tuple(str(path) for path in folders)
             elif settings.local_isolation == "require":
                 raise PermanentError(
-                    f"--grid-local-isolation require: cannot be had here: {problem}"
+                    f"--grid-local-isolation require: is not available here: {problem}"
                 )
         # A job must not depend on the PYTHON… variables of this process.
         environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_SECONDS = 1 << 33
-"""Modification times are at most as far from the epoch: beyond any real time, within utime()."""
+"""Limit of modification times, in seconds from the epoch; ``utime()`` accepts it."""
 KINDS = ("file", "dir", "link")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -92,7 +92,7 @@ def _text(value: dict[str, Any], key: str, name: object, default: str | None = N
 def _number(value: dict[str, Any], key: str, name: str, least: int, most: int) -> int:
     found = value.get(key)
     if type(found) is not int or not least <= found <= most:
-        raise TarballError(f"member {name!r} of a manifest has no right number in {key!r}")
+        raise TarballError(f"member {name!r} of a manifest has an invalid number in {key!r}")
     return found
 
 

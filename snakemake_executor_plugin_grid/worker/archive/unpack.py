@@ -1,4 +1,4 @@
-"""Unpacks archives that may be damaged or hostile."""
+"""Unpacks an untrusted archive."""
 
 from __future__ import annotations
 
@@ -113,8 +113,7 @@ def _unpack_plain(
 def _compare(found: str, digest: str) -> None:
     if found != digest.lower():
         raise TarballError(
-            f"its SHA-256 is {found}, expected {digest}: it was damaged or cut off in transfer, or "
-            "is another file. Fetch it again"
+            f"expected SHA-256 {digest}, found {found}: it is damaged, cut off, or another file"
         )
 
 
@@ -188,7 +187,7 @@ class _Tree:
         if parts[0] not in self._dirs:
             raise TarballError(f"member {name!r:.200} is in none of {', '.join(self._dirs)}")
         if name in self._seen:
-            raise TarballError(f"member {name!r} occurs twice")
+            raise TarballError(f"member {name!r} appears twice")
         if len(self._seen) >= _MOST_MEMBERS:
             raise TarballError(f"there are more than {_MOST_MEMBERS} members")
         self._seen.add(name)
@@ -301,7 +300,7 @@ class _Tree:
             os.close(fd)
 
     def check_all_there(self, wanted: Callable[[str], bool] | None) -> None:
-        """Refuse an archive that lacks members of the manifest."""
+        """Raise an error if a member of the manifest is missing."""
         missing = [
             name
             for name in self._manifest or ()

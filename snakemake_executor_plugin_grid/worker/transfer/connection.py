@@ -38,7 +38,7 @@ _SAFE = "!#$%&'()*+,/:;=?@[]~"  # not to be quoted (RFC 3986, 2.2), or quoted al
 
 @dataclass(frozen=True)
 class Access:
-    """How to authenticate to a server.
+    """How a request authenticates.
 
     Attributes:
         credentials: Whether to send the token or the proxy, to the host of the URL only.
@@ -142,7 +142,7 @@ def request(
 
 
 def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> TransferError:
-    """Return the error that an answer means.
+    """Return the error that an unsuccessful answer means.
 
     Args:
         answer: The answer.
@@ -242,7 +242,7 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(
-            f"{shown(url)}: the server's certificate is invalid: {error.verify_message}; "
+            f"{shown(url)}: the server's certificate cannot be verified: {error.verify_message}; "
             "set X509_CERT_DIR to the folder with the CA certificates"
         ) from error
     except UnicodeError as error:  # the host is not a valid name
@@ -255,7 +255,7 @@ def _connect(url: str, access: Access) -> http.client.HTTPConnection:
 
 
 class CertificateError(TransferError):
-    """The server has no valid certificate."""
+    """The server's certificate cannot be verified."""
 
 
 def _authorization(url: str, access: Access) -> dict[str, str]:
@@ -273,7 +273,7 @@ def _authorization(url: str, access: Access) -> dict[str, str]:
 
 
 def _early_answer(connection: http.client.HTTPConnection, url: str) -> Answer | None:
-    """Return the answer before the body is sent; None if the server asks for the body."""
+    """Return an answer that comes before the body is sent, else None."""
     connection.sock.settimeout(_CONTINUE_TIMEOUT)
     stream = connection.sock.makefile("rb", 0)  # unbuffered: must not read beyond the answer
     try:

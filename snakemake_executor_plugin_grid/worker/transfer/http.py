@@ -30,14 +30,14 @@ CREDENTIALS = Access(credentials=True)
 
 
 def get(url: str, path: Path, *, with_credentials: bool = False, public: bool = False) -> None:
-    """Download a file, with retries; continue after a broken connection where it stopped.
+    """Download a URL, with retries; resume a broken download.
 
     Args:
         url: ``http(s)://`` or ``dav(s)://``.
         path: Local file; replaced if it exists.
         with_credentials: Whether to send the token or proxy.
-        public: Whether the server need not prove its identity. Ignored for a URL with a query,
-            which may be a secret signature.
+        public: Whether the server need not be verified; ignored for URLs with a query, which may be
+            a secret signature.
 
     Raises:
         TransferError: The download failed.

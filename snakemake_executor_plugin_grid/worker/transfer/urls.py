@@ -1,4 +1,4 @@
-"""Downloads and uploads files by URL; the scheme decides which client does it."""
+"""Downloads and uploads files by URL; the scheme selects the client."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def get(url: str, path: Path, *, public: bool = False) -> None:
         url: ``http(s)://`` without credentials (it may be a signed URL), ``dav(s)://`` and
             ``root://`` with the credentials of the worker node, ``file://`` as a copy.
         path: Local file; replaced if it exists.
-        public: Whether the contents are not secret and the caller checks their digest, so that
-            the server need not prove its identity.
+        public: Whether the contents are not secret and the caller checks their digest; then the
+            server need not be verified.
 
     Raises:
         TransferError: The download failed.

@@ -54,7 +54,7 @@ LIMITS = {
     "XRD_STREAMTIMEOUT": "60",
     # Seconds to wait before a failed server is tried again; default 1800.
     "XRD_STREAMERRORWINDOW": "0",
-    # Without recovery: a restarted server refuses to continue an open file ([3003]).
+    # After a server restart, send the whole file again: the server refuses to resume ([3003]).
     "XRD_WRITERECOVERY": "0",
 }
 """Settings of XRootD clients; variables of the user override them."""
@@ -159,7 +159,7 @@ def environment() -> dict[str, str]:
 
 
 def fail(words: str, what: str) -> NoReturn:
-    """Raise the error that the output of a client means.
+    """Raise the error that the client's output indicates.
 
     Args:
         words: Output of the client.

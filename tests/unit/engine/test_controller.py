@@ -24,7 +24,7 @@ def test_a_job_that_the_backend_no_longer_names_is_given_up_after_a_time(bench: 
     (outcome,) = bench.ended(1)
     assert bench.clock.monotonic() - began >= 30
     assert not outcome.success
-    assert "fickle has not known it for" in outcome.message
+    assert "fickle has not listed it for" in outcome.message
 
 
 def test_a_job_that_is_not_named_for_a_while_is_neither_failed_nor_done(bench: Bench) -> None:

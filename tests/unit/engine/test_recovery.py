@@ -175,9 +175,9 @@ def test_a_job_that_has_changed_is_cancelled_and_submitted_anew(bench: Bench) ->
     assert bench.backend.cancelled == ["id-e-1"]
     assert bench.phases()["e-1"] == "cancelled"
     assert bench.discarded() == ["id-e-1"]
-    assert bench.said == [
-        "Cancelling 1 job(s) of an earlier run whose rule, inputs or parameters have changed since."
-    ]
+    (text,) = bench.said
+    assert "Cancelling 1 job(s)" in text
+    assert "parameters have changed" in text
 
 
 def test_what_a_changed_job_has_made_is_not_taken_in(bench: Bench) -> None:
@@ -200,7 +200,7 @@ def test_a_changed_job_that_could_not_be_cancelled_is_cancelled_by_the_next_run(
     bench.look()
     bench.submit("j-1", outputs=A, identity="after")
     bench.wait_for(lambda: bench.backend.runs == {"j-1": 1})
-    assert bench.said[-1] == ("Not confirmed to be cancelled: id-e-1. The next run tries it again.")
+    assert "Not confirmed to be cancelled: id-e-1. The next run cancels" in bench.said[-1]
     # Also if that needs no such job any more.
     assert bench.left()["e-1"] == "cancelling"
 
@@ -273,7 +273,7 @@ def test_the_budget_of_resubmission_goes_on(bench: Bench) -> None:
     (outcome,) = bench.ended(1)
     assert (outcome.name, outcome.success) == ("j-1", False)
     assert bench.backend.runs == {"e-1.3": 1}
-    assert [text for text in bench.said if "(3 of at most 3 times)" in text]
+    assert [text for text in bench.said if "(3 of at most 3)" in text]
 
 
 def test_a_job_that_is_sent_again_keeps_its_first_name(bench: Bench) -> None:

@@ -155,9 +155,9 @@ def test_what_the_infrastructure_fails_is_sent_again_under_another_name(bench: B
     bench.polls()
     assert bench.backend.runs == {"j-1": 1, "j-1.1": 1, "j-1.2": 1, "j-1.3": 1}
     assert set(bench.phases().values()) == {"failed"}
-    again = [text for text in bench.said if "Sending it again" in text]
+    again = [text for text in bench.said if "Resubmitting it" in text]
     assert [text.rpartition("(")[2] for text in again] == [
-        f"{number} of at most 3 times)." for number in (1, 2, 3)
+        f"{number} of at most 3)." for number in (1, 2, 3)
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from snakemake_executor_plugin_grid.journal import migrations
 from snakemake_executor_plugin_grid.journal.backups import Backups
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, Database, open_database
-from snakemake_executor_plugin_grid.journal.reader import History
+from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
@@ -103,9 +103,9 @@ def test_version_2_keeps_its_rows_under_the_new_names(tmp_path: Path) -> None:
     assert [job.began, job.sent, job.accepted, job.running, job.ended, job.finished] == [
         *(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     ]
-    with History(tmp_path) as history:
-        (run,) = history.runs()
-        assert history.jobs()[-1] == job
+    with JournalReader(tmp_path) as reader:
+        (run,) = reader.runs()
+        assert reader.jobs()[-1] == job
     assert (run.stored_bytes, run.reused_bytes) == (10, 20)
     assert (run.trouble, run.trouble_since) == ("it is down", 9.0)
 

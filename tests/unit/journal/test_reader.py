@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
-from snakemake_executor_plugin_grid.journal.reader import History
+from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
@@ -80,11 +80,11 @@ class Past:
 
     def records(self) -> dict[str, JobRecord]:
         """Return what the journal says of all jobs."""
-        history = History(self.folder)
+        reader = JournalReader(self.folder)
         try:
-            return {job.name: job for job in history.jobs()}
+            return {job.name: job for job in reader.jobs()}
         finally:
-            history.close()
+            reader.close()
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_runs_come_with_their_options_and_their_end(past: Past) -> None:
     past.run("run2", "panda", site="X").end_run("left", 10, 20)
     past.run("run1")
     past.put_run("run1", started=1.0)
-    history = History(past.folder)
-    first, second = history.runs()
-    history.close()
+    reader = JournalReader(past.folder)
+    first, second = reader.runs()
+    reader.close()
     assert (first.name, first.backend, first.ended, first.end) == ("run1", "dirac", None, "")
     assert first.pid == os.getpid()
     assert second.settings == {"backend": "panda", "site": "X"}
@@ -152,18 +152,18 @@ def test_submissions_come_in_their_order(past: Past) -> None:
 
 def test_it_reads_what_another_connection_writes_meanwhile(past: Past) -> None:
     past.run("run1")
-    history = History(past.folder)
-    assert history.jobs() == []
+    reader = JournalReader(past.folder)
+    assert reader.jobs() == []
     past.job("a-1")
-    assert [job.name for job in history.jobs()] == ["a-1"]
-    history.close()
+    assert [job.name for job in reader.jobs()] == ["a-1"]
+    reader.close()
 
 
 def test_nothing_is_written(past: Past) -> None:
-    history = History(past.folder)
+    reader = JournalReader(past.folder)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        history._connection.execute("DELETE FROM jobs")
-    history.close()
+        reader._connection.execute("DELETE FROM jobs")
+    reader.close()
 
 
 def test_where_nothing_can_be_written_a_copy_is_read(
@@ -182,9 +182,9 @@ def test_where_nothing_can_be_written_a_copy_is_read(
         return connect(database, **options)
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
-    history = History(past.folder)
-    assert [job.name for job in history.jobs()] == ["a-1"]
-    history.close()
+    reader = JournalReader(past.folder)
+    assert [job.name for job in reader.jobs()] == ["a-1"]
+    reader.close()
     assert list(copies.iterdir()) == []
 
 
@@ -192,4 +192,4 @@ def test_where_nothing_can_be_written_a_copy_is_read(
 def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / DATABASE_FILE).write_bytes(content)
     with pytest.raises(GridError, match=rf"{DATABASE_FILE}: cannot be read"):
-        History(tmp_path)
+        JournalReader(tmp_path)

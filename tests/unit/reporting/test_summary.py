@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.console import failures as messages
+from snakemake_executor_plugin_grid.console import failure_message as messages
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.reporting import words
@@ -69,7 +69,7 @@ def failed(name: str, sent: float = START, **changes: Any) -> JobRecord:
     [
         ("payload failed: exit code 3", {"reason": "payload failed"}, "payload failed"),
         ("it did not bring a.txt; see x", {"reason": "success"}, "it did not bring a.txt"),
-        ("dirac has not known it for 3600.5 s", {}, "dirac has not known it for … s"),
+        ("dirac has not listed it for 3600.5 s", {}, "dirac has not listed it for … s"),
         (
             messages.without_report(JobStatus(JobState.FAILED, "stalled")),
             {},

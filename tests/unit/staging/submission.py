@@ -15,7 +15,7 @@ from snakemake_executor_plugin_grid.model.job import JobSpec
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.upload import Upload
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from snakemake_executor_plugin_grid.worker.archive.tarball import Entry, scan
+from snakemake_executor_plugin_grid.worker.archive.listing import Entry, scan
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
-from snakemake_executor_plugin_grid.staging.download import Installed, install_outputs
+from snakemake_executor_plugin_grid.staging.install import Installed, install_outputs
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.staging.download import OutputDamagedError
-from snakemake_executor_plugin_grid.worker.archive.tarball import TarballError
+from snakemake_executor_plugin_grid.staging.install import OutputDamagedError
+from snakemake_executor_plugin_grid.worker.archive.member import TarballError
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
 
 from .submit_host import GOOD, NEW, OUTPUT, SubmitHost, entry, host, sha256

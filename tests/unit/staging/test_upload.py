@@ -8,7 +8,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.staging.upload import _growth
-from snakemake_executor_plugin_grid.worker.archive.tarball import scan
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
 from tests.unit.console.test_progress import Heard
 from tests.unit.specs import spec
 

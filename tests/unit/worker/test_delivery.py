@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from snakemake_executor_plugin_grid.worker import delivery, stageout
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.archive.tarball import TarballError, unpack
+from snakemake_executor_plugin_grid.worker.archive.member import TarballError
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 from snakemake_executor_plugin_grid.worker.description import Job, Output
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime

@@ -116,7 +116,7 @@ def test_a_command_that_leaves_nothing_is_told(node: Node) -> None:
 
 def test_damaged_and_not_to_be_had_again(node: Node) -> None:
     node.beside(b"damaged")
-    assert re.search("could not be fetched again.*download was damaged", node.error())
+    assert re.search("could not be fetched.*copy DIRAC downloaded is damaged", node.error())
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.archive.tarball import Member
+from snakemake_executor_plugin_grid.worker.archive.member import Member
 from snakemake_executor_plugin_grid.worker.report import Report, Returned, load
 
 FULL = Report(

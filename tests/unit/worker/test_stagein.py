@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.archive.scan import scan
-from snakemake_executor_plugin_grid.worker.archive.tarball import pack
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.archive.tarball import Member, unpack
+from snakemake_executor_plugin_grid.worker.archive.member import Member
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 from snakemake_executor_plugin_grid.worker.description import Job, Output
 from snakemake_executor_plugin_grid.worker.report import Report, Returned
 from snakemake_executor_plugin_grid.worker.runtime import Runtime

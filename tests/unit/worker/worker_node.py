@@ -18,8 +18,8 @@ import pytest
 
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.archive.scan import scan
-from snakemake_executor_plugin_grid.worker.archive.tarball import pack
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
 from snakemake_executor_plugin_grid.worker.description import Blob, Job
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime

@@ -21,17 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_grid.worker.archive import compression, reader
-from snakemake_executor_plugin_grid.worker.archive.tarball import (
-    Entry,
-    Member,
-    Packed,
-    TarballError,
-    copy_hashed,
-    file_digest,
-    pack,
-    scan,
-    unpack,
-)
+from snakemake_executor_plugin_grid.worker.archive.files import copy_hashed, file_digest
+from snakemake_executor_plugin_grid.worker.archive.listing import Entry, scan
+from snakemake_executor_plugin_grid.worker.archive.member import Member, TarballError
+from snakemake_executor_plugin_grid.worker.archive.pack import Packed, pack
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 
 from .tarballs import COMPRESSIONS, TIME, craft, folder, link, member
 
@@ -315,7 +309,9 @@ def test_copy_beyond_the_limit_is_removed(folder: Path) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from snakemake_executor_plugin_grid.worker.archive.tarball import pack, scan, unpack
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
+from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
 here, compression = Path(sys.argv[1]), sys.argv[2]
 packed = pack(scan(here / "f", "work/f"), here / "a", compression=compression, sums=True)
 said = {one.name: one for one in packed.members}

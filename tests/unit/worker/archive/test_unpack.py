@@ -11,12 +11,8 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.archive.tarball import (
-    Member,
-    TarballError,
-    Unpacked,
-    unpack,
-)
+from snakemake_executor_plugin_grid.worker.archive.member import Member, TarballError
+from snakemake_executor_plugin_grid.worker.archive.unpack import Unpacked, unpack
 
 from .tarballs import TIME, craft, folder, link, member, tar_bytes
 

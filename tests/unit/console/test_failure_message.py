@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.console import failures as messages
+from snakemake_executor_plugin_grid.console import failure_message as messages
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.report import Report

@@ -1,4 +1,4 @@
-"""Packs archives: the same files give the same bytes. Also the names of the whole package."""
+"""Packs archives: the same files give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .compression import check_compression, compressing
-from .files import NEW, SIZE, HashedFile, copy_hashed, file_digest, open_regular, place
+from .files import NEW, SIZE, HashedFile, file_digest, open_regular
+from .listing import Entry
 from .member import Member, TarballError, check_name
-from .scan import Entry, scan
-from .unpack import Unpacked, unpack
-
-__all__ = [
-    "Entry",
-    "Member",
-    "Packed",
-    "TarballError",
-    "Unpacked",
-    "copy_hashed",
-    "file_digest",
-    "pack",
-    "place",
-    "scan",
-    "unpack",
-]
 
 _TYPES = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 
@@ -62,7 +47,7 @@ def pack(
         sums: Whether to compute the SHA-256 of each file, too.
 
     Raises:
-        TarballError: A file changed or vanished meanwhile, a name occurs twice or is not
+        TarballError: A file changed or vanished meanwhile, a name appears twice or is not
             relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """

@@ -12,7 +12,7 @@ from ..worker.runtime import Runtime
 from .controller import Controller
 
 
-class RuntimeShipper:
+class WheelShipper:
     """Stores the packages once for each version of Python."""
 
     def __init__(

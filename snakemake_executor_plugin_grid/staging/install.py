@@ -14,7 +14,9 @@ from pathlib import Path
 from ..console.progress import size_of, transfer
 from ..model.errors import GridError
 from ..model.job import JobSpec
-from ..worker.archive.tarball import Member, TarballError, place, unpack
+from ..worker.archive.files import place
+from ..worker.archive.member import Member, TarballError
+from ..worker.archive.unpack import unpack
 from ..worker.report import Report, Returned
 from ..worker.tree import Tree, ancestry, below
 from .paths import WORK, Layout, climb

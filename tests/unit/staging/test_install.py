@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.console import progress
-from snakemake_executor_plugin_grid.staging import download
-from snakemake_executor_plugin_grid.staging.download import OutputDamagedError
+from snakemake_executor_plugin_grid.staging import install as installing
+from snakemake_executor_plugin_grid.staging.install import OutputDamagedError
 from snakemake_executor_plugin_grid.worker.description import Output
 from tests.unit.console.test_progress import Heard
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
@@ -153,8 +153,8 @@ def test_old_folder_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(download, "_move_folder", full)
+    monkeypatch.setattr(installing, "_move_folder", full)
     with pytest.raises(OSError, match="full"):
-        download.install(new, old)
+        installing.install(new, old)
     assert (old / "precious").read_text() == "p"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]

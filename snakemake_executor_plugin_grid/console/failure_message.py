@@ -81,8 +81,8 @@ def _hint(report: Report, workdir: Path, log: Path | None) -> str:
         )
     if any(sign in text for sign in _MISSING):
         return (
-            "; if the missing file is one that the workflow reads without naming it as input, name "
-            "it by --grid-include"
+            "; if the workflow reads the missing file without declaring it as input, add "
+            "--grid-include FILE"
         )
     if "No module named snakemake" in text:
         return "; the python of the worker has no Snakemake: see --grid-runtime"

@@ -1,4 +1,4 @@
-"""Keeps outputs of earlier runs that Snakemake deletes when a job fails."""
+"""Backs up outputs of earlier runs that Snakemake deletes when a job fails."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..journal.backups import Backups
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, is_local_file
 
 
-class OldOutputs:
-    """Moves such outputs away in time, and back afterwards."""
+class OutputBackups:
+    """Backs these outputs up before Snakemake deletes them, and restores them afterwards."""
 
     def __init__(
         self, workflow_api: WorkflowApi, workdir: Path, backups: Backups, *, enabled: bool
