@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..journal.catalog import Catalog
 from ..journal.database import Database
@@ -42,7 +41,10 @@ def kind_of(name: str) -> BackendKind:
         return kind
     added = entry_points(group=GROUP)
     if name in added.names:
-        kind = added[name].load()
+        try:
+            kind = added[name].load()
+        except Exception as error:
+            raise PermanentError(f"--grid-backend {name}: cannot be loaded: {error}") from error
         return kind
     names = ", ".join([*BACKENDS, *sorted(added.names)])
     raise PermanentError(f"--grid-backend: there is no {name!r}; choose from {names}.")
@@ -51,6 +53,11 @@ def kind_of(name: str) -> BackendKind:
 def own_kinds() -> list[BackendKind]:
     """Return what describes the backends of this package."""
     return [kind_of(name) for name in BACKENDS]
+
+
+def all_kinds() -> list[BackendKind]:
+    """Return what describes the backends of this package and of others."""
+    return [*own_kinds(), *map(kind_of, sorted(entry_points(group=GROUP).names))]
 
 
 def check_options(settings: ExecutorSettings, workdir: Path) -> None:
@@ -75,11 +82,13 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> None:
     for kind in kinds:
         problems += kind.problems(settings, workdir)
     schemes = {scheme for kind in kinds for scheme in kind.store_schemes}
-    if settings.store is not None and urlsplit(settings.store).scheme not in schemes:
+    if settings.store is not None and settings.store.partition(":")[0] not in schemes:
         try:
             check_store(settings.store, workdir)
         except PermanentError as error:
             problems.append(str(error))
+        except ValueError as error:  # of urllib
+            problems.append(f"--grid-store {settings.store}: is no URL ({error}).")
     refuse(problems)
 
 
@@ -142,7 +151,7 @@ def open_inventories(
     """
     with contextlib.ExitStack() as stack:
         found = []
-        for kind in own_kinds():
+        for kind in all_kinds():
             python = pythons.get(kind.name, Path(sys.executable))
             found.append(
                 stack.enter_context(kind.open_inventory(catalog, database, folder, python))

@@ -120,7 +120,6 @@ async def backend_of(
     Raises:
         GridError: It cannot be opened, or the credentials are not accepted: says why.
     """
-    # They import much, which commands that ask no server need not wait for.
     from ..backends.registry import make_backend
     from ..journal.catalog import Catalog
     from ..settings.serialize import from_json

@@ -14,7 +14,7 @@ from ..journal.records import RunRecord
 from ..model.errors import GridError
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import from_json, to_json
-from ..snakemake_api.options import parse_options
+from ..snakemake_api.options import OptionError, parse_options
 
 _KEYS = tuple(field.name.replace("_", "-") for field in fields(ExecutorSettings))
 
@@ -52,6 +52,11 @@ def choose(args: Sequence[str], profiles: Sequence[str], workdir: Path) -> Chose
     Raises:
         OptionError: An option or a profile is unknown or invalid.
     """
+    for arg in args:
+        name = arg.removeprefix("--grid-").partition("=")[0]
+        # Snakemake takes abbreviations, which the options of the last run would override.
+        if name != arg and name not in _KEYS and any(key.startswith(name) for key in _KEYS):
+            raise OptionError(f"--grid-{name}: there is no such option; give its whole name")
     given = []
     for profile in profiles:
         path = Path(profile).expanduser()

@@ -214,6 +214,8 @@ def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | Non
             _authorise_undeclared(name, layout)
         elif not below(name, tops):
             raise OutputDamagedError(f"the job returned {name}, which is not an output of its rule")
+        if item.member.kind == "file" and not item.member.sha256:
+            raise OutputDamagedError(f"output damaged: the report has no SHA-256 of {name}")
         if item.raw and (item.member.kind != "file" or item.blob != item.member.sha256):
             raise OutputDamagedError(f"the job's report contradicts itself about {name}")
 

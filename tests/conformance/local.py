@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,16 @@ class Local(Backend):
         "before snakemake.postprocess",
         "after store.drop",
     )
-    risky = ("after site.submit", "after Journal.submitted", "after landing.land", *Backend.risky)
+    risky = (
+        *("after site.submit", "after Journal.submitted", "after outputs.install"),
+        *Backend.risky,
+    )
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
         super().__init__(folder, request)
-        self.site = local_site(folder / "site")
+        site = local_site(folder / "site")
+        # As some jobs of a test wait for others.
+        self.site = replace(site, options=(*site.options, "--grid-local-cores", "4"))
         self.large = ("--grid-store", (folder / "store").as_uri())
 
     def prepare(self, project: Project) -> None:

@@ -231,7 +231,7 @@ rule device:  # Snakemake is content on the worker, but a device cannot come bac
     assert [path.name for path in (project.folder / "extra").iterdir()] == ["fetched.idx"]
     assert project.read("extra/fetched.idx") == project.read("fetched.link") == "index\n"
     assert "Error in rule device" in output
-    assert "did not bring device.txt" in output
+    assert "did not return device.txt" in output
     assert not (project.folder / "beside.txt").exists()
 
 

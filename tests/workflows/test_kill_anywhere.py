@@ -14,7 +14,7 @@ from tests.kills import RESUME, Start, Victim
 pytestmark = pytest.mark.workflow
 
 STEPS = (
-    "Journal.put_back",
+    "Backups._forget",
     "Journal.begin_run",
     "store.put",
     "Catalog.note_bundle",

@@ -23,7 +23,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _TASKS_BY_NAME = 10
-_CACHE = "upload_cache_file"
 _last = threading.local()
 _SECRET_TRIES = 5
 _secrets_lock = threading.Lock()

@@ -30,6 +30,7 @@ def test_invalid_options_leave_server_and_store_untried(workdir: Path) -> None:
     ("args", "words"),
     [
         (["--grid-nothing", "x"], "unrecognized --grid-nothing"),
+        (["--grid-back", "local"], "--grid-back whole name"),
         (["--grid-large-file", "many"], "--grid-large-file invalid 'many'"),
         (["--profile", "none-such"], "profile config.yaml .config/snakemake"),
         (["more"], "more no option"),

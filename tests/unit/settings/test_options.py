@@ -141,6 +141,8 @@ def test_python_of_the_workers_has_to_be_a_program(tmp_path: Path) -> None:
             {"backend": "panda", "site": "A,B", "banned_sites": "B C A", "store": "file:///x"},
             ("--grid-site A,B: ", "--grid-banned-sites"),
         ),
+        ({"store": "LFN:/vo/x"}, ("--grid-store LFN:/vo/x", "kind")),
+        ({"store": "s3://[bad"}, ("--grid-store s3://[bad", "URL")),
         ({"backend": "dirac", "store": "ftp://x"}, ("--grid-store ftp://x: ", "kind")),
         ({"backend": "dirac", "local_cores": 2}, ("--grid-local-cores: ", "--grid-backend local")),
         (

@@ -54,6 +54,7 @@ UNTRUSTED: dict[str, Callable[[], Case]] = {
     "other contents than reported": lambda: _case(member(OUTPUT, b"old")),
     "more bytes than reported": lambda: _case(member(OUTPUT, b"\0" * (1 << 20))),
     "fewer bytes than reported": lambda: _case(member(OUTPUT, b"n")),
+    "no digest in the report": lambda: _case(GOOD, entries=[entry(OUTPUT, NEW, sha256="")]),
     "another kind than reported": lambda: _case(member(OUTPUT, type=tarfile.DIRTYPE)),
     "a member that is missing": lambda: _case(
         GOOD, entries=[entry(OUTPUT, NEW), entry("work/folder", b"x")]
