@@ -25,6 +25,7 @@ class Backend(ABC):
         large: Options with which files of 11 MiB can travel, if the site's do not do.
         has_credentials: Whether they can expire.
         sends_again: Whether a job that the infrastructure has failed is sent again.
+        is_example: Whether the docs show it, rather than the package having it.
         kills: Steps of a chain of kills: the controller is killed at each of them once.
         risky: Steps at which it is killed twice in a row.
         site: Where the jobs of the projects run.
@@ -36,6 +37,7 @@ class Backend(ABC):
     large: tuple[str, ...] = ()
     has_credentials: ClassVar[bool] = True
     sends_again: ClassVar[bool] = True
+    is_example: ClassVar[bool] = False
     kills: ClassVar[tuple[str, ...]]
     risky: ClassVar[tuple[str, ...]] = RISKY
     site: Site

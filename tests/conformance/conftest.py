@@ -29,10 +29,13 @@ BACKENDS: tuple[type[Backend], ...] = (
 """Each has a marker of its name: ``pytest tests/conformance -m panda``."""
 
 
+def marks_of(kind: type[Backend]) -> list[pytest.MarkDecorator]:
+    """Return the marks of a backend's tests; those of an example run in test-all only."""
+    return [getattr(pytest.mark, kind.name), *([pytest.mark.slow] if kind.is_example else [])]
+
+
 @pytest.fixture(
-    params=[
-        pytest.param(kind, id=kind.name, marks=getattr(pytest.mark, kind.name)) for kind in BACKENDS
-    ]
+    params=[pytest.param(kind, id=kind.name, marks=marks_of(kind)) for kind in BACKENDS]
 )
 def backend(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ class Directory(Backend):
     name = "directory"
     sites = ("directory",)
     has_credentials = False
+    is_example = True
     kills = (
         "before Journal.submitting",
         "before backend.submit",

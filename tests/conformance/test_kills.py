@@ -8,12 +8,12 @@ from tests.faults import Scene, eventually
 from tests.kills import Victim
 
 from .backend import Backend
-from .conftest import BACKENDS
+from .conftest import BACKENDS, marks_of
 
 pytestmark = pytest.mark.workflow
 
 EACH = [
-    pytest.param(kind, step, id=f"{kind.name}-{step}", marks=getattr(pytest.mark, kind.name))
+    pytest.param(kind, step, id=f"{kind.name}-{step}", marks=marks_of(kind))
     for kind in BACKENDS
     for step in kind.risky
 ]
