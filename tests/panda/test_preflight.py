@@ -33,7 +33,7 @@ def test_no_store(one: Project, seen: Seen) -> None:
     at = options.index("--grid-store")
     bare = Project(one.folder, type(one.site)(**vars(one.site) | {"options": ()}))
     output = refused(bare, seen, *options[:at], *options[at + 2 :])
-    assert "--grid-store: PanDA brings no outputs back without one" in output
+    assert "--grid-store: PanDA needs one" in output
     assert "s3://" in output
 
 
