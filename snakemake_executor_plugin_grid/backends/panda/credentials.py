@@ -259,7 +259,7 @@ def _set_variables(environment: Mapping[str, str]) -> list[str]:
 
 def _read_variable(variable: str, environment: Mapping[str, str], now: float) -> Credentials:
     value, source = environment[variable], f"variable {variable}"
-    renewal = f"set {variable} anew, or unset it and {_AUTH}"
+    renewal = f"renew {variable}, or unset it and {_AUTH}"
     if variable in _FILE_VARIABLES:
         source = f"file {value} ({variable})"
         value = _read_file(Path(value), f"PanDA token in {source}", renewal)

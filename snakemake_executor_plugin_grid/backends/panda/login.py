@@ -96,7 +96,7 @@ def refresh(root: Path, url: str, margin: float = MARGIN) -> None:
 
     Args:
         root: Folder of the token file.
-        url: Where the server describes how tokens are had.
+        url: Where the server describes how to get tokens.
         margin: Those seconds.
 
     Raises:
@@ -135,7 +135,7 @@ def log_in(root: Path, url: str) -> None:
 
     Args:
         root: Folder of the token file.
-        url: Where the server describes how tokens are had.
+        url: Where the server describes how to get tokens.
 
     Raises:
         LoginError: There is none.
@@ -209,7 +209,7 @@ def _oidc(url: str, folder: Path) -> Any:
 def _fetched(answer: tuple[bool, Any]) -> dict[str, Any]:
     found, content = answer
     if not found or not isinstance(content, dict):
-        raise LoginError(f"the server does not say how tokens are had ({content})")
+        raise LoginError(f"the server does not say how to get tokens ({content})")
     return content
 
 

@@ -86,7 +86,7 @@ def test_variable_with_a_damaged_token_is_reported_first(
     panda_user.variables["OIDC_AUTH_TOKEN_FILE"] = str(panda_user.home / "none")
     result = panda_user.run("--force")
     assert result.exit_code == 1
-    assert "set OIDC_AUTH_TOKEN_FILE anew, or unset it and run" in result.output
+    assert "renew OIDC_AUTH_TOKEN_FILE, or unset it and run" in result.output
     assert server.requests == []
 
 

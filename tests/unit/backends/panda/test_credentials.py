@@ -72,7 +72,7 @@ def test_token_in_a_variable() -> None:
         refreshable=False,
         user="alice",
         vo="vo.test",
-        renewal="set PANDA_AUTH_ID_TOKEN anew, or unset it and run 'snakemake-grid auth'",
+        renewal="renew PANDA_AUTH_ID_TOKEN, or unset it and run 'snakemake-grid auth'",
     )
 
 
@@ -124,7 +124,7 @@ def test_error_names_the_variable_of_a_damaged_token_without_its_value(
         with pytest.raises(CredentialsError) as caught:
             read_credentials(environment, NOW)
         text = str(caught.value)
-        assert f"{variable} anew, or unset it and run 'snakemake-grid auth'" in text
+        assert f"renew {variable}, or unset it and run 'snakemake-grid auth'" in text
         assert "holds no ID token (a JWT)" in text
         assert "SECRET" not in text
         assert caught.value.__cause__ is None  # a cause could show the token
@@ -147,7 +147,7 @@ def test_valid_token_file_is_used_if_the_token_in_a_variable_has_expired(home: P
         read_credentials(environment, NOW)
     assert str(caught.value) == (
         "the token in variable PANDA_AUTH_ID_TOKEN has expired at 2027-01-15 07:59 UTC (it is "
-        "2027-01-15 08:00 UTC by the clock here); set PANDA_AUTH_ID_TOKEN anew, or unset it and "
+        "2027-01-15 08:00 UTC by the clock here); renew PANDA_AUTH_ID_TOKEN, or unset it and "
         "run 'snakemake-grid auth'."
     )
     path = write_token(home, GOOD)
