@@ -171,6 +171,12 @@ class LocalBackend(Backend):
                 await asyncio.to_thread(shutil.rmtree, sandbox, ignore_errors=True)
         await self._call("discard", ids=[int(grid_id) for grid_id in ids])
 
+    async def forget(self, lost: Collection[str]) -> None:
+        """Remove the sandboxes of jobs that never reached the site."""
+        for name in lost:
+            sandbox = self.folder / names.JOBS_FOLDER / name
+            await asyncio.to_thread(shutil.rmtree, sandbox, ignore_errors=True)
+
     def describe(self, payload: Payload) -> str:
         """Return the request as JSON text."""
         return json.dumps(_request(payload), indent=2)
