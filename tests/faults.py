@@ -131,6 +131,28 @@ class Scene:
         found = (path.name.rpartition(".")[0] for path in self._notes.iterdir())
         return Counter(name for name in found if name.startswith(what))
 
+    def one_after_the_other(self, go: Path) -> None:
+        """Write a workflow: while ``running`` waits for a file, ``later`` is not submitted yet."""
+        wait = waiting_for(go)
+        self.project.put(
+            "Snakefile",
+            f"""
+localrules: all, prepared
+rule all:
+    input: "running.txt", "later.txt"
+rule running:
+    output: "running.txt"
+    shell: "{self.note("running")}; {wait}; touch {{output}}"
+rule prepared:
+    output: "prepared.txt"
+    shell: "{wait}; touch {{output}}"
+rule later:
+    input: "prepared.txt"
+    output: "later.txt"
+    shell: "{self.note("later")}; touch {{output}}"
+""",
+        )
+
     def many(self, count: int, wait: str = "true", more: str = "") -> None:
         """Write a workflow of equal jobs: each leaves ``begun`` and ``ended`` behind.
 

@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 
 import click
 
+from ..backends import registry
 from ..backends.base import Backend
 from ..backends.kind import BackendKind
-from ..backends.registry import kind_of, own_kinds
+from ..journal.catalog import Catalog
 from ..journal.database import open_database
 from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError, TransientError
 from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
+from ..settings.serialize import from_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -55,7 +57,7 @@ def python_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     The command gets them as ``pythons``: those that are given, by the name of the backend.
     """
-    kinds = [kind for kind in own_kinds() if kind.client]
+    kinds = [kind for kind in registry.own_kinds() if kind.client]
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -120,12 +122,8 @@ async def backend_of(
     Raises:
         GridError: It cannot be opened, or the credentials are not accepted: says why.
     """
-    from ..backends.registry import make_backend
-    from ..journal.catalog import Catalog
-    from ..settings.serialize import from_json
-
     settings = from_json(run.settings)
-    problem = kind_of(settings.backend).why_unreachable(settings, run.host)
+    problem = registry.kind_of(settings.backend).why_unreachable(settings, run.host)
     if problem:
         raise GridError(problem)
     moved: dict[str, Any] = {f"{name}_python": python for name, python in pythons.items()}
@@ -133,7 +131,7 @@ async def backend_of(
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
     with open_database(folder) as database:
         # A separate folder: stores empty theirs, and a run may be using it.
-        setup = make_backend(
+        setup = registry.make_backend(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),
             guest=not alone,
         )

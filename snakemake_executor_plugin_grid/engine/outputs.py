@@ -77,7 +77,7 @@ class Outputs:
 
         Raises:
             GridError: Outputs are damaged; nothing was moved.
-            OSError: The disk is full, or the like.
+            OSError: The disk is full, or cannot be written.
         """
         log = self._keep_log(job.spec, self.incoming(job))
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from ..console import error_log
 from ..model.errors import DiskFullError, EndingError, GridError, PermanentError, TransientError
-from ..worker.transfer.retry import retry_async
+from ..worker.transfer.retry import Errors
 from .clock import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
@@ -47,6 +47,21 @@ async def with_timeout(coroutine: Coroutine[Any, Any, T], limit: float | None = 
     except Exception as error:
         error_log.write(getattr(coroutine, "__qualname__", "call"), error)
         raise
+
+
+async def retry_async(
+    call: Callable[[], Awaitable[T]],
+    pauses: Iterable[float],
+    passing: Errors,
+    sleep: Callable[[float], Awaitable[object]],
+) -> T:
+    """Do the same as the worker's `retry`, for a coroutine function."""
+    for pause in pauses:
+        try:
+            return await call()
+        except passing:
+            await sleep(pause)
+    return await call()
 
 
 async def retry_at_start(

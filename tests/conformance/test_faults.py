@@ -113,25 +113,7 @@ def test_expired_credentials_are_waited_for(backend: Backend, scene: Scene, go: 
     if not backend.has_credentials:
         pytest.skip(f"{backend.name} has no credentials")
     project = scene.project
-    wait = waiting_for(go)
-    project.put(
-        "Snakefile",
-        f"""
-localrules: all, prepared
-rule all:
-    input: "running.txt", "later.txt"
-rule running:
-    output: "running.txt"
-    shell: "{scene.note("running")}; {wait}; touch {{output}}"
-rule prepared:
-    output: "prepared.txt"
-    shell: "{wait}; touch {{output}}"
-rule later:
-    input: "prepared.txt"
-    output: "later.txt"
-    shell: "{scene.note("later")}; touch {{output}}"
-""",
-    )
+    scene.one_after_the_other(go)
     backend.set_lifetime(project, 24)
     run = scene.begin("--grid-proxy-hours", "0.001")
     run.until(lambda: scene.notes("running"))

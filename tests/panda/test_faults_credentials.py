@@ -25,29 +25,6 @@ AGAIN = "Resubmitting it"
 ANY_TIME = ("--grid-proxy-hours", "0.001")
 
 
-def one_after_the_other(scene: Scene, go: Path) -> None:
-    """Write a workflow: while ``running`` runs, ``later`` is to be submitted."""
-    wait = waiting_for(go)
-    scene.project.put(
-        "Snakefile",
-        f"""
-localrules: all, prepared
-rule all:
-    input: "running.txt", "later.txt"
-rule running:
-    output: "running.txt"
-    shell: "{scene.note("running")}; {wait}; touch {{output}}"
-rule prepared:
-    output: "prepared.txt"
-    shell: "{wait}; touch {{output}}"
-rule later:
-    input: "prepared.txt"
-    output: "later.txt"
-    shell: "{scene.note("later")}; touch {{output}}"
-""",
-    )
-
-
 def both_ran_once(scene: Scene) -> None:
     assert scene.notes() == {"running": 1, "later": 1}
     assert scene.statuses() == {"finished": 2}
@@ -66,7 +43,7 @@ def keep(scene: Scene, seconds: float, *, refresh_token: str = "") -> Path:
 
 
 def test_the_token_is_refreshed_before_it_expires(scene: Scene, go: Path) -> None:
-    one_after_the_other(scene, go)
+    scene.one_after_the_other(go)
     scene.server.oidc(lifetime=3600)
     file = keep(scene, 60, refresh_token=scene.server.refresh_token())
     before = file.read_text()
@@ -83,7 +60,7 @@ def test_the_token_is_refreshed_before_it_expires(scene: Scene, go: Path) -> Non
 
 
 def test_the_user_logs_in_when_the_token_cannot_be_refreshed(scene: Scene, go: Path) -> None:
-    one_after_the_other(scene, go)
+    scene.one_after_the_other(go)
     file = keep(scene, 12, refresh_token="no longer valid")
     run = scene.begin(*ANY_TIME)
     run.until(lambda: scene.notes("running"))

@@ -14,12 +14,11 @@ from pathlib import Path
 from ...model.errors import GridError, PermanentError
 from ...model.job import words
 from ...model.state import JobState, JobStatus
-from ...resilience.calls import SANDBOX_TIMEOUT
+from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
 from ...stores.base import PrivateFiles
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
-from ...worker.transfer.retry import retry_async
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials

@@ -22,7 +22,7 @@ class UnknownTaskError(PermanentError):
 
 # Fragments of messages, in lower case. Some texts are more than they seem: the first list counts.
 _TRANSIENT = (
-    # The server cannot check a token, for want of the issuer's keys.
+    # The server cannot check a token, because it lacks the issuer's keys.
     *("httpconnectionpool", "httpsconnectionpool", "max retries exceeded", "expecting value"),
     # The database is busy or away.
     *("database error", "database exception", "failed to register", "error retrieving"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import Callable, TypeVar, Union
 
 from .errors import PassingError
@@ -38,21 +38,6 @@ def retry(
         except passing:
             sleep(pause)
     return call()
-
-
-async def retry_async(
-    call: Callable[[], Awaitable[T]],
-    pauses: Iterable[float],
-    passing: Errors,
-    sleep: Callable[[float], Awaitable[object]],
-) -> T:
-    """Do the same as `retry` for a coroutine function; the worker itself needs no event loop."""
-    for pause in pauses:
-        try:
-            return await call()
-        except passing:
-            await sleep(pause)
-    return await call()
 
 
 def retry_transfer(call: Callable[[], T]) -> T:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.resilience.calls import retry_async
 from snakemake_executor_plugin_grid.worker.transfer.errors import PassingError, TransferError
-from snakemake_executor_plugin_grid.worker.transfer.retry import retry, retry_async
+from snakemake_executor_plugin_grid.worker.transfer.retry import retry
 
 PAUSES = (1.0, 5.0)
 CASES: dict[str, tuple[list[Any], list[float], Any]] = {
