@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..model.untrusted import UntrustedError, copy_untrusted, is_digest, open_untrusted
 from ..worker.description import (
     DELIVERY_FOLDER,
     ENVIRONMENT_FILE,
@@ -143,19 +143,28 @@ def copy_results(folder: Path, target: Path) -> None:
     """Copy report, log and outputs in the folder of a job, if they exist."""
     for name in (REPORT_FILE, LOG_FILE):
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(folder / name, target / name)
+            copy_untrusted(folder / name, target / name)
     if not (target / LOG_FILE).exists():
         # The payload never ran: the output of the worker may say why.
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(folder / WORKER_LOG, target / LOG_FILE)
-    if (folder / DELIVERY_FOLDER).is_dir():
-        shutil.copytree(folder / DELIVERY_FOLDER, target / DELIVERY_FOLDER)
+            copy_untrusted(folder / WORKER_LOG, target / LOG_FILE)
+    delivered = folder / DELIVERY_FOLDER
+    if delivered.is_dir() and not delivered.is_symlink():
+        (target / DELIVERY_FOLDER).mkdir()
+        for path in delivered.iterdir():
+            if is_digest(path.name):
+                copy_untrusted(path, target / DELIVERY_FOLDER / path.name)
 
 
 def read_logs(folder: Path) -> str:
     """Return the output of the worker and of the payload in the folder of a job."""
-    texts = []
-    for name in (WORKER_LOG, LOG_FILE):
-        with contextlib.suppress(OSError):
-            texts.append((folder / name).read_text(errors="replace"))
-    return "".join(texts)
+    return "".join(text for name in (WORKER_LOG, LOG_FILE) for text in read_log(folder / name))
+
+
+def read_log(path: Path) -> list[str]:
+    """Return the text of a log, nothing if there is none."""
+    try:
+        with open_untrusted(path) as stream:
+            return [stream.read().decode(errors="replace")]
+    except (OSError, UntrustedError):
+        return []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..model.job import JobSpec
 from ..model.state import JobStatus
+from ..model.untrusted import UntrustedError, open_untrusted, printable_lines
 from ..snakemake_api.output import lacks_storage_plugin, rule_output
 from ..worker import report as reports
 from ..worker.report import Report
@@ -51,7 +52,7 @@ def failure(
         lines.append(f"Logs of the rule: {', '.join(rule_logs)}")
     if monitor_url:
         lines.append(f"On the web: {monitor_url}")
-    return "\n".join(lines) + "\n"
+    return printable_lines("\n".join(lines)) + "\n"
 
 
 def reason_of(report: Report, workdir: Path, log: Path | None) -> str:
@@ -98,10 +99,10 @@ def without_report(status: JobStatus) -> str:
 def read_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
     """Return the last lines of a file that are not blank, none if it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_untrusted(path) as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - _TAIL_BYTES))
             text = stream.read().decode(errors="replace")
-    except OSError:
+    except (OSError, UntrustedError):
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]

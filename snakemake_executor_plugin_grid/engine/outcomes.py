@@ -11,7 +11,9 @@ from ..console import failure_message
 from ..journal.records import Phase
 from ..journal.writer import Journal
 from ..model.errors import GridError
+from ..model.report import for_journal
 from ..model.tracked import Outcome, TrackedJob
+from ..model.untrusted import printable_lines
 from ..worker.report import Report
 
 
@@ -54,6 +56,7 @@ class Outcomes:
             final: Whether the job itself has failed. Otherwise this host has failed, and the next
                 run continues with the job.
         """
+        reason = printable_lines(reason)
         try:
             if final:
                 self._record(job, Phase.FAILED, reason, report)
@@ -76,5 +79,5 @@ class Outcomes:
     def _record(self, job: TrackedJob, phase: Phase, detail: str, report: Report | None) -> None:
         text = None
         if report is not None:
-            text = json.dumps({**vars(report), "returned": len(report.returned)})
+            text = json.dumps(for_journal(report))
         self._journal.ended(job.spec.name, phase, detail, text)

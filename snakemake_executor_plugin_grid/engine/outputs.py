@@ -14,8 +14,10 @@ from ..console.format import listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.job import JobSpec, log_file
+from ..model.report import load_report
 from ..model.tracked import Outcome, TrackedJob
-from ..staging.install import Installed, install_outputs
+from ..model.untrusted import UntrustedError, is_regular, path_below, printable
+from ..staging.install import Installed, OutputDamagedError, install_outputs
 from ..staging.paths import Layout
 from ..stores import ResultStore
 from ..worker import report as reports
@@ -61,14 +63,19 @@ class Outputs:
             GridError: Something is missing.
         """
         try:
-            report = reports.load(self.incoming(job) / REPORT_FILE)
-        except (FileNotFoundError, ValueError):
+            report = load_report(self.incoming(job) / REPORT_FILE)
+        except (FileNotFoundError, UntrustedError):
             return  # install() reports it
         files = {item.blob: item.member.name for item in report.returned if item.raw}
         for digest, size in report.blobs.items():
-            name = files.get(digest, "").partition("/")[2]
+            name = printable(files.get(digest, "").partition("/")[2])
             with transfer(name or f"outputs of {job.spec.title}", size, up=False):
-                self._fetch(job, digest)
+                found = self._fetch(job, digest).lstat().st_size
+            if found != size:
+                raise OutputDamagedError(
+                    f"output damaged: {name or 'a tarball'} has {found} bytes, but the job's "
+                    f"report says {size}"
+                )
 
     def install(self, job: TrackedJob, outcomes: Outcomes) -> Outcome:
         """Verify the outputs, move them into place, and decide whether the job succeeded.
@@ -81,10 +88,10 @@ class Outputs:
         """
         log = self._keep_log(job.spec, self.incoming(job))
         try:
-            report = reports.load(self.incoming(job) / REPORT_FILE)
+            report = load_report(self.incoming(job) / REPORT_FILE)
         except FileNotFoundError:
             return outcomes.failure(job, without_report(job.status), log)
-        except ValueError as error:
+        except UntrustedError as error:
             return outcomes.failure(job, f"its report is damaged: {error}", log)
         if report.name != job.spec.name:
             return outcomes.failure(job, f"its report is that of job {report.name}", log)
@@ -133,7 +140,7 @@ class Outputs:
                 for item in report.returned
                 if item.raw
                 and below(item.member.name, job.spec.consumed)
-                and not (folder / DELIVERY_FOLDER / item.blob).exists()
+                and not path_below(folder / DELIVERY_FOLDER, item.blob).exists()
             },
         )
         self._tell(job, report, taken)
@@ -149,15 +156,15 @@ class Outputs:
     def _keep_log(self, spec: JobSpec, folder: Path) -> Path | None:
         source = folder / LOG_FILE
         target = log_file(self.folder, spec.name)
-        if source.exists():
+        if is_regular(source):
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
         return target if target.exists() else None  # it may be there from an earlier try
 
     def _fetch(self, job: TrackedJob, digest: str) -> Path:
         """Return a blob, which is beside the report or was delivered to the store."""
-        beside = self.incoming(job) / DELIVERY_FOLDER / digest
-        return beside if beside.exists() else self.store.fetch_output(job.spec.name, digest)
+        beside = path_below(self.incoming(job) / DELIVERY_FOLDER, digest)
+        return beside if is_regular(beside) else self.store.fetch_output(job.spec.name, digest)
 
     def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title

@@ -17,6 +17,7 @@ from ..journal.database import FOLDER, open_database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
+from ..model.untrusted import printable_lines
 from ..planning.fingerprint import Fingerprints
 from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
@@ -71,6 +72,7 @@ class Run:
         Raises:
             GridError: The working directory cannot be written, or a store cannot be opened.
         """
+        say = _clean(say)
         settings: ExecutorSettings = workflow.executor_settings
         layout = Layout(Path.cwd())
         folder = layout.workdir / FOLDER
@@ -155,3 +157,8 @@ def _empty_folder(folder: Path) -> Path:
     except OSError as error:
         raise GridError(f"{folder}: {error.strerror}") from error
     return worker
+
+
+def _clean(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Remove what a terminal would obey: names and reasons come from workers and servers."""
+    return lambda text: say(printable_lines(text))

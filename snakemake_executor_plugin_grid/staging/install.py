@@ -7,16 +7,18 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..console.progress import size_of, transfer
 from ..model.errors import GridError
 from ..model.job import JobSpec
+from ..model.untrusted import UntrustedError, printable
 from ..worker.archive.files import place
-from ..worker.archive.member import Member, TarballError
-from ..worker.archive.unpack import unpack
+from ..worker.archive.member import MAX_SECONDS, Member, TarballError
+from ..worker.archive.unpack import NAME_ERRNOS, unpack
 from ..worker.report import Report, Returned
 from ..worker.tree import Tree, ancestry, below
 from .paths import WORK, Layout, climb
@@ -77,7 +79,7 @@ def install_outputs(
         if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
     ]
     returned = [
-        replace(item, member=replace(item.member, mtime_ns=item.member.mtime_ns + shift))
+        replace(item, member=_by_clock_of_this_host(item.member, shift))
         for item in report.returned
         if item.member.name not in not_replaced
     ]
@@ -86,27 +88,8 @@ def install_outputs(
         folder / "tree", ignore_errors=True
     )  # left by an attempt that failed because the disk was full
     tree = Tree(folder / "tree", layout.nesting(depth))
-    extra: list[str] = []
-    try:
-        for digest in dict.fromkeys(item.blob for item in returned if not item.raw):
-            manifest = {
-                item.member.name: item.member
-                for item in returned
-                if item.blob == digest and not item.raw
-            }
-            unpacked = unpack(
-                fetch(digest),
-                tree.roots,
-                compression=compression,
-                manifest=manifest,
-                not_after_ns=time.time_ns(),
-            )
-            extra += (name for name in unpacked.extra if name not in not_replaced)
-        for item in returned:
-            if item.raw:
-                _place(fetch(item.blob), tree.path(item.member.name), item.member)
-    except TarballError as error:
-        raise OutputDamagedError(f"output damaged: {error}") from error
+    with _damage():
+        extra = _unpack_all(returned, tree, fetch, compression)
     moved = _tops(spec, returned)
     for name in moved:
         _check_target(tree.path(name), layout.local(name))
@@ -117,13 +100,59 @@ def install_outputs(
         if item.raw:
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
+    extra = [name for name in extra if name not in not_replaced]
     return Installed(tuple(moved), tuple(extra), tuple(not_replaced), tuple(digests))
 
 
+def _by_clock_of_this_host(member: Member, shift: int) -> Member:
+    # Both may be centuries wrong, but what `utime()` gets must fit into 64 bits.
+    return replace(member, mtime_ns=max(member.mtime_ns + shift, -MAX_SECONDS * 10**9))
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Raise errors that are due to what a job returned as `OutputDamagedError`."""
+    try:
+        yield
+    except (TarballError, UntrustedError, UnicodeEncodeError) as error:
+        raise OutputDamagedError(f"output damaged: {error}") from error
+    except OSError as error:
+        if error.errno not in NAME_ERRNOS:
+            raise
+        raise OutputDamagedError(f"output damaged: it cannot be written here: {error}") from error
+
+
+def _unpack_all(
+    returned: Sequence[Returned], tree: Tree, fetch: Callable[[str], Path], compression: str
+) -> list[str]:
+    """Write all files into a tree; return the names in the tarballs that are not among them."""
+    # Large files first: a folder of the tarball may be read-only, and gets its time at the end.
+    for item in returned:
+        if item.raw:
+            _place(fetch(item.blob), tree.path(item.member.name), item.member)
+    extra: list[str] = []
+    manifests: dict[str, dict[str, Member]] = {}
+    for item in returned:
+        if not item.raw:
+            manifests.setdefault(item.blob, {})[item.member.name] = item.member
+    for digest, manifest in manifests.items():
+        unpacked = unpack(
+            fetch(digest),
+            tree.roots,
+            digest=digest,
+            compression=compression,
+            manifest=manifest,
+            not_after_ns=time.time_ns(),
+            follow=False,
+        )
+        extra += unpacked.extra
+    return extra
+
+
 def _place(source: Path, target: Path, member: Member) -> None:
-    with transfer(member.name.partition("/")[2], member.size, up=False) as moving:
+    with transfer(printable(member.name.partition("/")[2]), member.size, up=False) as moving:
         moving.watch(size_of(target))
-        place(source, target, member)
+        place(source, target, member, follow=False)
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -214,10 +243,6 @@ def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | Non
             _authorise_undeclared(name, layout)
         elif not below(name, tops):
             raise OutputDamagedError(f"the job returned {name}, which is not an output of its rule")
-        if item.member.kind == "file" and not item.member.sha256:
-            raise OutputDamagedError(f"output damaged: the report has no SHA-256 of {name}")
-        if item.raw and (item.member.kind != "file" or item.blob != item.member.sha256):
-            raise OutputDamagedError(f"the job's report contradicts itself about {name}")
 
 
 def _authorise_undeclared(name: str, layout: Layout) -> None:
@@ -229,7 +254,10 @@ def _authorise_undeclared(name: str, layout: Layout) -> None:
     if root != WORK or not parts or parts[0] in (".snakemake", ".git"):
         raise OutputDamagedError(f"the job returned {name}, which is not allowed there")
     path = layout.local(name)
-    inside = path.parent.resolve().is_relative_to(layout.workdir.resolve())
+    try:
+        inside = path.parent.resolve().is_relative_to(layout.workdir.resolve())
+    except (OSError, RuntimeError):  # links in a circle (RuntimeError before Python 3.13)
+        inside = False
     if not inside or (path.is_dir() and not path.is_symlink()):
         raise OutputDamagedError(
             f"the job returned the file {name}, which no rule names; it may not replace a folder, "

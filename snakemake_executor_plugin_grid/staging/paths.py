@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..model.errors import GridError
+from ..model.untrusted import path_below
 
 WORK = "work"
 
@@ -55,12 +56,16 @@ class Layout:
         return "/".join([f"up{climbs}", *parts[climbs:]])
 
     def local(self, member: str) -> Path:
-        """Return the absolute path on the submit host of a tarball name."""
+        """Return the absolute path on the submit host of a tarball name.
+
+        Raises:
+            UntrustedError: The name leads elsewhere.
+        """
         top, _, rest = member.partition("/")
         base = self.workdir
         for _ in range(climb(top)):
             base = base.parent
-        return base / rest if rest else base
+        return path_below(base, rest) if rest else base
 
     def deepest(self, paths: Iterable[str]) -> int:
         """Return how many levels up the paths reach; paths of site data do not count."""

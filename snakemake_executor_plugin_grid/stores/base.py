@@ -7,13 +7,10 @@ block: they are called from the staging threads.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from ..model.errors import GridError
 
 
 @dataclass(frozen=True)
@@ -191,25 +188,3 @@ class Stores:
         stores: tuple[InputStore | ResultStore, ...] = (self.inputs, self.results)
         for store in dict.fromkeys(stores):
             store.check()
-
-
-def checked_digest(digest: str) -> str:
-    """Return a digest that is safe as a file name: reports come from outside.
-
-    Raises:
-        GridError: It is no digest.
-    """
-    if not (len(digest) == 64 and digest.isalnum()):
-        raise GridError(f"{digest!r} is no SHA-256")
-    return digest
-
-
-def checked_name(name: str) -> str:
-    """Return a plain name, which cannot lead to another folder.
-
-    Raises:
-        GridError: It can.
-    """
-    if not re.fullmatch(r"\w[\w.+=@-]*", name, re.ASCII):
-        raise GridError(f"{name!r} is no plain name")
-    return name

@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..console.progress import size_of, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import GridError, PermanentError, TransientError
+from ..model.untrusted import (
+    UntrustedError,
+    checked_digest,
+    checked_name,
+    copy_untrusted,
+    path_below,
+)
 from ..worker.archive.files import copy_hashed
-from .base import InputStore, Store, checked_digest, checked_name
+from .base import InputStore, Store
 
 
 class BlobFolder(InputStore):
@@ -59,8 +67,12 @@ class BlobFolder(InputStore):
             catalog.note_store(self.url, "")
 
     def has(self, digest: str, size: int) -> bool:
-        """Return whether the blob exists; it appears when it is whole."""
-        return self.path(digest).exists()
+        """Return whether the blob exists as a file of this size."""
+        try:
+            status = self.path(digest).lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
 
     def put(self, digest: str, path: Path) -> None:
         """Rename a file of the folder to its digest."""
@@ -85,7 +97,7 @@ class BlobFolder(InputStore):
 
     def path(self, digest: str) -> Path:
         """Return the file of a blob."""
-        return self.folder / checked_digest(digest)
+        return path_below(self.folder, checked_digest(digest))
 
 
 class DirectoryStore(BlobFolder, Store):
@@ -97,24 +109,26 @@ class DirectoryStore(BlobFolder, Store):
 
     def fetch_output(self, job: str, digest: str) -> Path:
         """Return the delivered file itself."""
-        path = self._inbox(job) / checked_digest(digest)
-        try:
-            is_there = path.is_file()
-        except OSError as error:
-            raise TransientError(f"store {self.url}: {error}") from error
-        if not is_there:
-            self._find_folder()
-            if self.path(digest).exists():  # kept by a run that died before it noted this
-                return self.path(digest)
-            raise GridError(f"store {self.url}: the job has not delivered {digest}")
-        return path
+        # The second: kept by a run that died before it noted this.
+        for path in (path_below(self._inbox(job), checked_digest(digest)), self.path(digest)):
+            try:
+                status = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise TransientError(f"store {self.url}: {error}") from error
+            if not stat.S_ISREG(status.st_mode):
+                raise UntrustedError(f"store {self.url}: {path} is not a regular file")
+            return path
+        self._find_folder()
+        raise GridError(f"store {self.url}: the job has not delivered {digest}")
 
     def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
         """Copy a file from the job's folder."""
-        source = self._inbox(job) / checked_name(leaf)
+        source = path_below(self._inbox(job), checked_name(leaf))
         try:
-            shutil.copyfile(source, target)
-        except FileNotFoundError as error:
+            copy_untrusted(source, target)
+        except (FileNotFoundError, NotADirectoryError) as error:
             if error.filename != str(source):
                 raise
             self._find_folder()
@@ -158,7 +172,7 @@ class DirectoryStore(BlobFolder, Store):
         shutil.rmtree(self._inbox(job), ignore_errors=True)
 
     def _posted(self, name: str) -> Path:
-        return self.folder / "posted" / checked_name(name)
+        return path_below(self.folder / "posted", checked_name(name))
 
     def _find_folder(self) -> None:
         """Make sure that the folder exists: a missing file may be due to an unmounted file system.
@@ -172,4 +186,4 @@ class DirectoryStore(BlobFolder, Store):
             raise TransientError(f"store {self.url}: {error}") from error
 
     def _inbox(self, job: str) -> Path:
-        return self.folder / "delivered" / job
+        return path_below(self.folder / "delivered", checked_name(job))

@@ -20,9 +20,10 @@ from typing import TypeVar
 from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.untrusted import checked_digest, checked_name, path_below
 from ..resilience.outages import Outages
 from ..worker.archive.files import file_digest
-from .base import Store, checked_digest, checked_name
+from .base import Store
 from .transport import Transport
 
 T = TypeVar("T")
@@ -140,7 +141,7 @@ class RemoteStore(Store):
 
     def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
-        target = self.workspace / "incoming" / job / checked_digest(digest)
+        target = path_below(self._incoming(job), checked_digest(digest))
         name = f"{_inbox(job)}/{digest}"
         self._note_delivered(job, digest, name)
         if not target.exists():
@@ -175,7 +176,7 @@ class RemoteStore(Store):
 
     def drop(self, job: str) -> None:
         """Remove outputs of a job that are not kept; files that remain are noted."""
-        shutil.rmtree(self.workspace / "incoming" / job, ignore_errors=True)
+        shutil.rmtree(self._incoming(job), ignore_errors=True)
         with self._lock:
             names = list(self._delivered.pop(job, {}).values())
         if names:
@@ -192,6 +193,9 @@ class RemoteStore(Store):
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove files that were posted; files that remain stay noted."""
         self._discard([f"{_POSTED}/{checked_name(name)}" for name in names])
+
+    def _incoming(self, job: str) -> Path:
+        return path_below(self.workspace / "incoming", checked_name(job))
 
     def _discard(self, names: list[str]) -> None:
         """Remove files; files that remain are noted, the others forgotten."""

@@ -1,19 +1,19 @@
-"""The worker's report, ``report.json``: it decides whether a job succeeded."""
+"""The worker's report, ``report.json``: it decides whether a job succeeded.
+
+The worker only writes it; the submit host reads it by ``model/report.py``.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
-import re
 import socket
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from .archive.member import Member, TarballError
+from .archive.member import Member
 
 SUCCESS = "success"
 PAYLOAD_FAILED = "payload failed"
@@ -26,11 +26,21 @@ KILLED = "killed"
 TIME_LIMIT = "time limit"
 NO_RUNTIME = "no runtime"
 WORKER_FAILED = "worker failed"
+REASONS = (
+    *(SUCCESS, PAYLOAD_FAILED, OUTPUT_MISSING, OUTPUT_TOO_LARGE, OUTPUT_NOT_STORED, INPUT_DAMAGED),
+    *(OUT_OF_DISK, KILLED, TIME_LIMIT, NO_RUNTIME, WORKER_FAILED),
+)
+"""All reasons of reports."""
+STEPS = ("received", "staging in", "running", "staging out", "ended")
+"""Steps of a job on the worker, in their order."""
+KINDS = ("output", "log", "benchmark", "undeclared")
+"""What a returned file can be."""
 
 NO_REPORT = 74
 """Exit code (``EX_IOERR``) of a worker that could not deliver its report."""
 
-_LISTED = 100
+LISTED = 100
+"""Undeclared files that a report names."""
 
 
 @dataclass
@@ -64,8 +74,7 @@ class Report:
         site: Name of the grid site, if the environment tells it.
         wms_id: Id of the grid job that made this report, if the environment tells it.
         python: Version of the interpreter that ran the worker.
-        times: Seconds since the epoch at which each step began: ``received``, ``staging in``,
-            ``running``, ``staging out``, ``ended``.
+        times: Seconds since the epoch at which each of `STEPS` began.
         cpu_seconds: Processor time of the payload and its children.
         peak_memory_mb: Largest resident size of any single process of the payload, in MB.
         bytes_in: Bytes staged in.
@@ -123,7 +132,7 @@ class Report:
 
     def list_undeclared(self, names: list[str]) -> None:
         """Record new files that no rule names."""
-        self.undeclared, self.undeclared_count = sorted(names)[:_LISTED], len(names)
+        self.undeclared, self.undeclared_count = sorted(names)[:LISTED], len(names)
 
     def write(self, path: Path) -> None:
         """Write the report so that it is either complete or absent."""
@@ -151,28 +160,3 @@ def _first(names: tuple[str, ...]) -> str:
 def megabytes(size: int) -> str:
     """Return a number of bytes in readable form."""
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
-
-
-def load(path: Path) -> Report:
-    """Read a report.
-
-    Raises:
-        ValueError: It is damaged.
-        OSError: It cannot be read.
-    """
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text())
-        fields["returned"] = [
-            Returned(**{**item, "member": Member.from_json(item["member"])})
-            for item in fields["returned"]
-        ]
-        for item in fields["returned"]:
-            if not re.fullmatch("[0-9a-f]{64}", item.blob):  # it becomes a file name
-                raise ValueError(f"{path.name}: damaged report: {item.blob!r:.80} is not a SHA-256")
-        if not all(map(math.isfinite, fields.get("times", {}).values())):
-            raise ValueError(f"{path.name}: damaged report: a time is no number")
-        return Report(**fields)
-    except RecursionError:
-        raise ValueError(f"{path.name}: damaged report: it is nested too deeply") from None
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, TarballError) as error:
-        raise ValueError(f"{path.name}: damaged report: {error}") from error

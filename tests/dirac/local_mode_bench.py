@@ -14,6 +14,7 @@ import pytest
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
 from snakemake_executor_plugin_grid.backends.dirac.local_mode import LocalModeBackend
 from snakemake_executor_plugin_grid.model.job import Resources
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobStatus
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
@@ -98,7 +99,7 @@ class Bench:
         folder = self.top / f"results-{grid_id}"
         folder.mkdir()
         await self.backend.retrieve(grid_id, folder)
-        return reports.load(folder / "report.json"), folder
+        return load_report(folder / "report.json"), folder
 
 
 @pytest.fixture

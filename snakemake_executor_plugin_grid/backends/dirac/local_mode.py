@@ -20,23 +20,23 @@ from pathlib import Path
 from ...console.failure_message import read_tail
 from ...model.errors import PermanentError
 from ...model.state import JobState, JobStatus
-from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from ...model.untrusted import UntrustedError, read_untrusted
+from ...worker.description import LOG_FILE
 from ...worker.processes import kill_marked
 from ..base import Backend, Payload, Rejected, Submitted
 from ..local.config import machine_cores
-from ..packaging import SCRIPT
+from ..packaging import SCRIPT, read_log
 from . import local_run
 from .jdl import Options, requirements
+from .local_results import DIRAC_LOG, collect, places
 
 _PROGRAM = Path(local_run.__file__)
 _JOB_SCRIPT, _WORKER_FILE, _JOBS_FILE = local_run.INPUTS
-_DIRAC_LOG = "dirac.log"
 _SITE = "DIRAC.Client.local"  # as DIRAC calls itself without a configuration
-_JOB_FOLDERS = "Local_*_JobDir"
-_SUFFIXES = (".blob", ".data")
 _CHECK_TIMEOUT = 120.0
 _KILL_AFTER = 5.0
 _CANCEL_TIMEOUT = 15.0
+_LONGEST = 1 << 20  # bytes of DIRAC's message
 
 
 @dataclass
@@ -126,16 +126,15 @@ class LocalModeBackend(Backend):
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Collect report, log and outputs from where DIRAC has left them."""
-        await asyncio.to_thread(_collect, self._job(grid_id).sandbox, folder)
+        await asyncio.to_thread(collect, self._job(grid_id).sandbox, folder)
 
     async def logs(self, grid_id: str) -> str:
         """Return the output of DIRAC and of the job."""
         sandbox = self._job(grid_id).sandbox
         texts = []
-        for name in (_DIRAC_LOG, "std.out", "std.err", LOG_FILE):
-            for place in _places(sandbox):
-                with contextlib.suppress(OSError):
-                    texts.append((place / name).read_text(errors="replace"))
+        for name in (DIRAC_LOG, "std.out", "std.err", LOG_FILE):
+            for place in places(sandbox):
+                texts += read_log(place / name)
         return "".join(text for text in texts if text.strip())
 
     async def discard(self, ids: Collection[str]) -> None:
@@ -280,7 +279,7 @@ class LocalModeBackend(Backend):
 
     def _start(self, job: _Job) -> None:
         try:
-            with (job.sandbox / _DIRAC_LOG).open("ab") as log:
+            with (job.sandbox / DIRAC_LOG).open("ab") as log:
                 job.process = subprocess.Popen(
                     [self._python, _PROGRAM, job.name, str(os.getpid())],
                     cwd=job.sandbox,
@@ -303,9 +302,11 @@ def _ended(job: _Job, code: int) -> JobStatus:
     if code == 0:
         return JobStatus(JobState.DONE, "", _SITE)
     try:
-        message = (job.sandbox / local_run.MESSAGE_FILE).read_text()
-    except OSError:
-        last = "".join(read_tail(job.sandbox / _DIRAC_LOG, 1))
+        message = read_untrusted(job.sandbox / local_run.MESSAGE_FILE, _LONGEST).decode(
+            errors="replace"
+        )
+    except (OSError, UntrustedError):
+        last = "".join(read_tail(job.sandbox / DIRAC_LOG, 1))
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         message = f"DIRAC's local mode ended with {how}{f': {last}' if last else ''}"
     return JobStatus(JobState.FAILED, message, _SITE)
@@ -361,34 +362,3 @@ def _signal(job: _Job, number: int) -> None:
     if job.process is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(job.process.pid, number)
-
-
-def _places(sandbox: Path) -> list[Path]:
-    """Return the folders that DIRAC leaves files in."""
-    return [*sandbox.glob(_JOB_FOLDERS), sandbox]
-
-
-def _collect(sandbox: Path, folder: Path) -> None:
-    for place in _places(sandbox):
-        for name in (REPORT_FILE, LOG_FILE):
-            if (place / name).is_file() and not (folder / name).exists():
-                shutil.copyfile(place / name, folder / name)
-        for path in place.iterdir():
-            if path.suffix in _SUFFIXES and path.is_file():
-                _take(path, folder / DELIVERY_FOLDER / path.stem)
-        if (place / DELIVERY_FOLDER).is_dir():
-            for path in (place / DELIVERY_FOLDER).iterdir():
-                _take(path, folder / DELIVERY_FOLDER / path.name)
-    if not (folder / LOG_FILE).exists():
-        # The payload never ran: the output of DIRAC may say why.
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(sandbox / _DIRAC_LOG, folder / LOG_FILE)
-
-
-def _take(source: Path, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
-    if not target.exists():
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
+from ...model.untrusted import checked_digest, checked_name, path_below
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
 from ...stores.base import InputStore, Limits, ResultStore
@@ -172,11 +173,11 @@ class LfnStore(InputStore, ResultStore):
 
     def inbox(self, job: str) -> str:
         """Return the folder of a job."""
-        return f"{SCHEME}{self.deliveries}/{job}"
+        return f"{SCHEME}{self.deliveries}/{checked_name(job)}"
 
     def fetch_output(self, job: str, digest: str) -> Path:
         """Download what a job delivered, once."""
-        target = self._incoming(job) / digest
+        target = path_below(self._incoming(job), checked_digest(digest))
         lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"
         with self._lock:
             self._delivered.setdefault(job, {})[digest] = lfn
@@ -242,7 +243,7 @@ class LfnStore(InputStore, ResultStore):
         return self._outages.call_now(_STORAGE, lambda: self._client.call(name, *args), None)
 
     def _lfn(self, digest: str) -> str:
-        return f"{self.folder}/blobs/{digest[:2]}/{digest}"
+        return f"{self.folder}/blobs/{digest[:2]}/{checked_digest(digest)}"
 
     def _incoming(self, job: str) -> Path:
-        return self._spool.folder / "incoming" / job
+        return path_below(self._spool.folder / "incoming", checked_name(job))

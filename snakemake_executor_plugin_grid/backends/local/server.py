@@ -21,12 +21,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ...model.untrusted import UntrustedError, read_untrusted
 from ...worker.description import REPORT_FILE, STARTED_FILE
 from ...worker.processes import kill_marked
 from . import config as names
 from .config import Config, socket_address
 from .jobs import Job, JobTable
-from .starter import Starter
+from .starter import Starter, process_id
 from .watch import is_alive, process_start, wait_for_exit
 
 log = logging.getLogger("snakemake-grid-site")
@@ -221,8 +222,8 @@ class LocalServer:
     def _started_pid(self, job: Job) -> int:
         """Return the process of the worker that has begun with the job, 0 if none has."""
         try:
-            return int((self._sandbox(job) / STARTED_FILE).read_text())
-        except (OSError, ValueError):
+            return process_id(int(read_untrusted(self._sandbox(job) / STARTED_FILE, 20)))
+        except (OSError, ValueError, UntrustedError):
             return 0
 
     def _start_deadline(self, job: Job) -> float:

@@ -100,8 +100,8 @@ class Starter:
                 reply = await asyncio.wait_for(
                     process.stdout.readline(), self._config.start_limit / 2
                 )
-                return int(json.loads(reply)["pid"])
-            except (ConnectionError, TimeoutError, ValueError) as error:
+                return process_id(json.loads(reply)["pid"])
+            except (ConnectionError, TimeoutError, LookupError, TypeError, ValueError) as error:
                 log.warning("the warm process failed: %r", error)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
@@ -144,3 +144,14 @@ class Starter:
                 stderr=stream,
                 start_new_session=True,
             )
+
+
+def process_id(value: object) -> int:
+    """Return the id of a process that may be killed: 0, 1 and negative ones stand for many.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(value) is not int or value <= 1:
+        raise ValueError(f"{value!r:.100} is no id of a process")
+    return value

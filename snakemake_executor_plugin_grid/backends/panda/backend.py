@@ -13,10 +13,11 @@ from pathlib import Path
 
 from ...model.errors import GridError, PermanentError
 from ...model.job import words
+from ...model.report import load_report
 from ...model.state import JobState, JobStatus
+from ...model.untrusted import UntrustedError
 from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
 from ...stores.base import PrivateFiles
-from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
@@ -363,8 +364,8 @@ def _by_task(ids: Collection[str]) -> dict[str, list[str]]:
 
 def _sites_of(report: Path) -> set[str]:
     try:
-        return {reports.load(report).site} - {""}
-    except (OSError, ValueError):
+        return {load_report(report).site} - {""}
+    except (OSError, UntrustedError):
         return set()  # the run reports what is wrong with it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -49,14 +50,24 @@ class HashedFile(io.RawIOBase):
         return count
 
 
-def open_regular(path: str) -> tuple[int, os.stat_result]:
+def open_regular(path: str, *, follow: bool = True) -> tuple[int, os.stat_result]:
     """Open a regular file for reading; does not wait for the other end of a fifo.
+
+    Args:
+        path: The file.
+        follow: Whether it may be a link to one.
 
     Raises:
         TarballError: It is not a regular file.
         OSError: It cannot be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    no_links = 0 if follow else os.O_NOFOLLOW
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | no_links)
+    except OSError as error:
+        if error.errno == errno.ENXIO or (error.errno == errno.ELOOP and not follow):
+            raise TarballError(f"{path} is not a regular file") from None  # a socket or a link
+        raise
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
@@ -71,23 +82,30 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         done += os.write(fd, data[done:])
 
 
-def file_digest(path: Path) -> tuple[int, str]:
+def file_digest(path: Path, *, follow: bool = True) -> tuple[int, str]:
     """Return the size in bytes and the SHA-256 of a regular file.
+
+    Args:
+        path: The file.
+        follow: Whether it may be a link.
 
     Raises:
         TarballError: It is not a regular file.
         OSError: It cannot be read.
     """
-    return _read(path, None, None)
+    return _read(path, None, None, follow=follow)
 
 
-def copy_hashed(source: Path, target: Path, *, limit: int | None = None) -> tuple[int, str]:
+def copy_hashed(
+    source: Path, target: Path, *, limit: int | None = None, follow: bool = True
+) -> tuple[int, str]:
     """Copy a regular file to a new one that only its owner may read.
 
     Args:
         source: The file.
         target: Must not exist; removed again on failure.
         limit: Bytes the file may have at most.
+        follow: Whether the source may be a link.
 
     Returns:
         Bytes and SHA-256.
@@ -99,7 +117,7 @@ def copy_hashed(source: Path, target: Path, *, limit: int | None = None) -> tupl
     fd = os.open(target, NEW, 0o600)
     try:
         try:
-            return _read(source, fd, limit)
+            return _read(source, fd, limit, follow=follow)
         finally:
             os.close(fd)
     except BaseException:
@@ -108,11 +126,11 @@ def copy_hashed(source: Path, target: Path, *, limit: int | None = None) -> tupl
         raise
 
 
-def _read(source: Path, out: int | None, limit: int | None) -> tuple[int, str]:
+def _read(source: Path, out: int | None, limit: int | None, *, follow: bool) -> tuple[int, str]:
     sha256 = hashlib.sha256()
     buffer = memoryview(bytearray(SIZE))
     total = 0
-    fd, _ = open_regular(os.fspath(source))
+    fd, _ = open_regular(os.fspath(source), follow=follow)
     try:
         while count := os.readv(fd, [buffer]):
             total += count
@@ -126,7 +144,7 @@ def _read(source: Path, out: int | None, limit: int | None) -> tuple[int, str]:
         os.close(fd)
 
 
-def place(source: Path, target: Path, member: Member) -> None:
+def place(source: Path, target: Path, member: Member, *, follow: bool = True) -> None:
     """Copy one file, check it, and set its mode and time.
 
     Args:
@@ -134,13 +152,14 @@ def place(source: Path, target: Path, member: Member) -> None:
         target: Must not exist; folders above it are made.
         member: Size and SHA-256 that the file must have, and the mode and time to set. A time in
             the future becomes the present: such an input would be newer than what is made of it.
+        follow: Whether the source may be a link.
 
     Raises:
         TarballError: It has other contents.
         OSError: It cannot be read or written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    size, digest = copy_hashed(source, target, limit=member.size)
+    size, digest = copy_hashed(source, target, limit=member.size, follow=follow)
     if (size, digest) != (member.size, member.sha256):
         raise TarballError(
             f"{member.name}: {size} bytes with SHA-256 {digest}, expected {member.size} bytes "

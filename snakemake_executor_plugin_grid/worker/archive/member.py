@@ -9,6 +9,9 @@ from typing import Any
 MAX_SECONDS = 1 << 33
 """Limit of modification times, in seconds from the epoch; ``utime()`` accepts it."""
 KINDS = ("file", "dir", "link")
+_LONGEST_PART = 255
+_LONGEST_NAME = 4095
+"""Bytes of the longest file name and path of Linux."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -100,9 +103,18 @@ def check_name(name: str) -> list[str]:
     """Split a member's name into its components.
 
     Raises:
-        TarballError: The name is absolute, leads up, or has a redundant component.
+        TarballError: The name is absolute, leads up, has a redundant component, or no file system
+            takes it.
     """
     parts = name.split("/")
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise TarballError(f"member {name!r:.200}: its name has a lone surrogate") from None
+    if len(encoded) > _LONGEST_PART and (
+        len(encoded) > _LONGEST_NAME or max(map(len, encoded.split(b"/"))) > _LONGEST_PART
+    ):
+        raise TarballError(f"member {name!r:.200}: its name is too long")
     if "" in parts or ".." in parts or "." in parts or "\0" in name:
         why = "absolute" if name.startswith("/") else "empty" if not name else "not a plain path"
         raise TarballError(f"member {name!r:.200}: its name is {why}; it was not unpacked")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .compression import check_compression, decompressing
-from .files import NEW, SIZE, HashedFile, file_digest, write_all
+from .files import NEW, SIZE, HashedFile, file_digest, open_regular, write_all
 from .member import Member, TarballError, check_name
 from .reader import KINDS, Source, headers
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from tarfile import TarInfo
+    from typing import BinaryIO
 
 _MOST_MEMBERS = 2_000_000
 _UP = re.compile(r"up([1-9][0-9]*)")
-# Errors of the file system that are due to the name or target of a member.
-_NAME_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
+NAME_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
+"""Errors of the file system that are due to the name or target of a member."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def unpack(
     wanted: Callable[[str], bool] | None = None,
     limit: int | None = None,
     not_after_ns: int | None = None,
+    follow: bool = True,
 ) -> Unpacked:
     """Write the members of an archive below the roots, and nothing anywhere else.
 
@@ -69,6 +71,7 @@ def unpack(
         wanted: Tells which names to unpack; others are skipped.
         limit: Maximum total size of all files in bytes.
         not_after_ns: Latest modification time to set, nanoseconds since the epoch.
+        follow: Whether the archive file may be a link.
 
     Raises:
         TarballError: The archive is damaged, hostile or not the expected one.
@@ -77,13 +80,14 @@ def unpack(
     tree = _Tree(roots, manifest, limit, not_after_ns)
     check_compression(compression)
     try:
-        if compression == "none":
-            _unpack_plain(archive, tree, wanted, digest)
-        else:
-            if digest is not None:
-                _compare(file_digest(archive)[1], digest)
-            with archive.open("rb") as file, decompressing(file, compression) as stream:
-                tree.take_all(Source(stream), wanted)
+        if digest is not None and compression != "none":
+            _compare(file_digest(archive, follow=follow)[1], digest)
+        with os.fdopen(open_regular(os.fspath(archive), follow=follow)[0], "rb") as file:
+            if compression == "none":
+                _unpack_plain(file, tree, wanted, digest)
+            else:
+                with decompressing(file, compression) as stream:
+                    tree.take_all(Source(stream), wanted)
         tree.check_all_there(wanted)
         return tree.unpacked
     except TarballError as error:
@@ -91,23 +95,22 @@ def unpack(
 
 
 def _unpack_plain(
-    archive: Path, tree: _Tree, wanted: Callable[[str], bool] | None, digest: str | None
+    file: BinaryIO, tree: _Tree, wanted: Callable[[str], bool] | None, digest: str | None
 ) -> None:
     """Unpack, and take the archive's digest in the same pass."""
-    with archive.open("rb") as file:
-        hashed = HashedFile(file.fileno())
-        source = Source(io.BufferedReader(hashed, SIZE))
-        try:
-            tree.take_all(source, wanted)
-        except TarballError:
-            if digest is not None:
-                # If it is not the expected archive, say so instead: that explains the damage.
-                while source.take(SIZE):
-                    pass
-                _compare(hashed.sha256.hexdigest(), digest)
-            raise
+    hashed = HashedFile(file.fileno())
+    source = Source(io.BufferedReader(hashed, SIZE))
+    try:
+        tree.take_all(source, wanted)
+    except TarballError:
         if digest is not None:
+            # If it is not the expected archive, say so instead: that explains the damage.
+            while source.take(SIZE):
+                pass
             _compare(hashed.sha256.hexdigest(), digest)
+        raise
+    if digest is not None:
+        _compare(hashed.sha256.hexdigest(), digest)
 
 
 def _compare(found: str, digest: str) -> None:
@@ -177,7 +180,7 @@ class _Tree:
         try:
             self._write(member, target, source)
         except OSError as error:
-            if error.errno not in _NAME_ERRNOS:
+            if error.errno not in NAME_ERRNOS:
                 raise
             raise TarballError(f"member {name!r} cannot be written: {error}") from error
         self.unpacked.members.append(member)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.install import Installed, install_outputs
 from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 from tests.unit.worker.archive.tarballs import member
 
@@ -92,7 +92,7 @@ class SubmitHost:
         path.write_text(json.dumps(report | {"returned": items}))
         return install_outputs(
             self.spec,
-            reports.load(path),
+            load_report(path),
             Layout(self.workdir),
             lambda digest: self.blobs / digest,
             self.scratch,

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import snakemake_executor_plugin_grid.worker as worker
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker.description import Job
-from snakemake_executor_plugin_grid.worker.report import load
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
 SOURCES = Path(str(worker.__file__)).parent
@@ -55,7 +55,7 @@ def test_archive_runs_with_nothing_but_the_standard_library(tmp_path: Path) -> N
     )
     assert ended.stderr == ""
     assert ended.returncode == 1
-    report = load(sandbox / "report.json")
+    report = load_report(sandbox / "report.json")
     assert (report.name, report.exit_code) == ("j", 7)
     assert (sandbox / "payload.log").read_text() == "hello\n"
 
@@ -68,4 +68,4 @@ def test_archive_looks_into_the_current_folder_by_default(tmp_path: Path) -> Non
         [sys.executable, "-I", "-S", "worker.pyz"], cwd=tmp_path, capture_output=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert load(tmp_path / "report.json").reason == "success"
+    assert load_report(tmp_path / "report.json").reason == "success"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.archive.member import Member
-from snakemake_executor_plugin_grid.worker.report import Report, Returned, load
+from snakemake_executor_plugin_grid.worker.report import Report, Returned
 
 FULL = Report(
     name="j",
@@ -38,7 +39,7 @@ FULL = Report(
 def test_submit_host_reads_what_was_written(tmp_path: Path, report: Report) -> None:
     path = tmp_path / "report.json"
     report.write(path)
-    assert load(path) == report
+    assert load_report(path) == report
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -79,7 +80,7 @@ def test_damaged_report_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"."):
-        load(path)
+        load_report(path)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00{}", b"\x80\x81"])
@@ -87,7 +88,7 @@ def test_report_that_is_not_text_is_refused(tmp_path: Path, data: bytes) -> None
     path = tmp_path / "report.json"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"report\.json: damaged report"):
-        load(path)
+        load_report(path)
 
 
 @pytest.mark.parametrize("blob", ["/etc/passwd", "../../x", 7, None, ["a"], "a" * 63])
@@ -99,12 +100,12 @@ def test_report_cannot_name_a_file_of_the_submit_host(tmp_path: Path, blob: obje
     fields["returned"] = [{"member": member, "kind": "output", "blob": blob, "raw": False}]
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="damaged"):
-        load(path)
+        load_report(path)
 
 
 def test_missing_report_is_an_error_of_the_file_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        load(tmp_path / "report.json")
+        load_report(tmp_path / "report.json")
 
 
 def test_first_failure_is_kept() -> None:

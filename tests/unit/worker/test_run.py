@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
@@ -132,7 +133,7 @@ def test_second_worker_leaves_the_job_to_the_first(node: Node) -> None:
     assert second.returncode == 1
     assert first.wait(10) == 0
     assert (node.outside / "notes").read_text() == "ran\n"
-    assert reports.load(node.sandbox / "report.json").reason == reports.SUCCESS
+    assert load_report(node.sandbox / "report.json").reason == reports.SUCCESS
 
 
 def test_archive_is_the_same_for_the_same_sources(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
 
@@ -65,7 +66,7 @@ def test_signal_to_the_worker_ends_the_job(node: Node, number: int) -> None:
     node.wait_for(lambda: (node.sandbox / "payload.log").exists() and node.log)
     process.send_signal(number)
     assert process.wait(15) == 1
-    report = reports.load(node.sandbox / "report.json")
+    report = load_report(node.sandbox / "report.json")
     assert report.reason == reports.KILLED
     assert [item.member.name for item in report.returned] == ["work/log"]
     assert not node.left()

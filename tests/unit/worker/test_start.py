@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Job
@@ -50,7 +51,7 @@ def test_a_job_of_a_chunk(sandbox: Path) -> None:
     (sandbox / "jobs.json").write_text(json.dumps(chunk))
     ended = run(sandbox, "--jobs", "jobs.json", "b-2")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    report = reports.load(sandbox / "report.json")
+    report = load_report(sandbox / "report.json")
     assert (report.name, report.reason) == ("b-2", reports.SUCCESS)
     # The payload finds no secrets of the others.
     words = (sandbox / "payload.log").read_text().split()
@@ -88,7 +89,7 @@ def test_a_job_that_cannot_be_read_leaves_a_report(
     assert ended.returncode == reports.NO_REPORT
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
-    report = reports.load(sandbox / "report.json")
+    report = load_report(sandbox / "report.json")
     assert (report.name, report.reason) == ("b-2", reports.WORKER_FAILED)
     assert said in report.message
     assert not (sandbox / "jobs.json").exists()
@@ -111,7 +112,7 @@ def test_a_second_worker_leaves_the_first_ones_report_alone(sandbox: Path) -> No
     second = run(sandbox, "--jobs", "jobs.json", "b-2")
     assert second.returncode == 1
     assert "Another worker" in second.stderr
-    assert reports.load(sandbox / "report.json").reason == reports.SUCCESS
+    assert load_report(sandbox / "report.json").reason == reports.SUCCESS
 
 
 @pytest.mark.parametrize("args", [["--jobs"], ["--jobs", "f"], ["a", "b"], ["--jobs", *"abc"]])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.archive.listing import scan
@@ -111,7 +112,7 @@ class Node:
         process = self.start()
         output, _ = process.communicate(timeout=timeout)
         assert output == ""
-        report = reports.load(self.sandbox / "report.json")
+        report = load_report(self.sandbox / "report.json")
         assert process.returncode == (report.reason != reports.SUCCESS)
         assert not (self.sandbox / "scratch").exists()
         assert not self.left()

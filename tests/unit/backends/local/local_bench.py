@@ -14,6 +14,7 @@ from typing import Any
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
 from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.model.job import JobSpec, Resources
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
@@ -104,7 +105,7 @@ class Bench:
         folder = self.top / f"result-{grid_id}"
         folder.mkdir()
         await self.backend.retrieve(grid_id, folder)
-        return reports.load(folder / "report.json")
+        return load_report(folder / "report.json")
 
     def site_log(self) -> str:
         log = self.backend.folder / "site.log"

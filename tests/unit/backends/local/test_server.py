@@ -17,6 +17,7 @@ from snakemake_executor_plugin_grid.backends.base import Rejected
 from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.backends.local.config import socket_address
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.worker import report as reports
@@ -115,7 +116,7 @@ def test_what_jobs_made_outlives_the_site_until_it_is_discarded(make_bench: Make
             folder = bench.top / f"result-{number}"
             folder.mkdir()
             await bench.backend.retrieve(ids[0], folder)
-            assert reports.load(folder / "report.json").reason == reports.SUCCESS
+            assert load_report(folder / "report.json").reason == reports.SUCCESS
         await bench.backend.discard(ids)
         await bench.backend.close()
         await eventually(lambda: not bench.backend.folder.exists())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.worker import fetch, stageout
 from snakemake_executor_plugin_grid.worker import report as reports
@@ -202,7 +203,7 @@ def test_a_report_that_cannot_be_delivered(tmp_path: Path, python: str) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == reports.NO_REPORT
     assert output.startswith("The job's report could not be delivered: ")
-    assert reports.load(node.sandbox / "report.json").reason == reports.SUCCESS
+    assert load_report(node.sandbox / "report.json").reason == reports.SUCCESS
 
 
 def test_the_report_of_a_job_that_failed_is_delivered_too(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_the_report_of_a_job_that_failed_is_delivered_too(tmp_path: Path) -> Non
     )
     assert node.run().exit_code == 3
     assert (tmp_path / "reports" / "payload.log").read_text() == "oh no\n"
-    delivered = reports.load(tmp_path / "reports" / "report.json")
+    delivered = load_report(tmp_path / "reports" / "report.json")
     assert delivered.reason == reports.PAYLOAD_FAILED
 
 
