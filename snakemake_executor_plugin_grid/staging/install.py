@@ -115,11 +115,12 @@ def _damage() -> Iterator[None]:
     try:
         yield
     except (TarballError, UntrustedError, UnicodeEncodeError) as error:
-        raise OutputDamagedError(f"output damaged: {error}") from error
+        raise OutputDamagedError(f"output damaged: {printable(str(error))}") from error
     except OSError as error:
         if error.errno not in NAME_ERRNOS:
             raise
-        raise OutputDamagedError(f"output damaged: it cannot be written here: {error}") from error
+        reason = printable(str(error))
+        raise OutputDamagedError(f"output damaged: it cannot be written here: {reason}") from error
 
 
 def _unpack_all(
@@ -242,7 +243,9 @@ def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | Non
         if item.kind == "undeclared" and layout is not None:
             _authorise_undeclared(name, layout)
         elif not below(name, tops):
-            raise OutputDamagedError(f"the job returned {name}, which is not an output of its rule")
+            raise OutputDamagedError(
+                f"the job returned {printable(name)}, which is not an output of its rule"
+            )
 
 
 def _authorise_undeclared(name: str, layout: Layout) -> None:
@@ -252,7 +255,7 @@ def _authorise_undeclared(name: str, layout: Layout) -> None:
     """
     root, *parts = name.split("/")
     if root != WORK or not parts or parts[0] in (".snakemake", ".git"):
-        raise OutputDamagedError(f"the job returned {name}, which is not allowed there")
+        raise OutputDamagedError(f"the job returned {printable(name)}, which is not allowed there")
     path = layout.local(name)
     try:
         inside = path.parent.resolve().is_relative_to(layout.workdir.resolve())
@@ -260,8 +263,8 @@ def _authorise_undeclared(name: str, layout: Layout) -> None:
         inside = False
     if not inside or (path.is_dir() and not path.is_symlink()):
         raise OutputDamagedError(
-            f"the job returned the file {name}, which no rule names; it may not replace a folder, "
-            "nor follow a link out of the working directory"
+            f"the job returned the file {printable(name)}, which no rule names; it may not replace "
+            "a folder, nor follow a link out of the working directory"
         )
 
 

@@ -89,7 +89,8 @@ class SubmitHost:
         ]
         path = self.scratch / "report.json"
         report = {"name": "job-1", "reason": "success", "times": {"ended": ENDED}}
-        path.write_text(json.dumps(report | {"returned": items}))
+        sizes = {item["blob"]: item["member"]["size"] for item in items}
+        path.write_text(json.dumps(report | {"returned": items, "blobs": sizes}))
         return install_outputs(
             self.spec,
             load_report(path),

@@ -1,0 +1,38 @@
+"""Random reports: refused in plain words, or harmless. ``tests/fuzz/report.py`` takes longer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.mutation import changed, text
+from tests.fuzz.report import Target, genuine
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    yield Target(tmp_path_factory.mktemp("fuzz").resolve() / "host")
+
+
+def test_genuine_report_is_installed(target: Target) -> None:
+    assert target.try_report(json.dumps(genuine()).encode() + b" ") in ("installed", "damaged")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random=st.randoms(use_true_random=False), changes=st.integers(1, 4))
+def test_changed_report_does_no_harm(target: Target, random: Random, changes: int) -> None:
+    value = genuine()
+    for _ in range(changes):
+        value = changed(value, random)
+    target.try_report(text(value, random))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.binary())
+def test_random_bytes_do_no_harm(target: Target, data: bytes) -> None:
+    assert target.try_report(data) == "refused"
