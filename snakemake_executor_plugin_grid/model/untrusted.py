@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from ..worker.archive.files import SIZE, open_regular
 from ..worker.archive.member import TarballError, check_name
-from .errors import GridError
+from .errors import PermanentError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"\w[\w.+=@-]{,254}", re.ASCII)
@@ -25,7 +25,7 @@ _ESCAPES = re.compile(
 )
 
 
-class UntrustedError(GridError):
+class UntrustedError(PermanentError):
     """A worker or a store sent something damaged or hostile."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -15,12 +14,12 @@ from tests.fuzz.report import Target, genuine
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    yield Target(tmp_path_factory.mktemp("fuzz").resolve() / "host")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    return Target(tmp_path_factory.mktemp("fuzz").resolve() / "host")
 
 
 def test_genuine_report_is_installed(target: Target) -> None:
-    assert target.try_report(json.dumps(genuine()).encode() + b" ") in ("installed", "damaged")
+    assert target.try_report(json.dumps(genuine()).encode()) == "installed"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

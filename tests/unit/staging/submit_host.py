@@ -76,7 +76,9 @@ class SubmitHost:
         (self.blobs / digest).write_bytes(data)
         return digest
 
-    def install_outputs(self, *returned: dict[str, Any], undeclared: bool = True) -> Installed:
+    def install_outputs(
+        self, *returned: dict[str, Any], undeclared: bool = True, ended: float = ENDED
+    ) -> Installed:
         """Install the entries of a report, each a member with ``blob`` and ``kind``."""
         items = [
             {
@@ -88,7 +90,7 @@ class SubmitHost:
             for item in returned
         ]
         path = self.scratch / "report.json"
-        report = {"name": "job-1", "reason": "success", "times": {"ended": ENDED}}
+        report = {"name": "job-1", "reason": "success", "times": {"ended": ended}}
         sizes = {item["blob"]: item["member"]["size"] for item in items}
         path.write_text(json.dumps(report | {"returned": items, "blobs": sizes}))
         return install_outputs(

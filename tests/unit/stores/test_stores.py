@@ -134,9 +134,10 @@ def test_check_of_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_file_of_the_user_is_copied(store: DirectoryStore, file: Path) -> None:
-    assert not store.has(DIGEST, 1)
+    assert not store.has(DIGEST, 3)
     assert store.put_file(file) == (3, DIGEST)
-    assert store.has(DIGEST, 1)
+    assert store.has(DIGEST, 3)
+    assert not store.has(DIGEST, 4)
     assert file.read_bytes() == b"abc"
     file.write_bytes(b"changed")
     assert content(store) == b"abc"
@@ -188,8 +189,8 @@ def test_what_was_delivered_can_be_dropped(store: DirectoryStore) -> None:
     for job in ("j1", "j2"):
         deliver(store, job)
     store.drop("j1")
-    store.drop("never delivered")
-    assert not store.has(DIGEST, 1)
+    store.drop("never-delivered")
+    assert not store.has(DIGEST, 3)
     assert store.fetch_output("j2", DIGEST).exists()
     with pytest.raises(GridError):
         store.fetch_output("j1", DIGEST)
@@ -271,8 +272,38 @@ def test_directory_store_keeps_reports_and_posted_files(tmp_path: Path) -> None:
     assert store.inbox("j-1") == folder.as_uri()
     assert store.fetch_file("j-1", "report.json", target)
     assert target.read_text() == "{}"
-    (folder / "payload.log").mkdir()  # cannot be read as a file
-    with pytest.raises(TransientError, match=r"payload\.log"):
-        store.fetch_file("j-1", "payload.log", target)
     with pytest.raises(FileNotFoundError):
         store.fetch_file("j-1", "report.json", tmp_path / "none" / "target")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "folder"])
+def test_only_regular_files_are_taken_from_the_store(
+    store: DirectoryStore, file: Path, tmp_path: Path, kind: str
+) -> None:
+    """A worker could otherwise pass a file of the user off as its own, or stop the run."""
+    folder = Path(unquote(urlsplit(store.inbox("j")).path))
+    folder.mkdir(parents=True)
+    for path in (folder / DIGEST, folder / "report.json", store.folder / ("f" * 64)):
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to(file if kind == "link" else "nowhere")
+    with pytest.raises(PermanentError, match="regular file"):
+        store.fetch_output("j", DIGEST)
+    with pytest.raises(PermanentError, match="regular file"):
+        store.keep("j", [DIGEST])
+    with pytest.raises(PermanentError, match="regular file"):
+        store.fetch_file("j", "report.json", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+    assert not store.has("f" * 64, 3)
+
+
+def test_inbox_that_is_a_file_is_an_empty_one(store: DirectoryStore, tmp_path: Path) -> None:
+    inbox = Path(unquote(urlsplit(store.inbox("j")).path))
+    inbox.parent.mkdir(parents=True)
+    inbox.touch()
+    with pytest.raises(GridError, match="not delivered"):
+        store.fetch_output("j", DIGEST)
+    assert not store.fetch_file("j", "report.json", tmp_path / "target")

@@ -77,7 +77,7 @@ HOSTILE = {
     "link over a file": ([member("work/x", b"1"), link("work/x", "y")], "twice"),
     "directory with bytes": ([member("work/x", b"x" * 512, type=tarfile.DIRTYPE)], "cannot have"),
     "impossible time": ([member("work/x", mtime=8**11 + 2**33)], "impossible"),
-    "name too long for the disk": ([member("work/" + "x" * 300, b"x")], "cannot be written"),
+    "name too long for the disk": ([member("work/" + "x" * 300, b"x")], "too long"),
 }
 
 
@@ -87,7 +87,7 @@ def test_hostile_archives_are_refused(folder: Path, case: str, skipped: bool) ->
     members, why = HOSTILE[case]
     archive = craft(folder / "a.tar", *members, format=tarfile.PAX_FORMAT)
     options: dict[str, Any] = {"manifest": {}} if skipped else {}
-    if skipped and case in ("below a file", "name too long for the disk"):
+    if skipped and case == "below a file":
         options = {}  # a skipped member cannot collide
     with pytest.raises(TarballError, match=why) as caught:
         unpack(archive, {"work": folder / "box" / "work"}, **options)
