@@ -60,10 +60,14 @@ class Layout:
 
         Raises:
             UntrustedError: The name leads elsewhere.
+            OutsideError: It leads above the root of the file system.
         """
         top, _, rest = member.partition("/")
         base = self.workdir
-        for _ in range(climb(top)):
+        climbs = climb(top)
+        if climbs >= len(self.workdir.parts):
+            raise OutsideError(f"{member:.100}: leads above the root of the file system")
+        for _ in range(climbs):
             base = base.parent
         return path_below(base, rest) if rest else base
 

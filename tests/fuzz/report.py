@@ -28,7 +28,7 @@ from snakemake_executor_plugin_grid.model.report import for_journal, parse_repor
 from snakemake_executor_plugin_grid.model.untrusted import UntrustedError, path_below
 from snakemake_executor_plugin_grid.reporting.measured import measured
 from snakemake_executor_plugin_grid.staging.install import OutputDamagedError, install_outputs
-from snakemake_executor_plugin_grid.staging.paths import Layout
+from snakemake_executor_plugin_grid.staging.paths import Layout, OutsideError, climb
 from snakemake_executor_plugin_grid.worker.report import Report
 from tests.unit.staging.submit_host import ENDED, SubmitHost, entry, sha256
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
@@ -131,10 +131,13 @@ class Target:
         """Do what the engine and the commands do with a report."""
         layout = Layout(self._host.workdir)
         for item in report.returned:
-            path = layout.local(item.member.name)
-            above = self._folder if item.member.name.startswith("up") else self._host.workdir
-            top = Path("/") if len(above.parts) < len(path.parts) else above
-            if ".." in path.parts or not path.is_relative_to(top):
+            top = item.member.name.partition("/")[0]
+            try:
+                path = layout.local(item.member.name)
+            except OutsideError:
+                continue  # the installation refuses it
+            levels = [self._host.workdir, *self._host.workdir.parents]
+            if ".." in path.parts or not path.is_relative_to(levels[climb(top)]):
                 raise ViolationError(f"{item.member.name!r} became {path}")
         noted = json.loads(json.dumps(for_journal(report), allow_nan=False))
         measured(noted)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from snakemake_executor_plugin_grid.staging.paths import Layout, OutsideError, climb, depth
 from snakemake_executor_plugin_grid.worker.tree import below
 
@@ -113,3 +114,15 @@ def test_deepest_climb_of_paths() -> None:
     layout = Layout(WORKDIR)
     assert layout.deepest([]) == 0
     assert layout.deepest(["a", "../../b", "/cvmfs/x", "../c"]) == 2
+
+
+@pytest.mark.parametrize("name", ["up99/x", "up5"])
+def test_name_from_outside_does_not_lead_above_the_root(name: str) -> None:
+    with pytest.raises(OutsideError, match="root of the file system"):
+        Layout(Path("/home/me/project/run")).local(name)
+
+
+@pytest.mark.parametrize("name", ["work//etc/passwd", "work/../x", "up1/../../x", "work/a/../../x"])
+def test_name_from_outside_does_not_lead_elsewhere(name: str) -> None:
+    with pytest.raises(UntrustedError):
+        Layout(Path("/home/me/project/run")).local(name)

@@ -21,6 +21,8 @@ from tests.unit.backends.local.local_bench import MEET, MakeBench, eventually
 # Alone, or say so.
 ALONE = "mkdir lock || echo together >> seen; sleep 0.3; rmdir lock"
 
+BLOB = "b" * 64
+
 
 def test_a_job_from_submission_to_the_end_of_the_site(make_bench: MakeBench) -> None:
     bench = make_bench()
@@ -142,12 +144,12 @@ def test_what_was_delivered_beside_the_report_can_be_fetched_twice(make_bench: M
         await bench.ended(ids)
         delivered = bench.sandbox("a-1") / DELIVERY_FOLDER
         delivered.mkdir(exist_ok=True)
-        (delivered / "blob").write_text("made")
+        (delivered / BLOB).write_text("made")
         for number in range(2):
             folder = bench.top / f"result-{number}"
             folder.mkdir()
             await bench.backend.retrieve(ids[0], folder)
-            assert (folder / DELIVERY_FOLDER / "blob").read_text() == "made"
+            assert (folder / DELIVERY_FOLDER / BLOB).read_text() == "made"
         await bench.backend.discard(ids)
         await bench.backend.close()
 
