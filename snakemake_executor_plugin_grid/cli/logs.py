@@ -16,6 +16,7 @@ from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
+from ..model.untrusted import printable_lines
 from ..resilience.calls import SANDBOX_TIMEOUT
 from .selection import display_state, latest, select
 from .server import ask, backend_of, by_backend, last_run, python_options
@@ -73,7 +74,7 @@ def logs(
         else:
             click.echo(_header(job, "from the server"))
             lines = answer.text.splitlines()
-            click.echo("\n".join(lines[-tail:] if tail else lines))
+            click.echo("\n".join(map(printable_lines, lines[-tail:] if tail else lines)))
         found += 1
     if len(shown) < len(chosen):
         click.echo(f"==> and {len(chosen) - len(shown)} more jobs (--all shows them)")
@@ -141,7 +142,7 @@ def _lines(path: Path, tail: int | None) -> Iterator[str]:
     """Yield the lines of a file, or its last ones, without reading all of it into memory."""
     try:
         with contextlib.closing(path.open(errors="replace")) as stream:
-            lines = (line.rstrip("\n") for line in stream)
+            lines = (printable_lines(line.rstrip("\n")) for line in stream)
             yield from deque(lines, tail) if tail else lines
     except OSError as error:
         raise GridError(f"{path}: cannot be read: {error.strerror}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..backends.diagnostics import Told
@@ -21,6 +19,7 @@ from ..journal.database import DATABASE_FILE, FOLDER
 from ..journal.reader import JournalReader
 from ..journal.records import JobRecord
 from ..model.errors import GridError, PermanentError, TransientError
+from ..model.untrusted import parse_json, printable, read_untrusted
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from .storing import no_traces
@@ -41,6 +40,9 @@ rule hello:
             json.dump(facts, stream)
 """
 _ANSWER = "hello.json"
+_FACTS = ("host", "python", "executable", "snakemake")
+_LONGEST_ANSWER = 1 << 16  # bytes
+_LONGEST_FACT = 1000  # characters
 _LOG = "snakemake.log"
 _POLL = 1.0
 _CANCEL_LIMIT = 120.0
@@ -213,7 +215,7 @@ def _told(folder: Path, code: int) -> Told:
     job = _job(folder)
     if code != 0 or job is None:
         raise PermanentError(_reason(job, (folder / _LOG).read_text(errors="replace")))
-    answer: dict[str, Any] = json.loads((folder / _ANSWER).read_text())
+    answer = _answer(folder / _ANSWER)
     times = _times(job)
     seconds = _seconds(times)
     steps = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
@@ -228,6 +230,18 @@ def _told(folder: Path, code: int) -> Told:
         way = "ahead of" if skew > 0 else "behind"
         text += f". The clock there is at least {abs(skew):.0f} s {way} the one here"
     return Told(text, abs(skew) > _CLOCKS_DIFFER, {**facts, "clock_skew": round(skew, 1)})
+
+
+def _answer(path: Path) -> dict[str, str]:
+    """Return what the job tells of its node; the worker could have written anything.
+
+    Raises:
+        PermanentError: It is damaged.
+    """
+    facts = parse_json(read_untrusted(path, _LONGEST_ANSWER))
+    if not isinstance(facts, dict) or any(type(facts.get(key)) is not str for key in _FACTS):
+        raise PermanentError(f"the job's output {path.name} does not name {', '.join(_FACTS)}")
+    return {key: printable(facts[key], _LONGEST_FACT) for key in _FACTS}
 
 
 def _reason(job: JobRecord | None, output: str) -> str:

@@ -179,5 +179,9 @@ def printable(text: str, most: int | None = None) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines, each as `printable` returns it."""
-    return "\n".join(map(printable, text.split("\n")))
+    """Return a text whose lines and tabs stay, and the rest is as `printable` returns it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        part if part in ("\n", "\t") else printable(part) for part in re.split("([\n\t])", text)
+    )

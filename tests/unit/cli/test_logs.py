@@ -56,6 +56,17 @@ def test_bytes_that_are_no_text(past: Past) -> None:
     assert "end" in result.output
 
 
+def test_output_does_not_command_the_terminal(past: Past, backend: FakeBackend) -> None:
+    run_with(past, "a", "b")
+    hostile = "a\tb\x1b]0;title\x07\x1b[2J\x9bc\n"
+    past.log("a-1", hostile)
+    backend.texts = {"2": hostile}
+    for number in ("1", "2"):
+        output = call(past, "logs", number).output
+        assert "a\tb" in output
+        assert not {"\x1b", "\x07", "\x9b"} & set(output)
+
+
 def test_only_the_last_submission_unless_all_are_wanted(past: Past) -> None:
     run_with(past, "a")
     past.job("a-1.1", grid_id="9", origin="a-1")

@@ -114,4 +114,4 @@ def test_long_text_is_cut() -> None:
 
 
 def test_lines_stay_lines() -> None:
-    assert printable_lines("a\x1b[2J\nb\r\n") == "a\nb \n"
+    assert printable_lines("a\x1b[2J\nb\tc\r\n") == "a\nb\tc \n"

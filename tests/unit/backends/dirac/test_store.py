@@ -267,3 +267,21 @@ def test_transfers_to_and_from_the_storage_element_are_announced(
     bench.store.put_file(path)
     bench.store.fetch_output("j-1", bench.deliver("j-1", b"output"))
     assert heard.announced == [("input", 2000, True, "SE-1"), ("outputs of j-1", 0, False, "SE-1")]
+
+
+@pytest.mark.parametrize("digest", ["/home/me/.ssh/x", "../../x", "A" * 64, "a" * 63, ""])
+def test_what_is_no_digest_reaches_no_file(bench: Bench, tmp_path: Path, digest: str) -> None:
+    """Keys of a report became paths of the submit host, and LFNs that are removed later."""
+    calls = (
+        lambda: bench.store.fetch_output("j-1", digest),
+        lambda: bench.store.has(digest, 10_000),
+        lambda: bench.store.inbox(f"../{digest}"),
+        lambda: bench.store.fetch_output("../j", "a" * 64),
+    )
+    before = sorted(tmp_path.rglob("*"))
+    for call in calls:
+        with pytest.raises(GridError, match=r"no SHA-256|no plain name"):
+            call()
+    bench.store.drop("j-1")
+    assert bench.dirac.asked == []
+    assert sorted(tmp_path.rglob("*")) == before

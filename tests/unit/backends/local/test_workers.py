@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.local.config import Config
+from snakemake_executor_plugin_grid.backends.local.server import LocalServer
+from snakemake_executor_plugin_grid.backends.local.starter import process_id
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.description import STARTED_FILE
 from tests.unit.backends.local.local_bench import UNTIL_GO, Bench, MakeBench, eventually
 
 
@@ -174,3 +178,28 @@ def test_a_site_killed_while_it_starts_a_worker_runs_the_job_once(make_bench: Ma
 
     asyncio.run(main())
     assert sorted(bench.seen()) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("value", [1, 0, -1, True, 1.5, "7", None, [7]])
+def test_id_of_many_processes_is_none(value: object) -> None:
+    with pytest.raises(ValueError, match="no id of a process"):
+        process_id(value)
+
+
+@pytest.mark.parametrize("content", ["-1", "1", "0", "", "x", "9" * 100, None])
+def test_job_cannot_name_processes_to_kill(tmp_path: Path, content: str | None) -> None:
+    """A payload can write to the file with the id of its worker; -1 stands for all processes."""
+    config = Config(1, 100, "python3", False, "", (), 10.0, {})
+    server = LocalServer(tmp_path, config)
+    job = server.table.add("j-1", 1, 1, None)
+    sandbox = tmp_path / "jobs" / "j-1"
+    sandbox.mkdir(parents=True)
+    started = sandbox / STARTED_FILE
+    if content is None:
+        os.mkfifo(started)
+    else:
+        started.write_text(content)
+    assert server._started_pid(job) == 0
+    started.unlink()
+    started.write_text("4711")
+    assert server._started_pid(job) == 4711
