@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console.failure_message import reason_of, without_report
-from ..console.format import listed
+from ..console.format import file_size, listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
+from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
 from ..staging.install import Installed, install_outputs
@@ -58,12 +59,13 @@ class Outputs:
         """Download the outputs that the report lists. May be repeated when a server fails.
 
         Raises:
-            GridError: Something is missing.
+            GridError: Something is missing, or it is more than the user allows.
         """
         try:
             report = reports.load(self.incoming(job) / REPORT_FILE)
         except (FileNotFoundError, ValueError):
             return  # install() reports it
+        _check_size(job, report)
         files = {item.blob: item.member.name for item in report.returned if item.raw}
         for digest, size in report.blobs.items():
             name = files.get(digest, "").partition("/")[2]
@@ -177,3 +179,13 @@ class Outputs:
             )
         if taken.extra:
             self.say(f"{title}: ignored, as the report does not list them: {listed(taken.extra)}")
+
+
+def _check_size(job: TrackedJob, report: Report) -> None:
+    """Raise an error if the outputs are larger than the user allows, whatever the worker did."""
+    limit, size = job.plan.output_limit, sum(item.member.stored for item in report.returned)
+    if limit is not None and size > limit:
+        raise GridError(
+            f"the outputs of {job.spec.title} take {file_size(size)}, more than the limit of "
+            f"{file_size(limit)}; see --grid-output-limit and the resource grid_output_limit"
+        )

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..console.format import file_size
 from ..console.progress import size_of, transfer
-from ..model.errors import GridError
+from ..model.errors import DiskFullError, GridError
 from ..model.job import JobSpec
-from ..worker.archive.files import place
+from ..worker.archive.files import copy_file, place
 from ..worker.archive.member import Member, TarballError
 from ..worker.archive.unpack import unpack
 from ..worker.report import Report, Returned
@@ -66,6 +67,7 @@ def install_outputs(
 
     Raises:
         OutputDamagedError: A check failed; nothing was moved.
+        DiskFullError: There is not enough space for them.
         OSError: A file cannot be written, for example because the disk is full.
     """
     _authorise(spec, report.returned, layout if undeclared else None)
@@ -76,11 +78,12 @@ def install_outputs(
         for item in report.returned
         if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
     ]
-    returned = [
+    packed = [
         replace(item, member=replace(item.member, mtime_ns=item.member.mtime_ns + shift))
         for item in report.returned
-        if item.member.name not in not_replaced
     ]
+    returned = [item for item in packed if item.member.name not in not_replaced]
+    _check_space(returned, folder)
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
     shutil.rmtree(
         folder / "tree", ignore_errors=True
@@ -91,7 +94,7 @@ def install_outputs(
         for digest in dict.fromkeys(item.blob for item in returned if not item.raw):
             manifest = {
                 item.member.name: item.member
-                for item in returned
+                for item in packed
                 if item.blob == digest and not item.raw
             }
             unpacked = unpack(
@@ -99,9 +102,10 @@ def install_outputs(
                 tree.roots,
                 compression=compression,
                 manifest=manifest,
+                wanted=lambda name: name not in not_replaced,
                 not_after_ns=time.time_ns(),
             )
-            extra += (name for name in unpacked.extra if name not in not_replaced)
+            extra += unpacked.extra
         for item in returned:
             if item.raw:
                 _place(fetch(item.blob), tree.path(item.member.name), item.member)
@@ -118,6 +122,21 @@ def install_outputs(
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
     return Installed(tuple(moved), tuple(extra), tuple(not_replaced), tuple(digests))
+
+
+def _check_space(returned: Iterable[Returned], folder: Path) -> None:
+    """Raise an error if the files cannot be on the disk of a folder: now, or ever."""
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, disk = sum(item.member.stored for item in returned), shutil.disk_usage(folder)
+    if needed > disk.total:
+        raise OutputDamagedError(
+            f"the outputs take {file_size(needed)}, more than the whole disk of {folder}"
+        )
+    if needed > disk.free:
+        raise DiskFullError(
+            f"the outputs of a job take {file_size(needed)}, but {folder} has only "
+            f"{file_size(disk.free)} of free space"
+        )
 
 
 def _place(source: Path, target: Path, member: Member) -> None:
@@ -157,7 +176,7 @@ def install(source: Path, target: Path) -> None:
             raise
         # The output's folder is a link to another file system: copy beside it, then rename.
         part = target.with_name(f".{target.name}.grid-part")
-        shutil.copy2(source, part, follow_symlinks=False)
+        copy_file(source, part)
         part.replace(target)
 
 
@@ -173,7 +192,7 @@ def _install_folder(source: Path, target: Path) -> None:
     source.chmod(mode | 0o700)  # renaming a folder writes to it
     try:
         _move_folder(source, target)
-    except OSError:
+    except BaseException:
         if replaces:
             old.rename(target)
         raise
@@ -192,7 +211,12 @@ def _move_folder(source: Path, target: Path) -> None:
         part = target.with_name(f".{target.name}.grid-part")
         if part.exists():
             _discard(part)
-        shutil.copytree(source, part, symlinks=True)
+        try:
+            shutil.copytree(source, part, symlinks=True, copy_function=copy_file)
+        except BaseException:
+            if part.exists():
+                _discard(part)
+            raise
         part.rename(target)
 
 
