@@ -320,6 +320,8 @@ class Controller:
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
         finished = drained.done()
+        if finished:
+            interrupt_by()
         events.close()
         if not self._cancelling:  # no job is left to report
             self._job_log.flush()
