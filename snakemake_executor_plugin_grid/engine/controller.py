@@ -297,7 +297,7 @@ class Controller:
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
             events.wait(drained, _SILENT_WAIT if ending else math.inf, give_up)
-        if not drained.done():
+        if ending or not drained.done():
             self._interrupted.set()
             with contextlib.suppress(GridError):
                 events.wait(drained, _SILENT_WAIT)
@@ -320,7 +320,7 @@ class Controller:
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
         finished = drained.done()
-        if finished:
+        if finished and ended.done():
             interrupt_by()
         events.close()
         if not self._cancelling:  # no job is left to report

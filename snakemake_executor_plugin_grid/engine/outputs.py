@@ -17,7 +17,7 @@ from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
 from ..model.tracked import Outcome, TrackedJob
 from ..staging.install import Installed, install_outputs
-from ..staging.paths import Layout
+from ..staging.paths import WORK, Layout
 from ..stores import ResultStore
 from ..worker import report as reports
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
@@ -172,7 +172,8 @@ class Outputs:
                 f"{shown}"
             )
         if report.left_out:
-            self.say(f"{title}: left out: {listed(report.left_out)}")
+            left_out = [text.removeprefix(f"{WORK}/") for text in report.left_out]
+            self.say(f"{title}: left out: {listed(left_out)}")
         if taken.not_replaced:
             self.say(
                 f"{title}: not replaced, as they exist here already: {listed(taken.not_replaced)}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.engine import controller
+from snakemake_executor_plugin_grid.model.errors import EndingError
 from snakemake_executor_plugin_grid.staging.upload import Upload
 from snakemake_executor_plugin_grid.worker.interruption import between_blocks
 from tests.unit.fickle import Bench
@@ -59,6 +60,31 @@ def test_a_transfer_ends_with_the_run(
     if step != "prepare":
         assert bench.phases() == {"j-1": "submitted"}
     between_blocks()  # of the next run in this process
+
+
+def test_an_upload_that_the_main_thread_waits_for_ends_with_the_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop()
+    monkeypatch.setattr(Upload, "send_sources", loop)
+    errors: list[Exception] = []
+
+    def start() -> None:
+        try:
+            bench.controller.call(bench.controller.send_sources({}))
+        except EndingError as error:
+            errors.append(error)
+
+    main = threading.Thread(target=start)
+    main.start()
+    assert loop.begun.wait(10)
+    bench.controller.abandon()
+    main.join()
+    cancel(bench)
+    assert bench.controller.close()
+    assert loop.ended.is_set()
+    assert len(errors) == 1
+    between_blocks()
 
 
 def test_a_transfer_of_a_moment_is_not_interrupted(
