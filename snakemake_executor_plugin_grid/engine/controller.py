@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
 from ..journal.records import Phase
-from ..model.errors import GridError, PermanentError
+from ..model.errors import EndingError, GridError, PermanentError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
@@ -24,6 +25,7 @@ from ..resilience.site_bans import SiteBans
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
+from ..worker.interruption import interrupt_by
 from .completion import Completion
 from .context import RunContext
 from .event_loop import EventLoop
@@ -93,6 +95,8 @@ class Controller:
         self._completion = Completion(context, outputs, self._ends, faults, self._end, self._launch)
         self._events = EventLoop(clock, self.crashed)
         context.outages.use_loop(self._events.loop)
+        self._interrupted = threading.Event()
+        interrupt_by(self._end_transfers)
         self._events.watch(self._watch())
 
     @property
@@ -293,6 +297,10 @@ class Controller:
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
             events.wait(drained, _SILENT_WAIT if ending else math.inf, give_up)
+        if ending or not drained.done():
+            self._interrupted.set()
+            with contextlib.suppress(GridError):
+                events.wait(drained, _SILENT_WAIT)
         if not drained.done() and not give_up():
             # The next run fetches what is not complete, so there is no need to wait for long.
             self._context.say(
@@ -312,10 +320,17 @@ class Controller:
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
         finished = drained.done()
+        if finished and ended.done():
+            interrupt_by()
         events.close()
         if not self._cancelling:  # no job is left to report
             self._job_log.flush()
         return finished
+
+    def _end_transfers(self) -> None:
+        """Called between two blocks of a file that a thread of this run reads or writes."""
+        if self._interrupted.is_set():
+            raise EndingError("the run is ending")
 
     def _fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
         self._end(job, self._ends.failure(job, reason, final=final))

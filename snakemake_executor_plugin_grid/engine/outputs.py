@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console.failure_message import reason_of, without_report
-from ..console.format import listed
+from ..console.format import file_size, listed
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
+from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
 from ..model.report import load_report
 from ..model.tracked import Outcome, TrackedJob
 from ..model.untrusted import UntrustedError, is_regular, path_below, printable
 from ..staging.install import Installed, OutputDamagedError, install_outputs
-from ..staging.paths import Layout
+from ..staging.paths import WORK, Layout
 from ..stores import ResultStore
 from ..worker import report as reports
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
@@ -60,12 +61,13 @@ class Outputs:
         """Download the outputs that the report lists. May be repeated when a server fails.
 
         Raises:
-            GridError: Something is missing.
+            GridError: Something is missing, or it is more than the user allows.
         """
         try:
             report = load_report(self.incoming(job) / REPORT_FILE)
         except (FileNotFoundError, UntrustedError):
             return  # install() reports it
+        _check_size(job, report)
         files = {item.blob: item.member.name for item in report.returned if item.raw}
         for digest, size in report.blobs.items():
             name = printable(files.get(digest, "").partition("/")[2])
@@ -177,10 +179,21 @@ class Outputs:
                 f"{shown}"
             )
         if report.left_out:
-            self.say(f"{title}: left out: {listed(report.left_out)}")
+            left_out = [text.removeprefix(f"{WORK}/") for text in report.left_out]
+            self.say(f"{title}: left out: {listed(left_out)}")
         if taken.not_replaced:
             self.say(
                 f"{title}: not replaced, as they exist here already: {listed(taken.not_replaced)}"
             )
         if taken.extra:
             self.say(f"{title}: ignored, as the report does not list them: {listed(taken.extra)}")
+
+
+def _check_size(job: TrackedJob, report: Report) -> None:
+    """Raise an error if the outputs are larger than the user allows, whatever the worker did."""
+    limit, size = job.plan.output_limit, sum(item.member.stored for item in report.returned)
+    if limit is not None and size > limit:
+        raise GridError(
+            f"the outputs of {job.spec.title} take {file_size(size)}, more than the limit of "
+            f"{file_size(limit)}; see --grid-output-limit and the resource grid_output_limit"
+        )

@@ -70,6 +70,7 @@ class Payloads:
             deliver=results.inbox(spec.name),
             deliver_limit=limits.outputs,
             deliver_hint=limits.hint,
+            output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..worker.archive.files import copy_file
 from .database import Database
 
 _SCHEMA = """
@@ -54,7 +55,7 @@ class Backups:
                 _remove(Path(copy))
             elif os.path.lexists(copy):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(copy, path)  # the two may be on different file systems
+                shutil.move(copy, path, copy_file)  # the two may be on different file systems
         self._forget(copies)
 
     def recover(self) -> None:
@@ -77,7 +78,7 @@ def _link(source: str | Path, target: str | Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # the file system has no hard links
-        shutil.copy2(source, target, follow_symlinks=False)
+        copy_file(source, target)
 
 
 def _remove(path: Path) -> None:

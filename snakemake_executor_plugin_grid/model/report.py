@@ -29,7 +29,7 @@ _LONGEST_TARGET = 4095  # bytes
 _IN_JOURNAL = 100
 _ROOT = re.compile(r"work|up[1-9][0-9]{0,2}")
 _NAME = re.compile(NAME_PATTERN)
-_MEMBER = {"name", "kind", "mode", "size", "mtime_ns", "sha256", "target"}
+_MEMBER = {"name", "kind", "mode", "size", "mtime_ns", "sha256", "target", "holes"}
 _RETURNED = {"member", "kind", "blob", "raw"}
 
 _Check = Callable[[Any], Any]
@@ -209,7 +209,7 @@ def _problem(member: Member) -> str:
         return "is neither in 'work' nor in 'up1', 'up2', …"
     if member.kind == "file" and not member.sha256:
         return "has no SHA-256"
-    if member.kind != "file" and (member.size or member.sha256):
+    if member.kind != "file" and (member.size or member.sha256 or member.holes):
         return f"is a {member.kind}, which has neither size nor SHA-256"
     if not member.target:
         return ""
@@ -264,7 +264,7 @@ def _check_blobs(report: Report) -> None:
     for item in report.returned:
         member = item.member
         if item.raw and (
-            (member.kind, member.sha256, member.size)
-            != ("file", item.blob, report.blobs[item.blob])
+            (member.kind, member.sha256, member.size, member.holes)
+            != ("file", item.blob, report.blobs[item.blob], 0)
         ):
             raise UntrustedError(f"it contradicts itself about {member.name!r:.300}")

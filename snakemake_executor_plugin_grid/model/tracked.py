@@ -22,6 +22,7 @@ class Plan:
         runtime_blob: Blob of a shipped runtime, if there is one.
         fetch_undeclared: Whether new files that no rule names come back.
         identity: Fingerprint of the job: the same if it does the same with the same files.
+        output_limit: Bytes that its outputs may take, None for no limit.
     """
 
     spec: JobSpec
@@ -29,6 +30,7 @@ class Plan:
     runtime_blob: Blob | None = None
     fetch_undeclared: bool = False
     identity: str = ""
+    output_limit: int | None = None
 
 
 @dataclass(eq=False)

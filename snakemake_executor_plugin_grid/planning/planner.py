@@ -11,6 +11,7 @@ from typing import Any
 
 from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
+from ..model.size import read_size
 from ..model.tracked import Plan
 from ..settings.options import RUNTIMES, UNDECLARED, ExecutorSettings
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, staying
@@ -20,7 +21,7 @@ from ..worker.runtime import Runtime
 from .fingerprint import Fingerprints
 
 _OVERRIDES = {
-    *("runtime", "runtime_image", "runtime_setup", "undeclared"),
+    *("runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }
@@ -88,7 +89,8 @@ class Planner:
         runtime = self._runtime(spec.overrides)
         blob = self._ship(runtime) if runtime.kind == "wheels" else None
         identity = self._fingerprints.of(job, spec) if self._fingerprints is not None else ""
-        return Plan(spec, runtime, blob, undeclared == "fetch", identity)
+        limit = self._output_limit(spec.overrides)
+        return Plan(spec, runtime, blob, undeclared == "fetch", identity, limit)
 
     def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
         workflow_api = self._workflow_api
@@ -172,6 +174,13 @@ class Planner:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
+
+    def _output_limit(self, overrides: Mapping[str, str]) -> int | None:
+        text = overrides.get("output_limit", self._settings.output_limit)
+        try:
+            return None if text is None else read_size(text)
+        except ValueError as error:
+            raise GridError(f"resource grid_output_limit: {error}") from error
 
     def _runtime(self, overrides: Mapping[str, str]) -> Runtime:
         settings = self._settings

@@ -138,7 +138,7 @@ class _Previews:
             with contextlib.suppress(OutsideError, OSError):
                 member = self._layout.member(path)
                 for entry in scan_following(self._layout.local(member), member):
-                    if entry.kind == "file" and entry.size >= threshold:
+                    if entry.is_large(threshold):
                         yield entry
 
     def _blob(self, entry: Entry) -> tuple[Blob, bool]:

@@ -154,6 +154,14 @@ class ExecutorSettings(ExecutorSettingsBase):
         "brings them back. Per rule: resource grid_undeclared.",
         metavar="KIND",
     )
+    output_limit: str | None = _option(
+        None,
+        "Limit of the size of all outputs of a job, such as 20GB, without the holes of sparse "
+        "files. A job with more fails, and only its logs come back (default: no limit). Per rule: "
+        "resource grid_output_limit.",
+        type=str,
+        metavar="SIZE",
+    )
     staging_threads: int = _option(4, "Number of threads that pack and upload files.", metavar="N")
     start_limit: int = _option(
         600,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from snakemake_interface_common.exceptions import WorkflowError
 
 from ..model.job import words
+from ..model.size import read_size
 from .options import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED, ExecutorSettings
 
 
@@ -38,6 +39,7 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
             priority=0,
         ),
         *_combinations(settings),
+        *_sizes(settings),
     ]
 
 
@@ -82,6 +84,14 @@ def bad_programs(settings: ExecutorSettings, *names: str) -> list[str]:
 def flag(name: str) -> str:
     """Return an option as it is written on the command line."""
     return f"--grid-{name.replace('_', '-')}"
+
+
+def _sizes(settings: ExecutorSettings) -> list[str]:
+    try:
+        read_size(settings.output_limit or "0")
+    except ValueError as error:
+        return [f"--grid-output-limit: {error}."]
+    return []
 
 
 def _combinations(settings: ExecutorSettings) -> list[str]:

@@ -7,16 +7,17 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..console.format import file_size
 from ..console.progress import size_of, transfer
-from ..model.errors import GridError
+from ..model.errors import DiskFullError, GridError
 from ..model.job import JobSpec
 from ..model.untrusted import UntrustedError, printable
-from ..worker.archive.files import place
+from ..worker.archive.files import copy_file, place
 from ..worker.archive.member import MAX_SECONDS, Member, TarballError
 from ..worker.archive.unpack import NAME_ERRNOS, unpack
 from ..worker.report import Report, Returned
@@ -68,6 +69,7 @@ def install_outputs(
 
     Raises:
         OutputDamagedError: A check failed; nothing was moved.
+        DiskFullError: There is not enough space for them.
         OSError: A file cannot be written, for example because the disk is full.
     """
     _authorise(spec, report.returned, layout if undeclared else None)
@@ -78,18 +80,18 @@ def install_outputs(
         for item in report.returned
         if item.kind == "undeclared" and os.path.lexists(layout.local(item.member.name))
     ]
-    returned = [
-        replace(item, member=_by_clock_of_this_host(item.member, shift))
-        for item in report.returned
-        if item.member.name not in not_replaced
+    packed = [
+        replace(item, member=_by_clock_of_this_host(item.member, shift)) for item in report.returned
     ]
+    returned = [item for item in packed if item.member.name not in not_replaced]
+    _check_space(returned, folder)
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
     shutil.rmtree(
         folder / "tree", ignore_errors=True
     )  # left by an attempt that failed because the disk was full
     tree = Tree(folder / "tree", layout.nesting(depth))
     with _damage():
-        extra = _unpack_all(returned, tree, fetch, compression)
+        extra = _unpack_all(packed, not_replaced, tree, fetch, compression)
     moved = _tops(spec, returned)
     for name in moved:
         _check_target(tree.path(name), layout.local(name))
@@ -100,7 +102,6 @@ def install_outputs(
         if item.raw:
             path = layout.local(item.member.name)
             digests.append((str(path), path.lstat(), item.member.sha256))
-    extra = [name for name in extra if name not in not_replaced]
     return Installed(tuple(moved), tuple(extra), tuple(not_replaced), tuple(digests))
 
 
@@ -124,16 +125,24 @@ def _damage() -> Iterator[None]:
 
 
 def _unpack_all(
-    returned: Sequence[Returned], tree: Tree, fetch: Callable[[str], Path], compression: str
+    packed: Sequence[Returned],
+    skipped: Container[str],
+    tree: Tree,
+    fetch: Callable[[str], Path],
+    compression: str,
 ) -> list[str]:
-    """Write all files into a tree; return the names in the tarballs that are not among them."""
+    """Write files into a tree, but not the skipped ones.
+
+    Returns:
+        Names in the tarballs that the report does not list.
+    """
     # Large files first: a folder of the tarball may be read-only, and gets its time at the end.
-    for item in returned:
-        if item.raw:
+    for item in packed:
+        if item.raw and item.member.name not in skipped:
             _place(fetch(item.blob), tree.path(item.member.name), item.member)
     extra: list[str] = []
     manifests: dict[str, dict[str, Member]] = {}
-    for item in returned:
+    for item in packed:
         if not item.raw:
             manifests.setdefault(item.blob, {})[item.member.name] = item.member
     for digest, manifest in manifests.items():
@@ -143,11 +152,27 @@ def _unpack_all(
             digest=digest,
             compression=compression,
             manifest=manifest,
+            wanted=lambda name: name not in skipped,
             not_after_ns=time.time_ns(),
             follow=False,
         )
         extra += unpacked.extra
     return extra
+
+
+def _check_space(returned: Iterable[Returned], folder: Path) -> None:
+    """Raise an error if the files cannot be on the disk of a folder: now, or ever."""
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, disk = sum(item.member.stored for item in returned), shutil.disk_usage(folder)
+    if needed > disk.total:
+        raise OutputDamagedError(
+            f"the outputs take {file_size(needed)}, more than the whole disk of {folder}"
+        )
+    if needed > disk.free:
+        raise DiskFullError(
+            f"the outputs of a job take {file_size(needed)}, but {folder} has only "
+            f"{file_size(disk.free)} of free space"
+        )
 
 
 def _place(source: Path, target: Path, member: Member) -> None:
@@ -187,7 +212,7 @@ def install(source: Path, target: Path) -> None:
             raise
         # The output's folder is a link to another file system: copy beside it, then rename.
         part = target.with_name(f".{target.name}.grid-part")
-        shutil.copy2(source, part, follow_symlinks=False)
+        copy_file(source, part)
         part.replace(target)
 
 
@@ -203,7 +228,7 @@ def _install_folder(source: Path, target: Path) -> None:
     source.chmod(mode | 0o700)  # renaming a folder writes to it
     try:
         _move_folder(source, target)
-    except OSError:
+    except BaseException:
         if replaces:
             old.rename(target)
         raise
@@ -222,7 +247,12 @@ def _move_folder(source: Path, target: Path) -> None:
         part = target.with_name(f".{target.name}.grid-part")
         if part.exists():
             _discard(part)
-        shutil.copytree(source, part, symlinks=True)
+        try:
+            shutil.copytree(source, part, symlinks=True, copy_function=copy_file)
+        except BaseException:
+            if part.exists():
+                _discard(part)
+            raise
         part.rename(target)
 
 

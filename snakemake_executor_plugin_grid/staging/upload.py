@@ -225,11 +225,12 @@ class Upload:
                 else:
                     entries[key] = entry
                     users[key].add(name)
-        groups: dict[tuple[frozenset[str], bool], list[Entry]] = defaultdict(list)
+        groups: dict[tuple[frozenset[str], bool, str], list[Entry]] = defaultdict(list)
         for key, names in users.items():
             # Files that later jobs need too are packed without files that only this job needs.
             private = all(key in needs[name].private for name in names)
-            groups[frozenset(names), private].append(entries[key])
+            own = key[0] if entries[key].stored >= self._large_file else ""  # it is sparse
+            groups[frozenset(names), private, own].append(entries[key])
         bundles = self._pool.map(lambda group: self._attempt(self._pack, group), groups.values())
         for group, bundle in zip(groups.values(), bundles, strict=True):
             for entry in group:
@@ -300,7 +301,7 @@ class Upload:
                 self._count(0, spared=known[1])
                 return Bundle(*known, names)
             archive = self._store.workspace / f".{secrets.token_hex(8)}.part"
-            size = sum(entry.size for entry in entries)
+            size = sum(entry.stored for entry in entries)
             with transfer(what, size, up=True, store=self._store.url) as moving:
                 moving.watch(_growth(archive))
                 packed = pack(entries, archive, compression=self._compression)
@@ -355,7 +356,7 @@ class Upload:
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _is_large(self, entry: Entry) -> bool:
-        return entry.kind == "file" and entry.size >= self._large_file
+        return entry.is_large(self._large_file)
 
     def _count(self, size: int, spared: int = 0) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..console.progress import NOTHING, Transfer
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..worker.interruption import between_blocks
 from .transport import Transport
 
 T = TypeVar("T")
@@ -78,12 +79,12 @@ class S3Transport(Transport):
 
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """Upload a file, a large one in parts, several at a time."""
-        key, count = self._key(name), transfer.advance
+        key, count = self._key(name), _counter(transfer)
         self._call(lambda s3: s3.upload_file(str(path), self._bucket, key, Callback=count))
 
     def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
         """Download an object, a large one in parts."""
-        key, count = self._key(name), transfer.advance
+        key, count = self._key(name), _counter(transfer)
         try:
             self._call(lambda s3: s3.download_file(self._bucket, key, str(path), Callback=count))
         except MissingError as error:
@@ -153,6 +154,8 @@ class S3Transport(Transport):
     def _call(self, call: Callable[[Any], T]) -> T:
         try:
             return call(self._client())
+        except GridError:  # of a callback, as the run is ending
+            raise
         except Exception as error:
             translated = self._translated(error)
             if isinstance(translated, CredentialsError):
@@ -213,6 +216,16 @@ class S3Transport(Transport):
         if code in _PASSING or (status >= 500 and status not in (501, 507)):
             return TransientError(text)
         return PermanentError(text)
+
+
+def _counter(transfer: Transfer) -> Callable[[int], None]:
+    """Return a function that boto3 calls with the bytes of each block."""
+
+    def count(size: int) -> None:
+        between_blocks()
+        transfer.advance(size)
+
+    return count
 
 
 def _new_client() -> Any:

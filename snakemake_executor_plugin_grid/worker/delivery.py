@@ -78,6 +78,8 @@ class Delivery:
     def write(self, job: Job, items: Sequence[tuple[Entry, str]], report: Report) -> None:
         """Write large files one by one and all others into a tarball; remove them after an error.
 
+        A sparse file with much data is in a tarball of its own.
+
         Args:
             job: Its name, its ``large_file`` and its ``compression``.
             items: Entries to write, each with its kind.
@@ -89,11 +91,16 @@ class Delivery:
             TransferError: They could not be uploaded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        small = []
         try:
             for entry, kind in items:
-                if is_large(entry, job):
+                if entry.is_large(job.large_file):
                     self._write_raw(entry, kind, report)
-            self._write_tarball(job, [item for item in items if not is_large(item[0], job)], report)
+                elif entry.stored >= job.large_file:  # sparse
+                    self._write_tarball(job, [(entry, kind)], report)
+                else:
+                    small.append((entry, kind))
+            self._write_tarball(job, small, report)
             self._put(report)
         except Exception:
             self.withdraw(report)
@@ -150,8 +157,3 @@ class Delivery:
             mtime_ns, kind = of[member.name]
             member = replace(member, mtime_ns=mtime_ns)
             report.returned.append(Returned(member, kind, packed.digest))
-
-
-def is_large(entry: Entry, job: Job) -> bool:
-    """Return whether a file gets a blob of its own."""
-    return entry.kind == "file" and entry.size >= job.large_file

@@ -85,6 +85,8 @@ class Job:
             or a URL to which `transfer.urls` uploads. See `worker.delivery`.
         deliver_limit: Bytes that all blobs in the output sandbox may have together, None for no
             limit.
+        output_limit: Bytes that all outputs may have together without their holes, None for no
+            limit.
         deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
@@ -105,6 +107,7 @@ class Job:
     deliver: str = ""
     deliver_limit: int | None = None
     deliver_hint: str = ""
+    output_limit: int | None = None
     log_limit: int | None = None
     report_to: str = ""
     version: int = VERSION

@@ -171,6 +171,11 @@ def _run(
             names = ", ".join(name.partition("/")[2] for name in report.missing)
             report.reason = reports.OUTPUT_MISSING
             report.message = f"the job succeeded but did not create {names}"
+    if report.reason == reports.SUCCESS and (special := stageout.special_outputs(job, tree)):
+        report.reason = reports.OUTPUT_MISSING
+        report.message = (
+            f"only files, folders and links can leave the worker node, but not {'; '.join(special)}"
+        )
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]

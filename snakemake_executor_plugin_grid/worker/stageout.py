@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from tarfile import BLOCKSIZE
 
-from .archive.listing import Entry, scan
-from .delivery import Delivery, is_large
+from .archive.listing import Entry, scan, special_kind
+from .delivery import Delivery
 from .description import Job, Output
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
 from .transfer.errors import TransferError
@@ -26,6 +26,16 @@ def missing_outputs(job: Job, tree: Tree) -> list[str]:
         for output in job.outputs
         if output.required and not os.path.lexists(tree.path(output.name))
     ]
+
+
+def special_outputs(job: Job, tree: Tree) -> list[str]:
+    """Return the required outputs that are FIFOs, sockets or devices: name and kind."""
+    found = []
+    for output in job.outputs:
+        path = tree.path(output.name)
+        if output.required and path.exists() and (kind := special_kind(path.stat())):
+            found.append(f"{output.name.partition('/')[2]}, {kind}")
+    return found
 
 
 def undeclared(tree: Tree, staged: set[str], outputs: Sequence[Output]) -> list[str]:
@@ -50,8 +60,8 @@ def stage_out(
 ) -> None:
     """Pack the selected outputs, deliver them and record them in the report.
 
-    If space is limited, a successful job fails when its outputs do not fit, and only logs return. A
-    failed job returns what fits, logs first.
+    If the sandbox or the user limits the outputs, a successful job fails when its outputs do not
+    fit, and only logs return. A failed job returns what fits, logs first.
 
     Args:
         job: The job.
@@ -81,23 +91,26 @@ def _deliver(
     everything: list[tuple[Entry, str]],
     report: Report,
 ) -> None:
-    total = sum(entry.size for entry, _ in everything)
-    if delivery.limit is None or _least(everything, job) <= delivery.limit:
+    total = sum(entry.stored for entry, _ in everything)
+    limit, limited = delivery.limit, "the output sandbox holds"
+    hint = f"; {job.deliver_hint}" if job.deliver_hint else ""
+    if job.output_limit is not None and total > job.output_limit:
+        limit = min(job.output_limit, job.output_limit if limit is None else limit)
+        limited, hint = "--grid-output-limit (resource grid_output_limit) allows", ""
+    elif limit is None or _least(everything, job) <= limit:
         delivery.write(job, everything, report)
-        if delivery.limit is None or report.bytes_out <= delivery.limit:
+        if limit is None or report.bytes_out <= limit:
             return
         total = report.bytes_out
         delivery.withdraw(report)
+    limited = f"{limited} only {megabytes(limit)}"
     if report.reason == SUCCESS:
-        hint = f"; {job.deliver_hint}" if job.deliver_hint else ""
         report.fail(
             OUTPUT_TOO_LARGE,
-            f"the outputs take {megabytes(total)}, but the output sandbox holds only "
-            f"{megabytes(delivery.limit)}{hint}",
+            f"the outputs take {megabytes(total)}, but {limited}{hint}",
         )
         found = {output: items for output, items in found.items() if output.kind in _TELLING}
-    fitting = _fitting(found, delivery.limit, report.left_out)
-    delivery.write(job, fitting, report)
+    delivery.write(job, _fitting(found, limit, limited, report.left_out), report)
 
 
 def _collect(
@@ -112,7 +125,7 @@ def _collect(
         if not os.path.lexists(path):
             continue
         items = found.setdefault(output, [])
-        for entry in links.resolve(_entries(path, output.name)):
+        for entry in links.resolve(_entries(path, output.name, left_out)):
             if entry.name not in seen:
                 seen.add(entry.name)
                 items.append((entry, output.kind))
@@ -122,17 +135,17 @@ def _collect(
 def _least(items: Sequence[tuple[Entry, str]], job: Job) -> int:
     """Return a lower bound of the bytes that the blobs will take."""
     # Large files may be identical and share a blob; the tarball may be compressed.
-    large = [entry.size for entry, _ in items if is_large(entry, job)]
-    small = [entry.size for entry, _ in items if not is_large(entry, job)]
+    large = [entry.size for entry, _ in items if entry.is_large(job.large_file)]
+    small = [entry.stored for entry, _ in items if not entry.is_large(job.large_file)]
     return max(large, default=0) + (sum(small) if job.compression == "none" else 0)
 
 
 def _fitting(
-    found: dict[Output, list[tuple[Entry, str]]], limit: int, left_out: list[str]
+    found: dict[Output, list[tuple[Entry, str]]], limit: int, limited: str, left_out: list[str]
 ) -> list[tuple[Entry, str]]:
     """Choose as many outputs as certainly fit: logs first, then small before large."""
     room = limit - 2 * BLOCKSIZE  # the end of the archive
-    sizes = {output: sum(entry.size for entry, _ in items) for output, items in found.items()}
+    sizes = {output: sum(entry.stored for entry, _ in items) for output, items in found.items()}
     chosen: list[tuple[Entry, str]] = []
     for output in sorted(found, key=lambda output: (output.kind not in _TELLING, sizes[output])):
         most = sum(_most(entry) for entry, _ in found[output])
@@ -140,20 +153,17 @@ def _fitting(
             room -= most
             chosen += found[output]
         else:
-            left_out.append(
-                f"{output.name}: {megabytes(sizes[output])} did not fit into the output sandbox "
-                f"of {megabytes(limit)}"
-            )
+            left_out.append(f"{output.name}: it takes {megabytes(sizes[output])}; {limited}")
     return chosen
 
 
 def _most(entry: Entry) -> int:
     """Return an upper bound of the bytes of an entry in an archive, compressed or not."""
     names = len(os.fsencode(entry.name)) + len(os.fsencode(entry.target))
-    return entry.size + (entry.size >> 8) + names + 5 * BLOCKSIZE
+    return entry.stored + (entry.stored >> 8) + names + 6 * BLOCKSIZE
 
 
-def _entries(path: Path, name: str) -> Iterator[Entry]:
+def _entries(path: Path, name: str, left_out: list[str]) -> Iterator[Entry]:
     """Do the same as `scan`, but do not follow the output itself if it is a link."""
     if path.is_symlink():
         stat = path.lstat()
@@ -167,7 +177,7 @@ def _entries(path: Path, name: str) -> Iterator[Entry]:
             os.readlink(path),  # noqa: PTH115
         )
     else:
-        yield from scan(path, name)
+        yield from scan(path, name, left_out)
 
 
 class _Links:
@@ -199,7 +209,7 @@ class _Links:
         elif exists and depth < _LINK_DEPTH:
             # The target does not come back: return its content under the name of the link.
             aimed = Path(os.path.realpath(entry.path))
-            yield from self.resolve(scan(aimed, entry.name), depth + 1)
+            yield from self.resolve(scan(aimed, entry.name, self._left_out), depth + 1)
         else:
             self._left_out.append(
                 f"{entry.name}: a link to {entry.target}, which is outside of the job's folder"

@@ -17,6 +17,7 @@ import pytest
 from snakemake_executor_plugin_grid.backends import registry
 from snakemake_executor_plugin_grid.cli import cancel, clean
 from snakemake_executor_plugin_grid.engine import controller
+from snakemake_executor_plugin_grid.worker.interruption import interrupt_by
 from tests.unit.backends.local import local_bench
 from tests.unit.cli.commands import FakeBackend
 from tests.unit.fickle import Bench
@@ -33,6 +34,7 @@ def bench(
     bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench
     bench.controller.close()
+    interrupt_by()
     bench.pool.shutdown()
     assert bench.backend.idle == []
     bench.database.close()

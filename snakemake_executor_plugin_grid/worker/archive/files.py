@@ -6,13 +6,16 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..interruption import between_blocks
 from .member import Member, TarballError
+from .sparse import parts_of, write_holes
 
 SIZE = 1 << 20
 """Bytes that are read or written at a time."""
@@ -75,13 +78,6 @@ def open_regular(path: str, *, follow: bool = True) -> tuple[int, os.stat_result
     return fd, status
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write all of a buffer."""
-    done = os.write(fd, data)
-    while done < len(data):
-        done += os.write(fd, data[done:])
-
-
 def file_digest(path: Path, *, follow: bool = True) -> tuple[int, str]:
     """Return the size in bytes and the SHA-256 of a regular file.
 
@@ -126,19 +122,58 @@ def copy_hashed(
         raise
 
 
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Do the same as `shutil.copy2` without following links, but keep holes.
+
+    Half a copy is removed again.
+    """
+    if not stat.S_ISREG(os.lstat(source).st_mode):
+        shutil.copy2(source, target, follow_symlinks=False)
+        return
+    Path(target).unlink(missing_ok=True)
+    fd, status = open_regular(os.fspath(source))
+    try:
+        out = os.open(target, NEW, 0o600)
+        try:
+            _copy_parts(fd, out, status.st_size)
+        except BaseException:
+            Path(target).unlink()
+            raise
+        finally:
+            os.close(out)
+    finally:
+        os.close(fd)
+    shutil.copystat(source, target)
+
+
+def _copy_parts(fd: int, out: int, size: int) -> None:
+    for start, length in parts_of(fd, size):
+        os.lseek(fd, start, os.SEEK_SET)
+        os.lseek(out, start, os.SEEK_SET)
+        while length and (data := os.read(fd, min(length, SIZE))):
+            between_blocks()
+            write_holes(out, data, len(data))
+            length -= len(data)
+    os.ftruncate(out, size)
+
+
 def _read(source: Path, out: int | None, limit: int | None, *, follow: bool) -> tuple[int, str]:
     sha256 = hashlib.sha256()
-    buffer = memoryview(bytearray(SIZE))
+    buffer = bytearray(SIZE)
+    view = memoryview(buffer)
     total = 0
     fd, _ = open_regular(os.fspath(source), follow=follow)
     try:
-        while count := os.readv(fd, [buffer]):
+        while count := os.readv(fd, [view]):
+            between_blocks()
             total += count
             if limit is not None and total > limit:
                 raise TarballError(f"{source} is bigger than the {limit} bytes allowed")
-            sha256.update(buffer[:count])
+            sha256.update(view[:count])
             if out is not None:
-                write_all(out, buffer[:count])
+                write_holes(out, buffer, count)
+        if out is not None:
+            os.ftruncate(out, total)
         return total, sha256.hexdigest()
     finally:
         os.close(fd)

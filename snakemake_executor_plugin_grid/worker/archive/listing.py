@@ -7,6 +7,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .sparse import holes_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -24,6 +26,7 @@ class Entry:
         size: Bytes; 0 unless a file.
         mtime_ns: Modification time, nanoseconds since the epoch.
         target: Target of a link.
+        holes: Bytes in holes of a file that is packed without them.
     """
 
     name: str
@@ -33,16 +36,31 @@ class Entry:
     size: int
     mtime_ns: int
     target: str = ""
+    holes: int = 0
+
+    @property
+    def stored(self) -> int:
+        """About how many bytes it takes in an archive."""
+        return self.size - self.holes
+
+    def is_large(self, limit: int) -> bool:
+        """Return whether it is stored as it is, not in a tarball.
+
+        Args:
+            limit: Files of this size in bytes, or more, are. Holes are kept in a tarball only.
+        """
+        return self.kind == "file" and self.size >= limit and not self.holes
 
 
-def scan(path: Path, name: str) -> Iterator[Entry]:
+def scan(path: Path, name: str, special: list[str] | None = None) -> Iterator[Entry]:
     """List a path and, if it is a directory, everything below it, sorted by name.
 
-    Links are not followed, except ``path`` itself. Sockets, fifos and devices are left out.
+    Links are not followed, except ``path`` itself. Sockets, FIFOs and devices are left out.
 
     Args:
         path: The file or directory.
         name: Its name in the archive.
+        special: Gets a text for each socket, FIFO or device.
 
     Raises:
         OSError: Something cannot be read, or ``path`` does not exist.
@@ -54,6 +72,8 @@ def scan(path: Path, name: str) -> Iterator[Entry]:
         folder, where, status = todo.pop()
         entry = _entry(folder, where, status)
         if entry is None:
+            if special is not None:
+                special.append(f"{folder}: {special_kind(status)}, which cannot leave its host")
             continue
         found.append(entry)
         if entry.kind == "dir":
@@ -69,9 +89,18 @@ def _entry(name: str, path: str, status: os.stat_result) -> Entry | None:
     mode = stat.S_IMODE(status.st_mode)
     mtime_ns = status.st_mtime_ns
     if stat.S_ISREG(status.st_mode):
-        return Entry(name, path, "file", mode, status.st_size, mtime_ns)
+        holes = holes_of(path, status)
+        return Entry(name, path, "file", mode, status.st_size, mtime_ns, holes=holes)
     if stat.S_ISDIR(status.st_mode):
         return Entry(name, path, "dir", mode, 0, mtime_ns)
     if stat.S_ISLNK(status.st_mode):
         return Entry(name, path, "link", 0o777, 0, mtime_ns, os.readlink(path))  # noqa: PTH115
     return None
+
+
+def special_kind(status: os.stat_result) -> str:
+    """Return "a FIFO", "a socket" or "a device"; empty for files, folders and links."""
+    mode = status.st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode):
+        return ""
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"

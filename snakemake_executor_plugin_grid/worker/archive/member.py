@@ -29,8 +29,10 @@ class Member:
         mode: Permission bits.
         size: Bytes; 0 unless a file.
         mtime_ns: Modification time, nanoseconds since the epoch.
-        sha256: Hex digest of a file's bytes, or empty if not known.
+        sha256: Hex digest of a file's bytes in the archive, or empty if not known.
         target: Target of a link.
+        holes: By how many bytes a file is smaller in the archive, because its holes are not stored;
+            see `sparse`.
     """
 
     name: str
@@ -40,6 +42,12 @@ class Member:
     mtime_ns: int
     sha256: str = ""
     target: str = ""
+    holes: int = 0
+
+    @property
+    def stored(self) -> int:
+        """Bytes that it takes in the archive, and about those that it needs on disk."""
+        return self.size - self.holes
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary for `json.dumps`, without empty values."""
@@ -54,6 +62,8 @@ class Member:
             found["sha256"] = self.sha256
         if self.target:
             found["target"] = self.target
+        if self.holes:
+            found["holes"] = self.holes
         return found
 
     @classmethod
@@ -74,14 +84,16 @@ class Member:
         if sha256 and not _SHA256.fullmatch(sha256):
             raise TarballError(f"member {name!r} of a manifest has no SHA-256 in 'sha256'")
         far = MAX_SECONDS * 10**9
+        size = _number(value, "size", name, 0, 1 << 62)
         return cls(
             name=name,
             kind=kind,
             mode=_number(value, "mode", name, 0, 0o7777),
-            size=_number(value, "size", name, 0, 1 << 62),
+            size=size,
             mtime_ns=_number(value, "mtime_ns", name, -far, far),
             sha256=sha256,
             target=_text(value, "target", name, ""),
+            holes=_number({"holes": 0} | value, "holes", name, 0, size),
         )
 
 

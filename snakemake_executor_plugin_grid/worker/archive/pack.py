@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ..interruption import between_blocks
 from .compression import check_compression, compressing
 from .files import NEW, SIZE, HashedFile, file_digest, open_regular
 from .listing import Entry
 from .member import Member, TarballError, check_name
+from .sparse import REAL_SIZE, SPARSE, Part, parts_of, write_map
 
 _TYPES = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 
@@ -81,45 +83,81 @@ def pack(
 def _write(entries: list[Entry], out: BinaryIO, sums: bool) -> tuple[Member, ...]:
     members = []
     for entry in entries:
-        info = tarfile.TarInfo(entry.name)
-        info.type, info.mode = _TYPES[entry.kind], entry.mode
-        info.size = entry.size if entry.kind == "file" else 0
-        info.mtime, info.linkname = entry.mtime_ns // 10**9, entry.target
-        out.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        sha256 = _copy(entry, out, sums) if entry.kind == "file" else ""
-        members.append(
-            Member(
-                entry.name, entry.kind, entry.mode, info.size, entry.mtime_ns, sha256, entry.target
+        if entry.kind == "file":
+            members.append(_write_file(entry, out, sums))
+        else:
+            _write_header(entry, out, 0)
+            members.append(
+                Member(entry.name, entry.kind, entry.mode, 0, entry.mtime_ns, "", entry.target)
             )
-        )
     out.write(bytes(2 * tarfile.BLOCKSIZE))
     return tuple(members)
 
 
-def _copy(entry: Entry, out: BinaryIO, sums: bool) -> str:
-    """Write a file's bytes and padding; return its SHA-256, empty without ``sums``."""
+def _write_header(entry: Entry, out: BinaryIO, stored: int, *, sparse: bool = False) -> None:
+    info = tarfile.TarInfo(entry.name)
+    info.type, info.mode, info.size = _TYPES[entry.kind], entry.mode, stored
+    info.mtime, info.linkname = entry.mtime_ns // 10**9, entry.target
+    if sparse:
+        info.pax_headers = {**SPARSE, REAL_SIZE: str(entry.size)}
+    out.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+
+
+def _write_file(entry: Entry, out: BinaryIO, sums: bool) -> Member:
+    """Write a file; its holes are left out if it has many."""
     sha256 = hashlib.sha256()
     try:
         fd, before = open_regular(entry.path)
     except FileNotFoundError as error:
         raise TarballError(f"{entry.path} vanished before it was packed") from error
     try:
-        left = entry.size
-        while left and before.st_size == entry.size:
-            data = os.read(fd, min(left, SIZE))
-            if not data:
+        if before.st_size != entry.size:
+            raise _changed(entry, before)
+        parts, head = _layout(fd, entry)
+        stored = len(head) + sum(length for _, length in parts)
+        _write_header(entry, out, stored, sparse=bool(head))
+        sha256.update(head)
+        out.write(head)
+        left = 0
+        for start, left in parts:
+            os.lseek(fd, start, os.SEEK_SET)
+            while left and (data := os.read(fd, min(left, SIZE))):
+                between_blocks()
+                if sums:
+                    sha256.update(data)
+                out.write(data)
+                left -= len(data)
+            if left:
                 break
-            if sums:
-                sha256.update(data)
-            out.write(data)
-            left -= len(data)
         after = os.fstat(fd)
     finally:
         os.close(fd)
     if left or after.st_size != entry.size or after.st_mtime_ns != before.st_mtime_ns:
-        raise TarballError(
-            f"{entry.path} changed while it was being packed "
-            f"(from {entry.size} to {after.st_size} bytes); is something still writing to it?"
-        )
-    out.write(bytes(-entry.size % tarfile.BLOCKSIZE))
-    return sha256.hexdigest() if sums else ""
+        raise _changed(entry, after)
+    out.write(bytes(-stored % tarfile.BLOCKSIZE))
+    return Member(
+        entry.name,
+        "file",
+        entry.mode,
+        entry.size,
+        entry.mtime_ns,
+        sha256.hexdigest() if sums else "",
+        holes=entry.size - stored,
+    )
+
+
+def _layout(fd: int, entry: Entry) -> tuple[list[Part], bytes]:
+    """Return the parts of a file to pack, and their map if holes are left out."""
+    if entry.holes:
+        parts = parts_of(fd, entry.size)
+        head = write_map(parts, entry.size)
+        if len(head) + sum(length for _, length in parts) < entry.size:
+            return parts, head
+    return [(0, entry.size)], b""
+
+
+def _changed(entry: Entry, status: os.stat_result) -> TarballError:
+    return TarballError(
+        f"{entry.path} changed while it was being packed "
+        f"(from {entry.size} to {status.st_size} bytes); is something still writing to it?"
+    )

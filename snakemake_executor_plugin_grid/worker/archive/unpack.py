@@ -10,12 +10,14 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
+from tarfile import BLOCKSIZE
 from typing import TYPE_CHECKING
 
 from .compression import check_compression, decompressing
-from .files import NEW, SIZE, HashedFile, file_digest, open_regular, write_all
+from .files import NEW, SIZE, HashedFile, file_digest, open_regular
 from .member import Member, TarballError, check_name
 from .reader import KINDS, Source, headers
+from .sparse import read_map, write_holes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +29,8 @@ _MOST_MEMBERS = 2_000_000
 _UP = re.compile(r"up([1-9][0-9]*)")
 NAME_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
 """Errors of the file system that are due to the name or target of a member."""
+_MEMBER_ERRNOS = {*NAME_ERRNOS, errno.EFBIG}
+_UNLISTED = 1 << 21  # bytes in an archive besides the members of its manifest
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,13 @@ def unpack(
     compression: str = "none",
     manifest: Mapping[str, Member] | None = None,
     wanted: Callable[[str], bool] | None = None,
-    limit: int | None = None,
     not_after_ns: int | None = None,
     follow: bool = True,
 ) -> Unpacked:
     """Write the members of an archive below the roots, and nothing anywhere else.
 
     After an error, members before it may be there: use a new directory if that matters.
-    Directories may exist already; files and links may not.
+    Directories may exist already; files and links may not. Blocks of zeros become holes.
 
     Args:
         archive: The archive file.
@@ -67,9 +70,9 @@ def unpack(
         digest: SHA-256 the archive file must have.
         compression: ``none``, ``gzip`` or ``zstd``.
         manifest: Members to unpack, by name. All must be in the archive, with the same kind,
-            target, size and, if known, SHA-256. Its times are used instead of the archive's.
+            target, size and, if known, SHA-256. Its times are used instead of the archive's. An
+            archive that holds much more than these members is not read further.
         wanted: Tells which names to unpack; others are skipped.
-        limit: Maximum total size of all files in bytes.
         not_after_ns: Latest modification time to set, nanoseconds since the epoch.
         follow: Whether the archive file may be a link.
 
@@ -77,29 +80,40 @@ def unpack(
         TarballError: The archive is damaged, hostile or not the expected one.
         OSError: Something cannot be read or written.
     """
-    tree = _Tree(roots, manifest, limit, not_after_ns)
+    tree = _Tree(roots, manifest, not_after_ns)
+    most = None if manifest is None else _UNLISTED + sum(map(_most, manifest.values()))
     check_compression(compression)
     try:
         if digest is not None and compression != "none":
             _compare(file_digest(archive, follow=follow)[1], digest)
         with os.fdopen(open_regular(os.fspath(archive), follow=follow)[0], "rb") as file:
             if compression == "none":
-                _unpack_plain(file, tree, wanted, digest)
+                _unpack_plain(file, tree, wanted, digest, most)
             else:
                 with decompressing(file, compression) as stream:
-                    tree.take_all(Source(stream), wanted)
+                    tree.take_all(Source(stream, most), wanted)
         tree.check_all_there(wanted)
         return tree.unpacked
     except TarballError as error:
         raise TarballError(f"{archive}: {error}") from error
 
 
+def _most(member: Member) -> int:
+    """Return how many bytes of an archive a member takes at most, with its headers."""
+    names = len(os.fsencode(member.name)) + len(os.fsencode(member.target))
+    return member.stored + names + 6 * BLOCKSIZE
+
+
 def _unpack_plain(
-    file: BinaryIO, tree: _Tree, wanted: Callable[[str], bool] | None, digest: str | None
+    file: BinaryIO,
+    tree: _Tree,
+    wanted: Callable[[str], bool] | None,
+    digest: str | None,
+    most: int | None,
 ) -> None:
     """Unpack, and take the archive's digest in the same pass."""
     hashed = HashedFile(file.fileno())
-    source = Source(io.BufferedReader(hashed, SIZE))
+    source = Source(io.BufferedReader(hashed, SIZE), most)
     try:
         tree.take_all(source, wanted)
     except TarballError:
@@ -127,14 +141,11 @@ class _Tree:
         self,
         roots: Mapping[str, Path],
         manifest: Mapping[str, Member] | None,
-        limit: int | None,
         not_after_ns: int | None,
     ) -> None:
         self.unpacked = Unpacked()
         self._manifest = manifest
-        self._limit = limit
         self._not_after_ns = not_after_ns
-        self._written = 0
         self._seen: set[str] = set()
         self._links: set[str] = set()
         self._clear: set[str] = set()  # names of folders that are not below a link
@@ -163,24 +174,26 @@ class _Tree:
         target = self._confined(header) if kind == "link" else ""
         if wanted is not None and not wanted(name):
             return
+        size = header.size if source.real_size is None else source.real_size
+        holes = size - header.size
         listed = None
         if self._manifest is not None:
             listed = self._manifest.get(name)
             if listed is None:
                 self.unpacked.extra.append(name)
                 return
-            _agree(header, kind, listed)
+            _agree(header, kind, size, listed)
         mtime_ns = int(header.mtime) * 10**9 if listed is None else listed.mtime_ns
         if self._not_after_ns is not None:
             mtime_ns = min(mtime_ns, self._not_after_ns)
         mode = header.mode & 0o1777  # no set-user-id from outside
         sha256 = listed.sha256 if listed is not None else ""
         link = header.linkname if kind == "link" else ""
-        member = Member(name, kind, mode, header.size, mtime_ns, sha256, link)
+        member = Member(name, kind, mode, size, mtime_ns, sha256, link, holes)
         try:
             self._write(member, target, source)
         except OSError as error:
-            if error.errno not in NAME_ERRNOS:
+            if error.errno not in _MEMBER_ERRNOS:
                 raise
             raise TarballError(f"member {name!r} cannot be written: {error}") from error
         self.unpacked.members.append(member)
@@ -273,21 +286,22 @@ class _Tree:
                     self._final[path] = (stat.S_IMODE(status.st_mode), None)
 
     def _write_file(self, member: Member, path: str, source: Source) -> None:
-        self._written += member.size
-        if self._limit is not None and self._written > self._limit:
-            raise TarballError(
-                f"member {member.name!r} exceeds the {self._limit} bytes allowed for all files"
-            )
         sha256 = hashlib.sha256()
         fd = os.open(path, NEW, 0o600)
         try:
-            left = member.size
-            while left:
-                data = source.part(left)
-                left -= len(data)
-                if member.sha256:
-                    sha256.update(data)
-                write_all(fd, data)
+            parts = [(0, member.size)]
+            if member.holes:
+                head, parts = read_map(source.part, member.stored, member.size)
+                sha256.update(head)
+            for start, left in parts:
+                os.lseek(fd, start, os.SEEK_SET)
+                while left:
+                    data = source.part(left)
+                    left -= len(data)
+                    if member.sha256:
+                        sha256.update(data)
+                    write_holes(fd, data, len(data))
+            os.ftruncate(fd, member.size)
             if member.sha256 and sha256.hexdigest() != member.sha256:
                 raise TarballError(
                     f"member {member.name!r} has the SHA-256 {sha256.hexdigest()}, but the "
@@ -323,15 +337,19 @@ class _Tree:
                 os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def _agree(header: TarInfo, kind: str, listed: Member) -> None:
+def _agree(header: TarInfo, kind: str, size: int, listed: Member) -> None:
     if kind != listed.kind:
         raise TarballError(
             f"member {listed.name!r} is a {kind}, but the manifest says {listed.kind}"
         )
-    if header.size != listed.size:
-        raise TarballError(
-            f"member {listed.name!r} has {header.size} bytes, but the manifest says {listed.size}"
-        )
+    for what, found, said in (
+        ("has", size, listed.size),
+        ("takes", header.size, listed.stored),
+    ):
+        if found != said:
+            raise TarballError(
+                f"member {listed.name!r} {what} {found} bytes, but the manifest says {said}"
+            )
     if kind == "link" and listed.target and header.linkname != listed.target:
         raise TarballError(
             f"member {listed.name!r} is a link to {header.linkname!r}, but the manifest says "

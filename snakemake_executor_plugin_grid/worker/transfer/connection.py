@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import quote, urljoin, urlsplit
 
+from ..interruption import between_blocks
 from .credentials import bearer_token, has_expired, proxy_file, tls
 from .errors import AbsentError, PassingError, RefusedError, TransferError, shown
 
@@ -314,6 +315,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):
+                between_blocks()
                 yield block
     except OSError as error:
         raise LocalError(error) from error

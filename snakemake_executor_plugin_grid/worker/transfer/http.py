@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import quote
 
+from ..interruption import between_blocks
 from .connection import (
     ANONYMOUS,
     Access,
@@ -106,6 +107,7 @@ def download(url: str, path: Path, access: Access) -> None:
             raise LocalError(error) from error
         with stream:
             while block := read(_BLOCK):
+                between_blocks()
                 try:
                     stream.write(block)
                 except OSError as error:

@@ -102,6 +102,13 @@ def test_python_version_has_to_be_a_minor_version(tmp_path: Path, version: str) 
     assert repr(version) in text
 
 
+def test_a_limit_of_outputs_is_a_size(tmp_path: Path) -> None:
+    check_options(ExecutorSettings(output_limit="20 GiB"), tmp_path)
+    text = problems(tmp_path, output_limit="much")
+    assert text.startswith("--grid-output-limit: ")
+    assert "'much'" in text
+
+
 def test_local_folder_below_the_working_directory_is_refused(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()

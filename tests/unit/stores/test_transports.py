@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.model.errors import MissingError, PermanentError, TransientError
+from snakemake_executor_plugin_grid.model.errors import (
+    EndingError,
+    MissingError,
+    PermanentError,
+    TransientError,
+)
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.stores.transport import Transport
+from snakemake_executor_plugin_grid.worker.interruption import interrupt_by
 from snakemake_executor_plugin_grid.worker.transfer import urls
 from snakemake_executor_plugin_grid.worker.transfer.errors import PassingError, TransferError
 from tests.servers.stores.fixtures import s3, webdav
@@ -110,6 +116,32 @@ def test_full_local_disk_is_not_an_error_of_the_server(
             urls.get(transport.source("one"), tmp_path / "back")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("way", ["upload", "download"])
+def test_a_transfer_ends_between_two_blocks(
+    transport: Transport, make: Make, tmp_path: Path, way: str
+) -> None:
+    path, back = make(40 << 20), tmp_path / "back"
+    transport.upload(path, "big")
+    call = {
+        "upload": lambda: transport.upload(path, "big"),
+        "download": lambda: transport.download("big", back),
+    }[way]
+    blocks: list[None] = []
+
+    def look() -> None:
+        blocks.append(None)
+        if len(blocks) > 2:
+            raise EndingError("the run is ending")
+
+    interrupt_by(look)
+    try:
+        with pytest.raises(EndingError):
+            call()
+    finally:
+        interrupt_by()
+    assert len(blocks) < 40
 
 
 def test_progress_of_a_transfer(transport: Transport, make: Make, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_logs_of_a_failed_job_that_do_not_fit_are_told(node: Node) -> None:
     assert node.report.reason == reports.PAYLOAD_FAILED
     assert node.check(".blob") == ["work/log"]
     assert node.report.left_out == [
-        "work/long: 0.5 MB did not fit into the output sandbox of 0.1 MB"
+        "work/long: it takes 0.5 MB; the output sandbox holds only 0.1 MB"
     ]
 
 

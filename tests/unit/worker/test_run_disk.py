@@ -89,7 +89,7 @@ def test_disk_is_full_when_outputs_are_packed(small_disk: Path, large_file: int)
 
 def test_inputs_fill_the_disk(small_disk: Path) -> None:
     node = Node(small_disk)
-    node.change(blobs=(node.raw("work/a", bytes(2_600_000)),))
+    node.change(blobs=(node.raw("work/a", os.urandom(2_600_000)),))
     report = node.run()
     assert report.reason == reports.OUT_OF_DISK
     assert "disk of the worker node is full" in report.message

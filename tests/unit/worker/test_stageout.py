@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,11 +254,18 @@ def test_link_in_a_circle_ends(node: Node, tmp_path: Path) -> None:
     assert len(node.report.left_out) == 1
 
 
-def test_what_is_no_file_does_not_come(node: Node) -> None:
+def test_what_is_no_file_does_not_come_and_is_told(node: Node) -> None:
     node.put("work/d/x", "X")
     os.mkfifo(node.tree.path("work/d/pipe"))
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(node.tree.path("work/d/sock")))
+    node.link("work/d/null", os.devnull)
     node.stage("work/d")
     assert set(node.returned) == {"work/d", "work/d/x"}
+    told = {text.partition(":")[0]: text for text in node.report.left_out}
+    assert told.keys() == {"work/d/pipe", "work/d/sock", "work/d/null"}
+    for name, kind in (("pipe", "FIFO"), ("sock", "socket"), ("null", "device")):
+        assert kind in told[f"work/d/{name}"]
 
 
 def test_missing_outputs(node: Node) -> None:

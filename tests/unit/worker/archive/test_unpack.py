@@ -252,12 +252,9 @@ def test_archive_bomb_is_not_written(folder: Path) -> None:
     bomb = folder / "a.tar.gz"
     bomb.write_bytes(gzip.compress(plain.read_bytes()))
     said = expected("work/a", b"a") | expected("work/bomb", b"small")
-    cases: list[dict[str, Any]] = [{"limit": 1 << 20}, {"manifest": said}]
-    for number, options in enumerate(cases):
-        target = folder / f"w{number}"
-        with pytest.raises(TarballError, match="work/bomb"):
-            unpack(bomb, {"work": target}, compression="gzip", **options)
-        assert sum(path.stat().st_size for path in target.iterdir()) == 1
+    with pytest.raises(TarballError, match="work/bomb"):
+        unpack(bomb, {"work": folder / "w"}, compression="gzip", manifest=said)
+    assert sum(path.stat().st_size for path in (folder / "w").iterdir()) == 1
 
 
 @pytest.mark.parametrize(
