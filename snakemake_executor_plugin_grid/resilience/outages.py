@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +16,10 @@ from .credentials import CheckCredentials, Credentials
 from .disk_full import DiskFullWait
 
 T = TypeVar("T")
+
+_AFTERMATH = (300.0, 3600.0)
+"""Seconds after an outage in which jobs that ended by it are seen: as many as it lasted, but at
+least and at most these. Job wrappers and heartbeats try again for a while."""
 
 REFUSALS = 3
 """How often in a row a server may refuse credentials that look valid from here."""
@@ -29,6 +34,7 @@ class _Shared:
         self.clock = clock
         self.stopped = asyncio.Event()
         self.exhausted = ""
+        self.answered_at = self.aftermath_until = -math.inf  # after the last outage
         self.disk_full = DiskFullWait(limit, say, clock, self.pause)
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -114,6 +120,17 @@ class Outages:
     def exhausted(self) -> str:
         """Why the run has to end, if a limit is exceeded; else empty."""
         return self._shared.exhausted or self._shared.disk_full.exhausted
+
+    def affects(self, since: float) -> bool:
+        """Return whether a job that ends now may have ended because of an outage.
+
+        Args:
+            since: When the grid accepted the job, on the monotonic clock.
+        """
+        if any(server._outages for server in (self, *self._others)):
+            return True
+        shared = self._shared
+        return since < shared.answered_at and self._clock.monotonic() < shared.aftermath_until
 
     @property
     def trouble(self) -> str:
@@ -276,7 +293,12 @@ class Outages:
         self._credentials.accepted(what)
         first = self._first()
         if self._outages.pop(what, None) is not None and first is not None and not self._outages:
-            seconds = self._clock.monotonic() - first[0].since
+            now = self._clock.monotonic()
+            seconds = now - first[0].since
+            least, most = _AFTERMATH
+            until = now + min(max(seconds, least), most)
+            self._shared.answered_at = now
+            self._shared.aftermath_until = max(self._shared.aftermath_until, until)
             self._say(f"{self._name} answers again after {duration(seconds)}.")
 
     async def watch_credentials(self) -> None:

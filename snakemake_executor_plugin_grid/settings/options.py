@@ -165,6 +165,12 @@ class ExecutorSettings(ExecutorSettingsBase):
         "Time, in seconds, after which a job that the server no longer knows counts as failed.",
         metavar="SECONDS",
     )
+    avoid_limit: int = _option(
+        1800,
+        "Time, in seconds, for which a job may wait in a queue while it avoids sites that failed "
+        "jobs. After that it is resubmitted without avoiding any.",
+        metavar="SECONDS",
+    )
     outage_limit: float = _option(
         24.0,
         "Hours to wait for a server or store that does not answer, or for space on a full disk. "

@@ -32,6 +32,7 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
             staging_threads=1,
             start_limit=1,
             lost_limit=1,
+            avoid_limit=1,
             outage_limit=0,
             infrastructure_retries=0,
             proxy_hours=0,

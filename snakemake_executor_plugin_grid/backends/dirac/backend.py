@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...model.errors import PermanentError
+from ...model.job import words
 from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
-from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
@@ -120,8 +121,9 @@ class DiracBackend(Backend):
         limit = await self._limits()
         answers: dict[str, Submitted | Rejected] = {}
         required: dict[str, Mapping[str, str]] = {}
+        avoided: dict[str, frozenset[str]] = {}
         for payload in payloads:
-            avoid = await self._avoidable(payload)
+            avoided[payload.spec.name] = avoid = await self._avoidable(payload)
             try:
                 required[payload.spec.name] = requirements(payload.spec, self._options, avoid)
             except PermanentError as error:
@@ -130,7 +132,7 @@ class DiracBackend(Backend):
         for chunk in self._chunks(self._sandboxes.load(accepted), required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
-        return [answers[payload.spec.name] for payload in payloads]
+        return [with_avoided(answers[name], avoided[name]) for name in avoided]
 
     async def _submit_chunk(
         self, chunk: Sequence[JobPackage], required: Mapping[str, str], worker: Path
@@ -338,9 +340,11 @@ class DiracBackend(Backend):
             return frozenset()
         if self._active_sites is None:
             self._active_sites = frozenset(await self.client.call("active_sites"))
-        banned = payload.spec.overrides.get("banned_sites")
-        never = self._options.banned_sites if banned is None else re.split(r"[\s,]+", banned)
-        return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
+        own = payload.spec.overrides
+        never = words(own["banned_sites"]) if "banned_sites" in own else self._options.banned_sites
+        asked = words(own["site"]) if "site" in own else self._options.sites
+        usable = self._active_sites.intersection(asked) or self._active_sites
+        return payload.avoid if usable - payload.avoid - set(never) else frozenset()
 
     def _chunks(
         self, packages: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int
