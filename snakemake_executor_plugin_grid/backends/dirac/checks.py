@@ -29,6 +29,7 @@ from ..diagnostics import (
 )
 from .client import Client
 from .credentials import judge, read_proxy
+from .limits import read_limits
 from .store import LfnStore
 
 _VERSION = "import DIRAC; print(DIRAC.version)"
@@ -72,9 +73,10 @@ async def _configuration(client: ProcessClient) -> Told:
     except CredentialsError:
         raise UntriedError("cannot be read without a good proxy") from None
     limit = min(int(facts["sandbox_limit"]), int(facts["output_limit"]))
+    longest = read_limits(facts.get("job_limits", {})).max_cpu_time
     return Told(
         f"read: sandboxes of up to {file_size(limit)}, up to {facts['max_parametric']} jobs in a "
-        "submission"
+        f"submission, CPUTime of up to {longest}"
     )
 
 
