@@ -69,7 +69,8 @@ class Executor(RemoteExecutor):
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
         try:
-            check_options(self.executor_settings, Path.cwd())
+            for note in check_options(self.executor_settings, Path.cwd()):
+                self._say(note)
             WorkflowApi(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()

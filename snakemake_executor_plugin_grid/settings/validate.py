@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from snakemake_interface_common.exceptions import WorkflowError
 
 from ..model.job import words
-from .options import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED, ExecutorSettings
+from .choices import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED
+from .names import flag
+from .options import ExecutorSettings
 
 
 def problems_of(settings: ExecutorSettings) -> list[str]:
@@ -78,11 +80,6 @@ def bad_programs(settings: ExecutorSettings, *names: str) -> list[str]:
         if (path := getattr(settings, name)) is not None
         and not (path.is_file() and os.access(path, os.X_OK))
     ]
-
-
-def flag(name: str) -> str:
-    """Return an option as it is written on the command line."""
-    return f"--grid-{name.replace('_', '-')}"
 
 
 def _combinations(settings: ExecutorSettings) -> list[str]:

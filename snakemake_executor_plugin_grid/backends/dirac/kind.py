@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ...journal.catalog import Catalog
 from ...journal.database import Database
-from ...settings.options import DIRAC_INPUTS, DIRAC_MODES, ExecutorSettings
+from ...settings.choices import DIRAC_INPUTS, DIRAC_MODES
+from ...settings.options import ExecutorSettings
 from ...settings.validate import bad_choices, bad_programs
 from ...stores.inventory import Inventory
 from ..kind import BackendKind, BackendSetup, Workspace

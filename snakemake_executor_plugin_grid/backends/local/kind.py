@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...settings.options import ISOLATIONS, ExecutorSettings
+from ...settings.choices import ISOLATIONS
+from ...settings.options import ExecutorSettings
 from ...settings.validate import bad_choices, bad_numbers, bad_programs
 from ..diagnostics import NO_JOB, SERVER, Diagnostic, Told
 from ..kind import BackendKind, BackendSetup, Workspace
@@ -22,6 +23,7 @@ class LocalKind(BackendKind):
 
     name = "local"
     options = ("local_dir", "local_cores", "local_mem_mb", "local_python")
+    without_effect = ("site", "banned_sites")
 
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check the folder and the sizes of the site."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...model.errors import PermanentError
-from ...settings.options import PANDA_ROUTES, PANDA_SECRETS, ExecutorSettings
+from ...settings.choices import PANDA_ROUTES, PANDA_SECRETS
+from ...settings.options import ExecutorSettings
 from ...settings.validate import bad_choices, bad_programs
 from ..kind import BackendKind, BackendSetup, Workspace
 
