@@ -8,7 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..console.format import duration
-from ..model.errors import CredentialsError, EndingError, GridError, PermanentError
+from ..model.errors import (
+    CredentialsError,
+    EndingError,
+    GridError,
+    PermanentError,
+    UnreachableError,
+)
 from .backoff import Backoff, is_over, spread
 from .calls import CALL_TIMEOUT, PASSING, in_words, is_of_disk, with_timeout
 from .clock import SYSTEM_CLOCK, Clock
@@ -261,7 +267,7 @@ class Outages:
             self._credentials.refused(what, error)
             return
         now = self._clock.monotonic()
-        silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
+        silence = f"{self._name} does not answer{_why(what, error)}"
         # When the run is ending, it ends the connection itself.
         if not self._outages and not self.stopped:
             self._say(f"{silence}; no job is affected, the run keeps asking.")
@@ -282,10 +288,9 @@ class Outages:
         return now >= backoff.retry_at
 
     def _exhaust(self, what: str, error: BaseException | None) -> None:
-        words = f" ({in_words(error)})" if error is not None else ""
         self._shared.exhausted = self._shared.exhausted or (
-            f"{self._name} has not answered for {duration(self.limit)}, asked for {what}{words}"
-            ": that is the limit (--grid-outage-limit)"
+            f"{self._name} has not answered for {duration(self.limit)}{_why(what, error)}: that is "
+            "the limit (--grid-outage-limit)"
         )
 
     def over(self, what: str) -> None:
@@ -308,3 +313,10 @@ class Outages:
     async def renewed(self, error: CredentialsError) -> None:
         """Wait until the credentials are valid again, without a time limit."""
         await self._credentials.wait(error)
+
+
+def _why(what: str, error: BaseException | None) -> str:
+    """Return which call has failed and why; where a server cannot be reached, any call fails."""
+    if isinstance(error, UnreachableError) and error.cause:
+        return f" ({error.cause})"
+    return f", asked for {what}" + (f" ({in_words(error).rstrip('.')})" if error else "")

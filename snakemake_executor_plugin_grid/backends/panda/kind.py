@@ -7,7 +7,7 @@ from pathlib import Path
 from ...model.errors import PermanentError
 from ...settings.choices import PANDA_ROUTES, PANDA_SECRETS
 from ...settings.options import ExecutorSettings
-from ...settings.validate import bad_choices, bad_programs
+from ...settings.validate import bad_choices, bad_pythons
 from ..kind import BackendKind, BackendSetup, Workspace
 
 
@@ -25,7 +25,7 @@ class PandaKind(BackendKind):
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check that there is a store, and the further task parameters."""
         problems = bad_choices(settings, panda_route=PANDA_ROUTES, panda_secrets=PANDA_SECRETS)
-        problems += bad_programs(settings, "panda_python")
+        problems += bad_pythons(settings, "panda_python")
         if settings.backend == self.name and settings.store is None and not settings.describe:
             problems.append(
                 "--grid-store: PanDA needs one for the outputs of jobs; give a URL that you and "
