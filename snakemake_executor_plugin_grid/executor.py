@@ -16,7 +16,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from .console.format import listed
+from .console.format import listed, sentence
 from .model.errors import EndingError, GridError
 from .resilience.calls import in_words
 from .snakemake_api import files_read
@@ -185,7 +185,7 @@ class Executor(RemoteExecutor):
                 raise
             except Exception as error:  # fails the job, not the run
                 self._keep(job, never_ran=True)
-                message = f"rule {job.name}, not submitted: {in_words(error)}.\n"
+                message = sentence(f"rule {job.name}, not submitted: {in_words(error)}") + "\n"
                 self._report_error(SubmittedJobInfo(job), message, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)

@@ -133,6 +133,8 @@ class Controller:
         await retry_at_start(context.backend.check, context.clock)
         context.journal.endpoint = context.backend.endpoint
         await retry_at_start(lambda: asyncio.to_thread(context.stores.check), context.clock)
+        for site in context.journal.good_sites():
+            self._sites.runs(site)
         await self.recovery.look()
 
     async def send_sources(self, sources: Mapping[str, Entry]) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
+from ..console.format import sentence
 from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
@@ -222,7 +223,9 @@ class Submission:
                         outages.note(_SUBMISSION, error)
                     refusals += isinstance(error, CredentialsError)
                     if refusals > REFUSALS:
-                        raise PermanentError(f"{error} The credentials look valid.") from error
+                        raise PermanentError(
+                            f"{sentence(error)} The credentials look valid."
+                        ) from error
                     answers.update(await self._look_for(waiting, error))
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
                     if waiting and not isinstance(error, CredentialsError):  # valid again by now

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..console.format import duration
+from ..console.format import clause, duration, sentence
 from ..model.errors import (
     CredentialsError,
     EndingError,
@@ -181,7 +181,7 @@ class Outages:
                     refusals += 1
                     if refusals > REFUSALS:
                         raise PermanentError(
-                            f"{error} The credentials look valid from here."
+                            f"{sentence(error)} The credentials look valid from here."
                         ) from error
                     await self.renewed(error)
                     since = clock.monotonic()  # this wait was no outage
@@ -319,4 +319,4 @@ def _why(what: str, error: BaseException | None) -> str:
     """Return which call has failed and why; where a server cannot be reached, any call fails."""
     if isinstance(error, UnreachableError) and error.cause:
         return f" ({error.cause})"
-    return f", asked for {what}" + (f" ({in_words(error).rstrip('.')})" if error else "")
+    return f", asked for {what}" + (f" ({clause(in_words(error))})" if error else "")

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from ..client_process.client import ProcessClient
+from ..console.format import clause
 from ..console.progress import NOTHING, Transfer, size_of
 from ..model.errors import (
     CredentialsError,
@@ -253,13 +254,14 @@ class XRootDTransport(Transport):
         except TransferError as error:
             if any(number in message for number in _NO_SPACE):
                 raise PermanentError(
-                    f"{error}; free some space there, or choose another place by --grid-store"
+                    f"{clause(error)}; free some space there, or choose another place by "
+                    "--grid-store"
                 ) from error
             if _NOT_AUTHORIZED in message:
                 if self._has_expired():
                     self._renew(error)
                 raise PermanentError(
-                    f"{error}; you may not do this there with this proxy or token: choose "
+                    f"{clause(error)}; you may not do this there with this proxy or token: choose "
                     "another folder by --grid-store, or get other credentials"
                 ) from error
             raise PermanentError(str(error)) from error
@@ -268,8 +270,8 @@ class XRootDTransport(Transport):
         """Ask for new credentials, and restart the library, which has read the old ones."""
         self._client.restart()
         raise CredentialsError(
-            f"{error}: renew the proxy or token that {self._server} takes (X509_USER_PROXY; "
-            "--grid-store-token or BEARER_TOKEN_FILE)"
+            f"{clause(error)}: renew the proxy or token that {self._server} takes "
+            "(X509_USER_PROXY; --grid-store-token or BEARER_TOKEN_FILE)"
         ) from error
 
     def _has_expired(self) -> bool:

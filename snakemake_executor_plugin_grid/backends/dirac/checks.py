@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ...client_process.client import ProcessClient
-from ...console.format import duration, file_size
+from ...console.format import clause, duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...worker.archive.files import file_digest
 from ...worker.delivery import DATA_SUFFIX
@@ -119,7 +119,8 @@ def try_storage_element(client: Client, store: LfnStore, element: str, probe: Pa
         raise
     except GridError as error:
         raise type(error)(
-            f"{element} cannot be used: {error}; choose another by --grid-dirac-storage-element"
+            f"{element} cannot be used: {clause(error)}; choose another by "
+            "--grid-dirac-storage-element"
         ) from error
     finally:
         with contextlib.suppress(GridError):

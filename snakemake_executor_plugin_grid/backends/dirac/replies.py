@@ -13,6 +13,7 @@ import re
 from errno import EDQUOT, ENOSPC
 from typing import Final
 
+from ...console.format import clause
 from ...model.errors import (
     CredentialsError,
     GridError,
@@ -176,7 +177,9 @@ def error_of(
         said = f"{exception}: {said}"
     if exception and errno in _FULL_DISK:
         return kind(f"the disk of the submit host is full: {said}")
-    return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message, group)}")
+    return kind(
+        f"DIRAC, asked to {call.replace('_', ' ')}: {clause(said)}{_hint(kind, message, group)}"
+    )
 
 
 def readable(message: str) -> str:

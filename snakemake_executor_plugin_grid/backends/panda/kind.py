@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...console.format import sentence
 from ...model.errors import PermanentError
 from ...settings.choices import PANDA_ROUTES, PANDA_SECRETS
 from ...settings.options import ExecutorSettings
@@ -37,7 +38,7 @@ class PandaKind(BackendKind):
             try:
                 read_extra(settings.panda_task)
             except PermanentError as error:
-                problems.append(f"{error}.")
+                problems.append(sentence(error))
         return problems
 
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.fickle import DOWN, Bench, Times
 
@@ -72,6 +74,15 @@ def test_the_only_site_that_has_run_jobs_is_not_avoided(bench: Bench) -> None:
     bench.submit("j-1", "j-2", "j-3")
     bench.fault("j-1", "j-2", "j-3", site="A")
     assert [avoided(bench, f"j-{number}.1") for number in (1, 2, 3)] == [frozenset()] * 3
+
+
+def test_a_site_at_which_jobs_of_an_earlier_run_succeeded_runs_jobs(bench: Bench) -> None:
+    bench.earlier("e-1", phase=Phase.SUCCEEDED)
+    Journal(bench.database, "earlier", "fickle").seen({"e-1": JobStatus(JobState.DONE, "", "B")})
+    bench.look()
+    bench.submit("j-1")
+    bench.fault("j-1", site="A")
+    assert avoided(bench, "j-1.1") == frozenset("A")
 
 
 @pytest.mark.parametrize("bench", [{"outage_limit": 1e6}], indirect=True)

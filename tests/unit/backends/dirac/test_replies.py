@@ -148,6 +148,10 @@ def test_credentials_errors_say_what_to_run() -> None:
     assert "dirac-login" in str(error)
 
 
+def test_the_full_stop_of_dirac_is_not_followed_by_a_hint() -> None:
+    assert "found; run" in str(error_of("submit", "No proxy found.", group="user"))
+
+
 def test_errors_name_the_call_and_the_exception_and_hint() -> None:
     error = error_of("upload_sandbox", "No module named 'DIRAC'", 0, "ModuleNotFoundError")
     assert str(error) == (
