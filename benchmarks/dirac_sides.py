@@ -85,6 +85,7 @@ class Ours:
             self._spool,
             folder / "sandboxes",
             outputs=lambda: "",
+            say=print,
         )
         self._worker = folder / "worker.pyz"
         write_worker(self._worker)

@@ -16,7 +16,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from .console.format import listed
+from .console.format import listed, sentence
 from .model.errors import EndingError, GridError
 from .resilience.calls import in_words
 from .snakemake_api import files_read
@@ -41,7 +41,6 @@ _LEAST_PAUSE = 0.05
 _TICK = 0.2
 _SHOWN = 5
 _LAST_ROUND = 1.0
-_PAUSE_PER_ROUND = 20
 
 
 class Executor(RemoteExecutor):
@@ -70,7 +69,8 @@ class Executor(RemoteExecutor):
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
         try:
-            check_options(self.executor_settings, Path.cwd())
+            for note in check_options(self.executor_settings, Path.cwd()):
+                self._say(note)
             WorkflowApi(self.workflow).send_local_files()
             if self.executor_settings.describe:
                 self._describe()
@@ -185,7 +185,7 @@ class Executor(RemoteExecutor):
                 raise
             except Exception as error:  # fails the job, not the run
                 self._keep(job, never_ran=True)
-                message = f"rule {job.name}, not submitted: {in_words(error)}.\n"
+                message = sentence(f"rule {job.name}, not submitted: {in_words(error)}") + "\n"
                 self._report_error(SubmittedJobInfo(job), message, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
@@ -228,7 +228,6 @@ class Executor(RemoteExecutor):
                 yield info
             return
         outcomes: dict[str, Outcome] = {}
-        began = time.monotonic()
         controller = self._run.controller
         try:
             self._polling = asyncio.run_coroutine_threadsafe(controller.poll(), controller.loop)
@@ -241,7 +240,7 @@ class Executor(RemoteExecutor):
                 controller.crashed(RuntimeError("the poll was cancelled"))
         except Exception as error:
             controller.crashed(error)  # look() ends the run
-        self._set_pace(time.monotonic() - began)
+        self._set_pace()
         for name, outcome in outcomes.items():
             if name in self._infos:
                 await self._report(self._infos.pop(name), outcome)
@@ -251,12 +250,12 @@ class Executor(RemoteExecutor):
         for info in left:
             yield info
 
-    def _set_pace(self, seconds: float) -> None:
-        """Poll less often when the server is slow, but at least as often as the user says."""
+    def _set_pace(self) -> None:
+        """Return when the server may be asked again, or earlier to report jobs that have ended."""
         if self._run is not None:
             self.next_seconds_between_status_checks = min(
                 self.workflow.remote_execution_settings.seconds_between_status_checks,
-                max(self._run.backend.poll_interval, _PAUSE_PER_ROUND * seconds),
+                self._run.controller.next_poll or self._run.backend.poll_interval,
             )
 
     async def _report(self, info: SubmittedJobInfo, outcome: Outcome) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..model.job import JobSpec
@@ -44,9 +44,11 @@ class Submitted:
 
     Attributes:
         grid_id: Id of the job in the system.
+        avoids: Sites that the job was told to avoid, of those that its payload names.
     """
 
     grid_id: str
+    avoids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Rejected:
     """
 
     message: str
+
+
+def with_avoided(answer: Submitted | Rejected, avoids: frozenset[str]) -> Submitted | Rejected:
+    """Return an answer that says which sites the job avoids."""
+    return replace(answer, avoids=avoids) if isinstance(answer, Submitted) else answer
 
 
 class Backend(ABC):

@@ -105,6 +105,8 @@ class BackendKind(ABC):
     Attributes:
         name: As in ``--grid-backend``.
         options: Options, by their names in the settings, that this backend has and not every other.
+        without_effect: Options that this backend does not use, although it is no mistake to give
+            them.
         store_schemes: Of URLs of stores that only this backend has.
         client: The client library in words, such as "the DIRAC client"; empty if it needs none.
             Then the option ``--grid-<name>-python`` chooses the Python that has it.
@@ -112,8 +114,13 @@ class BackendKind(ABC):
 
     name: str
     options: Collection[str] = ()
+    without_effect: Collection[str] = ()
     store_schemes: Collection[str] = ()
     client: str = ""
+
+    def owns(self, option: str) -> bool:
+        """Return whether an option is one of this backend, and not of every other."""
+        return option in self.options or option.startswith(f"{self.name}_")
 
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check the options that only this backend knows, also if another one is chosen.

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..model.errors import PermanentError
+from ..settings.names import flag, from_variables, unread_variables
 from ..settings.options import ExecutorSettings
-from ..settings.validate import flag, problems_of, refuse
+from ..settings.validate import problems_of, refuse
 from ..stores import check_store
 from ..stores.inventory import Inventory, remote_inventories
 from .kind import BackendKind, BackendSetup, Workspace
@@ -27,6 +29,9 @@ BACKENDS = (
 """Names of the folders beside this module; ``kind.KIND`` in each describes a backend."""
 GROUP = "snakemake_executor_plugin_grid.backends"
 """Group of entry points by which other packages add backends: each names a `BackendKind`."""
+
+
+_DEFAULTS = ExecutorSettings()
 
 
 def kind_of(name: str) -> BackendKind:
@@ -60,17 +65,20 @@ def all_kinds() -> list[BackendKind]:
     return [*own_kinds(), *map(kind_of, sorted(entry_points(group=GROUP).names))]
 
 
-def check_options(settings: ExecutorSettings, workdir: Path) -> None:
+def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
     """Check all options at once.
 
     Args:
         settings: As given.
         workdir: Working directory of the workflow.
 
+    Returns:
+        A sentence for each option or variable without effect.
+
     Raises:
         WorkflowError: Names each bad option, its value and what it should be.
     """
-    problems = problems_of(settings)
+    problems, notes = problems_of(settings), unread_variables(settings)
     kinds = own_kinds()
     try:
         chosen = kind_of(settings.backend)
@@ -78,7 +86,21 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> None:
         problems.insert(0, str(error))
     else:
         kinds = [chosen, *(kind for kind in kinds if kind.name != chosen.name)]
+        ambient = from_variables(settings)
+        others = {
+            name
+            for name in ambient
+            if not chosen.owns(name) and any(kind.owns(name) for kind in kinds)
+        }
+        # What a variable sets for another backend is no mistake.
+        settings = replace(settings, **{name: getattr(_DEFAULTS, name) for name in others})
         problems += _misplaced(settings, kinds)
+        notes += [
+            f"{flag(name)} {getattr(settings, name)}: has no effect with --grid-backend "
+            f"{chosen.name}."
+            for name in chosen.without_effect
+            if getattr(settings, name) is not None and name not in ambient
+        ]
     for kind in kinds:
         problems += kind.problems(settings, workdir)
     schemes = {scheme for kind in kinds for scheme in kind.store_schemes}
@@ -90,6 +112,7 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> None:
         except ValueError as error:  # of urllib
             problems.append(f"--grid-store {settings.store}: is no URL ({error}).")
     refuse(problems)
+    return notes
 
 
 def _misplaced(settings: ExecutorSettings, kinds: list[BackendKind]) -> list[str]:

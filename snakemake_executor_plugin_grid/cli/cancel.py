@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..backends.base import Backend
-from ..console.format import plural
+from ..console.format import plural, sentence
 from ..journal.database import open_database
 from ..journal.lock import is_locked, lock_folder
 from ..journal.reader import JournalReader
@@ -132,7 +132,7 @@ async def _cancel_all(
                 async with backend_of(folder, run, pythons, alone=not going_on) as backend:
                     await _cancel_some(backend, some, journal, done)
             except GridError as error:
-                done.problems.append(f"{name}: {str(error).rstrip('.')}.")
+                done.problems.append(sentence(f"{name}: {error}"))
                 sorted_out = (*done.cancelled, *done.finished, *done.gone, *done.unsure)
                 known = {job.name for job in sorted_out}
                 done.unsure += [job for job in some if job.name not in known]

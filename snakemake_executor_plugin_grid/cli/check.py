@@ -14,6 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from ..console.format import sentence
 from .workflow import directory_option
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def check(
     try:
         chosen = choose(options, profiles, workdir)
     except OptionError as error:
-        raise click.UsageError(f"{error}.") from error
+        raise click.UsageError(sentence(error)) from error
     screen = _Screen(silent=as_json)
     findings = Findings(screen.begin, screen.show)
     try:

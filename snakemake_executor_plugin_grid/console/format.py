@@ -40,3 +40,14 @@ def listed(items: Sequence[str], shown: int = 10, separator: str = ", ") -> str:
     """Return the first items, and how many more there are: "a, b and 12 more"."""
     more = f" and {len(items) - shown} more" if len(items) > shown else ""
     return separator.join(items[:shown]) + more
+
+
+def clause(text: object) -> str:
+    """Return a text or error without a full stop at its end, so that a sentence can go on."""
+    return str(text).rstrip().rstrip(".")
+
+
+def sentence(text: object) -> str:
+    """Return a text or error with one full stop at its end, unless it ends with another sign."""
+    plain = clause(text)
+    return plain if plain.endswith(("?", "!", "…", ":")) else f"{plain}."

@@ -83,7 +83,7 @@ class Trial:
     async def _options(self) -> Told:
         """Check the options, and create backend and store as a run does."""
         settings, scratch, database = self._settings, self._scratch, self._database
-        check_options(settings, self._workdir)
+        notes = check_options(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
         self._setup = setup = make_backend(
@@ -94,7 +94,8 @@ class Trial:
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
             shown = "dirac in local mode"
-        return Told(f"backend {shown}, store {settings.store or 'of the backend'}")
+        text = f"backend {shown}, store {settings.store or 'of the backend'}"
+        return Told("\n".join([text, *notes]), warning=bool(notes))
 
     async def _outside(self, *, submit: bool, minutes: float) -> None:
         findings, settings, setup = self._findings, self._settings, self._setup

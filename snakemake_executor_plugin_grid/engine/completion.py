@@ -118,7 +118,7 @@ class Completion:
             self._succeeded[job.name] = job
             self._tell_contradiction(job)
         else:
-            await self._drop([job])
+            await self.drop([job])
         if not blamed:
             self._faults.none(job, outcome)
         elif self._faults.note(job, outcome, ending=self._context.outages.stopped):
@@ -142,9 +142,10 @@ class Completion:
             return
         with contextlib.suppress(GridError):  # the next run finds that Snakemake has recorded it
             await asyncio.to_thread(self._context.journal.noted, [job.spec.name for job in jobs])
-            await self._drop(jobs)
+            await self.drop(jobs)
 
-    async def _drop(self, jobs: Collection[TrackedJob]) -> None:
+    async def drop(self, jobs: Collection[TrackedJob]) -> None:
+        """Release what the store keeps for jobs, and with `discard` what the backend keeps."""
         for job in jobs:
             try:
                 await in_thread(self._context.stores.results.drop, job.spec.name)

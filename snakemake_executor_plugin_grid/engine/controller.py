@@ -17,7 +17,7 @@ from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
 from ..journal.records import Phase
 from ..model.errors import EndingError, GridError, PermanentError
-from ..model.state import JobStatus
+from ..model.state import JobState, JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
 from ..resilience.circuit_breaker import CircuitBreaker
@@ -26,6 +26,7 @@ from ..staging.upload import Upload
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.interruption import interrupt_by
+from .avoid_limit import AvoidLimit
 from .completion import Completion
 from .context import RunContext
 from .event_loop import EventLoop
@@ -44,6 +45,8 @@ _SILENT_WAIT = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
 _STATES = "the states of jobs"
+_PAUSE_PER_CALL = 20
+_LONGEST_PAUSE = 300.0  # seconds, for a slow server
 
 
 class Controller:
@@ -61,7 +64,9 @@ class Controller:
         outputs: Outputs,
         *,
         lost_limit: float,
+        avoid_limit: float,
         retries: int,
+        longest_pause: float = math.inf,
     ) -> None:
         """Start the event loop.
 
@@ -71,12 +76,16 @@ class Controller:
             payloads: Builds what is submitted.
             outputs: Brings outputs back.
             lost_limit: Seconds after which a job that the backend does not list fails.
+            avoid_limit: Seconds for which a job may wait while it avoids sites.
             retries: Maximum number of resubmissions of a job after faults of the grid.
+            longest_pause: Seconds between two calls for the states of jobs, at most.
         """
         say, clock = context.say, context.clock
         self._context = context
         self._upload = upload
         self._lost_limit = lost_limit
+        self._longest_pause = longest_pause
+        self._next_poll = -math.inf
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._bug = ""
@@ -86,13 +95,15 @@ class Controller:
         self._outages = context.outages
         self._job_log = JobLog(say, context.backend.monitor_url)
         self._breaker = CircuitBreaker(say, clock.monotonic)
-        faults = Faults(SiteBans(say), self._breaker, retries, say)
+        self._sites = SiteBans(say)
+        faults = Faults(self._sites, self._breaker, retries, say, context.outages)
         self._ends = Outcomes(context.backend, context.journal)
         self.recovery = Recovery(context)
         self._submission = Submission(
             context, upload, payloads, self.recovery, faults, self._jobs, self._fail
         )
         self._completion = Completion(context, outputs, self._ends, faults, self._end, self._launch)
+        self._avoid_limit = AvoidLimit(context, avoid_limit, self._completion.drop, self._launch)
         self._events = EventLoop(clock, self.crashed)
         context.outages.use_loop(self._events.loop)
         self._interrupted = threading.Event()
@@ -126,6 +137,8 @@ class Controller:
         await retry_at_start(context.backend.check, context.clock)
         context.journal.endpoint = context.backend.endpoint
         await retry_at_start(lambda: asyncio.to_thread(context.stores.check), context.clock)
+        for site in context.journal.good_sites():
+            self._sites.runs(site)
         await self.recovery.look()
 
     async def send_sources(self, sources: Mapping[str, Entry]) -> None:
@@ -177,15 +190,20 @@ class Controller:
         """What the run waits for: a server, a disk, a proxy; else empty."""
         return "; ".join(filter(None, [self._outages.trouble, self._breaker.trouble]))
 
+    @property
+    def next_poll(self) -> float:
+        """Seconds until the backend may be asked for the states of jobs again."""
+        return max(0.0, self._next_poll - self._context.clock.monotonic())
+
     async def poll(self) -> list[Outcome]:
-        """Ask for the states of all jobs; return what has ended since the last call."""
+        """Ask for the states of all jobs if it is time; return what has ended since then."""
         followed = {
             job.grid_id: job
             for job in list(self._jobs.values())
             if job.grid_id is not None and not job.ended
         }
         if followed and not self._bug:
-            if self._outages.due(_STATES):
+            if not self.next_poll and self._outages.due(_STATES):
                 await self._ask(followed)
             await self._outages.watch_credentials()
         self._events.spawn(self._completion.discard())
@@ -201,6 +219,8 @@ class Controller:
         return outcomes
 
     async def _ask(self, followed: Mapping[str, TrackedJob]) -> None:
+        clock = self._context.clock
+        began = clock.monotonic()
         try:
             statuses = await with_timeout(self._context.backend.states(list(followed)))
         except Exception as error:
@@ -209,9 +229,13 @@ class Controller:
             else:
                 self._outages.note(_STATES, error)
             for job in followed.values():  # an outage changes no job
-                job.named = self._context.clock.monotonic()
+                job.named = job.waits_since = clock.monotonic()
             return
         self._outages.over(_STATES)
+        asked = clock.monotonic()
+        slow = min(_PAUSE_PER_CALL * (asked - began), _LONGEST_PAUSE)
+        pause = max(self._context.backend.poll_interval, slow)
+        self._next_poll = asked + min(pause, self._longest_pause)
         news: dict[str, JobStatus] = {}
         for grid_id, job in followed.items():
             status, job.seen = statuses.get(grid_id), True
@@ -220,10 +244,14 @@ class Controller:
                 continue
             if status != job.status:
                 news[job.spec.name] = status
-            job.status, job.named = status, self._context.clock.monotonic()
+            job.status, job.named = status, asked
+            if status.state is JobState.RUNNING:
+                self._sites.runs(status.site)
             if status.state.ended and not job.ended:
                 job.ended = True
                 self._events.spawn(self._completion.complete(job))
+        if waiting := self._avoid_limit.exceeded(followed.values()):
+            self._events.spawn(self._avoid_limit.release(waiting))
         if news:
             with contextlib.suppress(GridError):  # only `snakemake-grid status` shows them
                 await asyncio.to_thread(self._context.journal.seen, news)

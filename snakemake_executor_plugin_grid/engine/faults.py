@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from ..model.tracked import Outcome, TrackedJob
 from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.outages import Outages
 from ..resilience.site_bans import SiteBans
+from ..worker import report as reports
+
+_BY_SERVERS = ("", reports.OUTPUT_NOT_STORED)
+"""Reasons of reports, or none, of faults that a server or store that was down may have caused."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,18 @@ class Faults:
         breaker: Pauses submission.
         retries: Maximum number of resubmissions of a job after faults of the grid.
         say: Shows a line to the user.
+        outages: Of the run: no site is blamed for what happens in them.
     """
 
     sites: SiteBans
     breaker: CircuitBreaker
     retries: int
     say: Callable[[str], None]
+    outages: Outages
+
+    def to_avoid(self, job: TrackedJob) -> frozenset[str]:
+        """Return the sites that the next submission of a job should avoid."""
+        return frozenset() if job.anywhere else self.sites.to_avoid(job.avoid)
 
     def none(self, job: TrackedJob, outcome: Outcome) -> None:
         """Note that a job has succeeded, or failed for a reason of its own."""
@@ -43,9 +54,13 @@ class Faults:
         Returns:
             Whether to resubmit the job.
         """
-        site = job.status.site or outcome.site
-        self.sites.fault(site)
-        costs = self.breaker.fault(job.name, outcome.reason or job.status.detail, site)
+        site, costs = job.status.site or outcome.site, True
+        if self.outages.affects(job.accepted) and outcome.reason in _BY_SERVERS:
+            site = ""
+            self.breaker.gone(job.name)
+        else:
+            self.sites.fault(site)
+            costs = self.breaker.fault(job.name, outcome.reason or job.status.detail, site)
         if ending or (costs and job.charged >= self.retries):
             return False
         count = f"{job.charged + 1} of at most {self.retries}" if costs else "does not count"

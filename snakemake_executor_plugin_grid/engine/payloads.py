@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,13 +37,13 @@ class Payloads:
     large_file: int
     compression: str
 
-    def build(self, job: TrackedJob, blobs: tuple[Blob, ...], banned: Set[str]) -> Payload:
+    def build(self, job: TrackedJob, blobs: tuple[Blob, ...], avoid: frozenset[str]) -> Payload:
         """Return the payload of a job.
 
         Args:
             job: The job.
             blobs: Its inputs.
-            banned: Sites that no job should use.
+            avoid: Sites that it should not use.
         """
         plan, spec = job.plan, job.spec
         inputs, results = self.stores.inputs, self.stores.results
@@ -74,4 +73,4 @@ class Payloads:
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )
-        return Payload(spec, description.dumps(), blobs, self.worker, frozenset(job.avoid | banned))
+        return Payload(spec, description.dumps(), blobs, self.worker, avoid)

@@ -22,6 +22,7 @@ from ..planning.fingerprint import Fingerprints
 from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
+from ..snakemake_api.polling import wanted_pause
 from ..snakemake_api.scheduler import SchedulerApi
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
@@ -114,7 +115,9 @@ class Run:
             ),
             Outputs(stores.results, catalog, layout, folder, compression, announce, say),
             lost_limit=settings.lost_limit,
+            avoid_limit=settings.avoid_limit,
             retries=settings.infrastructure_retries,
+            longest_pause=wanted_pause(workflow.remote_execution_settings),
         )
         self.workflow_api = WorkflowApi(workflow)
         self.scheduler_api = SchedulerApi(workflow)

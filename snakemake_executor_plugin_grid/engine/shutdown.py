@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ..console.format import sentence
 from ..resilience.clock import SYSTEM_CLOCK, Clock
 from ..snakemake_api.scheduler import FAILURE_MESSAGES, TERMINATION_MESSAGES
 
@@ -88,7 +89,9 @@ class Shutdown:
             self._leave(1)
             if not scheduler_api.has_failed:
                 scheduler_api.suppress(FAILURE_MESSAGES)
-            scheduler_api.interrupt(WorkflowError(f"The run ends: {controller.exhausted}."))
+            scheduler_api.interrupt(
+                WorkflowError(sentence(f"The run ends: {controller.exhausted}"))
+            )
         elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
             self._leave(int(scheduler_api.has_failed))
             scheduler_api.interrupt(WorkflowError(_DETACHED))

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
+from ..console.format import sentence
 from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
@@ -129,7 +130,7 @@ class Submission:
             if isinstance(blobs, GridError):
                 self._fail(job, str(blobs))
             else:
-                payload = self._payloads.build(job, blobs, self._faults.sites.banned)
+                payload = self._payloads.build(job, blobs, self._faults.to_avoid(job))
                 payloads.append((job, payload))
         return payloads
 
@@ -164,7 +165,8 @@ class Submission:
                 if cancelled:
                     orphans[answer.grid_id] = payload.spec.name
                 else:
-                    job.grid_id, job.named = answer.grid_id, context.clock.monotonic()
+                    job.grid_id, job.avoids = answer.grid_id, answer.avoids
+                    job.accepted = job.named = job.waits_since = context.clock.monotonic()
             elif isinstance(answer, Rejected):
                 if not cancelled:
                     self._fail(job, f"{context.backend.name} refused it: {answer.message}")
@@ -221,9 +223,10 @@ class Submission:
                         outages.note(_SUBMISSION, error)
                     refusals += isinstance(error, CredentialsError)
                     if refusals > REFUSALS:
-                        raise PermanentError(f"{error} The credentials look valid.") from error
-                    names = [payload.spec.name for payload in waiting]
-                    answers.update(await self._look_for(names, error))
+                        raise PermanentError(
+                            f"{sentence(error)} The credentials look valid."
+                        ) from error
+                    answers.update(await self._look_for(waiting, error))
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
                     if waiting and not isinstance(error, CredentialsError):  # valid again by now
                         raise
@@ -244,16 +247,19 @@ class Submission:
             answers.update({payload.spec.name: lost for payload in waiting})
         return answers
 
-    async def _look_for(self, names: list[str], error: Exception) -> dict[str, Submitted]:
+    async def _look_for(
+        self, payloads: Sequence[Payload], error: Exception
+    ) -> dict[str, Submitted]:
         """Find out which jobs the backend has accepted although its answer was lost."""
+        avoided = {payload.spec.name: payload.avoid for payload in payloads}
         if isinstance(error, CredentialsError):
             await self._context.outages.renewed(error)
         try:
             found = await self._context.outages.call(
-                "jobs by name", lambda: self._context.backend.adopt(names)
+                "jobs by name", lambda: self._context.backend.adopt(list(avoided))
             )
         except EndingError:
             raise
         except Exception:
             raise UnansweredError(in_words(error)) from error
-        return {name: Submitted(grid_id) for name, grid_id in found.items()}
+        return {name: Submitted(grid_id, avoided[name]) for name, grid_id in found.items()}

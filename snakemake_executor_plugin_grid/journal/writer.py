@@ -61,6 +61,7 @@ CREATE TABLE IF NOT EXISTS runs (
     trouble_since REAL
 ) WITHOUT ROWID;
 """
+_LATELY = 7 * 86400.0  # seconds
 _OPEN = tuple(phase.value for phase in OPEN_PHASES)
 _COLUMNS = ", ".join(JOB_COLUMNS)
 
@@ -273,6 +274,18 @@ class Journal:
             (*_OPEN, self._backend, self.endpoint),
         )
         return {f"{backend} ({endpoint})": count for backend, endpoint, count in rows}
+
+    def good_sites(self) -> list[str]:
+        """Return the sites at which jobs succeeded lately, in any run."""
+        rows = self._database.query(
+            "SELECT DISTINCT site FROM jobs WHERE phase IN (?, ?) AND site<>'' AND changed>? "
+            "AND backend=? AND endpoint IN (?, '')",
+            (
+                *(Phase.SUCCEEDED.value, Phase.OUTPUTS_INSTALLED.value),
+                *(time.time() - _LATELY, self._backend, self.endpoint),
+            ),
+        )
+        return [str(site) for (site,) in rows]
 
     def on_the_grid(self) -> int:
         """Return how many jobs the backend has or may have."""

@@ -15,6 +15,19 @@ class TransientError(GridError):
     """The same request may succeed later: a server is down or busy, a connection broke."""
 
 
+class UnreachableError(TransientError):
+    """A server cannot be reached.
+
+    Attributes:
+        cause: Its address and the reason, such as "host:8443: connection refused"; may be empty.
+    """
+
+    def __init__(self, text: str, cause: str = "") -> None:
+        """Describe it by a whole sentence, and by the cause alone."""
+        super().__init__(text)
+        self.cause = cause
+
+
 class CredentialsError(GridError):
     """A proxy or token is missing or has expired: the text says what to run."""
 

@@ -43,6 +43,10 @@ class TrackedJob:
         faults: How often it has failed because of the infrastructure.
         charged: How many of these faults count against its limit.
         avoid: Sites where such faults happened.
+        anywhere: Whether its next submission avoids no site, as it has waited for too long.
+        avoids: Sites that its last submission avoids.
+        accepted: When the grid accepted it, on the monotonic clock; 0 if that was an earlier run.
+        waits_since: Since when it waits in a queue, on the monotonic clock.
         began: When the upload of its inputs began, in seconds since the epoch.
         grid_id: Its id on the grid, None until it is submitted.
         status: The last status that the backend gave.
@@ -58,6 +62,10 @@ class TrackedJob:
     faults: int = 0
     charged: int = 0
     avoid: set[str] = field(default_factory=set)
+    anywhere: bool = False
+    avoids: frozenset[str] = frozenset()
+    accepted: float = 0.0
+    waits_since: float = 0.0
     began: float = field(default_factory=time.time)
     grid_id: str | None = None
     status: JobStatus = UNKNOWN
@@ -76,17 +84,19 @@ class TrackedJob:
         """The name by which this run refers to the job; resubmissions do not change it."""
         return self.plan.spec.name
 
-    def submit_again(self, site: str, *, costs: bool = True) -> None:
+    def submit_again(self, site: str = "", *, costs: bool = True, anywhere: bool = False) -> None:
         """Prepare another submission, under a new name, after a fault of the infrastructure.
 
         Args:
             site: Site to avoid, empty if not known.
             costs: Whether the fault counts against the job's limit.
+            anywhere: Whether this submission avoids no site.
         """
         self.faults += 1
         self.charged += costs
         self.began = time.time()
         self.avoid.update({site} - {""})
+        self.anywhere, self.avoids = anywhere, frozenset()
         self.spec = replace(self.plan.spec, name=str(JobName(self.origin, self.faults)))
         self.adopted = False
         self.grid_id, self.status, self.ended, self.seen = None, UNKNOWN, False, False

@@ -13,7 +13,8 @@ from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.size import read_size
 from ..model.tracked import Plan
-from ..settings.options import RUNTIMES, UNDECLARED, ExecutorSettings
+from ..settings.choices import RUNTIMES, UNDECLARED
+from ..settings.options import ExecutorSettings
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output

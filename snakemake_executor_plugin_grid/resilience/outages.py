@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..console.format import duration
-from ..model.errors import CredentialsError, EndingError, GridError, PermanentError
+from ..console.format import clause, duration, sentence
+from ..model.errors import (
+    CredentialsError,
+    EndingError,
+    GridError,
+    PermanentError,
+    UnreachableError,
+)
 from .backoff import Backoff, is_over, spread
 from .calls import CALL_TIMEOUT, PASSING, in_words, is_of_disk, with_timeout
 from .clock import SYSTEM_CLOCK, Clock
@@ -15,6 +22,10 @@ from .credentials import CheckCredentials, Credentials
 from .disk_full import DiskFullWait
 
 T = TypeVar("T")
+
+_AFTERMATH = (300.0, 3600.0)
+"""Seconds after an outage in which jobs that ended by it are seen: as many as it lasted, but at
+least and at most these. Job wrappers and heartbeats try again for a while."""
 
 REFUSALS = 3
 """How often in a row a server may refuse credentials that look valid from here."""
@@ -29,6 +40,7 @@ class _Shared:
         self.clock = clock
         self.stopped = asyncio.Event()
         self.exhausted = ""
+        self.answered_at = self.aftermath_until = -math.inf  # after the last outage
         self.disk_full = DiskFullWait(limit, say, clock, self.pause)
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -115,6 +127,17 @@ class Outages:
         """Why the run has to end, if a limit is exceeded; else empty."""
         return self._shared.exhausted or self._shared.disk_full.exhausted
 
+    def affects(self, since: float) -> bool:
+        """Return whether a job that ends now may have ended because of an outage.
+
+        Args:
+            since: When the grid accepted the job, on the monotonic clock.
+        """
+        if any(server._outages for server in (self, *self._others)):
+            return True
+        shared = self._shared
+        return since < shared.answered_at and self._clock.monotonic() < shared.aftermath_until
+
     @property
     def trouble(self) -> str:
         """What the run waits for: servers, credentials, free space; empty if nothing."""
@@ -158,7 +181,7 @@ class Outages:
                     refusals += 1
                     if refusals > REFUSALS:
                         raise PermanentError(
-                            f"{error} The credentials look valid from here."
+                            f"{sentence(error)} The credentials look valid from here."
                         ) from error
                     await self.renewed(error)
                     since = clock.monotonic()  # this wait was no outage
@@ -244,7 +267,7 @@ class Outages:
             self._credentials.refused(what, error)
             return
         now = self._clock.monotonic()
-        silence = f"{self._name} does not answer, asked for {what} ({in_words(error)})"
+        silence = f"{self._name} does not answer{_why(what, error)}"
         # When the run is ending, it ends the connection itself.
         if not self._outages and not self.stopped:
             self._say(f"{silence}; no job is affected, the run keeps asking.")
@@ -265,10 +288,9 @@ class Outages:
         return now >= backoff.retry_at
 
     def _exhaust(self, what: str, error: BaseException | None) -> None:
-        words = f" ({in_words(error)})" if error is not None else ""
         self._shared.exhausted = self._shared.exhausted or (
-            f"{self._name} has not answered for {duration(self.limit)}, asked for {what}{words}"
-            ": that is the limit (--grid-outage-limit)"
+            f"{self._name} has not answered for {duration(self.limit)}{_why(what, error)}: that is "
+            "the limit (--grid-outage-limit)"
         )
 
     def over(self, what: str) -> None:
@@ -276,7 +298,12 @@ class Outages:
         self._credentials.accepted(what)
         first = self._first()
         if self._outages.pop(what, None) is not None and first is not None and not self._outages:
-            seconds = self._clock.monotonic() - first[0].since
+            now = self._clock.monotonic()
+            seconds = now - first[0].since
+            least, most = _AFTERMATH
+            until = now + min(max(seconds, least), most)
+            self._shared.answered_at = now
+            self._shared.aftermath_until = max(self._shared.aftermath_until, until)
             self._say(f"{self._name} answers again after {duration(seconds)}.")
 
     async def watch_credentials(self) -> None:
@@ -286,3 +313,10 @@ class Outages:
     async def renewed(self, error: CredentialsError) -> None:
         """Wait until the credentials are valid again, without a time limit."""
         await self._credentials.wait(error)
+
+
+def _why(what: str, error: BaseException | None) -> str:
+    """Return which call has failed and why; where a server cannot be reached, any call fails."""
+    if isinstance(error, UnreachableError) and error.cause:
+        return f" ({error.cause})"
+    return f", asked for {what}" + (f" ({clause(in_words(error))})" if error else "")

@@ -1,17 +1,18 @@
-"""Bans sites that fail several jobs in a row, for the rest of the run."""
+"""Decides which sites jobs avoid: those that failed them, while another site runs jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 _FAULTS_IN_A_ROW = 3
 
 
 class SiteBans:
-    """Counts the faults of each site.
+    """Counts the faults of each site, and knows which sites run jobs.
 
     Attributes:
-        banned: Sites that should get no more jobs.
+        banned: Sites that failed several jobs in a row: no job should go there, for the rest of the
+            run.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -22,11 +23,17 @@ class SiteBans:
         """
         self._say = say
         self._faults: dict[str, int] = {}
+        self._run_jobs: set[str] = set()
         self.banned: set[str] = set()
+
+    def runs(self, site: str) -> None:
+        """Note that a job runs at a site; the site is empty if unknown."""
+        self._run_jobs.update({site} - {""})
 
     def fine(self, site: str) -> None:
         """Note that at a site a job has succeeded, or failed for a reason of its own."""
         self._faults.pop(site, None)
+        self.runs(site)
 
     def fault(self, site: str) -> None:
         """Note that a job has failed because of a site; the site is empty if unknown."""
@@ -37,5 +44,16 @@ class SiteBans:
             self.banned.add(site)
             self._say(
                 f"site {site} has failed {_FAULTS_IN_A_ROW} jobs in a row: this run sends no more "
-                "jobs there, if there are other sites."
+                "jobs there while another site runs its jobs."
             )
+
+    def to_avoid(self, failed: Set[str]) -> frozenset[str]:
+        """Return the sites that a job should avoid.
+
+        None if no other site has run a job of this run: the job might have nowhere to go.
+
+        Args:
+            failed: Sites that failed this job.
+        """
+        unwanted = frozenset(failed | self.banned)
+        return unwanted if self._run_jobs - unwanted else frozenset()

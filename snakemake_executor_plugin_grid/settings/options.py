@@ -7,16 +7,8 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-RUNTIMES = ("inherit", "setup", "container", "wheels")
-COMPRESSIONS = ("none", "gzip", "zstd")
-ISOLATIONS = ("auto", "require", "off")
-UNDECLARED = ("list", "fetch")
-ENGINES = ("apptainer", "singularity")
-INTERRUPTS = ("cancel", "keep")
-DIRAC_MODES = ("server", "local")
-DIRAC_INPUTS = ("data", "fetch")
-PANDA_ROUTES = ("jedi", "idds")
-PANDA_SECRETS = ("store", "server")
+from .choices import COMPRESSIONS, ENGINES, PANDA_ROUTES
+from .names import unset_empty
 
 
 def _option(default: Any, text: str, **metadata: Any) -> Any:
@@ -171,6 +163,12 @@ class ExecutorSettings(ExecutorSettingsBase):
     lost_limit: int = _option(
         3600,
         "Time, in seconds, after which a job that the server no longer knows counts as failed.",
+        metavar="SECONDS",
+    )
+    avoid_limit: int = _option(
+        1800,
+        "Time, in seconds, for which a job may wait in a queue while it avoids sites that failed "
+        "jobs. After that it is resubmitted without avoiding any.",
         metavar="SECONDS",
     )
     outage_limit: float = _option(
@@ -398,3 +396,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         "For 'local': start a new Python for each job, instead of a fork of a process that has "
         "imported Snakemake.",
     )
+
+    def __post_init__(self) -> None:
+        """Take empty texts and variables for options that are not set."""
+        unset_empty(self)

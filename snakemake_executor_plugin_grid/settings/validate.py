@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
 
 from ..model.job import words
 from ..model.size import read_size
-from .options import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED, ExecutorSettings
+from .choices import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED
+from .names import flag
+from .options import ExecutorSettings
+
+_START_TIMEOUT = 60.0  # seconds; of a Python on a network file system
 
 
 def problems_of(settings: ExecutorSettings) -> list[str]:
@@ -33,6 +39,7 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
             staging_threads=1,
             start_limit=1,
             lost_limit=1,
+            avoid_limit=1,
             outage_limit=0,
             infrastructure_retries=0,
             proxy_hours=0,
@@ -71,19 +78,32 @@ def bad_numbers(settings: ExecutorSettings, **least: int) -> list[str]:
     ]
 
 
-def bad_programs(settings: ExecutorSettings, *names: str) -> list[str]:
-    """Return a sentence for each option that names a file which cannot be executed."""
+def bad_pythons(settings: ExecutorSettings, *names: str) -> list[str]:
+    """Return a sentence for each option that names a file which is no Python."""
+    paths = {name: path for name in names if (path := getattr(settings, name)) is not None}
     return [
-        f"{flag(name)} {path}: is no program that can be run."
-        for name in names
-        if (path := getattr(settings, name)) is not None
-        and not (path.is_file() and os.access(path, os.X_OK))
+        f"{flag(name)} {path}: {problem}."
+        for name, path in paths.items()
+        if (problem := _why_no_python(path))
     ]
 
 
-def flag(name: str) -> str:
-    """Return an option as it is written on the command line."""
-    return f"--grid-{name.replace('_', '-')}"
+def _why_no_python(path: Path) -> str:
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        return "is no program that can be run"
+    try:
+        done = subprocess.run(
+            [path, "-c", "print('p' + 'ython')"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_START_TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        return f"is no program that can be run ({error.strerror})"
+    except subprocess.TimeoutExpired:
+        return ""  # a slow file system: the client is given more time
+    return "" if b"python" in done.stdout.split() else "is no Python"
 
 
 def _sizes(settings: ExecutorSettings) -> list[str]:

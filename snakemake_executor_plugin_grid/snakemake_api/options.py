@@ -64,7 +64,10 @@ def _sources(parser: Any, args: Sequence[str]) -> dict[str, list[str]]:
         if kind == "command_line":
             name, keys = "the command line", [arg.partition("=")[0] for arg in args]
         elif kind == "environment_variables":
-            name, keys = "variables", [key.removeprefix("SNAKEMAKE_") for key in values]
+            name, keys = (
+                "variables",
+                [key.removeprefix("SNAKEMAKE_") for key, (_, text) in values.items() if text],
+            )
         elif kind == "config_file":
             name, keys = f"profile {file}", list(values)
         else:

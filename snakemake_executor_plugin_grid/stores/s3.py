@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ..console.format import clause
 from ..console.progress import NOTHING, Transfer
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
 from ..worker.interruption import between_blocks
@@ -183,9 +184,11 @@ class S3Transport(Transport):
                 known.UnauthorizedSSOTokenError,
             ),
         ):
-            return CredentialsError(f"{self.url}: {error}; {_HINT}")
+            return CredentialsError(f"{self.url}: {clause(error)}; {_HINT}")
         if isinstance(error, known.SSLError):
-            return PermanentError(f"{self.url}: {error}; AWS_CA_BUNDLE names the file of the CAs")
+            return PermanentError(
+                f"{self.url}: {clause(error)}; AWS_CA_BUNDLE names the file of the CAs"
+            )
         if isinstance(
             error, (known.HTTPClientError, known.ConnectionError, known.IncompleteReadError)
         ):

@@ -10,6 +10,7 @@ What its messages mean is told in ``worker/xrootd.py``: they are those of ``xrdc
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,16 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from ..client_process.client import ProcessClient
+from ..console.format import clause
 from ..console.progress import NOTHING, Transfer, size_of
-from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.errors import (
+    CredentialsError,
+    GridError,
+    MissingError,
+    PermanentError,
+    TransientError,
+    UnreachableError,
+)
 from ..resilience.calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
 from ..worker.transfer.credentials import bearer_token, has_expired
 from ..worker.transfer.errors import AbsentError, PassingError, RefusedError, TransferError
@@ -28,6 +37,8 @@ from .transport import Transport
 _PROGRAM = Path(__file__).with_name("xrootd_program.py")
 _PER_CALL = 50  # files; so that their removal stays within the time of a call
 _NOT_AUTHORIZED = "[3010]"
+_PORT = 1094
+_CONNECT_TIMEOUT = 5.0
 _NO_SPACE = ("[3009]", "[3021]")
 
 
@@ -105,6 +116,7 @@ class XRootDTransport(Transport):
         self.url = f"{self._server}/{self._folder}"
         self._token_file = token_file
         self._client = Client(log, token_file)
+        self._answers = False
 
     def check(self) -> None:
         """Make the folder.
@@ -197,10 +209,31 @@ class XRootDTransport(Transport):
         limit: float = CALL_TIMEOUT,
         told: Callable[[int], None] = NOTHING.reach,
     ) -> Any:
+        if not self._answers:
+            self._connect()
         try:
-            return self._client.move_now(told, call, *args, limit=limit)
+            value = self._client.move_now(told, call, *args, limit=limit)
         except StatusError as error:
             self._fail(str(error), name)
+        self._answers = True
+        return value
+
+    def _connect(self) -> None:
+        """Make sure that somebody listens: the library would try for a minute.
+
+        Raises:
+            UnreachableError: Nobody does.
+        """
+        self._client.facts_now()  # a library that is missing is reported first
+        parts = urlsplit(self._server)
+        host, port = parts.hostname or "", parts.port or _PORT
+        try:
+            socket.create_connection((host, port), _CONNECT_TIMEOUT).close()
+        except (ConnectionRefusedError, socket.gaierror) as error:
+            cause = f"{host}:{port}: {(error.strerror or 'unknown host').lower()}"
+            raise UnreachableError(f"{self._server} does not answer ({cause})", cause) from error
+        except OSError:
+            return  # it may be slow, or reached by other ways
 
     def _fail(self, message: str, name: str) -> NoReturn:
         """Raise what a message of XRootD means.
@@ -212,6 +245,7 @@ class XRootDTransport(Transport):
         try:
             fail(message, self._at(name) if name else self.url)
         except PassingError as error:
+            self._answers = False
             raise TransientError(str(error)) from error
         except AbsentError as error:
             raise MissingError(str(error)) from error
@@ -220,13 +254,14 @@ class XRootDTransport(Transport):
         except TransferError as error:
             if any(number in message for number in _NO_SPACE):
                 raise PermanentError(
-                    f"{error}; free some space there, or choose another place by --grid-store"
+                    f"{clause(error)}; free some space there, or choose another place by "
+                    "--grid-store"
                 ) from error
             if _NOT_AUTHORIZED in message:
                 if self._has_expired():
                     self._renew(error)
                 raise PermanentError(
-                    f"{error}; you may not do this there with this proxy or token: choose "
+                    f"{clause(error)}; you may not do this there with this proxy or token: choose "
                     "another folder by --grid-store, or get other credentials"
                 ) from error
             raise PermanentError(str(error)) from error
@@ -235,8 +270,8 @@ class XRootDTransport(Transport):
         """Ask for new credentials, and restart the library, which has read the old ones."""
         self._client.restart()
         raise CredentialsError(
-            f"{error}: renew the proxy or token that {self._server} takes (X509_USER_PROXY; "
-            "--grid-store-token or BEARER_TOKEN_FILE)"
+            f"{clause(error)}: renew the proxy or token that {self._server} takes "
+            "(X509_USER_PROXY; --grid-store-token or BEARER_TOKEN_FILE)"
         ) from error
 
     def _has_expired(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
-from tests.servers.dirac.configuration import CONFIGURATION
+from tests.servers.dirac.configuration import CONFIGURATION, MAX_CPU_TIME
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE
 from tests.workflows.test_check import check, left
@@ -23,6 +23,7 @@ def test_a_job_goes_there_and_comes_back(project: Project) -> None:
     done = check(project, "--submit").succeeded()
     assert "✓ client           DIRAC client 9." in done.output
     assert "✓ configuration    read: sandboxes of up to 10.5 MB" in done.output
+    assert f"CPUTime of up to {MAX_CPU_TIME}" in done.output
     assert "✓ credentials      proxy of ciuser in group " in done.output
     assert "✓ server           dirac answers" in done.output
     assert "✓ store            DIRAC's sandboxes: 64 KiB written" in done.output

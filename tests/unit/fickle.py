@@ -92,7 +92,7 @@ class Fickle(Backend):
                 self.runs[name] += 1
                 self.jobs.setdefault(name, f"id-{len(self.jobs)}")
         self.answer()
-        return [Submitted(self.jobs[payload.spec.name]) for payload in payloads]
+        return [Submitted(self.jobs[payload.spec.name], payload.avoid) for payload in payloads]
 
     async def check_credentials(self) -> str:
         self.credentials()
@@ -155,7 +155,13 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, lost_limit: float = 1e6, outage_limit: float = 0.0, retries: int = 3
+        self,
+        folder: Path,
+        lost_limit: float = 1e6,
+        outage_limit: float = 0.0,
+        avoid_limit: float = 1e6,
+        retries: int = 3,
+        longest_pause: float = 0.0,
     ) -> None:
         self.said: list[str] = []
         self._passed: list[Outcome] = []
@@ -191,7 +197,9 @@ class Bench:
             ),
             self.outputs,
             lost_limit=lost_limit,
+            avoid_limit=avoid_limit,
             retries=retries,
+            longest_pause=longest_pause,
         )
         # They are told of every job, and would hide what a test looks for.
         self.controller._job_log = JobLog(lambda _: None)

@@ -52,7 +52,8 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
     executor: Any = unmade()
     executor._unnoted, executor._submitting = set(), False
     executor._run = SimpleNamespace(
-        controller=SimpleNamespace(poll=poll, loop=loop), backend=SimpleNamespace(poll_interval=1)
+        controller=SimpleNamespace(poll=poll, loop=loop, next_poll=0),
+        backend=SimpleNamespace(poll_interval=1),
     )
     executor._shutdown = SimpleNamespace(ending=True, look=lambda quiet: None)
     pace = SimpleNamespace(seconds_between_status_checks=1)
@@ -62,6 +63,22 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
     began = time.monotonic()
     assert asyncio.run(polled(executor, [info])) == [info]
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("said", "next_poll", "pause"),
+    [(10, 15.0, 10), (10, 5.0, 5.0), (10, 0.0, 2.0), (0, 15.0, 0)],
+    ids=["reports ended jobs", "asks when it is time", "outage", "never pauses"],
+)
+def test_snakemake_comes_back_when_it_is_time(said: int, next_poll: float, pause: float) -> None:
+    executor: Any = unmade()
+    executor._run = SimpleNamespace(
+        controller=SimpleNamespace(next_poll=next_poll), backend=SimpleNamespace(poll_interval=2.0)
+    )
+    pace = SimpleNamespace(seconds_between_status_checks=said)
+    executor.workflow = SimpleNamespace(remote_execution_settings=pace)
+    executor._set_pace()
+    assert executor.next_seconds_between_status_checks == pause
 
 
 @pytest.mark.parametrize(

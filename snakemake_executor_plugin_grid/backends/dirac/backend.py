@@ -16,12 +16,14 @@ from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
-from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
+from .limits import RunTimes, read_limits
 from .sandboxes import Sandboxes
+from .sites import Sites
 from .states import Debouncer, given_up_as, job_status
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class DiracBackend(Backend):
         folder: Path,
         *,
         outputs: Callable[[], str],
+        say: Callable[[str], None],
         fetch_inputs: bool = False,
         proxy_hours: float = 1.0,
     ) -> None:
@@ -70,12 +73,14 @@ class DiracBackend(Backend):
             folder: For putting sandboxes together.
             outputs: Returns the LFN below which each job has its folder of outputs; called only
                 if there is a storage element.
+            say: Shows a line to the user.
             fetch_inputs: Whether workers fetch input data themselves, at any site.
             proxy_hours: For which a proxy has to be valid at the start.
         """
         self.client = client
         self._options = options
         self._fetch_inputs = fetch_inputs
+        self._run_times = RunTimes(say)
         self._margin = proxy_hours * 3600
         self._max_parametric = 0
         self._endpoint = ""
@@ -85,13 +90,15 @@ class DiracBackend(Backend):
         self._settling = Debouncer()
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
-        self._active_sites: frozenset[str] | None = None
+        self._active_sites = Sites(client, options)
 
     async def check(self) -> None:
-        """Check the options, start the client, and check the proxy."""
+        """Start the client, and check the options and the proxy."""
+        facts = await self.client.facts()
+        self._max_parametric = int(facts["max_parametric"])
+        self._endpoint = str(facts.get("server", ""))
+        self._options = replace(self._options, limits=read_limits(facts.get("job_limits", {})))
         check_options(self._options)
-        await self._limits()
-        self._endpoint = str((await self.client.facts()).get("server", ""))
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
         if warning:
@@ -120,17 +127,22 @@ class DiracBackend(Backend):
         limit = await self._limits()
         answers: dict[str, Submitted | Rejected] = {}
         required: dict[str, Mapping[str, str]] = {}
+        avoided: dict[str, frozenset[str]] = {}
         for payload in payloads:
-            avoid = await self._avoidable(payload)
+            avoid: frozenset[str] = frozenset()
+            if payload.avoid and not self._input_data(package_of(payload)):
+                avoid = await self._active_sites.avoidable(payload.spec, payload.avoid)
+            avoided[payload.spec.name] = avoid
             try:
                 required[payload.spec.name] = requirements(payload.spec, self._options, avoid)
+                self._run_times.check(payload.spec, self._options.cpu_power, self._options.limits)
             except PermanentError as error:
                 answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in required]
         for chunk in self._chunks(self._sandboxes.load(accepted), required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
-        return [answers[payload.spec.name] for payload in payloads]
+        return [with_avoided(answers[name], avoided[name]) for name in avoided]
 
     async def _submit_chunk(
         self, chunk: Sequence[JobPackage], required: Mapping[str, str], worker: Path
@@ -313,6 +325,7 @@ class DiracBackend(Backend):
         if options.storage_element and not options.output_folder:  # check() has not been called
             options = replace(options, output_folder=_OWN_FOLDER)
         required = requirements(payload.spec, options, payload.avoid)
+        self._run_times.check(payload.spec, options.cpu_power, options.limits)
         package = package_of(payload)
         name = payload.spec.name
         return jdl(
@@ -328,19 +341,6 @@ class DiracBackend(Backend):
         if not self._max_parametric:
             self._max_parametric = int((await self.client.facts())["max_parametric"])
         return self._max_parametric
-
-    async def _avoidable(self, payload: Payload) -> frozenset[str]:
-        """Return the sites to avoid; none if no other site would be left.
-
-        Jobs with input data run where that is, and DIRAC 9.1.22 fails them when they may not.
-        """
-        if not payload.avoid or self._input_data(package_of(payload)):
-            return frozenset()
-        if self._active_sites is None:
-            self._active_sites = frozenset(await self.client.call("active_sites"))
-        banned = payload.spec.overrides.get("banned_sites")
-        never = self._options.banned_sites if banned is None else re.split(r"[\s,]+", banned)
-        return payload.avoid if self._active_sites - payload.avoid - set(never) else frozenset()
 
     def _chunks(
         self, packages: Sequence[JobPackage], required: Mapping[str, Mapping[str, str]], limit: int

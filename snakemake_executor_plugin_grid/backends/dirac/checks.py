@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ...client_process.client import ProcessClient
-from ...console.format import duration, file_size
+from ...console.format import clause, duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...worker.archive.files import file_digest
 from ...worker.delivery import DATA_SUFFIX
@@ -29,6 +29,7 @@ from ..diagnostics import (
 )
 from .client import Client
 from .credentials import judge, read_proxy
+from .limits import read_limits
 from .store import LfnStore
 
 _VERSION = "import DIRAC; print(DIRAC.version)"
@@ -72,9 +73,10 @@ async def _configuration(client: ProcessClient) -> Told:
     except CredentialsError:
         raise UntriedError("cannot be read without a good proxy") from None
     limit = min(int(facts["sandbox_limit"]), int(facts["output_limit"]))
+    longest = read_limits(facts.get("job_limits", {})).max_cpu_time
     return Told(
         f"read: sandboxes of up to {file_size(limit)}, up to {facts['max_parametric']} jobs in a "
-        "submission"
+        f"submission, CPUTime of up to {longest}"
     )
 
 
@@ -117,7 +119,8 @@ def try_storage_element(client: Client, store: LfnStore, element: str, probe: Pa
         raise
     except GridError as error:
         raise type(error)(
-            f"{element} cannot be used: {error}; choose another by --grid-dirac-storage-element"
+            f"{element} cannot be used: {clause(error)}; choose another by "
+            "--grid-dirac-storage-element"
         ) from error
     finally:
         with contextlib.suppress(GridError):

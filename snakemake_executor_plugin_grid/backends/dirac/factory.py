@@ -33,6 +33,7 @@ def make(settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         spool,
         workspace.folder / "sandboxes",
         outputs=lambda: deliveries(folder_of(client, url)),
+        say=workspace.say,
         fetch_inputs=settings.dirac_inputs == "fetch",
         proxy_hours=settings.proxy_hours,
     )

@@ -12,7 +12,6 @@ blanks in them, and replaces ``%s``, ``%n`` and ``%j`` everywhere.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +19,8 @@ from dataclasses import dataclass, replace
 from ...model.errors import PermanentError
 from ...model.job import JobSpec, Resources
 from ...model.names import NAME_PATTERN
+from .limits import DEFAULT_LIMITS, Limits, cpu_time
 
-MIN_CPU_TIME, MAX_CPU_TIME = 100, 500_000  # defaults of JobDescription/{Min,Max}CPUTime
-MAX_PRIORITY = 10  # default of JobDescription/MaxPriority
-MAX_PROCESSORS = 1024  # default of JobDescription/MaxNumberOfProcessors
 MAX_GROUP = 32  # width of the column in the job database
 DOWNLOAD = "DIRAC.WorkloadManagementSystem.Client.DownloadInputData"
 OUTPUT_SANDBOX = ("std.out", "std.err", "report.json", "payload.log", "*.blob")
@@ -68,6 +65,7 @@ class Options:
         cpu_power: HS06 of one core, by which the run time is scaled (see ``cpu_time``).
         storage_element: Where outputs go; empty for the output sandbox.
         output_folder: LFN below which each job has its folder of outputs.
+        limits: Of the server.
     """
 
     sites: tuple[str, ...] = ()
@@ -80,6 +78,7 @@ class Options:
     cpu_power: float = 10.0
     storage_element: str = ""
     output_folder: str = ""
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,10 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
         found["JobType"] = _text(job_type)
     if (priority := _priority(spec, options)) is not None:
         found["Priority"] = str(priority)
-    if resources.processors > MAX_PROCESSORS:
+    if resources.processors > options.limits.max_processors:
         raise PermanentError(
-            f"{spec.title}: threads: DIRAC gives a job at most {MAX_PROCESSORS} processors, not "
-            f"{resources.processors}."
+            f"{spec.title}: threads: DIRAC gives a job at most {options.limits.max_processors} "
+            f"processors, not {resources.processors}."
         )
     # DIRAC turns it into tags that single-processor slots lack, so it is set only if needed.
     if resources.processors > 1:
@@ -145,7 +144,7 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
         # Slots are matched by MinRAM; MaxRAM is the memory of the slot that the job may use.
         found["MinRAM"] = found["MaxRAM"] = str(resources.memory_mb)
     if resources.runtime_s is not None:
-        found["CPUTime"] = str(cpu_time(resources, options.cpu_power))
+        found["CPUTime"] = str(cpu_time(resources, options.cpu_power, options.limits))
     if options.storage_element:
         found |= _output_data(options)
     found |= read_extra(options.extra, "--grid-jdl")
@@ -167,23 +166,6 @@ def check_options(options: Options) -> None:
     )
     # The folder of outputs is known only after a call to the server.
     requirements(plain, replace(options, storage_element="", output_folder=""))
-
-
-def cpu_time(resources: Resources, cpu_power: float) -> int:
-    """Return the CPUTime to ask for, between DIRAC's default bounds.
-
-    DIRAC 9.1 compares it to two things. The matcher takes it for the wall-clock time of the job
-    times the power of a core in HS06, as that is what slots say of themselves
-    (``JobAgent._computeCPUWorkLeft``). The watchdog, where a site has switched its limit on,
-    takes it for the CPU seconds of all processes together, not scaled
-    (``Watchdog.__checkCPULimit``, which allows 20 % more). So it has to be enough for either.
-
-    Args:
-        resources: With ``runtime_s``.
-        cpu_power: HS06 of one core.
-    """
-    seconds = (resources.runtime_s or 0) * max(cpu_power, resources.processors)
-    return math.ceil(min(max(seconds, MIN_CPU_TIME), MAX_CPU_TIME))
 
 
 def jdl(
@@ -304,9 +286,10 @@ def _priority(spec: JobSpec, options: Options) -> int | None:
     setting = _setting(spec, "priority", option)
     if not (word := setting.word()):
         return None
-    if not (word.isdecimal() and int(word) <= MAX_PRIORITY):
+    most = options.limits.max_priority
+    if not (word.isdecimal() and int(word) <= most):
         raise PermanentError(
-            f"{setting.source}: has to be a whole number from 0 to {MAX_PRIORITY}, not {word}."
+            f"{setting.source}: has to be a whole number from 0 to {most}, not {word}."
         )
     return int(word)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ...journal.catalog import Catalog
 from ...journal.database import Database
-from ...settings.options import DIRAC_INPUTS, DIRAC_MODES, ExecutorSettings
-from ...settings.validate import bad_choices, bad_programs
+from ...settings.choices import DIRAC_INPUTS, DIRAC_MODES
+from ...settings.options import ExecutorSettings
+from ...settings.validate import bad_choices, bad_pythons
 from ...stores.inventory import Inventory
 from ..kind import BackendKind, BackendSetup, Workspace
 
@@ -31,7 +32,7 @@ class DiracKind(BackendKind):
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check what goes together with storage elements and with the local mode."""
         problems = bad_choices(settings, dirac_mode=DIRAC_MODES, dirac_inputs=DIRAC_INPUTS)
-        problems += bad_programs(settings, "dirac_python")
+        problems += bad_pythons(settings, "dirac_python")
         remote = (settings.store or "").startswith(f"{_SCHEME}:")
         if remote and settings.backend != self.name:
             problems.append("--grid-store lfn:…: needs --grid-backend dirac.")

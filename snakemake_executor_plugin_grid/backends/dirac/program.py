@@ -67,6 +67,30 @@ def start() -> dict[str, Any]:
         "sandbox_limit": _MEBIBYTE
         * gConfig.getValue(f"{_WMS}/Services/SandboxStore/MaxSandboxSizeMiB", 10),
         "output_limit": gConfig.getValue(f"{_WMS}/JobWrapper/OutputSandboxLimit", 10 * _MEBIBYTE),
+        "job_limits": _job_limits(),
+    }
+
+
+def _job_limits() -> dict[str, int]:
+    """Return the bounds of job descriptions that hold for this VO.
+
+    Where an installation has several VOs, JobManager 9.1 looks at the defaults alone, and the job
+    database at those of the VO: both have to be kept.
+    """
+    from DIRAC import gConfig
+    from DIRAC.ConfigurationSystem.Client.Helpers.CSGlobals import getVO
+    from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
+
+    def value(option: str, default: int, choose: Callable[..., int]) -> int:
+        own = int(Operations().getValue(f"JobDescription/{option}", default))
+        path = f"/Operations/Defaults/JobDescription/{option}"
+        return own if getVO() else choose(own, int(gConfig.getValue(path, default)))
+
+    return {
+        "min_cpu_time": value("MinCPUTime", 100, max),
+        "max_cpu_time": value("MaxCPUTime", 500_000, min),
+        "max_priority": value("MaxPriority", 10, min),
+        "max_processors": value("MaxNumberOfProcessors", 1024, min),
     }
 
 

@@ -13,7 +13,15 @@ import re
 from errno import EDQUOT, ENOSPC
 from typing import Final
 
-from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
+from ...console.format import clause
+from ...model.errors import (
+    CredentialsError,
+    GridError,
+    PermanentError,
+    TransientError,
+    UnreachableError,
+)
+from ...resilience.connection_errors import unreachable
 from .credentials import renewal
 
 RENEW: Final = (
@@ -161,13 +169,17 @@ def error_of(
         exception: Name of the exception's class, if one was raised.
         group: DIRAC group of the proxy that was there before, if it is known.
     """
+    kind = classify(message, errno, exception)
+    if kind is TransientError and (cause := unreachable(message)):
+        return UnreachableError(f"DIRAC does not answer ({cause})", cause)
     said = readable(message)
     if exception and exception not in ("SErrorException", "DIRACInitError"):
         said = f"{exception}: {said}"
-    kind = classify(message, errno, exception)
     if exception and errno in _FULL_DISK:
         return kind(f"the disk of the submit host is full: {said}")
-    return kind(f"DIRAC, asked to {call.replace('_', ' ')}: {said}{_hint(kind, message, group)}")
+    return kind(
+        f"DIRAC, asked to {call.replace('_', ' ')}: {clause(said)}{_hint(kind, message, group)}"
+    )
 
 
 def readable(message: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...console.format import clause
 from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
@@ -127,8 +128,8 @@ class LfnStore(InputStore, ResultStore):
             raise
         except GridError as error:
             raise type(error)(
-                f"{self._element} cannot be used for {SCHEME}{self.folder}: {error}; choose "
-                "others by --grid-dirac-storage-element and --grid-store."
+                f"{self._element} cannot be used for {SCHEME}{self.folder}: {clause(error)}; "
+                "choose others by --grid-dirac-storage-element and --grid-store."
             ) from error
         finally:
             probe.unlink()
@@ -192,8 +193,9 @@ class LfnStore(InputStore, ResultStore):
                     )
             except PermanentError as error:
                 raise PermanentError(
-                    f"the output {lfn} cannot be fetched: {error}; if {self._element} is full, "
-                    "free some space, or choose another by --grid-dirac-storage-element"
+                    f"the output {lfn} cannot be fetched: {clause(error)}; if "
+                    f"{self._element} is full, free some space, or choose another by "
+                    "--grid-dirac-storage-element"
                 ) from error
             Path(path).rename(target)
         return target

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...settings.options import ISOLATIONS, ExecutorSettings
-from ...settings.validate import bad_choices, bad_numbers, bad_programs
+from ...settings.choices import ISOLATIONS
+from ...settings.options import ExecutorSettings
+from ...settings.validate import bad_choices, bad_numbers, bad_pythons
 from ..diagnostics import NO_JOB, SERVER, Diagnostic, Told
 from ..kind import BackendKind, BackendSetup, Workspace
 
@@ -22,12 +23,13 @@ class LocalKind(BackendKind):
 
     name = "local"
     options = ("local_dir", "local_cores", "local_mem_mb", "local_python")
+    without_effect = ("site", "banned_sites")
 
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check the folder and the sizes of the site."""
         problems = bad_choices(settings, local_isolation=ISOLATIONS)
         problems += bad_numbers(settings, local_cores=1, local_mem_mb=1)
-        problems += bad_programs(settings, "local_python")
+        problems += bad_pythons(settings, "local_python")
         folder = settings.local_dir
         if folder is not None and folder.resolve().is_relative_to(workdir.resolve()):
             problems.append(

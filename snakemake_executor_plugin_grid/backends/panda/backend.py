@@ -20,7 +20,7 @@ from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
 from ...stores.base import PrivateFiles
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
-from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
+from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials
 from .following import Following, Wanted, job_name
@@ -113,9 +113,12 @@ class PandaBackend(Backend):
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit one task for all jobs of a shape."""
-        return await self._submitting.submit(
-            [replace(payload, avoid=self._avoidable(payload)) for payload in payloads]
-        )
+        payloads = [replace(payload, avoid=self._avoidable(payload)) for payload in payloads]
+        answers = await self._submitting.submit(payloads)
+        return [
+            with_avoided(answer, payload.avoid)
+            for answer, payload in zip(answers, payloads, strict=True)
+        ]
 
     def _avoidable(self, payload: Payload) -> frozenset[str]:
         """Return the sites to avoid, none if no other site is known to run jobs.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...console.format import sentence
 from ...model.errors import PermanentError
-from ...settings.options import PANDA_ROUTES, PANDA_SECRETS, ExecutorSettings
-from ...settings.validate import bad_choices, bad_programs
+from ...settings.choices import PANDA_ROUTES, PANDA_SECRETS
+from ...settings.options import ExecutorSettings
+from ...settings.validate import bad_choices, bad_pythons
 from ..kind import BackendKind, BackendSetup, Workspace
 
 
@@ -24,7 +26,7 @@ class PandaKind(BackendKind):
     def problems(self, settings: ExecutorSettings, workdir: Path) -> list[str]:
         """Check that there is a store, and the further task parameters."""
         problems = bad_choices(settings, panda_route=PANDA_ROUTES, panda_secrets=PANDA_SECRETS)
-        problems += bad_programs(settings, "panda_python")
+        problems += bad_pythons(settings, "panda_python")
         if settings.backend == self.name and settings.store is None and not settings.describe:
             problems.append(
                 "--grid-store: PanDA needs one for the outputs of jobs; give a URL that you and "
@@ -36,7 +38,7 @@ class PandaKind(BackendKind):
             try:
                 read_extra(settings.panda_task)
             except PermanentError as error:
-                problems.append(f"{error}.")
+                problems.append(sentence(error))
         return problems
 
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ...console.format import clause
 from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
 
 RENEW: Final = "run 'snakemake-grid auth', or get a new proxy where PanDA is used with one"
@@ -136,7 +137,7 @@ def error_of(name: str, code: int, message: str, exception: str = "") -> GridErr
         return kind(f"the disk of the submit host is full: {said}")
     if code > 1:
         said = f"HTTP {code}: {said}"
-    return kind(f"PanDA, asked for {name.replace('_', ' ')}: {said}{_hint(kind, message)}")
+    return kind(f"PanDA, asked for {name.replace('_', ' ')}: {clause(said)}{_hint(kind, message)}")
 
 
 def readable(message: str) -> str:

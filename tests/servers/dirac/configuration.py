@@ -47,6 +47,8 @@ _HEARTBEAT = "5"
 # A job is stalled after this many heartbeats and a half: 32 s. With a shorter time, a job that
 # downloads its input data on a busy machine counts as stalled.
 _HEARTBEATS_UNTIL_STALLED = "6"
+MAX_CPU_TIME = 700_000
+"""Other than DIRAC's default."""
 _QUEUE: Tree = {"CPUTime": "200000", "MaxCPUTime": "200000", "SI00": "2500", "VO": VO}
 _COMPUTING_ELEMENTS = {LOCAL_SITE: HOST, SECOND_SITE: "second.test", PARKED_SITE: "parked.test"}
 _RAM = "16000"  # MB
@@ -356,6 +358,7 @@ def _operations() -> Tree:
             "InputDataModule": "DIRAC.WorkloadManagementSystem.Client.InputDataResolution",
         },
         "EMail": {"Logging": "nobody@test", "Production": "nobody@test"},
+        "JobDescription": {"MaxCPUTime": str(MAX_CPU_TIME)},
     }
 
 

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.console.format import duration, file_size, listed, plural
+from snakemake_executor_plugin_grid.console.format import (
+    clause,
+    duration,
+    file_size,
+    listed,
+    plural,
+    sentence,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +62,16 @@ def test_long_lists_are_shortened() -> None:
     assert listed(items).endswith("8, 9 and 2 more")
     assert listed(items, 2, "; ") == "0; 1 and 10 more"
     assert listed([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "part"),
+    [
+        ("it broke", "it broke.", "it broke"),
+        ("it broke.\n", "it broke.", "it broke"),
+        ("did you mean x?", "did you mean x?", "did you mean x?"),
+        ("file:///eos/…", "file:///eos/…", "file:///eos/…"),
+    ],
+)
+def test_a_sentence_has_one_full_stop(text: str, whole: str, part: str) -> None:
+    assert (sentence(text), clause(ValueError(text))) == (whole, part)

@@ -189,36 +189,6 @@ def test_what_fails_by_itself_is_not_sent_again(bench: Bench) -> None:
     assert bench.backend.runs == {"j-1": 1}
 
 
-def test_a_job_avoids_the_sites_that_failed_it(bench: Bench) -> None:
-    bench.submit("j-1")
-    for name, site in (("j-1", "A"), ("j-1.1", ""), ("j-1.2", "B")):
-        bench.fault(name, site=site)
-    bench.wait_for(lambda: "j-1.3" in bench.backend.jobs)
-    assert [payload.avoid for payload in bench.backend.payloads] == [
-        frozenset(),
-        frozenset("A"),
-        frozenset("A"),
-        frozenset("AB"),
-    ]
-    bench.submit("j-2")
-    bench.wait_for(lambda: "j-2" in bench.backend.jobs)
-    assert bench.backend.payloads[-1].avoid == frozenset()  # one fault says little of a site
-
-
-def test_a_site_that_fails_job_after_job_gets_no_more(bench: Bench) -> None:
-    bench.submit("j-1", "j-2", "j-3", "j-4")
-    bench.fault("j-1", "j-2", site="A")
-    bench.wait_for(lambda: {"j-1.1", "j-2.1"} <= bench.backend.jobs.keys())
-    assert not any("in a row" in text for text in bench.said)
-    bench.fault("j-3", "j-4", site="A")
-    bench.wait_for(lambda: {"j-3.1", "j-4.1"} <= bench.backend.jobs.keys())
-    bench.submit("j-5")
-    bench.wait_for(lambda: "j-5" in bench.backend.jobs)
-    assert bench.backend.payloads[-1].avoid == frozenset("A")
-    (said,) = [text for text in bench.said if "in a row" in text]
-    assert said.startswith("site A has failed 3 jobs in a row")
-
-
 @pytest.mark.parametrize("where", ["answer", "credentials", "finds"])
 @pytest.mark.parametrize("error", [DOWN, EXPIRED], ids=["down", "expired"])
 @PATIENT

@@ -300,3 +300,16 @@ def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database
     assert fourth > 0
     journal.end_run("left", 0, 0)
     assert database.query("SELECT trouble, trouble_since FROM runs") == [("", None)]
+
+
+def test_sites_are_good_where_jobs_succeeded_lately(database: Database) -> None:
+    journal, elsewhere = Journal(database, "run1", "dirac"), Journal(database, "run2", "panda")
+    submit(journal, "good", "noted", "bad", "old", "nowhere")
+    submit(elsewhere, "there")
+    names = ("good", "noted", "bad", "old", "there")
+    journal.seen({name: JobStatus(JobState.DONE, "", f"at {name}") for name in names})
+    for name in (*names, "nowhere"):
+        journal.ended(name, Phase.FAILED if name == "bad" else Phase.OUTPUTS_INSTALLED)
+    journal.noted(["noted"])
+    database.change("UPDATE jobs SET changed=? WHERE name='old'", [(time.time() - 30 * 86400,)])
+    assert sorted(Journal(database, "run3", "dirac").good_sites()) == ["at good", "at noted"]

@@ -11,6 +11,7 @@ from snakemake_executor_plugin_grid.model.errors import (
     GridError,
     PermanentError,
     TransientError,
+    UnreachableError,
 )
 from snakemake_executor_plugin_grid.resilience.calls import retry_at_start
 
@@ -357,3 +358,35 @@ def test_a_first_call_is_tried_three_times(run: Run, failures: int) -> None:
     with pytest.raises(TransientError) if failures > 2 else contextlib.nullcontext():
         asyncio.run(retry_at_start(check, run.clock))
     assert server.tries == min(failures + 1, 3)
+
+
+def test_a_server_that_cannot_be_reached_is_told_by_address_and_reason() -> None:
+    cause = "127.0.0.1:25039: connection refused"
+    run = Run(limit=3600.0)
+    server = Server(*[UnreachableError(f"DIRAC does not answer ({cause})", cause)] * 1000)
+    with pytest.raises(EndingError) as caught:
+        asyncio.run(run.outages.call("states", server.call))
+    assert run.said[0].startswith(f"dirac does not answer ({cause});")
+    for text in (run.said[0], str(caught.value)):
+        assert text.count(cause) == 1
+
+
+def test_the_full_stop_of_an_error_does_not_end_a_sentence_in_its_middle(run: Run) -> None:
+    server = Server(TransientError("try again later."))
+    asyncio.run(run.outages.call("states", server.call))
+    assert "(try again later);" in run.said[0]
+
+
+def test_what_an_outage_affects() -> None:
+    run, server = Run(), Server(DOWN, DOWN, DOWN)
+    assert not run.outages.affects(since=0)
+    other = run.outages.beside("store", run._check)
+    run.outages.note("states", DOWN)
+    assert run.outages.affects(since=run.clock.now)
+    run.outages.over("states")
+    assert run.outages.affects(since=run.clock.now - 1)
+    assert not run.outages.affects(since=run.clock.now)
+    run.clock.now += 600
+    assert not run.outages.affects(since=0)
+    asyncio.run(other.call("outputs", server.call))
+    assert run.outages.affects(since=0)  # of a store as well

@@ -40,3 +40,17 @@ def test_faults_at_unknown_places_ban_nothing(sites: SiteBans) -> None:
     for _ in range(5):
         sites.fault("")
     assert sites.banned == set()
+
+
+def test_a_site_is_avoided_only_while_another_one_has_run_a_job(sites: SiteBans) -> None:
+    for _ in range(3):
+        sites.fault("A")
+    assert sites.to_avoid({"B"}) == frozenset()
+    sites.runs("A")
+    sites.runs("")
+    assert sites.to_avoid(set()) == frozenset()
+    sites.runs("B")
+    assert sites.to_avoid(set()) == {"A"}
+    assert sites.to_avoid({"B"}) == frozenset()
+    sites.fine("C")
+    assert sites.to_avoid({"B"}) == {"A", "B"}

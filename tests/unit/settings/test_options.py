@@ -204,10 +204,32 @@ def test_an_option_of_another_backend_is_refused(
     assert "'local'" in text
 
 
-def test_python_of_dirac_has_to_be_a_program(tmp_path: Path) -> None:
-    missing = tmp_path / "python"
-    text = problems(tmp_path, backend="dirac", dirac_python=missing)
-    assert text.startswith(f"--grid-dirac-python {missing}: ")
+@pytest.mark.parametrize("backend", ["dirac", "panda", "local"])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (None, "is no program"),
+        ('#!/bin/sh\nexec ls "$@"\n', "is no Python"),
+        ('#!/bin/sh\necho "$@"\n', "is no Python"),
+        ("#!/nowhere/sh\n", "is no program"),
+        (f'#!/bin/sh\necho welcome\nexec {sys.executable} "$@"\n', ""),
+    ],
+)
+def test_python_of_a_client_has_to_be_a_python(
+    tmp_path: Path, backend: str, script: str | None, words: str
+) -> None:
+    path = tmp_path / "python"
+    if script is not None:
+        path.write_text(script)
+        path.chmod(0o755)
+    values = {"backend": backend, f"{backend}_python": path, "store": "file:///shared/me"}
+    if words:
+        text = problems(tmp_path, **values)
+        assert text.startswith(f"--grid-{backend}-python {path}: ")
+        assert words in text
+        assert len(text.splitlines()) == 1
+    else:
+        check_options(ExecutorSettings(**values), tmp_path)
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

@@ -197,14 +197,34 @@ def test_a_path_that_is_not_absolute() -> None:
         XRootDTransport("root://host/store")
 
 
-def test_no_server_on_the_port(tmp_path: Path) -> None:
-    began = time.monotonic()
-    for transport in _transport(f"root://127.0.0.1:{free_port()}//store", tmp_path):
-        with pytest.raises(TransientError, match="Connection error"):
+def test_the_library_is_not_asked_while_nobody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(xrootd.Client, "move_now", lambda *args, **_: asked.append(args))
+    port = free_port()
+    for transport in _transport(f"root://127.0.0.1:{port}//store", tmp_path):
+        with pytest.raises(TransientError, match=f":{port}: connection refused"):
             transport.check()
-        with pytest.raises(TransientError, match="Connection error"):
+        with pytest.raises(TransientError, match=f":{port}: connection refused"):
             transport.remove(["one", "two"])
-    assert time.monotonic() - began < 20
+    for transport in _transport("root://no-such-host.invalid//store", tmp_path):
+        with pytest.raises(TransientError, match=r"no-such-host\.invalid:1094: "):
+            transport.check()
+    assert asked == []
+
+
+def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    with xrootd_server() as server:
+        for transport in _transport(server.url, tmp_path):
+            transport.check()
+            server.stop()
+            with pytest.raises(TransientError):
+                transport.size("file")
+            with pytest.raises(TransientError, match="connection refused"):
+                transport.size("file")
+            server.start()
+            assert transport.size("file") is None
 
 
 def test_the_wait_for_a_server_that_does_not_answer_is_limited(

@@ -31,12 +31,14 @@ class Bench:
         self.worker.write_bytes(b"worker")
         self.spool = SpoolStore(folder / "spool", self.dirac.sandbox_limit, "")
         self.spool.check()
+        self.said: list[str] = []
         self.backend = DiracBackend(
             client,
             options,
             self.spool,
             folder / "sandboxes",
             outputs=lambda: "/vo/user/m/me/delivered",
+            say=self.said.append,
             fetch_inputs=fetch_inputs,
         )
 

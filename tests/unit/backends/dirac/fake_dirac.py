@@ -54,6 +54,7 @@ class FakeDirac:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.max_parametric = self.allowed = 100
+        self.job_limits: dict[str, int] = {}
         self.limit = 10 << 20
         self.jobs: dict[int, GridJob] = {}
         self.uploads: list[dict[str, bytes]] = []
@@ -88,7 +89,7 @@ class FakeDirac:
         return value
 
     async def facts(self) -> dict[str, Any]:
-        return {"max_parametric": self.max_parametric}
+        return {"max_parametric": self.max_parametric, "job_limits": self.job_limits}
 
     def sandbox_limit(self) -> int:
         return self.limit

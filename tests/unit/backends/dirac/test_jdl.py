@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from snakemake_executor_plugin_grid.backends.dirac.jdl import (
     Options,
     check_options,
-    cpu_time,
     jdl,
     read_extra,
     requirements,
@@ -252,20 +251,6 @@ def test_avoided_sites_are_banned_where_no_site_is_asked_for() -> None:
 def test_sites_of_which_none_is_left() -> None:
     with pytest.raises(PermanentError, match=r"grid_site: no site is left of A, .*--grid-banned"):
         required(Options(banned_sites=("A",)), site="A")
-
-
-@pytest.mark.parametrize(
-    ("runtime_s", "processors", "power", "expected"),
-    [
-        (3600, 1, 10.0, 36000),
-        (3600, 16, 10.0, 57600),
-        (3600.5, 1, 0.5, 3601),
-        (1, 1, 10.0, 100),
-        (86400, 8, 20.0, 500_000),
-    ],
-)
-def test_cpu_time(runtime_s: float, processors: int, power: float, expected: int) -> None:
-    assert cpu_time(Resources(processors=processors, runtime_s=runtime_s), power) == expected
 
 
 def test_extra_attributes() -> None:

@@ -7,7 +7,18 @@ from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
     PermanentError,
     TransientError,
+    UnreachableError,
 )
+
+UNREACHABLE = [
+    "('127.0.0.1', 25039) [Errno 111] Connection refused:ConnectionRefusedError(111, "
+    "'Connection refused')",
+    "Reason(s):\n\t('127.0.0.1', 25039) [Errno 111] Connection refused:"
+    "ConnectionRefusedError(111, 'Connection refused')",
+    "HTTPSConnectionPool(host='127.0.0.1', port=25039): Max retries exceeded with url: /W (Caused "
+    "by NewConnectionError('<urllib3.connection.HTTPSConnection object at 0x7f>: Failed to "
+    "establish a new connection: [Errno 111] Connection refused')): None",
+]
 
 # Texts as DIRAC 9.1.22 gives them, with the code that came along.
 TRANSIENT = [
@@ -122,12 +133,23 @@ def test_the_number_of_an_exception_is_not_dirac_s() -> None:
     assert classify("x", 1501, "OSError") is TransientError
 
 
+@pytest.mark.parametrize("message", UNREACHABLE)
+def test_a_server_that_cannot_be_reached_is_named_with_the_reason(message: str) -> None:
+    error = error_of("states", message)
+    assert isinstance(error, UnreachableError)
+    assert str(error) == "DIRAC does not answer (127.0.0.1:25039: connection refused)"
+
+
 def test_credentials_errors_say_what_to_run() -> None:
     error = error_of("submit", "No proxy found", 0, "")
     assert isinstance(error, CredentialsError)
     assert str(error).startswith("DIRAC, asked to submit: No proxy found; ")
     assert "dirac-proxy-init -g GROUP" in str(error)
     assert "dirac-login" in str(error)
+
+
+def test_the_full_stop_of_dirac_is_not_followed_by_a_hint() -> None:
+    assert "found; run" in str(error_of("submit", "No proxy found.", group="user"))
 
 
 def test_errors_name_the_call_and_the_exception_and_hint() -> None:
