@@ -20,9 +20,11 @@ from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted
+from .cancelling import Cancelling
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials
-from .following import Following, Wanted, job_name
+from .following import Following, Wanted
+from .job_sample import JobSample, job_name
 from .reasons import explain
 from .routes import Route, Task
 from .sandboxes import Sandboxes
@@ -30,11 +32,8 @@ from .submitting import Submitting
 from .task import Options, shape, task, task_name
 from .task_registry import TaskRegistry
 
-_CANCEL_TIMEOUT = 20.0
-_CANCEL_PAUSE = 1.0
 _REPORT_PAUSES = (0.5, 2.0)
 _DETAILS_LIMIT = 300.0
-_DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -87,11 +86,15 @@ class PandaBackend(Backend):
         self._options = options
         self._monitor = monitor.rstrip("/")
         self._margin = proxy_hours * 3600
-        self._following = Following(client, say)
+        self._sample = JobSample(client, registry)
+        self._following = Following(client, self._sample, say)
         self._sites: set[str] = set()
         self._store = store
         self._sandboxes = sandboxes
         self._submitting = Submitting(client, route, registry, sandboxes, options)
+        self._cancelling = Cancelling(
+            client, route, registry, self._following, self._sample, self._submission, say
+        )
 
     async def check(self) -> None:
         """Start the client, check the credentials, and make calls without and with them."""
@@ -137,6 +140,7 @@ class PandaBackend(Backend):
             if found.number is not None
         }
         known = await self._following.states(wanted)
+        self._sample.refresh(self._following.with_jobs(wanted))
         statuses: dict[str, JobStatus] = {}
         for grid_id, found in tasks.items():
             for name in by_task[grid_id]:
@@ -146,7 +150,9 @@ class PandaBackend(Backend):
                     if status is not None:
                         statuses[job] = status
                 elif found.problem:
-                    statuses[job] = JobStatus(JobState.FAILED, found.problem)
+                    statuses[job] = JobStatus(
+                        JobState.FAILED, found.problem, infrastructure=found.infrastructure
+                    )
                 else:
                     statuses[job] = JobStatus(JobState.QUEUED, "waits for its task")
         return statuses
@@ -168,64 +174,11 @@ class PandaBackend(Backend):
         }
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Kill whole tasks where all their jobs are cancelled, otherwise single jobs."""
-        by_task = _by_task(ids)
-        left = await asyncio.gather(
-            *(self._cancel(grid_id, names) for grid_id, names in by_task.items()),
-            return_exceptions=True,
-        )
-        unconfirmed: set[str] = set()
-        for (grid_id, names), answer in zip(by_task.items(), left, strict=True):
-            unsure = names if isinstance(answer, BaseException) else answer
-            unconfirmed.update(f"{grid_id}:{name}" for name in unsure)
+        """Kill whole tasks where all their jobs have ended or go, otherwise single jobs."""
+        left = await self._cancelling.cancel(_by_task(ids))
+        unconfirmed = {f"{grid_id}:{name}" for grid_id, names in left.items() for name in names}
         await self.discard(set(ids) - unconfirmed)
         return unconfirmed
-
-    async def _cancel(self, grid_id: str, names: Collection[str]) -> set[str]:
-        """Return the names of jobs whose end is not confirmed."""
-        name = self._registry.name(grid_id)
-        others = set(self._registry.jobs_of(name) if name else ()) - set(names)
-        number = await self._number(grid_id)
-        if others:
-            return await self._cancel_jobs(grid_id, number, set(names)) if number else set(names)
-        deadline = time.monotonic() + _CANCEL_TIMEOUT
-        accepted = False
-        while True:
-            with contextlib.suppress(GridError):
-                if not accepted:  # it may have ended, or not be registered yet
-                    with contextlib.suppress(PermanentError):
-                        await self._route.kill(grid_id, number)
-                        accepted = True
-                if accepted and number is None:
-                    return set()
-                if number is not None and await self.client.call("status", number) in _DYING:
-                    return set()
-            if time.monotonic() > deadline:
-                return set(names)
-            await asyncio.sleep(_CANCEL_PAUSE)
-
-    async def _cancel_jobs(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        # First, because the server needs long for the descriptions of all jobs.
-        left = await self._not_ended(grid_id, number, names)
-        if left:
-            left -= await self._kill_jobs(number, left)
-        return await self._not_ended(grid_id, number, left) if left else left
-
-    async def _not_ended(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        wanted = Wanted(names, self._registry.attempts(grid_id))
-        statuses = (await self._following.states({number: wanted})).get(number, {})
-        return names - {name for name, status in statuses.items() if status.state.ended}
-
-    async def _kill_jobs(self, number: int, names: set[str]) -> set[str]:
-        """Return the names of jobs whose kill was accepted."""
-        jobs = await self.client.call("jobs", number, limit=_DETAILS_LIMIT)
-        latest: dict[str, int] = {}
-        for job in jobs:
-            name = job_name(job)
-            if name in names:
-                latest[name] = max(latest.get(name, 0), int(job["PandaID"]))
-        accepted = await self.client.call("kill_jobs", list(latest.values())) if latest else []
-        return {name for name, good in zip(latest, accepted, strict=False) if good}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without both, write what the server knows."""
@@ -294,8 +247,12 @@ class PandaBackend(Backend):
 
     async def _number(self, grid_id: str) -> int | None:
         """Return the number of a task; None if it has none yet."""
-        found = (await self._tasks([grid_id])).get(grid_id)
+        found = await self._submission(grid_id)
         return found.number if found else None
+
+    async def _submission(self, grid_id: str) -> Task | None:
+        """Return the outcome of a submission, None if it is unknown."""
+        return (await self._tasks([grid_id])).get(grid_id)
 
     async def _tasks(self, grid_ids: Collection[str]) -> dict[str, Task]:
         tasks = await self._route.tasks(grid_ids)
