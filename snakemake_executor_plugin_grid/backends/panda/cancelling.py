@@ -72,8 +72,8 @@ class Cancelling:
                 )
         if lost := sorted(grid_id for grid_id in aborted if left[grid_id]):
             self._say(
-                f"iDDS has taken the abort of {', '.join(lost)}, but goes on: it can lose aborts, "
-                "so the jobs may still run."
+                f"iDDS has accepted the abort of {', '.join(lost)}, but has not ended it: it can "
+                "lose aborts, so these jobs may still run."
             )
         return left
 

@@ -22,7 +22,7 @@ _AT_A_TIME = 8
 _LIMIT = 60.0
 _ROUND = 90.0
 """Seconds for all tasks of a round: the whole call has ``CALL_TIMEOUT``."""
-_DETAILS_LIMIT = 600.0
+DETAILS_LIMIT = 600.0
 """Seconds to describe failed jobs: a busy panda-server 1.0.4 has needed 228 s for 200 jobs."""
 _DETAILS_WAIT = 10.0
 """Seconds that a round waits for them; a later one has the answer."""
@@ -153,7 +153,7 @@ class Following:
         """Drop what is known of a task."""
         self._sample.forget(task)
         timed = (self._answered, self._asked, self._advised, self._in_vain)
-        for known in (self._known, self._files, self._failures, *timed):
+        for known in (self._known, self._files, self._failures, self._learning, *timed):
             known.pop(task, None)
 
     async def _until(self, end: float, asking: Coroutine[Any, Any, _T]) -> _T:
@@ -261,7 +261,7 @@ class Following:
         """
         asking = self._learning.get(task)
         if asking is None or asking.cancelled():
-            call = self._client.call("failed_jobs", task, limit=_DETAILS_LIMIT)
+            call = self._client.call("failed_jobs", task, limit=DETAILS_LIMIT)
             asking = self._learning[task] = asyncio.get_running_loop().create_task(call)
         await asyncio.wait({asking}, timeout=_DETAILS_WAIT)
         if not asking.done():

@@ -102,6 +102,20 @@ def test_without_a_report_the_server_tells(bench: Bench, tmp_path: Path) -> None
     assert "SITE_B" not in text
 
 
+def test_of_many_failed_jobs_each_is_described_once(bench: Bench, tmp_path: Path) -> None:
+    """The server needs 35 ms for each, and describes all of a task if it is asked for them."""
+    ids = bench.submitted(20)
+    for number in range(20):
+        bench.panda.run(bench.panda.tasks[0], name(number), "failed", computingSite="SITE_A")
+    states(bench, ids)
+    for number, grid_id in enumerate(ids):
+        bench.call(bench.backend.retrieve(grid_id, tmp_path))
+        text = (tmp_path / LOG_FILE).read_text()
+        assert f"PandaID {101 + number} at SITE_A: failed" in text
+    assert bench.panda.counts["failed_jobs"] == 1
+    assert [len(asked) for (asked,) in bench.panda.args_of("describe_jobs")] == [1] * 20
+
+
 def test_a_log_is_no_reason_to_ask_the_server(bench: Bench, tmp_path: Path) -> None:
     (grid_id,) = bench.submitted(1)
     bench.store.brought_files = {(name(0), LOG_FILE): b"said"}
