@@ -106,6 +106,7 @@ class Following:
         """
         # Tasks that the last round had no time for come first.
         tasks = sorted(wanted, key=lambda task: self._answered.get(task, 0.0))
+        began = time.monotonic()
         until = asyncio.get_running_loop().time() + _ROUND
         answers = await asyncio.gather(
             *(self._until(until, self._of_task(task, wanted[task])) for task in tasks),
@@ -119,7 +120,7 @@ class Following:
                 if not isinstance(answer, PermanentError):
                     # The last known states stay: an outage changes no job.
                     found[task] = self._known.get(task, {})
-                    self._tell_of_silence(task, answer)
+                    self._tell_of_silence(task, began, answer)
                 continue
             self._answered[task] = time.monotonic()
             if answer is not None:
@@ -130,9 +131,9 @@ class Following:
             raise (expired or problems)[0]
         return found
 
-    def _tell_of_silence(self, task: int, error: BaseException) -> None:
+    def _tell_of_silence(self, task: int, began: float, error: BaseException) -> None:
         """Report once that the server does not answer for a task, though it may for others."""
-        silent = time.monotonic() - self._answered.setdefault(task, time.monotonic())
+        silent = time.monotonic() - self._answered.setdefault(task, began)
         text = f"PanDA task {task}"
         if silent > _SILENCE and text not in self._told:
             self._told.add(text)

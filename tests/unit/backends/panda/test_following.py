@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +34,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.panda = FakePanda()
         self.said: list[str] = []
+        self.runner = asyncio.Runner()
         client = cast(Client, self.panda)
         self.registry = TaskRegistry(Database(folder / "grid.sqlite"))
         sample = JobSample(client, self.registry)
@@ -49,7 +52,7 @@ class Bench:
             for task in self.panda.tasks
         }
         self.panda.asked.clear()
-        return asyncio.run(self.following.states(wanted))
+        return self.runner.run(self.following.states(wanted))
 
     def states(self, attempts: int = 1) -> dict[str, str]:
         found = self.round(attempts)
@@ -57,8 +60,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.runner.close()
 
 
 def test_a_round_asks_twice_for_each_task(bench: Bench) -> None:
@@ -146,7 +151,7 @@ def test_what_was_known_of_all_jobs_outlives_a_question_for_one(bench: Bench) ->
     task.files = dict.fromkeys("ab", "running")
     bench.task("c")
     bench.round()
-    asyncio.run(bench.following.states({task.number: Wanted(["a"])}))
+    bench.runner.run(bench.following.states({task.number: Wanted(["a"])}))
     bench.panda.errors["status"] = [DOWN]
     assert bench.states() == {"a": "AT_SITE", "b": "AT_SITE", "c": "QUEUED"}
 
@@ -181,19 +186,21 @@ def test_tasks_that_a_round_has_no_time_for_come_first_in_the_next(
         task = bench.task(f"j{number}")
         task.files = dict.fromkeys(task.files, "running")
     call = bench.panda.call
+    answers = itertools.count()
 
-    async def slow(*args: Any, **more: Any) -> Any:
-        await asyncio.sleep(0.02)
-        return await call(*args, **more)
+    async def some(name: str, *args: Any, limit: float = 0) -> Any:
+        if name == "status" and next(answers) >= 10:
+            raise TimeoutError  # the time of the round is over after ten tasks
+        return await call(name, *args, limit=limit)
 
-    monkeypatch.setattr(bench.panda, "call", slow)
-    monkeypatch.setattr(module, "_ROUND", 0.15)  # a quarter of what all of them take
-    assert 0 < len(bench.states()) < 40
-    for _ in range(20):
-        bench.states()
-    assert set(bench.states().values()) == {"AT_SITE"}
-    assert len(bench.states()) == 40
-    monkeypatch.setattr(module, "_ROUND", 0.001)
+    monkeypatch.setattr(bench.panda, "call", some)
+    states = {}
+    for count in (10, 20, 30, 40):
+        answers = itertools.count()
+        states = bench.states()
+        assert len(states) == count
+    assert set(states.values()) == {"AT_SITE"}
+    monkeypatch.setattr(module, "_ROUND", 0.0)
     with pytest.raises(TransientError, match="for all tasks"):
         bench.round()
 
