@@ -19,7 +19,11 @@ CANCEL_LIMIT = 45.0
 """Seconds for cancelling, whatever the number of jobs: less than any caller waits."""
 _PAUSE = 1.0
 _KILLS = 100  # in one call
-_DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
+_OVER = (
+    *("prepared", "done", "finished", "failed", "broken", "tobroken"),
+    *("toabort", "aborting", "aborted"),
+)
+"""States of a task that runs nothing, or soon nothing; it takes no kill then."""
 
 
 class Cancelling:
@@ -68,7 +72,10 @@ class Cancelling:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_LIMIT):
                 await asyncio.gather(
-                    *(self._persist(grid_id, names, aborted) for grid_id, names in left.items())
+                    *(
+                        self._persist(grid_id, frozenset(names), left[grid_id], aborted)
+                        for grid_id, names in jobs.items()
+                    )
                 )
         if lost := sorted(grid_id for grid_id in aborted if left[grid_id]):
             self._say(
@@ -77,11 +84,13 @@ class Cancelling:
             )
         return left
 
-    async def _persist(self, grid_id: str, left: set[str], aborted: set[str]) -> None:
+    async def _persist(
+        self, grid_id: str, names: frozenset[str], left: set[str], aborted: set[str]
+    ) -> None:
         """Try again until all ends are confirmed; take confirmed jobs out of ``left``."""
         while True:
             try:
-                await self._try(grid_id, left, aborted)
+                await self._try(grid_id, names, left, aborted)
             except GridError:
                 pass
             except Exception as error:
@@ -91,10 +100,12 @@ class Cancelling:
                 return
             await asyncio.sleep(_PAUSE)
 
-    async def _try(self, grid_id: str, left: set[str], aborted: set[str]) -> None:
+    async def _try(
+        self, grid_id: str, names: frozenset[str], left: set[str], aborted: set[str]
+    ) -> None:
         submission = await self._submission(grid_id)
-        name = self._registry.name(grid_id)
-        others = set(self._registry.jobs_of(name) if name else ()) - left
+        title = self._registry.name(grid_id)
+        others = set(self._registry.jobs_of(title) if title else ()) - names
         if submission is not None and submission.problem:
             left.clear()  # it has made no task, and will make none
         elif submission is None or submission.number is None:
@@ -127,7 +138,7 @@ class Cancelling:
         except UnknownTaskError:
             raise  # not registered yet
         except PermanentError:
-            if await self._client.call("status", task) not in _DYING:
+            if await self._client.call("status", task) not in _OVER:
                 raise
 
     async def _kill_jobs(self, task: int, left: set[str]) -> None:

@@ -267,7 +267,7 @@ class Following:
         await asyncio.wait({asking}, timeout=_DETAILS_WAIT)
         if not asking.done():
             raise TransientError("PanDA has not described the failed jobs yet")
-        del self._learning[task]
+        self._learning.pop(task, None)  # another question may have taken it
         return asking.result()
 
     async def _advise(self, task: int, state: str) -> str:

@@ -36,7 +36,8 @@ from idds.common.constants import ProcessingStatus, RequestStatus, TransformStat
 from idds.common.utils import date_to_str, json_dumps, json_loads
 
 MAX_SUBMISSIONS = 3
-NAME_LENGTH = 255
+LENGTHS = {"name": 255, "username": 20}
+STATEMENT = "[SQL: INSERT INTO requests (scope, name, username) VALUES (...)]"
 FINAL = (
     RequestStatus.Finished,
     RequestStatus.SubFinished,
@@ -229,10 +230,11 @@ class Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             return self._send(200, relayed(asked["user"], asked["fields"]))
         properties = json_loads(body)
-        if len(properties.get("name") or "") > NAME_LENGTH:
-            # The message of PostgreSQL.
-            why = f"value too long for type character varying({NAME_LENGTH})"
-            return self._send(500, "", {"ExceptionClass": "DatabaseException", "why": why})
+        for column, length in LENGTHS.items():
+            if len(properties.get(column) or "") > length:
+                # The message of SQLAlchemy with PostgreSQL.
+                why = f"value too long for type character varying({length})\n\n{STATEMENT}"
+                return self._send(500, "", {"ExceptionClass": "DatabaseException", "why": why})
         return self._send(200, json_dumps({"request_id": self.agents.add(properties)}))
 
     def do_GET(self) -> None:

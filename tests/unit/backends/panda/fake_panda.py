@@ -186,7 +186,7 @@ class FakePanda:
 
     def kill_task(self, number: int) -> None:
         task = self.task(number)
-        if task.status in ENDED:
+        if task.status in (*ENDED, "prepared"):
             raise PermanentError("Command rejected")
         task.status = "toabort"
 

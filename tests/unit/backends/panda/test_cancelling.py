@@ -95,9 +95,10 @@ def test_jobs_that_the_server_does_not_kill_are_not_confirmed(bench: Bench) -> N
     assert bench.call(bench.backend.cancel([ids[0]])) == {ids[0]}
 
 
-def test_a_task_that_has_ended_is_cancelled(bench: Bench) -> None:
+@pytest.mark.parametrize("state", ["done", "prepared"])
+def test_a_task_that_has_ended_is_cancelled(bench: Bench, state: str) -> None:
     ids = bench.submitted(1)
-    bench.panda.tasks[0].status = "done"
+    bench.panda.tasks[0].status = state
     assert bench.call(bench.backend.cancel(ids)) == set()
 
 
@@ -230,6 +231,22 @@ def test_a_new_attempt_is_killed_not_the_one_that_was_seen(bench: Bench) -> None
     bench.panda.run(task, name(1))
     bench.panda.kill_jobs = lambda ids: [number == again for number in ids]  # type: ignore[method-assign]
     assert bench.call(bench.backend.cancel(ids[:1])) == set()
+
+
+def test_the_task_is_killed_once_the_others_have_ended(bench: Bench) -> None:
+    """Of the two jobs to cancel, one does not exist yet; the other, killed before, is no other."""
+    ids = bench.submitted(3)
+    (task,) = bench.panda.tasks
+    for number in (0, 2):
+        bench.panda.run(task, name(number))
+
+    def kill(ids: list[int]) -> list[bool]:
+        task.files[name(2)] = "finished"
+        return [True for _ in ids]
+
+    bench.panda.kill_jobs = kill  # type: ignore[method-assign, assignment]
+    assert bench.call(bench.backend.cancel(ids[:2])) == set()
+    assert (task.status, bench.panda.counts["kill_jobs"]) == ("toabort", 1)
 
 
 # iDDS

@@ -289,3 +289,16 @@ def test_what_is_forgotten_is_asked_for_anew(bench: Bench) -> None:
         bench.round()
     assert bench.states() == {"a": "FAILED"}
     assert bench.panda.counts["failed_jobs"] == 1
+
+
+def test_a_round_and_a_cancel_may_wait_for_the_same_reasons(bench: Bench) -> None:
+    task = bench.task("a", status="failed")
+    bench.panda.run(task, "a", "failed", **LOST)
+    wanted = {task.number: Wanted(["a"])}
+
+    async def both() -> list[dict[int, dict[str, JobStatus]]]:
+        return await asyncio.gather(*(bench.following.states(wanted) for _ in range(2)))
+
+    for found in bench.runner.run(both()):
+        assert found[task.number]["a"].site == "SITE_A"
+    assert bench.panda.counts["failed_jobs"] == 1

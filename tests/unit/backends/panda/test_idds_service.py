@@ -11,6 +11,8 @@ from snakemake_executor_plugin_grid.backends.panda.idds_route import (
     REFUSED,
     RequestError,
 )
+from snakemake_executor_plugin_grid.backends.panda.replies import error_of
+from snakemake_executor_plugin_grid.model.errors import PermanentError
 from tests.servers.panda.idds import RELAY, IddsService
 from tests.servers.panda.server import PandaServer
 
@@ -118,6 +120,19 @@ def test_name_that_is_too_long_is_refused_by_idds(route: Route) -> None:
     with pytest.raises(RequestError, match="value too long") as raised:
         route("submit", TASK, "n" * 300)
     assert raised.value.code == REFUSED
+
+
+def test_user_name_that_is_too_long_is_refused_by_idds(
+    panda: Panda, python: Path, tmp_path: Path
+) -> None:
+    route = Route(python, tmp_path, panda.variables_of("Augusta Ada King, Countess of Lovelace"))
+    with pytest.raises(RequestError) as raised:
+        route("submit", TASK, NAME)
+    route.close()
+    error = error_of("idds_submit", raised.value.code, str(raised.value))
+    assert isinstance(error, PermanentError)
+    assert "--grid-panda-route jedi" in str(error)
+    assert "SQL" not in str(error)
 
 
 def test_task_unknown_to_idds_is_refused(route: Route) -> None:
