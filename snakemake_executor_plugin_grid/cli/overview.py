@@ -30,6 +30,7 @@ _ATTENTION = (
         DisplayState.OUTPUTS_INSTALLED,
         DisplayState.ENDED,
         DisplayState.RUNNING,
+        DisplayState.AT_SITE,
         DisplayState.QUEUED,
     ),
 )
@@ -137,6 +138,8 @@ def waits_for(seen: Overview, job: JobRecord) -> str:
     match display_state(job):
         case DisplayState.QUEUED:
             return f"queued{for_long}"
+        case DisplayState.AT_SITE:
+            return "at the site: runs, or waits for a pilot"
         case DisplayState.RUNNING:
             return f"running{for_long}"
         case DisplayState.HELD:

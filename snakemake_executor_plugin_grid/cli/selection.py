@@ -18,6 +18,8 @@ class DisplayState(Enum):
     WAITING = "waiting"
     """It is being submitted; the backend has not answered."""
     QUEUED = "queued"
+    AT_SITE = "at the site"
+    """It was given to a site; whether a worker node has it is not known."""
     RUNNING = "running"
     HELD = "held"
     UNKNOWN = "unknown"
@@ -63,7 +65,7 @@ def since(job: JobRecord) -> float | None:
             return job.running or job.accepted
         case DisplayState.ENDED:
             return job.ended
-        case DisplayState.CANCELLING:
+        case DisplayState.CANCELLING | DisplayState.AT_SITE:
             return None
         case _:
             return job.finished

@@ -40,6 +40,7 @@ class _State(enum.Enum):
 
     SUBMITTING = "being submitted"
     QUEUED = "queued"
+    AT_SITE = "at the site"
     RUNNING = "running"
     HELD = "on hold"
     COMING = "coming back"
@@ -56,6 +57,7 @@ class _Change(enum.Enum):
 
 _STATE_OF = {
     JobState.QUEUED: _State.QUEUED,
+    JobState.AT_SITE: _State.AT_SITE,
     JobState.RUNNING: _State.RUNNING,
     JobState.HELD: _State.HELD,
     JobState.DONE: _State.COMING,
@@ -184,9 +186,9 @@ def _change(last: Line | None, line: Line) -> _Change | None:
         return _Change.RUNS if was is not state or moved else None
     if state is _State.HELD:
         return _Change.HELD if was is not state else None
+    if is_new and state in (_State.QUEUED, _State.AT_SITE):
+        return None if line.adopted else _Change.SUBMITTED
     if state is _State.QUEUED:
-        if is_new:
-            return None if line.adopted else _Change.SUBMITTED
         return _Change.BACK if was is not state else None
     return None
 

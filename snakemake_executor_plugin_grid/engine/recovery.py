@@ -320,4 +320,5 @@ def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:
 
 def _progress(candidate: Candidate) -> tuple[bool, ...]:
     state = candidate.status.state
-    return tuple(state is one for one in (JobState.DONE, JobState.RUNNING, JobState.QUEUED))
+    order = (JobState.DONE, JobState.RUNNING, JobState.AT_SITE, JobState.QUEUED)
+    return tuple(state is one for one in order)

@@ -92,7 +92,7 @@ class JobRecord:
         phase: How far it has come.
         detail: Why it failed.
         state: The last state that the backend gave: a value of ``JobState``, or empty.
-        site: Where it runs or ran, empty if not known.
+        site: Where it runs or ran, by the backend or else by its report; empty if not known.
         outputs: Names of its outputs.
         requested: What it asked for: the fields of ``model.job.Resources``.
         began: When the upload of its inputs began.
@@ -139,14 +139,17 @@ class JobRecord:
     def from_row(cls, values: Sequence[Any]) -> JobRecord:
         """Return the record of a row of `JOB_COLUMNS`."""
         row = dict(zip(JOB_COLUMNS, values, strict=True))
+        objects = {key: json.loads(row[key] or "{}") for key in _JSON_OBJECTS}
         return cls(
             **{
                 **row,
+                **objects,
                 "origin": row["origin"] or row["name"],
                 "phase": Phase(row["phase"]),
+                # PanDA tells the sites of some jobs only; the report of a job always does.
+                "site": row["site"] or str(objects["report"].get("site") or ""),
                 "outputs": tuple(json.loads(row["outputs"])),
                 "needs_cleanup": bool(row["needs_cleanup"]),
-                **{key: json.loads(row[key] or "{}") for key in _JSON_OBJECTS},
             }
         )
 

@@ -13,6 +13,8 @@ class JobState(enum.Enum):
     """
 
     QUEUED = "queued"
+    AT_SITE = "at the site"
+    """It was given to a site; whether a worker node has it is not known."""
     RUNNING = "running"
     HELD = "held"
     """Waits for a person, such as paused, exhausted or on hold."""

@@ -49,9 +49,10 @@ def backend(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     database.close()
 
 
-async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
-    """Submit a task whose jobs sleep; return its id."""
-    script = b"sleep 100\n"
+async def submit(
+    backend: PandaBackend, name: str, folder: Path, names: list[str], script: bytes
+) -> str:
+    """Submit a task of jobs that run a script; return its id."""
     sandbox = f"sources.{name}.tar.gz"
     with tarfile.open(folder / sandbox, "w:gz") as archive:
         member = tarfile.TarInfo(START_SCRIPT)
@@ -60,8 +61,8 @@ async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
     await backend.client.call("upload", str(folder), sandbox)
     options = Options("testvo", sites=(SITE,))
     cache = str((await backend.client.facts())["cache"])
-    parameters = task(shape(spec(NAMES[0]), options), name, NAMES, sandbox, cache)
-    backend._registry.submitting(name, NAMES, 1)
+    parameters = task(shape(spec(names[0]), options), name, names, sandbox, cache)
+    backend._registry.submitting(name, names, 1)
     grid_id = await backend._route.submit(parameters)
     backend._registry.submitted(name, grid_id)
     return grid_id
@@ -70,7 +71,8 @@ async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
 def test_single_jobs_and_then_the_rest(backend: PandaBackend, seen: Seen, tmp_path: Path) -> None:
     async def all_of_it() -> None:
         server = seen.server
-        grid_id = await submit(backend, f"user.alice.{tmp_path.name}", tmp_path)
+        title = f"user.alice.{tmp_path.name}"
+        grid_id = await submit(backend, title, tmp_path, NAMES, b"sleep 100\n")
         ids = [f"{grid_id}:{name}" for name in NAMES]
         until(lambda: seen.states() == ["running"] * 3)
         server.forget_requests()
@@ -97,5 +99,28 @@ def test_single_jobs_and_then_the_rest(backend: PandaBackend, seen: Seen, tmp_pa
         assert (requests.of("job/kill"), requests.of("task/kill")) == (1, 1)
         until(lambda: seen.states() == ["cancelled"] * 3)
         assert await backend.cancel(ids) == set(), "what has ended is not left over"
+
+    asyncio.run(all_of_it())
+
+
+def test_a_large_task_that_is_partly_finished(
+    backend: PandaBackend, seen: Seen, tmp_path: Path
+) -> None:
+    """Nobody waits for descriptions of its jobs, which take the server 35 ms each."""
+    names = [f"sleep-0a1b2c3d-{number}" for number in range(60)]
+    script = f"cd {tmp_path}; mkdir first 2>&- || mkdir second 2>&- || sleep 100\n".encode()
+
+    async def all_of_it() -> None:
+        server = seen.server
+        title = f"user.alice.{tmp_path.name}"
+        grid_id = await submit(backend, title, tmp_path, names, script)
+        until(lambda: seen.states().count("finished") == 2 and len(seen.jobs()) == len(names))
+        ended = {job["inputs"][0] for job in seen.jobs() if job["status"] == "finished"}
+        ids = [f"{grid_id}:{name}" for name in names if name not in ended]
+        server.forget_requests()
+        assert await backend.cancel(ids) == set()
+        requests = server.requests()
+        assert (requests.of("task/kill"), requests.of("job/")) == (1, 0)
+        until(lambda: seen.states() == ["cancelled"] * 58 + ["finished"] * 2)
 
     asyncio.run(all_of_it())

@@ -20,7 +20,6 @@ from tests.servers.panda.fixture import can_isolate
 from tests.servers.panda.idds import IddsRelay, python_with_idds
 from tests.servers.panda.server import PandaServer
 from tests.servers.panda.world import RelayedCommand, World
-from tests.unit.backends.panda.fake_panda import Bench, names
 
 from .faults import FILES, SUBMIT, Scene
 from .seen import Seen, running, until
@@ -190,14 +189,31 @@ rule wait:
     until(lambda: panda_server.status()["payloads"] == 0)
 
 
-def test_a_task_is_killed_before_idds_comes_to_it(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, idds=True)
-    ids = bench.submitted(2)
-    bench.panda.submit({"taskName": "t", "pfnList": names(0, 1)})
-    bench.panda.requests["7"]["task_id"] = 1
-    assert bench.call(bench.backend.cancel(ids)) == set()
-    assert bench.panda.args_of("idds_abort") == [(["7"],)]
-    assert bench.panda.tasks[0].status == "toabort"
+def test_an_interrupt_that_idds_loses_kills_the_task_that_comes(
+    project: Project, panda_server: PandaServer, seen: Seen, requests: Requests
+) -> None:
+    project.put(
+        "Snakefile",
+        """
+rule all:
+    input: expand("{n}.txt", n=range(2))
+    localrule: True
+rule wait:
+    output: "{n}.txt"
+    shell: "sleep 100; touch {output}"
+""",
+    )
+    panda_server.forget_requests()
+    # The abort comes before there is a task: iDDS tries again to submit it.
+    panda_server.fault("hang", SUBMIT, seconds=4)
+    with running(project) as run:
+        run.until(lambda: requests() and panda_server.requests().of(SUBMIT))
+        output = run.interrupt()
+    assert "2 job(s) cancelled" in output
+    assert "Not confirmed" not in output
+    until(lambda: [task["status"] for task in seen.tasks()] == ["aborted"])
+    assert [request["abort"] for request in requests()] == [True]
+    until(lambda: panda_server.status()["payloads"] == 0)
 
 
 def test_the_answer_to_a_request_is_lost(scene: Scene, requests: Requests) -> None:
@@ -278,10 +294,12 @@ def test_a_request_fails_before_it_has_a_task(
     one: Project, panda_server: PandaServer, seen: Seen, requests: Requests
 ) -> None:
     panda_server.fault("status", SUBMIT, times=None)
-    output = one.run(timeout=60).failed().output
-    (request,) = requests()
-    assert request["task"] is None
-    assert f"iDDS request {request['number']} is Failed: it has got no task" in output
+    output = one.run("--grid-infrastructure-retries", "1", timeout=60).failed().output
+    # Nothing has run: that is no fault of the job.
+    assert requests.tasks() == [None, None]
+    assert output.count(AGAIN) == 1
+    for request in requests():
+        assert f"iDDS request {request['number']} is Failed: it has got no task" in output
     assert "Error in rule one" in output
     assert seen.tasks() == []
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...model.errors import GridError, PermanentError
 from ...model.job import words
@@ -21,9 +22,11 @@ from ...stores.base import PrivateFiles
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
+from .cancelling import Cancelling
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials
-from .following import Following, Wanted, job_name
+from .following import DETAILS_LIMIT, Following, Wanted
+from .job_sample import JobSample, job_name
 from .reasons import explain
 from .routes import Route, Task
 from .sandboxes import Sandboxes
@@ -31,11 +34,7 @@ from .submitting import Submitting
 from .task import Options, shape, task, task_name
 from .task_registry import TaskRegistry
 
-_CANCEL_TIMEOUT = 20.0
-_CANCEL_PAUSE = 1.0
 _REPORT_PAUSES = (0.5, 2.0)
-_DETAILS_LIMIT = 300.0
-_DYING = ("toabort", "aborting", "aborted", "broken", "failed", "done", "finished")
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -88,11 +87,15 @@ class PandaBackend(Backend):
         self._options = options
         self._monitor = monitor.rstrip("/")
         self._margin = proxy_hours * 3600
-        self._following = Following(client, say)
+        self._sample = JobSample(client, registry)
+        self._following = Following(client, self._sample, say)
         self._sites: set[str] = set()
         self._store = store
         self._sandboxes = sandboxes
         self._submitting = Submitting(client, route, registry, sandboxes, options)
+        self._cancelling = Cancelling(
+            client, route, registry, self._following, self._sample, self._submission, say
+        )
 
     async def check(self) -> None:
         """Start the client, check the credentials, and make calls without and with them."""
@@ -141,6 +144,7 @@ class PandaBackend(Backend):
             if found.number is not None
         }
         known = await self._following.states(wanted)
+        self._sample.refresh(self._following.with_jobs(wanted))
         statuses: dict[str, JobStatus] = {}
         for grid_id, found in tasks.items():
             for name in by_task[grid_id]:
@@ -150,7 +154,9 @@ class PandaBackend(Backend):
                     if status is not None:
                         statuses[job] = status
                 elif found.problem:
-                    statuses[job] = JobStatus(JobState.FAILED, found.problem)
+                    statuses[job] = JobStatus(
+                        JobState.FAILED, found.problem, infrastructure=found.infrastructure
+                    )
                 else:
                     statuses[job] = JobStatus(JobState.QUEUED, "waits for its task")
         return statuses
@@ -172,64 +178,11 @@ class PandaBackend(Backend):
         }
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Kill whole tasks where all their jobs are cancelled, otherwise single jobs."""
-        by_task = _by_task(ids)
-        left = await asyncio.gather(
-            *(self._cancel(grid_id, names) for grid_id, names in by_task.items()),
-            return_exceptions=True,
-        )
-        unconfirmed: set[str] = set()
-        for (grid_id, names), answer in zip(by_task.items(), left, strict=True):
-            unsure = names if isinstance(answer, BaseException) else answer
-            unconfirmed.update(f"{grid_id}:{name}" for name in unsure)
+        """Kill whole tasks where all their jobs have ended or go, otherwise single jobs."""
+        left = await self._cancelling.cancel(_by_task(ids))
+        unconfirmed = {f"{grid_id}:{name}" for grid_id, names in left.items() for name in names}
         await self.discard(set(ids) - unconfirmed)
         return unconfirmed
-
-    async def _cancel(self, grid_id: str, names: Collection[str]) -> set[str]:
-        """Return the names of jobs whose end is not confirmed."""
-        name = self._registry.name(grid_id)
-        others = set(self._registry.jobs_of(name) if name else ()) - set(names)
-        number = await self._number(grid_id)
-        if others:
-            return await self._cancel_jobs(grid_id, number, set(names)) if number else set(names)
-        deadline = time.monotonic() + _CANCEL_TIMEOUT
-        accepted = False
-        while True:
-            with contextlib.suppress(GridError):
-                if not accepted:  # it may have ended, or not be registered yet
-                    with contextlib.suppress(PermanentError):
-                        await self._route.kill(grid_id, number)
-                        accepted = True
-                if accepted and number is None:
-                    return set()
-                if number is not None and await self.client.call("status", number) in _DYING:
-                    return set()
-            if time.monotonic() > deadline:
-                return set(names)
-            await asyncio.sleep(_CANCEL_PAUSE)
-
-    async def _cancel_jobs(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        # First, because the server needs long for the descriptions of all jobs.
-        left = await self._not_ended(grid_id, number, names)
-        if left:
-            left -= await self._kill_jobs(number, left)
-        return await self._not_ended(grid_id, number, left) if left else left
-
-    async def _not_ended(self, grid_id: str, number: int, names: set[str]) -> set[str]:
-        wanted = Wanted(names, self._registry.attempts(grid_id))
-        statuses = (await self._following.states({number: wanted})).get(number, {})
-        return names - {name for name, status in statuses.items() if status.state.ended}
-
-    async def _kill_jobs(self, number: int, names: set[str]) -> set[str]:
-        """Return the names of jobs whose kill was accepted."""
-        jobs = await self.client.call("jobs", number, limit=_DETAILS_LIMIT)
-        latest: dict[str, int] = {}
-        for job in jobs:
-            name = job_name(job)
-            if name in names:
-                latest[name] = max(latest.get(name, 0), int(job["PandaID"]))
-        accepted = await self.client.call("kill_jobs", list(latest.values())) if latest else []
-        return {name for name, good in zip(latest, accepted, strict=False) if good}
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without both, write what the server knows."""
@@ -270,14 +223,23 @@ class PandaBackend(Backend):
             details = await self.client.call("details", number)
             lines.append(f"task {number}: {details['status']} {details['errorDialog'] or ''}")
         with contextlib.suppress(GridError):
-            jobs = await self.client.call("failed_jobs", number, limit=_DETAILS_LIMIT)
-            for job in jobs:
-                if job_name(job) == _name(grid_id):
-                    site = f"at {job['computingSite']}" if job.get("computingSite") else ""
-                    lines.append(
-                        f"PandaID {job['PandaID']} {site}: {job['jobStatus']}: {explain(job).text}"
-                    )
+            for job in await self._described(number, _name(grid_id)):
+                site = f" at {job['computingSite']}" if job.get("computingSite") else ""
+                words = f"PandaID {job['PandaID']}{site}", str(job["jobStatus"]), explain(job).text
+                lines.append(": ".join(filter(None, words)))
         return "\n".join(lines) + "\n"
+
+    async def _described(self, number: int, name: str) -> list[dict[str, Any]]:
+        """Describe the last job of a payload; all failed ones if its PandaID is not known.
+
+        The server needs 35 ms for each job (panda-server 1.0.4), and many may fail at a time.
+        """
+        known = self._sample.of(number).get(name)
+        if known:
+            jobs = await self.client.call("describe_jobs", [known.number])
+        else:
+            jobs = await self.client.call("failed_jobs", number, limit=DETAILS_LIMIT)
+        return [job for job in jobs if job and job_name(job) == name]
 
     async def discard(self, ids: Collection[str]) -> None:
         """Remove the private files of tasks that have ended; the server keeps the tasks."""
@@ -298,8 +260,12 @@ class PandaBackend(Backend):
 
     async def _number(self, grid_id: str) -> int | None:
         """Return the number of a task; None if it has none yet."""
-        found = (await self._tasks([grid_id])).get(grid_id)
+        found = await self._submission(grid_id)
         return found.number if found else None
+
+    async def _submission(self, grid_id: str) -> Task | None:
+        """Return the outcome of a submission, None if it is unknown."""
+        return (await self._tasks([grid_id])).get(grid_id)
 
     async def _tasks(self, grid_ids: Collection[str]) -> dict[str, Task]:
         tasks = await self._route.tasks(grid_ids)

@@ -1,32 +1,31 @@
-"""Follows tasks: two calls per task in a round, and more only for failed jobs."""
+"""Follows tasks: two calls per task in a round, and more for failed jobs and a few others."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from ...console.format import duration
 from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
-from ...model.names import NAME_PATTERN
 from ...model.state import JobStatus
 from ...resilience.calls import in_words
-from ..packaging import START_SCRIPT
 from .client import Client
+from .job_sample import JobSample, SeenJob, job_name
 from .reasons import explain
 from .replies import UnknownTaskError, payload_files
-from .states import payload_status, waiting_advice
+from .states import has_job, payload_status, waiting_advice
 
 _T = TypeVar("_T")
 _AT_A_TIME = 8
 _LIMIT = 60.0
 _ROUND = 90.0
 """Seconds for all tasks of a round: the whole call has ``CALL_TIMEOUT``."""
-_DETAILS_LIMIT = 300.0
-"""Seconds for descriptions of failed jobs: the server takes 35 ms for each (panda-server 1.0.4)."""
+DETAILS_LIMIT = 600.0
+"""Seconds to describe failed jobs: a busy panda-server 1.0.4 has needed 228 s for 200 jobs."""
+_DETAILS_WAIT = 10.0
+"""Seconds that a round waits for them; a later one has the answer."""
 _DETAILS_TIMEOUT = 600.0
 _ADVICE_PERIOD = 60.0
 _ASK_PERIOD = 60.0
@@ -34,7 +33,6 @@ _SILENCE = 600.0
 _WAITING = ("pending", "exhausted", "paused", "throttled", "assigning")
 _BROKEN = ("broken", "failed", "aborted")
 _GOING_ON = ("running", "scouting", "scouted", "prepared", "pending", "throttled")
-_NAME = re.compile(re.escape(quote(f"{START_SCRIPT} ", safe="")) + f"({NAME_PATTERN})")
 
 
 class _Failure(NamedTuple):
@@ -75,19 +73,22 @@ class Wanted(NamedTuple):
 class Following:
     """The states of the tasks of a run."""
 
-    def __init__(self, client: Client, say: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, sample: JobSample, say: Callable[[str], None]) -> None:
         """Ask nothing yet.
 
         Args:
             client: Of the server.
+            sample: Looks at single jobs.
             say: Shows a line to the user.
         """
         self._client = client
+        self._sample = sample
         self._say = say
         self._slots = asyncio.Semaphore(_AT_A_TIME)
         self._known: dict[int, dict[str, JobStatus]] = {}
         self._files: dict[int, dict[str, str]] = {}
         self._failures: dict[int, dict[str, _Failure]] = {}
+        self._learning: dict[int, asyncio.Task[list[dict[str, Any]]]] = {}
         self._answered: dict[int, float] = {}
         self._asked: dict[int, float] = {}
         self._advised: dict[int, float] = {}
@@ -105,6 +106,7 @@ class Following:
         """
         # Tasks that the last round had no time for come first.
         tasks = sorted(wanted, key=lambda task: self._answered.get(task, 0.0))
+        began = time.monotonic()
         until = asyncio.get_running_loop().time() + _ROUND
         answers = await asyncio.gather(
             *(self._until(until, self._of_task(task, wanted[task])) for task in tasks),
@@ -118,7 +120,7 @@ class Following:
                 if not isinstance(answer, PermanentError):
                     # The last known states stay: an outage changes no job.
                     found[task] = self._known.get(task, {})
-                    self._tell_of_silence(task, answer)
+                    self._tell_of_silence(task, began, answer)
                 continue
             self._answered[task] = time.monotonic()
             if answer is not None:
@@ -129,9 +131,9 @@ class Following:
             raise (expired or problems)[0]
         return found
 
-    def _tell_of_silence(self, task: int, error: BaseException) -> None:
+    def _tell_of_silence(self, task: int, began: float, error: BaseException) -> None:
         """Report once that the server does not answer for a task, though it may for others."""
-        silent = time.monotonic() - self._answered.setdefault(task, time.monotonic())
+        silent = time.monotonic() - self._answered.setdefault(task, began)
         text = f"PanDA task {task}"
         if silent > _SILENCE and text not in self._told:
             self._told.add(text)
@@ -141,10 +143,18 @@ class Following:
                 "Ctrl-C this run."
             )
 
+    def with_jobs(self, wanted: Mapping[int, Wanted]) -> dict[int, list[str]]:
+        """Return the names of the payloads, by task, that had a job in the last round."""
+        return {
+            task: [name for name in names if has_job(self._files.get(task, {}).get(name, ""))]
+            for task, (names, _) in wanted.items()
+        }
+
     def forget(self, task: int) -> None:
         """Drop what is known of a task."""
+        self._sample.forget(task)
         timed = (self._answered, self._asked, self._advised, self._in_vain)
-        for known in (self._known, self._files, self._failures, *timed):
+        for known in (self._known, self._files, self._failures, self._learning, *timed):
             known.pop(task, None)
 
     async def _until(self, end: float, asking: Coroutine[Any, Any, _T]) -> _T:
@@ -166,9 +176,12 @@ class Following:
                 await self._learn(task, has_ended=_has_ended(state))
             self._files[task] = files
         diagnosis = await self._advise(task, state)
-        failures = self._failures.get(task, {})
+        failures, seen = self._failures.get(task, {}), self._sample.of(task)
         return {
-            name: _status(state, files.get(name), failures.get(name), wanted.attempts, diagnosis)
+            name: _status(
+                *(state, files.get(name), failures.get(name), seen.get(name)),
+                *(wanted.attempts, diagnosis),
+            )
             for name in wanted.names
         }
 
@@ -198,6 +211,8 @@ class Following:
             return False
         if _has_ended(state):
             return True
+        if task in self._learning:
+            return self._learning[task].done()
         before = self._files.get(task, {})
         back = any(
             files.get(name) == "ready" and before.get(name, "ready") != "ready"
@@ -216,7 +231,7 @@ class Following:
         """
         now = self._asked[task] = time.monotonic()
         try:
-            jobs = await self._client.call("failed_jobs", task, limit=_DETAILS_LIMIT)
+            jobs = await self._failed_jobs(task)
         except PermanentError:
             return
         except TransientError:
@@ -224,6 +239,7 @@ class Following:
                 raise
             return
         self._in_vain.pop(task, None)
+        self._sample.note(task, jobs)
         known: dict[str, _Failure] = {}
         for job in sorted(jobs, key=lambda job: int(job.get("PandaID") or 0)):
             name = job_name(job)
@@ -237,6 +253,22 @@ class Following:
                 infrastructure=said.infrastructure,
             )
         self._failures[task] = known
+
+    async def _failed_jobs(self, task: int) -> list[dict[str, Any]]:
+        """Ask for the failed jobs of a task; a question that is still open is not asked again.
+
+        Raises:
+            TransientError: The server needs longer than a round may wait.
+        """
+        asking = self._learning.get(task)
+        if asking is None or asking.cancelled():
+            call = self._client.call("failed_jobs", task, limit=DETAILS_LIMIT)
+            asking = self._learning[task] = asyncio.get_running_loop().create_task(call)
+        await asyncio.wait({asking}, timeout=_DETAILS_WAIT)
+        if not asking.done():
+            raise TransientError("PanDA has not described the failed jobs yet")
+        self._learning.pop(task, None)  # another question may have taken it
+        return asking.result()
 
     async def _advise(self, task: int, state: str) -> str:
         """Report what a task waits for, or why it is broken: once for each reason."""
@@ -259,7 +291,12 @@ class Following:
 
 
 def _status(
-    state: str, file: str | None, failure: _Failure | None, attempts: int, diagnosis: str
+    state: str,
+    file: str | None,
+    failure: _Failure | None,
+    job: SeenJob | None,
+    attempts: int,
+    diagnosis: str,
 ) -> JobStatus:
     if failure is not None and (failure.attempts >= attempts or _has_ended(state)):
         status = payload_status(
@@ -267,15 +304,11 @@ def _status(
         )
         if status.state.ended:
             return status
-    return payload_status(state, file, diagnosis)
+    if job is None or not has_job(file or ""):
+        return payload_status(state, file, diagnosis)
+    return payload_status(state, file, diagnosis, job.site, job_status=job.state)
 
 
 def _has_ended(state: str) -> bool:
     """Return whether a task of that state runs nothing any more."""
     return payload_status(state, "ready").state.ended
-
-
-def job_name(job: Mapping[str, Any]) -> str:
-    """Return the name of the job that a description of the server's is of, or nothing."""
-    match = _NAME.search(str(job.get("jobParameters") or ""))
-    return match[1] if match else ""

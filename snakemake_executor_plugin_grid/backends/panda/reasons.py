@@ -225,9 +225,10 @@ def _reason(job: Mapping[str, Any]) -> Explained | None:
     pilot, exe = _code(job, "pilotErrorCode"), _code(job, "exeErrorCode")
     # The pilot gives the exit code as either, or as both.
     exit_code = _code(job, "transExitCode") or (exe if 0 < exe < 256 else 0)
-    if _code(job, "taskBufferErrorCode") == _KILL:
-        # The pilot reports its own kill in several ways.
-        said = _diagnosis(job, "taskBufferErrorCode").casefold()
+    said = _diagnosis(job, "taskBufferErrorCode").casefold()
+    # While a pilot ends, the server has given the reason, but no code yet. The pilot reports its
+    # own kill in several ways.
+    if _code(job, "taskBufferErrorCode") == _KILL or said.startswith("killed by"):
         by_person = "killed by" in said and not any(word in said for word in _NO_PERSON)
         return _KILLED if by_person else _KILLED_BY_SERVER
     if exe in RUN_GEN:
@@ -259,7 +260,8 @@ def _own_words(job: Mapping[str, Any]) -> str:
         code, diagnosis = _code(job, name), _diagnosis(job, name)
         if code or diagnosis:
             part = "exit code" if name == "transExitCode" else name.removesuffix("ErrorCode")
-            said.append(f"{part} {code}" + (f": {diagnosis}" if diagnosis else ""))
+            number = f" {code}" if code else ""
+            said.append(f"{part}{number}" + (f": {diagnosis}" if diagnosis else ""))
     line = "; ".join(said)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 

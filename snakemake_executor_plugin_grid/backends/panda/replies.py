@@ -22,6 +22,7 @@ class UnknownTaskError(PermanentError):
 
 
 # Fragments of messages, in lower case. Some texts are more than they seem: the first list counts.
+_UNFIT = ("value too long", "value too large for column")  # for the database of iDDS
 _TRANSIENT = (
     # The server cannot check a token, because it lacks the issuer's keys.
     *("httpconnectionpool", "httpsconnectionpool", "max retries exceeded", "expecting value"),
@@ -40,8 +41,8 @@ _PERMANENT = (
     *("expecting post", "expecting get", "is not a valid attribute", "is unsupported"),
     *("exceeded size limit", "is not found", "cannot overwrite", "wrong parameters"),
     *("failed to find parent", "failed to load json"),
-    *("idds does not understand the task", "has no permission to update", "value too long"),
-    *("is not a command of idds", "name 'idds"),
+    *("idds does not understand the task", "has no permission to update"),
+    *("is not a command of idds", "name 'idds", "no section: 'rest'"),
     # The set-up
     *("certificate_verify_failed", "certificate verify failed", "no module named"),
     *("cannot be used", "requires panda_auth_vo", "vo is not defined", "unsupported protocol"),
@@ -69,12 +70,16 @@ _CA = (
 )
 _VO = "set PANDA_AUTH_VO to your virtual organisation"
 _HTTPS = "see PANDA_URL_SSL: the server there does not speak HTTPS"
+_NO_IDDS = "the PanDA server has no iDDS behind it; use --grid-panda-route jedi"
 _HINTS = {
     "certificate_verify_failed": _CA,
     "certificate verify failed": _CA,
     "has exited with": "the client's log tells why",
     "no module named 'idds": "install the extra idds where panda-client is",
-    "name 'idds": "the PanDA server has no iDDS behind it; take --grid-panda-route jedi",
+    "name 'idds": _NO_IDDS,
+    "no section: 'rest'": _NO_IDDS,
+    "character varying(20)": "iDDS has room for 20 characters of a user name; if yours is longer, "
+    "use --grid-panda-route jedi",
     "no module named": "install panda-client, or see --grid-panda-python",
     "requires panda_auth_vo": _VO,
     "vo is not defined": _VO,
@@ -88,6 +93,7 @@ _HINTS = {
     "record layer failure": _HTTPS,
 }
 _LONGEST = 600
+_STATEMENT = re.compile(r"(?:\\n|\s)*\[SQL:.*", re.S)  # of SQLAlchemy, with all its values
 _TAG = re.compile(r"<(style|script|head)\b.*?</\1\s*>|</?[a-z!][^>]*>", re.I | re.S)
 
 _TASK = re.compile(r"jediTaskID=(\d+)")
@@ -108,6 +114,8 @@ def classify(code: int, message: str, exception: str = "") -> type[GridError]:
     if exception == "LoginError":
         return CredentialsError
     if exception in _PERMANENT_EXCEPTIONS or (exception and _any(_FULL_DISK, text)):
+        return PermanentError
+    if _any(_UNFIT, text):
         return PermanentError
     if code >= 500 or _any(_TRANSIENT, text):
         return TransientError
@@ -142,7 +150,8 @@ def error_of(name: str, code: int, message: str, exception: str = "") -> GridErr
 
 def readable(message: str) -> str:
     """Return a message as one line of limited length, also if it is an HTML page."""
-    line = " ".join(_TAG.sub(" ", message.partition("Traceback (most recent")[0]).split())
+    message = _STATEMENT.sub("", message.partition("Traceback (most recent")[0])
+    line = " ".join(_TAG.sub(" ", message).split())
     line = line.removeprefix("ERROR : ").removeprefix("ERROR: ") or "no reason given"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 

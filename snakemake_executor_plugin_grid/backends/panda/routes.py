@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from ...model.errors import PermanentError
+from ...model.errors import GridError, PermanentError
 from .client import Client
 from .replies import submitted_task
 
@@ -22,10 +22,12 @@ class Task(NamedTuple):
     Attributes:
         number: Id of the task, None if there is none yet.
         problem: Why there will be no task; empty otherwise.
+        infrastructure: Whether iDDS has failed to make it, rather than being told not to.
     """
 
     number: int | None
     problem: str = ""
+    infrastructure: bool = False
 
 
 class Route(ABC):
@@ -50,17 +52,25 @@ class Route(ABC):
     async def tasks(self, ids: Collection[str]) -> dict[str, Task]:
         """Return the outcome of submissions, by their ids."""
 
-    @abstractmethod
-    async def kill(self, grid_id: str, number: int | None) -> None:
+    async def abort(self, grid_id: str) -> None:
+        """Ask that a submission makes no task, if it has made none.
+
+        Raises:
+            PermanentError: It is not known, or has ended.
+        """
+        return
+
+    async def kill(self, grid_id: str, number: int) -> None:
         """Kill all jobs of a task.
 
         Args:
             grid_id: Id of the submission.
-            number: Id of its task, None if it has none yet.
+            number: Id of its task.
 
         Raises:
             PermanentError: The task is not known yet, or has ended.
         """
+        await self._client.call("kill_task", number)
 
 
 class Jedi(Route):
@@ -85,10 +95,6 @@ class Jedi(Route):
     async def tasks(self, ids: Collection[str]) -> dict[str, Task]:
         """Return the ids as numbers."""
         return {grid_id: Task(int(grid_id)) for grid_id in ids}
-
-    async def kill(self, grid_id: str, number: int | None) -> None:
-        """Kill the task."""
-        await self._client.call("kill_task", int(grid_id))
 
 
 class Idds(Route):
@@ -123,17 +129,21 @@ class Idds(Route):
                 if number is None and state.casefold() in _ENDED:
                     reason = answer.get("errors") or "it has got no task, and iDDS does not say why"
                     problem = f"iDDS request {request} is {state}: {reason}"
-                task = Task(None if number is None else int(number), problem)
+                failed = bool(problem) and state.casefold() == "failed"
+                task = Task(None if number is None else int(number), problem, failed)
                 found[f"{_REQUEST}{request}"] = task
                 if number is not None:
                     self._numbers[f"{_REQUEST}{request}"] = task
         return found
 
-    async def kill(self, grid_id: str, number: int | None) -> None:
-        """Abort the request, and kill its task: iDDS would do so later, agent by agent."""
+    async def abort(self, grid_id: str) -> None:
+        """Abort the request."""
         request = grid_id.removeprefix(_REQUEST)
         if not await self._client.call("idds_abort", [request]):
             raise PermanentError(f"iDDS does not abort request {request}")
-        if number is not None:
-            with contextlib.suppress(PermanentError):  # it has ended, or iDDS was quicker
-                await self._client.call("kill_task", number)
+
+    async def kill(self, grid_id: str, number: int) -> None:
+        """Abort the request, and kill its task: iDDS would do so later, agent by agent."""
+        with contextlib.suppress(GridError):  # without the task, nothing is left of it
+            await self.abort(grid_id)
+        await super().kill(grid_id, number)

@@ -54,7 +54,7 @@ FILE_STATES = {
     "pending": JobState.QUEUED,
     "staging": JobState.QUEUED,
     "picked": JobState.QUEUED,
-    "running": JobState.RUNNING,  # there is a job, which may be in a queue
+    "running": JobState.AT_SITE,  # there is a job, for which there need be no pilot
     "merging": JobState.RUNNING,
     "finished": JobState.DONE,
     # JEDI 1.0.4 gives none of these to a payload's file, only to files that are in datasets.
@@ -71,9 +71,9 @@ JOB_STATES = {
     "defined": JobState.QUEUED,
     "assigned": JobState.QUEUED,
     "throttled": JobState.QUEUED,
-    "activated": JobState.QUEUED,
-    "sent": JobState.QUEUED,  # a pilot has it
-    "starting": JobState.QUEUED,
+    "activated": JobState.AT_SITE,  # waits for a pilot
+    "sent": JobState.AT_SITE,  # a pilot has it
+    "starting": JobState.AT_SITE,
     "stagein": JobState.RUNNING,
     "running": JobState.RUNNING,
     "stageout": JobState.RUNNING,
@@ -128,8 +128,8 @@ def payload_status(
         detail: In words, from ``reasons.explain`` or the task's dialog.
         site: Of its job.
         infrastructure: Whether the job, if it has failed, was failed by a site or the system.
-        job_status: Of the last job of the payload, if it was asked for: of a task that goes on,
-            only this tells that a payload has failed. It must be the last attempt.
+        job_status: Of the last job of the payload, if it was asked for: only this tells whether a
+            pilot has it and, of a task that goes on, that it has failed.
     """
     file = FILE_STATES.get(file_status) if file_status is not None else None
     task = TASK_STATES.get(task_state)
@@ -139,7 +139,8 @@ def payload_status(
     if file in _UNSUCCESSFUL:
         said = detail or f"PanDA says that its input file is {file_status}"
         return _ended(file, said, site, infrastructure)
-    goes_on = file is JobState.RUNNING or file_status == "picked"  # there is a new attempt
+    # There is a new attempt.
+    goes_on = file in (JobState.AT_SITE, JobState.RUNNING) or file_status == "picked"
     if job in _UNSUCCESSFUL and not goes_on and task is not JobState.DONE:
         said = detail or f"PanDA gives no reason for {job_status}"
         return _ended(job, said, site, infrastructure)
@@ -154,8 +155,19 @@ def payload_status(
     if file is None:
         said = "PanDA does not name it" if file_status is None else f"its file is {file_status}"
         return JobStatus(JobState.UNKNOWN, detail or said, site)
-    active = file is JobState.RUNNING and job in (JobState.QUEUED, JobState.RUNNING)
-    return JobStatus(job if active and job else file, words, site)
+    if file is JobState.AT_SITE and is_at_work(job_status):
+        file = JobState.RUNNING
+    return JobStatus(file, words, site)
+
+
+def has_job(file_status: str) -> bool:
+    """Return whether a payload has a job that has not ended, by the state of its file."""
+    return FILE_STATES.get(file_status) is JobState.AT_SITE
+
+
+def is_at_work(job_status: str) -> bool:
+    """Return whether a pilot has begun with a job: it runs, or has just been finished."""
+    return JOB_STATES.get(job_status) in (JobState.RUNNING, JobState.DONE)
 
 
 def _ended(state: JobState, detail: str, site: str, infrastructure: bool) -> JobStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ...journal.database import Database
 
@@ -19,11 +19,17 @@ CREATE TABLE IF NOT EXISTS task_jobs (
     task TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS task_jobs_task ON task_jobs (task);
+CREATE TABLE IF NOT EXISTS panda_ids (
+    job TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS task_jobs_ended AFTER DELETE ON task_jobs
+BEGIN DELETE FROM panda_ids WHERE job=OLD.job; END;
 """
 
 
 class TaskRegistry:
-    """The ``tasks`` and ``task_jobs`` tables."""
+    """The ``tasks``, ``task_jobs`` and ``panda_ids`` tables."""
 
     def __init__(self, database: Database) -> None:
         """Keep them in a database."""
@@ -57,6 +63,19 @@ class TaskRegistry:
     def ended(self, jobs: Iterable[str]) -> None:
         """Remove jobs that are finished."""
         self._database.change("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
+
+    def numbered(self, numbers: Mapping[str, int]) -> None:
+        """Note the PandaIDs of jobs, by name; only those of unfinished jobs are kept."""
+        self._database.change(
+            "INSERT OR REPLACE INTO panda_ids SELECT job, ? FROM task_jobs WHERE job=?",
+            [(number, job) for job, number in numbers.items()],
+        )
+
+    def numbers(self, jobs: Iterable[str]) -> dict[str, int]:
+        """Return the last known PandaIDs of jobs, by name."""
+        statement = "SELECT number FROM panda_ids WHERE job=?"
+        found = {job: self._database.query(statement, (job,)) for job in jobs}
+        return {job: int(rows[0][0]) for job, rows in found.items() if rows}
 
     def hide(self, task: str, *, hidden: bool = True) -> None:
         """Note whether private data is kept for the jobs of a task."""

@@ -6,6 +6,7 @@ envelope with HTTP 200 for a refusal too, 403 and 500 as text, arguments checked
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import inspect
 import json
@@ -25,6 +26,11 @@ from .world import World
 NO_TLS = "SSL secure connection is required"
 NO_ROLE = "production or pilot role required"
 NOT_OWNER = "not the task owner or no production role"
+
+# The server makes several queries for each job.
+_DESCRIBING = (
+    *("task/get_job_descriptions", "job/get_description", "job/get_description_incl_archive"),
+)
 
 Answer = dict[str, Any]
 
@@ -119,6 +125,8 @@ async def serve(request: Request) -> Response:
     call = Call(world, caller, length)
     result = _call(ENDPOINTS[path], call, request.method, arguments)
     world.store.flush()  # saved before the answer is sent
+    if path in _DESCRIBING and isinstance(result["data"], list):
+        await asyncio.sleep(world.settings.delays.description * len(result["data"]))
     wanted = (request.headers.get("content-type"), request.headers.get("accept"))
     if "application/json" in wanted:
         return PlainTextResponse(json.dumps(result, default=_encode))

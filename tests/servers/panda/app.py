@@ -92,7 +92,8 @@ async def _relay(request: Request) -> Response:
     if not caller.name:
         return PlainTextResponse(json.dumps([False, api.NO_TLS]))
     if world.idds is None:
-        text = "failed to execute command with name 'iDDS_Client' is not defined"
+        # A real one, whose iDDS client has no configuration.
+        text = "failed to execute command with No section: 'rest'"
         return PlainTextResponse(json.dumps([False, text]))
     answer = await world.idds(
         RelayedCommand(

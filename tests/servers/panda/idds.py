@@ -71,6 +71,7 @@ class IddsService:
         python: Python that has the packages; see the variables above.
         proxy: Whether the PanDA server has a proxy, without which the relay cannot make the
             plain Client of iDDS.
+        tick: Seconds between two looks of the agents at a request.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class IddsService:
         python: Path | None = None,
         *,
         proxy: bool = True,
+        tick: float = 0.1,
     ) -> None:
         self._folder = folder
         self._panda = dict(panda)
         self._python = python or python_with_idds() or Path(sys.executable)
         self._proxy = proxy
+        self._tick = tick
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._url = ""
@@ -108,7 +111,7 @@ class IddsService:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 # -I: the folder of the program contains an idds.py, which would hide the package.
-                [str(self._python), "-I", str(_SERVICE), str(self._folder)],
+                [str(self._python), "-I", str(_SERVICE), str(self._folder), str(self._tick)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,6 @@
 """iDDS behind a PanDA server: the relay, the REST server and the agents, in one process.
 
-Run as ``python -I idds_service.py FOLDER`` by a Python that has idds-atlas, idds-client and
+Run as ``python -I idds_service.py FOLDER SECONDS`` by a Python that has idds-atlas, idds-client and
 panda-client: their code is used at both ends.
 
 - Real: what decodes a command (``json_loads``), the ClientManager or Client that carries it out
@@ -35,9 +35,9 @@ from idds.client.clientmanager import ClientManager
 from idds.common.constants import ProcessingStatus, RequestStatus, TransformStatus
 from idds.common.utils import date_to_str, json_dumps, json_loads
 
-TICK = 0.1
 MAX_SUBMISSIONS = 3
-NAME_LENGTH = 255
+LENGTHS = {"name": 255, "username": 20}
+STATEMENT = "[SQL: INSERT INTO requests (scope, name, username) VALUES (...)]"
 FINAL = (
     RequestStatus.Finished,
     RequestStatus.SubFinished,
@@ -125,8 +125,9 @@ class Request:
 class Agents:
     """All requests and their progress; changes are saved before they are answered."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, tick: float) -> None:
         self._file = file
+        self._tick = tick
         self._lock = threading.RLock()
         self.requests: dict[int, Request] = {}
         if file.exists():
@@ -156,7 +157,7 @@ class Agents:
                 if request.status not in FINAL:
                     with self._lock:
                         self._look_at(request)
-            time.sleep(TICK)
+            time.sleep(self._tick)
 
     def _look_at(self, request: Request) -> None:
         before = (request.status, request.processing_status, request.task)
@@ -181,7 +182,10 @@ class Agents:
             request.transform_status = TransformStatus.Transforming
         elif not request.task:
             if request.status == RequestStatus.Cancelling:
-                request.status = RequestStatus.Cancelled
+                # Lost, as seen of idds 2.6.21 with agents that poll every few seconds.
+                request.abort = False
+                begun = request.work is not None
+                request.status = RequestStatus.Transforming if begun else RequestStatus.New
             else:
                 self._submit(request)
         else:
@@ -208,8 +212,9 @@ class Agents:
     def _poll(self, request: Request) -> None:
         request.processing_status, *_ = request.work.poll_panda_task(request.processing)
         if request.processing_status in ENDED:
+            # As seen of idds 2.6.21 after an abort.
             request.status = (
-                RequestStatus.Cancelled if request.abort else ENDED[request.processing_status]
+                RequestStatus.Failed if request.abort else ENDED[request.processing_status]
             )
             request.transform_status = TransformStatus[request.status.name]
 
@@ -225,10 +230,11 @@ class Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             return self._send(200, relayed(asked["user"], asked["fields"]))
         properties = json_loads(body)
-        if len(properties.get("name") or "") > NAME_LENGTH:
-            # The message of PostgreSQL.
-            why = f"value too long for type character varying({NAME_LENGTH})"
-            return self._send(500, "", {"ExceptionClass": "DatabaseException", "why": why})
+        for column, length in LENGTHS.items():
+            if len(properties.get(column) or "") > length:
+                # The message of SQLAlchemy with PostgreSQL.
+                why = f"value too long for type character varying({length})\n\n{STATEMENT}"
+                return self._send(500, "", {"ExceptionClass": "DatabaseException", "why": why})
         return self._send(200, json_dumps({"request_id": self.agents.add(properties)}))
 
     def do_GET(self) -> None:
@@ -289,9 +295,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, tick: float) -> None:
     """Write the address to ``idds.url``, and serve until the pipe at stdin is closed."""
-    Handler.agents = Agents(folder / "idds.json")
+    Handler.agents = Agents(folder / "idds.json", tick)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     os.environ["IDDS_HOST"] = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=Handler.agents.run, daemon=True).start()
@@ -303,4 +309,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), float(sys.argv[2]))

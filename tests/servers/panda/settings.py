@@ -19,7 +19,7 @@ _LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
 
 @dataclass(frozen=True)
 class Delays:
-    """Delays in seconds; on a real server each takes seconds to minutes.
+    """Delays in seconds; on a real server all but the last take seconds to minutes.
 
     Attributes:
         registration: From a submission until the task is known to JEDI.
@@ -28,6 +28,7 @@ class Delays:
         kill_grace: From SIGTERM to SIGKILL for a payload.
         heartbeat: Time without a heartbeat after which a job counts as lost.
         tick: Interval of updating all tasks and jobs.
+        description: For each job that is described: as on a real server.
     """
 
     registration: float = 0.3
@@ -36,6 +37,7 @@ class Delays:
     kill_grace: float = 2.0
     heartbeat: float = 1.5
     tick: float = 0.05
+    description: float = 0.035
 
 
 @dataclass(frozen=True)

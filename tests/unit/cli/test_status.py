@@ -56,6 +56,29 @@ def test_what_open_jobs_wait_for(past: Past, going_on: bool) -> None:
     assert ("the same snakemake command again" in text) is not going_on
 
 
+def test_a_job_that_perhaps_no_pilot_has_is_at_the_site(past: Past) -> None:
+    past.run("run1", "panda")
+    past.job("a-1", grid_id="1:a-1", said=JobStatus(JobState.AT_SITE, site="SITE_A"))
+    found = document(past)
+    assert (found["states"], found["sites"]) == (
+        {"at the site": 1},
+        {"SITE_A": {"at the site": 1}},
+    )
+    text = call(past, "status").output
+    assert "at the site" in text
+    assert "waits for a pilot" in text
+    assert "running" not in text
+
+
+def test_the_site_of_a_job_is_that_of_its_report_if_the_server_told_none(past: Past) -> None:
+    past.run("run1", "panda")
+    past.job("a-1", grid_id="1:a-1", said=JobStatus(JobState.DONE))
+    past.job("a-2", "sort", grid_id="1:a-2", said=JobStatus(JobState.DONE, site="SITE_B"))
+    for name in ("a-1", "a-2"):
+        past.journal.ended(name, Phase.SUCCEEDED, "success", '{"site": "SITE_A"}')
+    assert document(past)["sites"] == {"SITE_A": {"succeeded": 1}, "SITE_B": {"succeeded": 1}}
+
+
 def test_the_last_submission_decides(past: Past) -> None:
     past.run("run1")
     past.job("a-1", grid_id="1")

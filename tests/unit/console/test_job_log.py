@@ -79,6 +79,15 @@ def test_the_way_of_one_job(bench: Bench) -> None:
     assert bench.round(fit(DONE)) == []
 
 
+def test_a_job_runs_only_when_that_is_known(bench: Bench) -> None:
+    at_site = JobStatus(JobState.AT_SITE)
+    (submitted,) = bench.round(fit(at_site))
+    assert "submitted" in submitted
+    assert bench.round(fit(at_site)) == []
+    (runs,) = bench.round(fit(running("LCG.A")))
+    assert "runs at LCG.A" in runs
+
+
 def test_a_job_that_is_sent_again_has_a_new_id(bench: Bench) -> None:
     bench.round(fit(running("A")))
     assert bench.round(fit(UNKNOWN, None)) == []
@@ -152,15 +161,16 @@ def test_the_summary_has_all_counts_in_the_order_of_the_way(bench: Bench) -> Non
         bench.job_log.done(f"early-{number}", success=number > 2)
     states = [
         *[QUEUED] * 3,
+        *[JobStatus(JobState.AT_SITE)] * 2,
         *[running("LCG.B")] * 2,
         *[running("LCG.A")] * 2,
         *[running("LCG.C")] * 3,
         held(),
         DONE,
     ]
-    assert bench.summary(many(12, states.__getitem__) | fit(UNKNOWN, None)) == (
-        "jobs: 1 being submitted, 3 queued, 7 running (LCG.C 3, LCG.A 2, LCG.B 2), 1 on hold, "
-        "1 coming back, 4 done, 3 failed"
+    assert bench.summary(many(14, states.__getitem__) | fit(UNKNOWN, None)) == (
+        "jobs: 1 being submitted, 3 queued, 2 at the site, 7 running (LCG.C 3, LCG.A 2, LCG.B 2), "
+        "1 on hold, 1 coming back, 4 done, 3 failed"
     )
 
 

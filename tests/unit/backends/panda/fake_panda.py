@@ -53,17 +53,25 @@ class GridTask:
 
 
 class FakePanda:
-    """Stands in for ``Client``; ``errors`` and ``lost`` are raised before and after a call."""
+    """Stands in for ``Client``; ``errors`` and ``lost`` are raised before and after a call.
+
+    Attributes:
+        seconds_per_job: What a description of a job costs, 0.035 on a real server.
+        loses_aborts: Whether iDDS goes on with aborted requests, as 2.6.21 may do.
+    """
 
     def __init__(self) -> None:
         self.tasks: list[GridTask] = []
         self.requests: dict[str, dict[str, Any]] = {}
+        self.submissions: dict[str, dict[str, Any]] = {}
         self.cached: dict[str, bytes] = {}
         self.secrets: dict[str, str] = {}
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
         self.errors: dict[str, list[Exception]] = {}
         self.lost: dict[str, list[Exception]] = {}
         self.register = True
+        self.seconds_per_job = 0.0
+        self.loses_aborts = False
         self.closed = False
 
     # The client
@@ -74,6 +82,8 @@ class FakePanda:
         if self.errors.get(name):
             raise self.errors[name].pop(0)
         value = json.loads(json.dumps(getattr(self, name)(*args)))
+        if name in ("failed_jobs", "describe_jobs"):
+            await asyncio.sleep(self.seconds_per_job * len(value))
         if self.lost.get(name):
             raise self.lost[name].pop(0)
         return value
@@ -167,12 +177,16 @@ class FakePanda:
         bad = ("failed", "closed", "cancelled")
         return [job for job in reversed(self.task(number).jobs) if job["jobStatus"] in bad]
 
-    def jobs(self, number: int) -> list[dict[str, Any]]:
-        return list(reversed(self.task(number).jobs))
+    def job_ids(self, number: int) -> list[int]:
+        return [job["PandaID"] for job in reversed(self.task(number).jobs)]
+
+    def describe_jobs(self, ids: Sequence[int]) -> list[dict[str, Any] | None]:
+        known = {job["PandaID"]: job for task in self.tasks for job in task.jobs}
+        return [known.get(number) for number in ids]
 
     def kill_task(self, number: int) -> None:
         task = self.task(number)
-        if task.status in ENDED:
+        if task.status in (*ENDED, "prepared"):
             raise PermanentError("Command rejected")
         task.status = "toabort"
 
@@ -194,13 +208,25 @@ class FakePanda:
     def idds_submit(self, parameters: dict[str, Any], name: str) -> str:
         number = str(len(self.requests) + 7)
         self.requests[number] = {"status": "New", "task_id": None, "errors": "", "name": name}
+        self.submissions[number] = parameters
         return number
 
     def idds_tasks(self, requests: Sequence[str]) -> dict[str, Any]:
-        return {request: self.requests[request] for request in requests if request in self.requests}
+        known = {number: self.requests[number] for number in requests if number in self.requests}
+        found = {number: dict(request) for number, request in known.items()}
+        for number, request in known.items():
+            if request["status"] == "Cancelling":
+                request["status"] = "Transforming" if self.loses_aborts else "Failed"
+            elif request["status"] == "Transforming" and request["task_id"] is None:
+                self.submit(self.submissions[number])
+                request["task_id"] = self.tasks[-1].number
+        return found
 
     def idds_abort(self, requests: Sequence[str]) -> list[str]:
-        return [request for request in requests if request in self.requests]
+        known = [number for number in requests if number in self.requests]
+        for number in known:
+            self.requests[number]["status"] = "Cancelling"
+        return known
 
     def idds_find(self, names: Sequence[str]) -> dict[str, str]:
         return {

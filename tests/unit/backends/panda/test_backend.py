@@ -9,7 +9,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Submitted
 from snakemake_executor_plugin_grid.backends.panda import backend as module
-from snakemake_executor_plugin_grid.backends.panda.routes import Task
+from snakemake_executor_plugin_grid.backends.panda import cancelling
 from snakemake_executor_plugin_grid.backends.panda.task import Options
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
@@ -28,8 +28,7 @@ SECRET = {"TOKEN": "hush"}
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(module, "_CANCEL_TIMEOUT", 0.1)
-    monkeypatch.setattr(module, "_CANCEL_PAUSE", 0.01)
+    monkeypatch.setattr(cancelling, "CANCEL_LIMIT", 0.1)
     monkeypatch.setattr(module, "_REPORT_PAUSES", (0.0, 0.0))
     return Bench(tmp_path, **getattr(request, "param", {}))
 
@@ -40,111 +39,6 @@ idds = pytest.mark.parametrize("bench", [{"idds": True}], indirect=True)
 def states(bench: Bench, ids: list[str]) -> dict[str, str]:
     found = bench.call(bench.backend.states(ids))
     return {grid_id: status.state.name for grid_id, status in found.items()}
-
-
-# Cancelling
-
-
-def test_a_task_all_of_whose_jobs_go_is_killed(bench: Bench) -> None:
-    ids = bench.submitted(3)
-    assert bench.call(bench.backend.cancel(ids)) == set()
-    assert bench.panda.tasks[0].status == "toabort"
-    assert (bench.panda.counts["kill_task"], bench.panda.counts["kill_jobs"]) == (1, 0)
-
-
-def test_of_a_task_that_goes_on_single_jobs_are_killed(bench: Bench) -> None:
-    ids = bench.submitted(4)
-    (task,) = bench.panda.tasks
-    bench.panda.run(task, name(0), "failed")
-    attempts = [bench.panda.run(task, name(0)), bench.panda.run(task, name(1))]
-    task.files[name(2)] = "finished"
-    # The last has no job yet, so that nothing can be killed.
-    assert bench.call(bench.backend.cancel(ids[:2])) == set()
-    ((killed,),) = bench.panda.args_of("kill_jobs")
-    assert sorted(killed) == attempts
-    assert bench.call(bench.backend.cancel([ids[3]])) == {ids[3]}
-    assert task.status == "running"
-    assert bench.call(bench.backend.cancel(ids[2:])) == set()
-    assert task.status == "toabort"
-
-
-def test_of_a_job_that_has_failed_the_server_is_not_asked_for_all_jobs(bench: Bench) -> None:
-    ids = bench.submitted(2)
-    bench.panda.run(bench.panda.tasks[0], name(0), "failed")
-    assert bench.call(bench.backend.cancel(ids[:1])) == set()
-    assert bench.panda.counts["jobs"] == bench.panda.counts["kill_jobs"] == 0
-
-
-def test_a_job_that_has_another_attempt_has_not_ended(bench: Bench) -> None:
-    ids = bench.submitted(2, overrides={"panda_task": '{"maxAttempt": 2}'})
-    bench.panda.run(bench.panda.tasks[0], name(0), "failed")
-    bench.panda.kill_jobs = lambda ids: [False for _ in ids]  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel(ids[:1])) == set(ids[:1])
-
-
-def test_jobs_that_were_taken_in_count_no_more_in_a_later_run_too(bench: Bench) -> None:
-    ids = bench.submitted(3)
-    bench.call(bench.backend.discard(ids[:2]))
-    bench.restart()
-    assert bench.call(bench.backend.cancel(ids[2:])) == set()
-    assert bench.panda.counts["kill_task"] == 1
-
-
-def test_jobs_that_the_server_does_not_kill_are_not_confirmed(bench: Bench) -> None:
-    ids = bench.submitted(4)
-    numbers = [bench.panda.run(bench.panda.tasks[0], name(number)) for number in range(3)]
-    bench.panda.kill_jobs = lambda ids: [number == numbers[1] for number in ids]  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel(ids[:3])) == {ids[0], ids[2]}
-    bench.panda.kill_jobs = lambda ids: []  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel([ids[0]])) == {ids[0]}
-
-
-def test_a_task_that_has_ended_is_cancelled(bench: Bench) -> None:
-    ids = bench.submitted(1)
-    bench.panda.tasks[0].status = "done"
-    assert bench.call(bench.backend.cancel(ids)) == set()
-
-
-def test_a_task_that_is_registered_while_it_is_cancelled_is_killed(bench: Bench) -> None:
-    bench.panda.register = False
-    ids = bench.submitted(1)
-    (task,) = bench.panda.tasks
-    kill = bench.panda.kill_task
-
-    def later(number: int) -> None:
-        task.registered = bench.panda.counts["kill_task"] > 1
-        kill(number)
-
-    bench.panda.kill_task = later  # type: ignore[method-assign]
-    assert bench.call(bench.backend.cancel(ids)) == set()
-    assert task.status == "toabort"
-
-
-@pytest.mark.parametrize("errors", [[DOWN], [DOWN] * 100, [CredentialsError("expired")] * 100])
-def test_cancelling_outlives_errors(bench: Bench, errors: list[Exception]) -> None:
-    ids = bench.submitted(2)
-    bench.panda.errors["kill_task"] = list(errors)
-    left = bench.call(bench.backend.cancel(ids))
-    assert left == (set() if len(errors) == 1 else set(ids))
-
-
-def test_one_task_that_cannot_be_cancelled_leaves_the_others(bench: Bench) -> None:
-    first, second = bench.submitted(1), bench.submit(bench.payload(5))
-    assert isinstance(second[0], Submitted)
-    bench.panda.tasks[0].registered = False
-    assert bench.call(bench.backend.cancel([*first, second[0].grid_id])) == set(first)
-    assert bench.panda.tasks[1].status == "toabort"
-
-
-@pytest.mark.parametrize("bench", [{"by_server": True}, {}], indirect=True)
-def test_nothing_private_is_left_of_cancelled_jobs(bench: Bench) -> None:
-    ids = bench.submitted(2, environment=SECRET)
-    assert len(bench.panda.secrets) + len(bench.store.posted) == 1
-    bench.panda.run(bench.panda.tasks[0], name(0))
-    bench.call(bench.backend.cancel(ids[:1]))
-    assert len(bench.panda.secrets) + len(bench.store.posted) == 1
-    bench.call(bench.backend.cancel(ids[1:]))
-    assert (bench.panda.secrets, bench.store.posted) == ({}, {})
 
 
 def test_what_a_job_is_sent_again_as_is_another_job(bench: Bench) -> None:
@@ -208,6 +102,20 @@ def test_without_a_report_the_server_tells(bench: Bench, tmp_path: Path) -> None
     assert "SITE_B" not in text
 
 
+def test_of_many_failed_jobs_each_is_described_once(bench: Bench, tmp_path: Path) -> None:
+    """The server needs 35 ms for each, and describes all of a task if it is asked for them."""
+    ids = bench.submitted(20)
+    for number in range(20):
+        bench.panda.run(bench.panda.tasks[0], name(number), "failed", computingSite="SITE_A")
+    states(bench, ids)
+    for number, grid_id in enumerate(ids):
+        bench.call(bench.backend.retrieve(grid_id, tmp_path))
+        text = (tmp_path / LOG_FILE).read_text()
+        assert f"PandaID {101 + number} at SITE_A: failed" in text
+    assert bench.panda.counts["failed_jobs"] == 1
+    assert [len(asked) for (asked,) in bench.panda.args_of("describe_jobs")] == [1] * 20
+
+
 def test_a_log_is_no_reason_to_ask_the_server(bench: Bench, tmp_path: Path) -> None:
     (grid_id,) = bench.submitted(1)
     bench.store.brought_files = {(name(0), LOG_FILE): b"said"}
@@ -246,7 +154,9 @@ def test_a_request_that_ends_without_a_task_fails_its_jobs(bench: Bench, state: 
     ids = bench.submitted(1)
     bench.panda.requests["7"] |= {"status": state, "errors": "no quota"}
     (status,) = bench.call(bench.backend.states(ids)).values()
-    assert status == JobStatus(JobState.FAILED, f"iDDS request 7 is {state}: no quota")
+    why = f"iDDS request 7 is {state}: no quota"
+    # The others are what somebody has asked for.
+    assert status == JobStatus(JobState.FAILED, why, infrastructure=state == "Failed")
 
 
 @idds
@@ -262,12 +172,6 @@ def test_a_request_that_idds_does_not_know_is_unknown(bench: Bench, tmp_path: Pa
 
 
 @idds
-def test_requests_are_aborted(bench: Bench) -> None:
-    assert bench.call(bench.backend.cancel(bench.submitted(2))) == set()
-    assert bench.panda.args_of("idds_abort") == [(["7"],)]
-
-
-@idds
 def test_a_request_is_found_by_its_name(bench: Bench) -> None:
     bench.panda.lost["idds_submit"] = [DOWN]
     with pytest.raises(TransientError):
@@ -275,7 +179,6 @@ def test_a_request_is_found_by_its_name(bench: Bench) -> None:
     assert bench.call(bench.backend.adopt(names(0))) == {name(0): f"r7:{name(0)}"}
     assert bench.submit(bench.payload(0)) == [Submitted(f"r7:{name(0)}")]
     assert bench.panda.counts["idds_submit"] == 1
-    assert Task(None) == (None, "")
 
 
 # The rest

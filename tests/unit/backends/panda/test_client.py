@@ -81,7 +81,7 @@ def test_a_task_goes_its_way(client: Client, panda_server: PandaServer, tmp_path
     (dataset,) = client.call_now("files", number)
     assert [file["lfn"] for file in dataset["files"]] == [f"000000:{name(0)}", f"000001:{name(1)}"]
     assert "NOWHERE" in client.call_now("details", number)["errorDialog"]
-    assert client.call_now("jobs", number) == client.call_now("failed_jobs", number) == []
+    assert client.call_now("job_ids", number) == client.call_now("failed_jobs", number) == []
     client.call_now("kill_task", number)
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -8,6 +11,9 @@ import pytest
 from snakemake_executor_plugin_grid.backends.panda import following as module
 from snakemake_executor_plugin_grid.backends.panda.client import Client
 from snakemake_executor_plugin_grid.backends.panda.following import Following, Wanted
+from snakemake_executor_plugin_grid.backends.panda.job_sample import JobSample
+from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
+from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
     GridError,
@@ -25,10 +31,14 @@ EXIT = {"transExitCode": "3", "pilotErrorCode": 1305, "computingSite": "SITE_A"}
 class Bench:
     """Tasks, and what is known of them after each round."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.panda = FakePanda()
         self.said: list[str] = []
-        self.following = Following(cast(Client, self.panda), self.said.append)
+        self.runner = asyncio.Runner()
+        client = cast(Client, self.panda)
+        self.registry = TaskRegistry(Database(folder / "grid.sqlite"))
+        sample = JobSample(client, self.registry)
+        self.following = Following(client, sample, self.said.append)
 
     def task(self, *names: str, status: str = "running") -> GridTask:
         parameters = {"taskName": f"t{len(self.panda.tasks)}", "pfnList": names}
@@ -42,7 +52,7 @@ class Bench:
             for task in self.panda.tasks
         }
         self.panda.asked.clear()
-        return asyncio.run(self.following.states(wanted))
+        return self.runner.run(self.following.states(wanted))
 
     def states(self, attempts: int = 1) -> dict[str, str]:
         found = self.round(attempts)
@@ -50,15 +60,17 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.runner.close()
 
 
 def test_a_round_asks_twice_for_each_task(bench: Bench) -> None:
     for number in range(20):
         task = bench.task(*(f"j{number}-{n}" for n in range(50)))
         task.files = dict.fromkeys(task.files, "running")
-    assert set((bench.states()).values()) == {"RUNNING"}
+    assert set((bench.states()).values()) == {"AT_SITE"}
     assert bench.panda.counts == {"status": 20, "files": 20}
 
 
@@ -66,7 +78,7 @@ def test_payloads_of_a_task_have_their_own_states(bench: Bench) -> None:
     task = bench.task("a", "b", "c", "d")
     task.files |= {"a": "finished", "b": "running"}
     bench.panda.run(task, "c", "failed", **EXIT)
-    assert bench.states() == {"a": "DONE", "b": "RUNNING", "c": "FAILED", "d": "QUEUED"}
+    assert bench.states() == {"a": "DONE", "b": "AT_SITE", "c": "FAILED", "d": "QUEUED"}
     task.status = "finished"
     task.files["b"] = "finished"
     assert bench.states() == {"a": "DONE", "b": "DONE", "c": "FAILED", "d": "FAILED"}
@@ -75,12 +87,12 @@ def test_payloads_of_a_task_have_their_own_states(bench: Bench) -> None:
 def test_details_are_asked_for_when_a_payload_is_ready_again(bench: Bench) -> None:
     task = bench.task("a", "b")
     task.files = {"a": "running", "b": "running"}
-    assert bench.states() == {"a": "RUNNING", "b": "RUNNING"}
+    assert bench.states() == {"a": "AT_SITE", "b": "AT_SITE"}
     bench.panda.run(task, "a", "failed", **LOST)
     found = (bench.round())[task.number]["a"]
     assert (found.state, found.site, found.infrastructure) == (JobState.FAILED, "SITE_A", True)
     assert bench.panda.counts["failed_jobs"] == 1
-    assert (bench.states())["b"] == "RUNNING"
+    assert (bench.states())["b"] == "AT_SITE"
     assert bench.panda.counts["failed_jobs"] == 0  # it is known
 
 
@@ -102,7 +114,7 @@ def test_a_new_attempt_is_the_same_job(bench: Bench) -> None:
     for status in ("running", "failed", "running", "failed", "running", "failed"):
         bench.panda.run(task, "a", status, **(LOST if status == "failed" else {}))
         seen += [(bench.states(attempts=3))["a"]]
-    assert seen == ["RUNNING", "QUEUED", "RUNNING", "QUEUED", "RUNNING", "FAILED"]
+    assert seen == ["AT_SITE", "QUEUED", "AT_SITE", "QUEUED", "AT_SITE", "FAILED"]
 
 
 def test_of_a_task_that_has_ended_fewer_attempts_tell_as_well(bench: Bench) -> None:
@@ -127,7 +139,7 @@ def test_an_outage_changes_no_job(bench: Bench, call: str) -> None:
     bench.panda.errors[call] = [DOWN]
     for task in bench.panda.tasks:
         task.files = dict.fromkeys(task.files, "finished")
-    assert sorted((bench.states()).values()) == ["DONE", "RUNNING"]
+    assert sorted((bench.states()).values()) == ["AT_SITE", "DONE"]
     bench.panda.errors[call] = [DOWN, DOWN]
     with pytest.raises(TransientError):
         bench.round()
@@ -139,9 +151,9 @@ def test_what_was_known_of_all_jobs_outlives_a_question_for_one(bench: Bench) ->
     task.files = dict.fromkeys("ab", "running")
     bench.task("c")
     bench.round()
-    asyncio.run(bench.following.states({task.number: Wanted(["a"])}))
+    bench.runner.run(bench.following.states({task.number: Wanted(["a"])}))
     bench.panda.errors["status"] = [DOWN]
-    assert bench.states() == {"a": "RUNNING", "b": "RUNNING", "c": "QUEUED"}
+    assert bench.states() == {"a": "AT_SITE", "b": "AT_SITE", "c": "QUEUED"}
 
 
 def test_a_task_that_alone_is_not_answered_for_is_told_of_once(
@@ -174,19 +186,21 @@ def test_tasks_that_a_round_has_no_time_for_come_first_in_the_next(
         task = bench.task(f"j{number}")
         task.files = dict.fromkeys(task.files, "running")
     call = bench.panda.call
+    answers = itertools.count()
 
-    async def slow(*args: Any, **more: Any) -> Any:
-        await asyncio.sleep(0.02)
-        return await call(*args, **more)
+    async def some(name: str, *args: Any, limit: float = 0) -> Any:
+        if name == "status" and next(answers) >= 10:
+            raise TimeoutError  # the time of the round is over after ten tasks
+        return await call(name, *args, limit=limit)
 
-    monkeypatch.setattr(bench.panda, "call", slow)
-    monkeypatch.setattr(module, "_ROUND", 0.15)  # a quarter of what all of them take
-    assert 0 < len(bench.states()) < 40
-    for _ in range(20):
-        bench.states()
-    assert set(bench.states().values()) == {"RUNNING"}
-    assert len(bench.states()) == 40
-    monkeypatch.setattr(module, "_ROUND", 0.001)
+    monkeypatch.setattr(bench.panda, "call", some)
+    states = {}
+    for count in (10, 20, 30, 40):
+        answers = itertools.count()
+        states = bench.states()
+        assert len(states) == count
+    assert set(states.values()) == {"AT_SITE"}
+    monkeypatch.setattr(module, "_ROUND", 0.0)
     with pytest.raises(TransientError, match="for all tasks"):
         bench.round()
 
@@ -215,7 +229,7 @@ def test_a_failed_job_waits_for_its_reason(bench: Bench) -> None:
     bench.panda.run(task, "a", "failed", **LOST)
     task.status = "failed"
     bench.panda.errors["failed_jobs"] = [DOWN]
-    assert bench.states() == {"a": "RUNNING", "b": "RUNNING"}
+    assert bench.states() == {"a": "AT_SITE", "b": "AT_SITE"}
     found = (bench.round())[task.number]["a"]
     assert (found.state, found.infrastructure) == (JobState.FAILED, True)
 
@@ -274,4 +288,17 @@ def test_what_is_forgotten_is_asked_for_anew(bench: Bench) -> None:
     with pytest.raises(TransientError):
         bench.round()
     assert bench.states() == {"a": "FAILED"}
+    assert bench.panda.counts["failed_jobs"] == 1
+
+
+def test_a_round_and_a_cancel_may_wait_for_the_same_reasons(bench: Bench) -> None:
+    task = bench.task("a", status="failed")
+    bench.panda.run(task, "a", "failed", **LOST)
+    wanted = {task.number: Wanted(["a"])}
+
+    async def both() -> list[dict[int, dict[str, JobStatus]]]:
+        return await asyncio.gather(*(bench.following.states(wanted) for _ in range(2)))
+
+    for found in bench.runner.run(both()):
+        assert found[task.number]["a"].site == "SITE_A"
     assert bench.panda.counts["failed_jobs"] == 1

@@ -11,7 +11,9 @@ from snakemake_executor_plugin_grid.backends.panda.idds_route import (
     REFUSED,
     RequestError,
 )
-from tests.servers.panda.idds import RELAY
+from snakemake_executor_plugin_grid.backends.panda.replies import error_of
+from snakemake_executor_plugin_grid.model.errors import PermanentError
+from tests.servers.panda.idds import RELAY, IddsService
 from tests.servers.panda.server import PandaServer
 
 from .idds_bench import NAME, TASK, Panda, Route, panda, python, route, wait_for_task
@@ -63,10 +65,24 @@ def test_abort_kills_the_task(route: Route, panda: Panda) -> None:
     task = wait_for_task(route, request, lambda found: found["task_id"])["task_id"]
     assert route("abort", [request, "12345"]) == [request]
     assert (
-        wait_for_task(route, request, lambda found: found["status"] == "Cancelled")["task_id"]
-        == task
+        wait_for_task(route, request, lambda found: found["status"] == "Failed")["task_id"] == task
     )
     assert panda.states[task] == "aborted"
+
+
+def test_abort_before_there_is_a_task_is_lost(panda: Panda, python: Path, tmp_path: Path) -> None:
+    before = panda.idds
+    route = Route(python, tmp_path, panda.variables_of("Some Body"))
+    try:
+        with IddsService(tmp_path, panda.variables_of("the robot"), python, tick=2) as panda.idds:
+            request = route("submit", TASK, "user.me.lost")
+            assert route("abort", [request]) == [request]
+            found = wait_for_task(route, request, lambda found: found["task_id"])
+    finally:
+        panda.idds = before
+        route.close()
+    assert found["status"] == "Transforming"
+    assert panda.states[found["task_id"]] == "running"
 
 
 def test_task_refused_by_panda_fails_the_request(
@@ -104,6 +120,19 @@ def test_name_that_is_too_long_is_refused_by_idds(route: Route) -> None:
     with pytest.raises(RequestError, match="value too long") as raised:
         route("submit", TASK, "n" * 300)
     assert raised.value.code == REFUSED
+
+
+def test_user_name_that_is_too_long_is_refused_by_idds(
+    panda: Panda, python: Path, tmp_path: Path
+) -> None:
+    route = Route(python, tmp_path, panda.variables_of("Augusta Ada King, Countess of Lovelace"))
+    with pytest.raises(RequestError) as raised:
+        route("submit", TASK, NAME)
+    route.close()
+    error = error_of("idds_submit", raised.value.code, str(raised.value))
+    assert isinstance(error, PermanentError)
+    assert "--grid-panda-route jedi" in str(error)
+    assert "SQL" not in str(error)
 
 
 def test_task_unknown_to_idds_is_refused(route: Route) -> None:

@@ -100,6 +100,12 @@ def test_who_was_killed_has_not_been_failed_by_the_site() -> None:
     assert not found.infrastructure
 
 
+def test_who_was_killed_a_moment_ago_has_no_code_yet() -> None:
+    found = explain(job(taskBufferErrorCode=0, taskBufferErrorDiag="killed by Ada Lovelace"))
+    assert found.text == "somebody killed the job (PanDA: taskBuffer: killed by Ada Lovelace)"
+    assert not found.infrastructure
+
+
 def test_the_words_and_numbers_of_panda_are_kept() -> None:
     found = explain(
         job(

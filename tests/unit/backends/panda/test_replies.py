@@ -19,6 +19,11 @@ from snakemake_executor_plugin_grid.model.errors import (
 )
 
 # Codes as panda-client 2.2.0 has them, texts as panda-server 1.0.4, httpx and proxies give them.
+TOO_LONG = (
+    'Database exception.: {}\nDetails: {"msg": "(psycopg2.errors.StringDataRightTruncation) value '
+    "too long for type character varying(20)\\n\\n[SQL: INSERT INTO requests (scope, "
+    "username) VALUES (%(scope)s, %(name)s)]\\n[parameters: {'scope': 'pandatest'}]\"}"
+)
 TRANSIENT = [
     (1, "[Errno 111] Connection refused"),
     (1, "[Errno -3] Temporary failure in name resolution"),
@@ -95,6 +100,9 @@ PERMANENT = [
     (1, "Request URL is missing an 'http://' or 'https://' protocol."),
     (-1, "panda-client 1.6.0 cannot be used; install one of 2.0.7 or later, below 3"),
     (-1, "PANDA_AUTH=oidc requires PANDA_AUTH_VO or OIDC_AUTH_VO to be set"),
+    (0, "failed to execute command with No section: 'rest'"),
+    (0, TOO_LONG),
+    (0, "Database exception: ORA-12899: value too large for column USERNAME"),
 ]
 UNKNOWN_TASK = [
     (0, "Task not found"),
@@ -158,6 +166,21 @@ def test_errors_name_the_call_and_say_what_to_do() -> None:
     assert "PANDA_AUTH_VO" in str(error_of("hello", 403, "Unknown vo : x"))
     untrusted = error_of("hello", 1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     assert "SSL_CERT_FILE" in str(untrusted)
+
+
+def test_a_user_name_that_idds_has_no_room_for_is_told_without_sql() -> None:
+    said = str(error_of("idds_submit", 0, TOO_LONG))
+    assert "value too long" in said
+    assert "user name" in said
+    assert "--grid-panda-route jedi" in said
+    assert "SQL" not in said
+    assert "pandatest" not in said
+
+
+def test_a_server_without_idds_is_told_of() -> None:
+    said = str(error_of("idds_submit", 0, "failed to execute command with No section: 'rest'"))
+    assert "no iDDS" in said
+    assert "--grid-panda-route jedi" in said
 
 
 def test_a_full_disk_on_this_side_is_no_outage() -> None:

@@ -82,10 +82,10 @@ def test_the_site_is_not_to_blame_for_a_broken_or_killed_task() -> None:
         ("ready", "ready", JobState.QUEUED),
         ("running", "ready", JobState.QUEUED),
         ("running", "picked", JobState.QUEUED),
-        ("running", "running", JobState.RUNNING),
-        ("pending", "running", JobState.RUNNING),
-        ("throttled", "running", JobState.RUNNING),
-        ("aborting", "running", JobState.RUNNING),
+        ("running", "running", JobState.AT_SITE),
+        ("pending", "running", JobState.AT_SITE),
+        ("throttled", "running", JobState.AT_SITE),
+        ("aborting", "running", JobState.AT_SITE),
         ("toabort", "ready", JobState.QUEUED),
         ("toretry", "ready", JobState.QUEUED),
         ("prepared", "ready", JobState.QUEUED),
@@ -120,7 +120,7 @@ def test_of_a_task_that_goes_on_the_job_tells_that_a_payload_has_failed() -> Non
     # There is a new attempt.
     assert payload_status("running", "picked", job_status="failed").state is JobState.QUEUED
     assert payload_status("done", None, job_status="failed").state is JobState.DONE
-    assert payload_status("running", "running", job_status="failed").state is JobState.RUNNING
+    assert payload_status("running", "running", job_status="failed").state is JobState.AT_SITE
     # The file is what counts as success.
     assert payload_status("running", "ready", job_status="finished").state is JobState.QUEUED
 
@@ -128,15 +128,16 @@ def test_of_a_task_that_goes_on_the_job_tells_that_a_payload_has_failed() -> Non
 @pytest.mark.parametrize(
     ("job", "state"),
     [
-        ("activated", JobState.QUEUED),
-        ("sent", JobState.QUEUED),
+        ("activated", JobState.AT_SITE),
+        ("sent", JobState.AT_SITE),
         ("running", JobState.RUNNING),
         ("holding", JobState.RUNNING),
-        ("novel", JobState.RUNNING),
-        ("", JobState.RUNNING),
+        ("finished", JobState.RUNNING),  # its file will say so
+        ("novel", JobState.AT_SITE),
+        ("", JobState.AT_SITE),
     ],
 )
-def test_the_job_tells_whether_it_waits_in_a_queue(job: str, state: JobState) -> None:
+def test_only_the_job_tells_that_a_pilot_has_it(job: str, state: JobState) -> None:
     assert payload_status("running", "running", job_status=job).state is state
 
 

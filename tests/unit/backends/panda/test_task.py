@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.backends.panda.following import job_name
+from snakemake_executor_plugin_grid.backends.panda.job_sample import job_name
 from snakemake_executor_plugin_grid.backends.panda.task import (
     SITE_LIMIT,
     Options,
