@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,6 +54,7 @@ class Preparation:
         self._context = context
         self._controller = controller
         self._backups = backups
+        self._spelled: dict[str, set[str]] = {}
         self._done = False
 
     def prepare(self) -> None:
@@ -66,8 +69,8 @@ class Preparation:
         self._backups.recover()
         self._context.journal.begin_run(self._context.stores.url, to_json(self._settings))
         controller.call(controller.check())
-        needed = self._members(self._workflow_api.awaited())
-        controller.call(controller.recovery.settle(needed, self._is_incomplete))
+        self._spelled = self._spellings(self._workflow_api.awaited())
+        controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
         found = self._collect_sources()
         self._warn(found)
         controller.call(controller.send_sources(found.entries))
@@ -130,16 +133,20 @@ class Preparation:
 
     def _is_incomplete(self, outputs: Iterable[str]) -> bool:
         """Return whether Snakemake considers any of these outputs incomplete."""
+        outputs = list(outputs)
         paths = [self._layout.local(name) for name in outputs]
         # As rules may name them.
         relative = [os.path.relpath(path, self._layout.workdir) for path in paths]
-        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths)]))
+        spelled = [path for name in outputs for path in self._spelled.get(name, ())]
+        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths), *spelled]))
 
     def _members(self, paths: Iterable[str]) -> set[str]:
-        members = set()
+        return set(self._spellings(paths))
+
+    def _spellings(self, paths: Iterable[str]) -> dict[str, set[str]]:
+        """Return paths by their archive names."""
+        spellings: dict[str, set[str]] = defaultdict(set)
         for path in paths:
-            try:
-                members.add(self._layout.member(path))
-            except OutsideError:
-                continue
-        return members
+            with contextlib.suppress(OutsideError):
+                spellings[self._layout.member(path)].add(path)
+        return spellings

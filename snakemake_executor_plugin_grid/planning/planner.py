@@ -6,7 +6,8 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from ..model.errors import GridError
@@ -103,6 +104,8 @@ class Planner:
         self._report_site_data(inputs)
         unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
+        products = list(_products(members))
+        self._check_paths(inputs, products)
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         return JobSpec(
             name=name,
@@ -115,7 +118,11 @@ class Planner:
             shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
                 self._checkpoints
             ),
-            outputs=tuple(self._outputs(members, unneeded)),
+            outputs=tuple(self._outputs(members, products, unneeded)),
+            folders=self._folders([*inputs, *(path for _, path in products)]),
+            awaited=tuple(
+                path for kind, path in products if kind != "log" and path not in unneeded
+            ),
             consumed=frozenset(
                 self._layout.member(path)
                 for member in members
@@ -128,26 +135,36 @@ class Planner:
             overrides=read_overrides(resources),
         )
 
-    def _outputs(self, members: list[Any], unneeded: set[str]) -> Iterable[Output]:
+    def _outputs(
+        self, members: list[Any], products: list[tuple[str, str]], unneeded: set[str]
+    ) -> Iterable[Output]:
+        for kind, path in products:
+            yield Output(self._layout.member(path), kind, kind != "log" and path not in unneeded)
         for member in members:
-            benchmark = [member.benchmark] if member.benchmark else []
-            for kind, paths in (
-                ("output", member.output),
-                ("log", member.log),
-                ("benchmark", benchmark),
-            ):
-                for path in names(paths):
-                    try:
-                        name = self._layout.member(path)
-                    except OutsideError as error:
-                        raise GridError(
-                            f"{kind} {path} is outside of the working directory; a job on the "
-                            "grid can only write below it. Use a relative path"
-                        ) from error
-                    yield Output(name, kind, kind != "log" and path not in unneeded)
             for path in staying(member.output):
                 with contextlib.suppress(OutsideError):
                     yield Output(self._layout.member(path), "staying", required=False)
+
+    def _folders(self, paths: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._layout.passed, paths))))
+
+    def _check_paths(self, inputs: Iterable[str], products: Iterable[tuple[str, str]]) -> None:
+        """Raise an error for a path that cannot mean the same on a worker."""
+        for kind, path in [*(("input", path) for path in inputs), *products]:
+            if self._layout.follows_link(path):
+                raise GridError(
+                    f"{kind} {path}: the folder before '..' is a link, so that this path leads "
+                    f"elsewhere on a worker. Write it without '..'"
+                )
+            try:
+                self._layout.member(path)
+            except OutsideError as error:
+                if kind == "input":
+                    continue
+                raise GridError(
+                    f"{kind} {path} is outside of the working directory; a job on the "
+                    "grid can only write below it. Use a relative path"
+                ) from error
 
     def _check_outputs(self, spec: JobSpec) -> None:
         """Raise an error for outputs that exist and are write-protected."""
@@ -198,6 +215,19 @@ class Planner:
             )
         except ValueError as error:
             raise GridError(f"runtime {kind}: {error}") from error
+
+
+def _products(members: list[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and path of each output, log and benchmark that comes back."""
+    for member in members:
+        benchmark = [member.benchmark] if member.benchmark else []
+        for kind, paths in (
+            ("output", member.output),
+            ("log", member.log),
+            ("benchmark", benchmark),
+        ):
+            for path in names(paths):
+                yield kind, path
 
 
 def _unknown_value(resource: str, value: str, allowed: Iterable[str]) -> GridError:

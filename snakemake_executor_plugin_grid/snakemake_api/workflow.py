@@ -27,6 +27,9 @@ from .command import (
     unambiguous_output,
 )
 
+_SOURCE = "sourcecache_entry"
+"""Flag of a file of ``workflow.source_path``; its value is the path in the workflow."""
+
 
 class WorkflowApi:
     """Snakemake's workflow and DAG."""
@@ -310,9 +313,16 @@ def is_local_file(path: Any) -> bool:
     """Return whether the executor has to transfer a file.
 
     The worker's Snakemake transfers files of storage plugins; pipes, services and node-local files
-    never leave the worker.
+    never leave the worker. A file of ``workflow.source_path`` is a copy in Snakemake's own cache:
+    the worker makes another one from the source.
     """
-    return not path.is_storage and not is_flagged(path, "pipe", "service", "nodelocal")
+    staying = ("pipe", "service", "nodelocal", _SOURCE)
+    return not path.is_storage and not is_flagged(path, *staying)
+
+
+def source_paths(paths: Iterable[Any]) -> list[str]:
+    """Return where the files of ``workflow.source_path`` among some paths come from."""
+    return [str(path.flags[_SOURCE]) for path in paths if is_flagged(path, _SOURCE)]
 
 
 def names(paths: Iterable[Any]) -> list[str]:

@@ -74,6 +74,7 @@ class Job:
         nesting: Names of the folders that lead to the working directory.
         blobs: What to stage in.
         outputs: What to stage out.
+        folders: Folders to make, because paths lead through them by ``..``.
         runtime: How the job gets its Snakemake on the node.
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
@@ -97,6 +98,7 @@ class Job:
     blobs: tuple[Blob, ...]
     outputs: tuple[Output, ...]
     runtime: Runtime
+    folders: tuple[str, ...] = ()
     time_limit: float | None = None
     keep_incomplete: bool = False
     fetch_undeclared: bool = False
@@ -133,6 +135,7 @@ def load(path: Path) -> Job:
         fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
         fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
         fields["nesting"] = tuple(fields["nesting"])
+        fields["folders"] = tuple(fields["folders"])
         fields["runtime"] = Runtime.from_json(fields["runtime"])
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
