@@ -13,6 +13,7 @@ from ..console.format import file_size, listed
 from ..journal.backups import Backups
 from ..model.errors import GridError
 from ..planning import sources
+from ..planning.path_check import PathCheck
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from ..snakemake_api.incomplete import marked_incomplete
@@ -35,6 +36,7 @@ class Preparation:
         context: RunContext,
         controller: Controller,
         backups: Backups,
+        path_check: PathCheck,
     ) -> None:
         """Store the arguments; ``prepare`` does the work.
 
@@ -45,6 +47,7 @@ class Preparation:
             context: Of the run.
             controller: Asks the backend.
             backups: Of files that jobs of earlier runs were updating.
+            path_check: Knows which paths cannot work.
         """
         self._workflow = workflow
         self._workflow_api = WorkflowApi(workflow)
@@ -54,6 +57,7 @@ class Preparation:
         self._context = context
         self._controller = controller
         self._backups = backups
+        self._path_check = path_check
         self._spelled: dict[str, set[str]] = {}
         self._done = False
 
@@ -71,6 +75,7 @@ class Preparation:
         controller.call(controller.check())
         self._spelled = self._spellings(self._workflow_api.awaited())
         controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
+        self._check_paths()
         found = self._collect_sources()
         self._warn(found)
         controller.call(controller.send_sources(found.entries))
@@ -98,6 +103,16 @@ class Preparation:
         )
         text = json.dumps(self._workflow_api.wildcards(job))
         return self._controller.recovery.attempt(sorted(outputs), job.name, text)
+
+    def _check_paths(self) -> None:
+        """Raise an error if a job has a path that cannot work; say it with --keep-going."""
+        problems = self._path_check.check_all(self._workflow_api.needed_jobs())
+        if not problems:
+            return
+        if not self._workflow.execution_settings.keep_going:
+            raise GridError("\n".join(problems))
+        for problem in problems:
+            self._context.say(problem)
 
     def _collect_sources(self) -> sources.Sources:
         settings, workflow_api = self._settings, self._workflow_api

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -14,11 +14,12 @@ from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.tracked import Plan
 from ..settings.options import RUNTIMES, UNDECLARED, ExecutorSettings
-from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, staying
+from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
 from ..worker.runtime import Runtime
 from .fingerprint import Fingerprints
+from .path_check import PathCheck
 
 _OVERRIDES = {
     *("runtime", "runtime_image", "runtime_setup", "undeclared"),
@@ -41,6 +42,7 @@ class Planner:
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
+        path_check: PathCheck | None = None,
     ) -> None:
         """Set up the planning of a run.
 
@@ -51,8 +53,10 @@ class Planner:
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
+            path_check: Knows which paths cannot work.
         """
         self._fingerprints = fingerprints
+        self._path_check = path_check or PathCheck(layout, workflow_api)
         self._settings = settings
         self._workflow_api = workflow_api
         self._layout = layout
@@ -100,12 +104,15 @@ class Planner:
             for path in member.output
             if is_flagged(path, "update") and os.path.lexists(path)
         ]
-        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
-        self._report_site_data(inputs)
+        self._path_check.check(members)
+        inputs = tuple(
+            path
+            for path in dict.fromkeys([*names(job.input), *updated, *self._checkpoints])
+            if self._may_stage(path)
+        )
         unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
-        products = list(_products(members))
-        self._check_paths(inputs, products)
+        written = [item for member in members for item in products(member)]
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         return JobSpec(
             name=name,
@@ -118,16 +125,14 @@ class Planner:
             shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
                 self._checkpoints
             ),
-            outputs=tuple(self._outputs(members, products, unneeded)),
-            folders=self._folders([*inputs, *(path for _, path in products)]),
-            awaited=tuple(
-                path for kind, path in products if kind != "log" and path not in unneeded
-            ),
+            outputs=tuple(self._outputs(members, written, unneeded)),
+            folders=self._folders([*inputs, *(path for _, path in written)]),
+            awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             consumed=frozenset(
                 self._layout.member(path)
                 for member in members
                 for path in names(member.output)
-                if workflow_api.uses(path) and not path.startswith("/")
+                if workflow_api.uses(path)
             ),
             placeholders=placeholders,
             resources=read_resources(job.threads, resources),
@@ -136,9 +141,9 @@ class Planner:
         )
 
     def _outputs(
-        self, members: list[Any], products: list[tuple[str, str]], unneeded: set[str]
+        self, members: list[Any], written: list[tuple[str, str]], unneeded: set[str]
     ) -> Iterable[Output]:
-        for kind, path in products:
+        for kind, path in written:
             yield Output(self._layout.member(path), kind, kind != "log" and path not in unneeded)
         for member in members:
             for path in staying(member.output):
@@ -147,24 +152,6 @@ class Planner:
 
     def _folders(self, paths: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(chain.from_iterable(map(self._layout.passed, paths))))
-
-    def _check_paths(self, inputs: Iterable[str], products: Iterable[tuple[str, str]]) -> None:
-        """Raise an error for a path that cannot mean the same on a worker."""
-        for kind, path in [*(("input", path) for path in inputs), *products]:
-            if self._layout.follows_link(path):
-                raise GridError(
-                    f"{kind} {path}: the folder before '..' is a link, so that this path leads "
-                    f"elsewhere on a worker. Write it without '..'"
-                )
-            try:
-                self._layout.member(path)
-            except OutsideError as error:
-                if kind == "input":
-                    continue
-                raise GridError(
-                    f"{kind} {path} is outside of the working directory; a job on the "
-                    "grid can only write below it. Use a relative path"
-                ) from error
 
     def _check_outputs(self, spec: JobSpec) -> None:
         """Raise an error for outputs that exist and are write-protected."""
@@ -178,12 +165,20 @@ class Planner:
                     "remove it or make it writable, so that the rule can write it again"
                 )
 
-    def _report_site_data(self, inputs: Iterable[str]) -> None:
-        for path in inputs:
-            try:
-                self._layout.member(path)
-            except OutsideError:
-                self._say_once(f"input {path} is expected at the site: it is not staged.")
+    def _may_stage(self, path: str) -> bool:
+        """Return whether an input may have to be staged; tell the user what to expect otherwise."""
+        try:
+            self._layout.member(path)
+        except OutsideError:
+            self._say_once(f"input {path} is expected at the site: it is not staged.")
+            return True  # nothing is: see Upload
+        fault = self._path_check.fault(path)
+        if fault:
+            self._say_once(
+                f"input {path} {fault}: a job finds it only at a site that has the same path."
+            )
+        # A job looks for it under this path, as it does for data of the site.
+        return not self._path_check.uses_alias(path)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -215,19 +210,6 @@ class Planner:
             )
         except ValueError as error:
             raise GridError(f"runtime {kind}: {error}") from error
-
-
-def _products(members: list[Any]) -> Iterator[tuple[str, str]]:
-    """Yield the kind and path of each output, log and benchmark that comes back."""
-    for member in members:
-        benchmark = [member.benchmark] if member.benchmark else []
-        for kind, paths in (
-            ("output", member.output),
-            ("log", member.log),
-            ("benchmark", benchmark),
-        ):
-            for path in names(paths):
-                yield kind, path
 
 
 def _unknown_value(resource: str, value: str, allowed: Iterable[str]) -> GridError:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..model.errors import GridError
+from ..worker.description import WORKDIR
 
 WORK = "work"
 _UP = ".."
@@ -58,6 +59,19 @@ class Layout:
         while climbs and parts and parts[0] == self.workdir.parts[-climbs]:
             climbs, parts = climbs - 1, parts[1:]  # the path comes back: ../analysis/a.txt
         return "/".join([f"up{climbs}" if climbs else WORK, *parts])
+
+    def on_worker(self, path: str) -> str:
+        """Return what stands for an absolute path below the working directory in a command.
+
+        Other texts are returned as they are.
+        """
+        if not path.startswith("/") or "\0" in path:
+            return path
+        try:
+            rest = self.member(path).removeprefix(WORK)
+        except OutsideError:
+            return path
+        return WORKDIR + rest + "/" * path.endswith("/")
 
     def passed(self, path: str) -> Iterator[str]:
         """Yield the names of the folders that must exist for each ``..`` in a path.

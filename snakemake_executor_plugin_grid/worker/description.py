@@ -16,6 +16,8 @@ REPORT_FILE = "report.json"
 LOG_FILE = "payload.log"
 STARTED_FILE = "started"
 DELIVERY_FOLDER = "out"
+WORKDIR = "<grid_workdir>"
+"""Stands in a command for the absolute path of the working directory, within single quotes."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Job:
 
     Attributes:
         name: Unique name.
-        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter.
+        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter, and
+            `WORKDIR` for the working directory.
         nesting: Names of the folders that lead to the working directory.
         blobs: What to stage in.
         outputs: What to stage out.
