@@ -20,8 +20,8 @@ _MOST_READ = 16 << 20
 _WORKDIR = re.compile(r"^\s*workdir\s*:\s*f?['\"].*$", re.MULTILINE)
 _COMMENT = re.compile(r"#.*$", re.MULTILINE)
 _REMEDY = (
-    "Write it relative to the working directory, or take the absolute path from a configuration "
-    "file (configfile:)"
+    "Write it relative to the working directory. In a configuration file it may be absolute, as a "
+    "value of its own or in a list of texts: a worker gets it in its own form"
 )
 
 
@@ -76,7 +76,7 @@ class PathCheck:
                         "grid can only write below it. Use a relative path"
                     ) from error
                 if fault := self.fault(path):
-                    raise GridError(f"{kind} {path} {fault}. {_REMEDY}")
+                    raise GridError(f"{kind} {path} {fault}")
 
     def _check_climbs(self, kind: str, path: str) -> None:
         self._layout.member(path)
@@ -102,13 +102,13 @@ class PathCheck:
         if not path.startswith("/") or self._workflow_api.config_paths.gives(path):
             return ""
         if self.uses_alias(path):
-            return "names the working directory by a link, which a worker does not have"
+            return f"names the working directory by a link, which a worker does not have. {_REMEDY}"
         for literal, file in self._literals:
             if path.startswith(literal):
                 shown = os.path.relpath(file, self._layout.workdir)
                 return (
                     f"stands as an absolute path in {shown}, but a worker has another working "
-                    "directory"
+                    f"directory. {_REMEDY}"
                 )
         return ""
 
@@ -120,11 +120,8 @@ class PathCheck:
         """
         bases = "|".join(map(re.escape, self._bases))
         pattern = re.compile(rf"(?<![\w./-])(?:{bases})(?=$|[^\w.-])[^\s'\"`{{}}(),;|<>]*")
-        config_files = set(self._workflow_api.config_files())
         found: dict[tuple[str, str], None] = {}
         for file in self._files_read:
-            if os.path.realpath(file) in config_files:
-                continue
             try:
                 with Path(file).open(encoding="utf-8", errors="replace") as stream:
                     text = stream.read(_MOST_READ)

@@ -175,7 +175,7 @@ class Planner:
         fault = self._path_check.fault(path)
         if fault:
             self._say_once(
-                f"input {path} {fault}: a job finds it only at a site that has the same path."
+                f"input {path} {fault}. A job finds it only at a site that has this path."
             )
         # A job looks for it under this path, as it does for data of the site.
         return not self._path_check.uses_alias(path)

@@ -64,10 +64,6 @@ class WorkflowApi:
         """The absolute paths below the working directory that the configuration gives."""
         return ConfigPaths(self._workflow, self._translate)
 
-    def config_files(self) -> Iterator[str]:
-        """Yield the paths, without links, of all configuration files."""
-        yield from map(os.path.realpath, self._workflow.configfiles)
-
     @property
     def has_checkpoints(self) -> bool:
         """Whether any rule is a checkpoint."""
