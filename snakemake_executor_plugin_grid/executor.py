@@ -55,6 +55,7 @@ class Executor(RemoteExecutor):
         # The first job must not wait for a poll that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
         from .backends.registry import check_options
+        from .snakemake_api.postprocess import fail_single_jobs
         from .snakemake_api.workflow import WorkflowApi
 
         self._parsed = files_read.stop()
@@ -72,6 +73,7 @@ class Executor(RemoteExecutor):
             for note in check_options(self.executor_settings, Path.cwd()):
                 self._say(note)
             WorkflowApi(self.workflow).send_local_files()
+            fail_single_jobs()
             if self.executor_settings.describe:
                 self._describe()
         except (WorkflowError, SystemExit):

@@ -5,6 +5,8 @@ The functions block: they run in threads of their own.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +117,12 @@ class Outputs:
             reason = f"it reported success, but did not return {listed(missing)}"
             return outcomes.failure(job, reason, log, report=report)
         self._touch_placeholders(job.spec)
+        if hidden := self._hidden(job.spec):
+            reason = (
+                f"it returned {listed(hidden)}, but this path does not exist here: a link that "
+                "leads nowhere, or a file in the place of a folder that the path leads through"
+            )
+            return outcomes.failure(job, reason, log, report=report)
         return outcomes.success(job, report)
 
     def _install(self, job: TrackedJob, report: Report) -> None:
@@ -146,6 +154,18 @@ class Outputs:
             },
         )
         self._tell(job, report, taken)
+
+    def _hidden(self, spec: JobSpec) -> list[str]:
+        """Make the folders that paths of the job lead through; return outputs not found then.
+
+        Snakemake ends the whole run if it does not find an output under the path that it knows.
+        """
+        for name in spec.folders:
+            with contextlib.suppress(OSError):  # Snakemake may still find the outputs
+                self.layout.local(name).mkdir(parents=True, exist_ok=True)
+        # Joined as text: a Path would drop some of the components.
+        workdir = self.layout.workdir
+        return [path for path in spec.awaited if not os.path.exists(os.path.join(workdir, path))]  # noqa: PTH110, PTH118
 
     def _touch_placeholders(self, spec: JobSpec) -> None:
         """Make files that Snakemake waits for in order to delete them."""

@@ -51,8 +51,8 @@ class Payloads:
             blobs = (plan.runtime_blob, *blobs)
         if inputs.secret:  # signed again: a run may last longer than a signature
             blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
-        returned = [output.name for output in spec.outputs]
-        climbs = max(self.layout.deepest(spec.inputs), depth(returned), self.upload.depth)
+        named = [*spec.folders, *(output.name for output in spec.outputs)]
+        climbs = max(self.layout.deepest(spec.inputs), depth(named), self.upload.depth)
         limits = results.limits
         description = Job(
             name=spec.name,
@@ -60,6 +60,7 @@ class Payloads:
             nesting=self.layout.nesting(climbs),
             blobs=blobs,
             outputs=spec.outputs,
+            folders=spec.folders,
             runtime=plan.runtime,
             time_limit=spec.resources.runtime_s,
             keep_incomplete=self.keep_incomplete,

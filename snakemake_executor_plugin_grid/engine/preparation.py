@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +13,7 @@ from ..console.format import file_size, listed
 from ..journal.backups import Backups
 from ..model.errors import GridError
 from ..planning import sources
+from ..planning.path_check import PathCheck
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from ..snakemake_api.incomplete import marked_incomplete
@@ -33,6 +36,7 @@ class Preparation:
         context: RunContext,
         controller: Controller,
         backups: Backups,
+        path_check: PathCheck,
     ) -> None:
         """Store the arguments; ``prepare`` does the work.
 
@@ -43,6 +47,7 @@ class Preparation:
             context: Of the run.
             controller: Asks the backend.
             backups: Of files that jobs of earlier runs were updating.
+            path_check: Knows which paths cannot work.
         """
         self._workflow = workflow
         self._workflow_api = WorkflowApi(workflow)
@@ -52,6 +57,8 @@ class Preparation:
         self._context = context
         self._controller = controller
         self._backups = backups
+        self._path_check = path_check
+        self._spelled: dict[str, set[str]] = {}
         self._done = False
 
     def prepare(self) -> None:
@@ -66,8 +73,9 @@ class Preparation:
         self._backups.recover()
         self._context.journal.begin_run(self._context.stores.url, to_json(self._settings))
         controller.call(controller.check())
-        needed = self._members(self._workflow_api.awaited())
-        controller.call(controller.recovery.settle(needed, self._is_incomplete))
+        self._spelled = self._spellings(self._workflow_api.awaited())
+        controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
+        self._check_paths()
         found = self._collect_sources()
         self._warn(found)
         controller.call(controller.send_sources(found.entries))
@@ -95,6 +103,16 @@ class Preparation:
         )
         text = json.dumps(self._workflow_api.wildcards(job))
         return self._controller.recovery.attempt(sorted(outputs), job.name, text)
+
+    def _check_paths(self) -> None:
+        """Raise an error if a job has a path that cannot work; say it with --keep-going."""
+        problems = self._path_check.check_all(self._workflow_api.needed_jobs())
+        if not problems:
+            return
+        if not self._workflow.execution_settings.keep_going:
+            raise GridError("\n".join(problems))
+        for problem in problems:
+            self._context.say(problem)
 
     def _collect_sources(self) -> sources.Sources:
         settings, workflow_api = self._settings, self._workflow_api
@@ -130,16 +148,20 @@ class Preparation:
 
     def _is_incomplete(self, outputs: Iterable[str]) -> bool:
         """Return whether Snakemake considers any of these outputs incomplete."""
+        outputs = list(outputs)
         paths = [self._layout.local(name) for name in outputs]
         # As rules may name them.
         relative = [os.path.relpath(path, self._layout.workdir) for path in paths]
-        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths)]))
+        spelled = [path for name in outputs for path in self._spelled.get(name, ())]
+        return bool(marked_incomplete(self._workflow, [*relative, *map(str, paths), *spelled]))
 
     def _members(self, paths: Iterable[str]) -> set[str]:
-        members = set()
+        return set(self._spellings(paths))
+
+    def _spellings(self, paths: Iterable[str]) -> dict[str, set[str]]:
+        """Return paths by their archive names."""
+        spellings: dict[str, set[str]] = defaultdict(set)
         for path in paths:
-            try:
-                members.add(self._layout.member(path))
-            except OutsideError:
-                continue
-        return members
+            with contextlib.suppress(OutsideError):
+                spellings[self._layout.member(path)].add(path)
+        return spellings

@@ -19,6 +19,7 @@ from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.untrusted import printable_lines
 from ..planning.fingerprint import Fingerprints
+from ..planning.path_check import PathCheck
 from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
@@ -119,16 +120,21 @@ class Run:
             retries=settings.infrastructure_retries,
             longest_pause=wanted_pause(workflow.remote_execution_settings),
         )
-        self.workflow_api = WorkflowApi(workflow)
+        self.workflow_api = WorkflowApi(workflow, layout.on_worker)
+        path_check = PathCheck(layout, self.workflow_api, parsed)
         self.scheduler_api = SchedulerApi(workflow)
         backups = Backups(folder / "backups", self._database)
         self.output_backups = OutputBackups(
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
-        self.preparation = Preparation(workflow, parsed, layout, context, self.controller, backups)
+        self.preparation = Preparation(
+            workflow, parsed, layout, context, self.controller, backups, path_check
+        )
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
-        self.planner = Planner(settings, self.workflow_api, layout, shipper.ship, say, fingerprints)
+        self.planner = Planner(
+            settings, self.workflow_api, layout, shipper.ship, say, fingerprints, path_check
+        )
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:
         """Close everything.

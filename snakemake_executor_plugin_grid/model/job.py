@@ -48,6 +48,9 @@ class JobSpec:
         environment: Variables that ``envvars:`` names; may contain secrets.
         overrides: Resources named ``grid_…``, without that prefix.
         consumed: Names of outputs that are inputs of other jobs of the workflow.
+        folders: Names of folders that must exist on both sides, because a path of the job leads
+            through them by ``..``.
+        awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
     """
 
     name: str
@@ -64,6 +67,8 @@ class JobSpec:
     environment: Mapping[str, str]
     overrides: Mapping[str, str]
     consumed: frozenset[str] = frozenset()
+    folders: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

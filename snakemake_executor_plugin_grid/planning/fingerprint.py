@@ -11,7 +11,7 @@ from typing import Any
 
 from ..model.job import JobSpec
 from ..snakemake_api.rerun import rerun_facts
-from ..snakemake_api.workflow import WorkflowApi, names
+from ..snakemake_api.workflow import WorkflowApi, names, source_paths
 
 
 class Fingerprints:
@@ -48,7 +48,7 @@ class Fingerprints:
             # Snakemake lists the jobs of a group in no fixed order.
             sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job)),
             # Files that the job updates in place are left out: it may have changed them already.
-            [self._state(path) for path in sorted(set(names(job.input)))],
+            [self._state(path) for path in sorted({*names(job.input), *source_paths(job.input)})],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),
             sorted(spec.placeholders),
         ]

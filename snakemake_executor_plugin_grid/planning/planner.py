@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from ..model.errors import GridError
@@ -15,11 +16,12 @@ from ..model.size import read_size
 from ..model.tracked import Plan
 from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
-from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, staying
+from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
 from ..worker.runtime import Runtime
 from .fingerprint import Fingerprints
+from .path_check import PathCheck
 
 _OVERRIDES = {
     *("runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
@@ -42,6 +44,7 @@ class Planner:
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
+        path_check: PathCheck | None = None,
     ) -> None:
         """Set up the planning of a run.
 
@@ -52,8 +55,10 @@ class Planner:
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
+            path_check: Knows which paths cannot work.
         """
         self._fingerprints = fingerprints
+        self._path_check = path_check or PathCheck(layout, workflow_api)
         self._settings = settings
         self._workflow_api = workflow_api
         self._layout = layout
@@ -102,10 +107,15 @@ class Planner:
             for path in member.output
             if is_flagged(path, "update") and os.path.lexists(path)
         ]
-        inputs = tuple(dict.fromkeys([*names(job.input), *updated, *self._checkpoints]))
-        self._report_site_data(inputs)
+        self._path_check.check(members)
+        inputs = tuple(
+            path
+            for path in dict.fromkeys([*names(job.input), *updated, *self._checkpoints])
+            if self._may_stage(path)
+        )
         unneeded = workflow_api.unneeded_temp_files(job)
         resources = list(job.resources.items())
+        written = [item for member in members for item in products(member)]
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         return JobSpec(
             name=name,
@@ -118,12 +128,14 @@ class Planner:
             shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
                 self._checkpoints
             ),
-            outputs=tuple(self._outputs(members, unneeded)),
+            outputs=tuple(self._outputs(members, written, unneeded)),
+            folders=self._folders([*inputs, *(path for _, path in written)]),
+            awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             consumed=frozenset(
                 self._layout.member(path)
                 for member in members
                 for path in names(member.output)
-                if workflow_api.uses(path) and not path.startswith("/")
+                if workflow_api.uses(path)
             ),
             placeholders=placeholders,
             resources=read_resources(job.threads, resources),
@@ -131,26 +143,18 @@ class Planner:
             overrides=read_overrides(resources),
         )
 
-    def _outputs(self, members: list[Any], unneeded: set[str]) -> Iterable[Output]:
+    def _outputs(
+        self, members: list[Any], written: list[tuple[str, str]], unneeded: set[str]
+    ) -> Iterable[Output]:
+        for kind, path in written:
+            yield Output(self._layout.member(path), kind, kind != "log" and path not in unneeded)
         for member in members:
-            benchmark = [member.benchmark] if member.benchmark else []
-            for kind, paths in (
-                ("output", member.output),
-                ("log", member.log),
-                ("benchmark", benchmark),
-            ):
-                for path in names(paths):
-                    try:
-                        name = self._layout.member(path)
-                    except OutsideError as error:
-                        raise GridError(
-                            f"{kind} {path} is outside of the working directory; a job on the "
-                            "grid can only write below it. Use a relative path"
-                        ) from error
-                    yield Output(name, kind, kind != "log" and path not in unneeded)
             for path in staying(member.output):
                 with contextlib.suppress(OutsideError):
                     yield Output(self._layout.member(path), "staying", required=False)
+
+    def _folders(self, paths: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._layout.passed, paths))))
 
     def _check_outputs(self, spec: JobSpec) -> None:
         """Raise an error for outputs that exist and are write-protected."""
@@ -164,12 +168,20 @@ class Planner:
                     "remove it or make it writable, so that the rule can write it again"
                 )
 
-    def _report_site_data(self, inputs: Iterable[str]) -> None:
-        for path in inputs:
-            try:
-                self._layout.member(path)
-            except OutsideError:
-                self._say_once(f"input {path} is expected at the site: it is not staged.")
+    def _may_stage(self, path: str) -> bool:
+        """Return whether an input may have to be staged; tell the user what to expect otherwise."""
+        try:
+            self._layout.member(path)
+        except OutsideError:
+            self._say_once(f"input {path} is expected at the site: it is not staged.")
+            return True  # nothing is: see Upload
+        fault = self._path_check.fault(path)
+        if fault:
+            self._say_once(
+                f"input {path} {fault}. A job finds it only at a site that has this path."
+            )
+        # A job looks for it under this path, as it does for data of the site.
+        return not self._path_check.uses_alias(path)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

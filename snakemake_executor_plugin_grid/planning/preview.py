@@ -84,7 +84,7 @@ class _Previews:
         self._layout = Layout(Path.cwd())
         self._folder = folder
         self._catalog = catalog = Catalog(database)
-        self.workflow_api = WorkflowApi(workflow)
+        self.workflow_api = WorkflowApi(workflow, self._layout.on_worker)
         self._backend = make_backend(
             self._settings, self._layout.workdir, folder, database, catalog, say
         ).backend

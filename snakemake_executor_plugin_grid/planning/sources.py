@@ -9,9 +9,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from ..model.errors import GridError
@@ -19,11 +18,10 @@ from ..staging.paths import Layout, OutsideError
 from ..staging.symlinks import scan_following
 from ..worker.archive.listing import Entry, scan
 from ..worker.tree import below
+from .folders import SKIPPED, Folders, Found
 
-_MAX_VISITED = 50_000
+_MOST_FOUND = 50_000
 _REPORT_FILE = "grid-report.html"  # written by ``snakemake-grid report``
-_SKIPPED_FOLDERS = {".snakemake", ".git", ".hg", ".svn", "__pycache__", "node_modules"}
-_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def collect(layout: Layout, files: WorkflowFiles, filters: Filters) -> Sources:
     collector = _Collector(layout, files, filters, sources)
     collector.add_parsed()
     collector.add_included()
-    collector.add_found(_find(layout, files, sources))
+    collector.add_found()
     return sources
 
 
@@ -104,6 +102,7 @@ class _Collector:
         self._filters = filters
         self._sources = sources
         self._homes = (layout.workdir, *files.folders)
+        self._folders = Folders(self._homes, sources.warnings.append)
         # A script or configuration file is a source even if a rule names it as an input.
         self._listed = set(_listed(layout, files))
 
@@ -111,7 +110,7 @@ class _Collector:
         """Add what parsing read; a worker cannot parse the workflow without it."""
         for path, relative in (*self._files.parsed.items(), *_local_modules(self._homes)):
             is_below = any(Path(path).is_relative_to(home) for home in self._homes)
-            if (is_below or relative) and not _SKIPPED_FOLDERS.intersection(Path(path).parts):
+            if (is_below or relative) and not SKIPPED.intersection(Path(path).parts):
                 self._add_file(path, limited=False)
 
     def add_included(self) -> None:
@@ -127,7 +126,7 @@ class _Collector:
                     f"--grid-include {glob}: matches nothing below {self._layout.workdir}"
                 )
             # "*" does not mean Snakemake's own folder.
-            skipped = _SKIPPED_FOLDERS.difference(glob.split("/"))
+            skipped = SKIPPED.difference(glob.split("/"))
             for path in found:
                 try:
                     entries = list(scan_following(path, self._layout.member(str(path))))
@@ -140,18 +139,39 @@ class _Collector:
                     ):
                         self._add(entry)
 
-    def add_found(self, paths: Iterable[str]) -> None:
+    def add_found(self) -> None:
+        """Add what Snakemake lists, and small files in the folders of the workflow."""
         small = [
-            entry for path in paths if (entry := self._add_file(path, limited=True)) is not None
+            (found.linked, entry)
+            for found in self._find_listed()
+            if (entry := self._add_file(found.path, limited=True)) is not None
         ]
-        total = sum(entry.size for entry in small)
-        # The largest files are the most likely to be data.
-        for entry in sorted(small, key=lambda entry: -entry.size):
+        most = len(small) + _MOST_FOUND
+        for found in self._folders.files():
+            if (entry := self._add_file(found.path, limited=True)) is None:
+                continue  # an input or a product, for example: there may be millions
+            small.append((found.linked, entry))
+            if len(small) >= most:
+                self._sources.warnings.append(
+                    f"only the first {_MOST_FOUND:,} small files in the folders of the workflow "
+                    "are sent with every job; use --grid-include for other files that jobs need"
+                )
+                break
+        total = sum(entry.size for _, entry in small)
+        # The largest files are the most likely to be data, before them those behind links.
+        for _, entry in sorted(small, key=lambda item: (not item[0], -item[1].size)):
             if total <= self._filters.total_limit:
                 break
             total -= entry.size
             del self._sources.entries[entry.name]
             self._sources.left_out.append((self._shown(entry.path), entry.size))
+
+    def _find_listed(self) -> Iterator[Found]:
+        for path in _listed(self._layout, self._files):
+            if os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114 - git tracks it
+                yield from self._folders.behind(path)
+            else:
+                yield Found(path)
 
     def _add_file(self, path: str, *, limited: bool) -> Entry | None:
         """Add a file; return its entry if it is new and counts towards the total limit.
@@ -198,43 +218,10 @@ class _Collector:
         return os.path.relpath(path, self._layout.workdir)
 
 
-def _find(layout: Layout, files: WorkflowFiles, sources: Sources) -> Iterator[str]:
-    """Yield the files that Snakemake lists and the files in the folders of the workflow."""
-    yield from _listed(layout, files)
-    homes = [layout.workdir, *files.folders]
-    outer = [
-        home
-        for home in dict.fromkeys(homes)
-        if not any(home != other and home.is_relative_to(other) for other in homes)
-    ]
-    for visited, path in enumerate(chain.from_iterable(map(_walk, outer))):
-        if visited >= _MAX_VISITED:
-            sources.warnings.append(
-                f"only the first {_MAX_VISITED} files in the folders of the workflow were checked; "
-                "use --grid-include for other files that jobs need"
-            )
-            return
-        yield path
-
-
 def _listed(layout: Layout, files: WorkflowFiles) -> Iterator[str]:
     for path in sorted(files.declared):
-        if not _SKIPPED_FOLDERS.intersection(path.split("/")):
+        if not SKIPPED.intersection(path.split("/")):
             yield os.path.join(layout.workdir, path)  # noqa: PTH118
-
-
-def _walk(home: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(home):
-        if any(mark in files or mark in folders for mark in _ENVIRONMENT_MARKS):
-            folders.clear()
-            continue
-        # Hidden files are settings of this machine and may hold secrets (.env, .netrc).
-        folders[:] = sorted(
-            name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith(".")
-        )
-        for name in sorted(files):
-            if not name.endswith((".pyc", "~")) and not name.startswith("."):
-                yield f"{folder}/{name}"
 
 
 def _local_modules(homes: tuple[Path, ...]) -> Iterator[tuple[str, bool]]:

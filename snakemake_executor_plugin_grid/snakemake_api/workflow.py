@@ -8,12 +8,14 @@ import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.utils import (
+    TargetSpec,
     encode_target_jobs_cli_args,
     format_cli_arg,
 )
@@ -23,25 +25,44 @@ from .command import (
     named_snakefile,
     quote_for_shell,
     read_target,
+    replace_values,
     resources_as_given,
     unambiguous_output,
 )
+from .config_paths import ConfigPaths, Translate
+
+_SOURCE = "sourcecache_entry"
+"""Flag of a file of ``workflow.source_path``; its value is the path in the workflow."""
 
 
 class WorkflowApi:
     """Snakemake's workflow and DAG."""
 
-    def __init__(self, workflow: Any) -> None:
-        """Create the view of a ``snakemake.workflow.Workflow``."""
+    def __init__(self, workflow: Any, translate: Translate = str) -> None:
+        """Create the view of a workflow.
+
+        Args:
+            workflow: ``snakemake.workflow.Workflow``.
+            translate: Returns what stands for an absolute path in the command of a job.
+        """
         self._workflow = workflow
+        self._translate = translate
         self._dag = workflow.dag
         self._uses: Counter[str] = Counter()
         self._counted = -1
 
     @property
     def replaces_config(self) -> bool:
-        """Whether --replace-workflow-config is set, which Snakemake does not pass to workers."""
-        return bool(getattr(self._workflow.config_settings, "replace_workflow_config", False))
+        """Whether --replace-workflow-config acts, which Snakemake does not pass to workers."""
+        settings = self._workflow.config_settings
+        return bool(
+            getattr(settings, "replace_workflow_config", False) and settings.overwrite_config
+        )
+
+    @cached_property
+    def config_paths(self) -> ConfigPaths:
+        """The absolute paths below the working directory that the configuration gives."""
+        return ConfigPaths(self._workflow, self._translate)
 
     @property
     def has_checkpoints(self) -> bool:
@@ -197,12 +218,13 @@ class WorkflowApi:
         targets, outputs = [], []
         for member in self.members(job):
             (target,) = member.get_target_spec()
-            (text,) = encode_target_jobs_cli_args([target])
-            wanted = {key: str(value) for key, value in target.wildcards_dict.items()}
+            given = {key: str(value) for key, value in target.wildcards_dict.items()}
+            wanted = {key: self._translate(value) for key, value in given.items()}
+            (text,) = encode_target_jobs_cli_args([TargetSpec(target.rulename, wanted)])
             if read_target(text) == wanted:
                 targets.append(text)
             else:
-                outputs.append(unambiguous_output(member, wanted))
+                outputs.append(unambiguous_output(member, given))
         return targets, outputs
 
     def requote(self, args: str, job: Any) -> str:
@@ -221,7 +243,8 @@ class WorkflowApi:
             args = f"{named} {args}"
         # Without files in a storage: the main process waits for them, and the worker would not
         # store them.
-        return quote_for_shell(args, "--unneeded-temp-files", unneeded, names(unneeded))
+        sent = [self._translate(path) for path in names(unneeded)]
+        return quote_for_shell(args, "--unneeded-temp-files", unneeded, sent)
 
     def worker_command(self, command: str) -> str:
         """Leave cache and retries to the submit host, and quote values of users for a shell."""
@@ -231,7 +254,8 @@ class WorkflowApi:
         files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
         command = quote_for_shell(command, "--snakefile", *named_snakefile(workflow.main_snakefile))
         command = resources_as_given(command, workflow.resource_settings)
-        command = quote_for_shell(command, "--config", list(workflow.config_settings.config_args))
+        given = list(workflow.config_settings.config_args)
+        command = replace_values(command, "--config", given, [*given, *self.config_paths.arguments])
         command = self._with_storage(quote_for_shell(command, "--configfiles", files))
         # The worker would retry by the `retries` of the rule, with the resources of the first
         # attempt. --retries 0 does not stop that, but these options do, for all rules.
@@ -310,14 +334,29 @@ def is_local_file(path: Any) -> bool:
     """Return whether the executor has to transfer a file.
 
     The worker's Snakemake transfers files of storage plugins; pipes, services and node-local files
-    never leave the worker.
+    never leave the worker. A file of ``workflow.source_path`` is a copy in Snakemake's own cache:
+    the worker makes another one from the source.
     """
-    return not path.is_storage and not is_flagged(path, "pipe", "service", "nodelocal")
+    staying = ("pipe", "service", "nodelocal", _SOURCE)
+    return not path.is_storage and not is_flagged(path, *staying)
+
+
+def source_paths(paths: Iterable[Any]) -> list[str]:
+    """Return where the files of ``workflow.source_path`` among some paths come from."""
+    return [str(path.flags[_SOURCE]) for path in paths if is_flagged(path, _SOURCE)]
 
 
 def names(paths: Iterable[Any]) -> list[str]:
     """Return the paths of files that the executor has to transfer."""
     return [str(path) for path in paths if is_local_file(path)]
+
+
+def products(job: Any) -> Iterator[tuple[str, str]]:
+    """Yield the kind and path of each output, log and benchmark that the executor transfers."""
+    benchmark = [job.benchmark] if job.benchmark else []
+    for kind, paths in (("output", job.output), ("log", job.log), ("benchmark", benchmark)):
+        for path in names(paths):
+            yield kind, path
 
 
 def staying(paths: Iterable[Any]) -> list[str]:

@@ -9,13 +9,16 @@ levels as on the submit host, so that every relative path has the same meaning t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ..model.errors import GridError
 from ..model.untrusted import path_below
+from ..worker.description import WORKDIR
 
 WORK = "work"
+_UP = ".."
 
 
 class OutsideError(GridError):
@@ -32,28 +35,70 @@ class Layout:
     def __init__(self, workdir: Path) -> None:
         """Store the directory under its given name and under its name without links."""
         self.workdir = Path(os.path.abspath(workdir))  # noqa: PTH100 - keeps links
-        self._bases = tuple(dict.fromkeys((str(self.workdir), os.path.realpath(workdir))))
+        self._real = os.path.realpath(workdir)
+        self._bases = tuple(dict.fromkeys((str(self.workdir), self._real)))
 
     def member(self, path: str) -> str:
         """Return the tarball name of a path.
 
         Args:
-            path: Relative to the working directory, or absolute and below it.
+            path: Relative to the working directory, or absolute and below it, also under another
+                name that a link gives to it.
 
         Raises:
             OutsideError: The path is absolute and elsewhere, or leads above the root.
         """
         if path.startswith("/"):
             path = self._relative(path)
-        parts = os.path.normpath(path).split("/")
+        parts = [part for part in os.path.normpath(path).split("/") if part != "."]
         climbs = 0
-        while climbs < len(parts) and parts[climbs] == "..":
+        while climbs < len(parts) and parts[climbs] == _UP:
             climbs += 1
-        if climbs == 0:
-            return WORK if parts == ["."] else f"{WORK}/{'/'.join(parts)}"
+        parts = parts[climbs:]
         if climbs >= len(self.workdir.parts):
             raise OutsideError(f"{path}: leads above the root of the file system")
-        return "/".join([f"up{climbs}", *parts[climbs:]])
+        while climbs and parts and parts[0] == self.workdir.parts[-climbs]:
+            climbs, parts = climbs - 1, parts[1:]  # the path comes back: ../analysis/a.txt
+        return "/".join([f"up{climbs}" if climbs else WORK, *parts])
+
+    def on_worker(self, path: str) -> str:
+        """Return what stands for an absolute path below the working directory in a command.
+
+        Other texts are returned as they are.
+        """
+        if not path.startswith("/") or "\0" in path:
+            return path
+        try:
+            rest = self.member(path).removeprefix(WORK)
+        except OutsideError:
+            return path
+        return WORKDIR + rest + "/" * path.endswith("/")
+
+    def passed(self, path: str) -> Iterator[str]:
+        """Yield the names of the folders that must exist for each ``..`` in a path.
+
+        A file system follows ``a/../b`` only if the folder ``a`` exists.
+        """
+        parts = path.split("/")
+        for number, part in enumerate(parts):
+            if part == _UP:
+                for end in (number, number + 1):
+                    folder = "/".join(parts[:end])
+                    try:
+                        yield self.member(folder or ("/" if path.startswith("/") else "."))
+                    except OutsideError:
+                        continue
+
+    def follows_link(self, path: str) -> bool:
+        """Return whether a ``..`` in a path leads out of the target of a link.
+
+        On a worker, where links of inputs are folders, it would lead elsewhere.
+        """
+        if _UP not in path.split("/"):
+            return False
+        full = os.path.join(self.workdir, path)  # noqa: PTH118 - keeps ".."
+        plain = os.path.normpath(full)
+        return os.path.realpath(os.path.dirname(full)) != os.path.realpath(os.path.dirname(plain))  # noqa: PTH120
 
     def local(self, member: str) -> Path:
         """Return the absolute path on the submit host of a tarball name.
@@ -86,13 +131,29 @@ class Layout:
         return self.workdir.parts[-depth:] if depth else ()
 
     def _relative(self, path: str) -> str:
-        path = os.path.normpath(path)
+        path = "/" + os.path.normpath(path).lstrip("/")
         for base in self._bases:
-            if path == base:
-                return "."
-            if path.startswith(base + "/"):
-                return path[len(base) + 1 :]
+            if is_below(path, base):
+                return os.path.relpath(path, base)
+        # Another name of the same folder, such as an alias of /home or /eos.
+        folder, leaf = os.path.split(path)
+        real = os.path.join(_without_links(folder), leaf)  # noqa: PTH118
+        if not is_below(real, self._real) and os.path.isdir(path):  # noqa: PTH112
+            real = os.path.realpath(path)
+        if is_below(real, self._real):
+            return os.path.relpath(real, self._real)
         raise OutsideError(f"{path}: not below the working directory {self.workdir}")
+
+
+@lru_cache(maxsize=10_000)
+def _without_links(path: str) -> str:
+    """Do the same as ``os.path.realpath``; most files of a workflow share a few folders."""
+    return os.path.realpath(path)
+
+
+def is_below(path: str, base: str) -> bool:
+    """Return whether a normalised path is another one, or below it."""
+    return path == base or path.startswith(base.rstrip("/") + "/")
 
 
 def climb(top: str) -> int:

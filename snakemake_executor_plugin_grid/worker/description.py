@@ -16,6 +16,8 @@ REPORT_FILE = "report.json"
 LOG_FILE = "payload.log"
 STARTED_FILE = "started"
 DELIVERY_FOLDER = "out"
+WORKDIR = "<grid_workdir>"
+"""Stands in a command for the absolute path of the working directory, within single quotes."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,12 @@ class Job:
 
     Attributes:
         name: Unique name.
-        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter.
+        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter, and
+            `WORKDIR` for the working directory.
         nesting: Names of the folders that lead to the working directory.
         blobs: What to stage in.
         outputs: What to stage out.
+        folders: Folders to make, because paths lead through them by ``..``.
         runtime: How the job gets its Snakemake on the node.
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
@@ -99,6 +103,7 @@ class Job:
     blobs: tuple[Blob, ...]
     outputs: tuple[Output, ...]
     runtime: Runtime
+    folders: tuple[str, ...] = ()
     time_limit: float | None = None
     keep_incomplete: bool = False
     fetch_undeclared: bool = False
@@ -136,6 +141,7 @@ def load(path: Path) -> Job:
         fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
         fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
         fields["nesting"] = tuple(fields["nesting"])
+        fields["folders"] = tuple(fields["folders"])
         fields["runtime"] = Runtime.from_json(fields["runtime"])
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

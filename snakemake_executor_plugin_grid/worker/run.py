@@ -31,7 +31,7 @@ from .environment import STORE_TOKEN, payload_environment, wheels_environment
 from .fetch import InputDamagedError
 from .interpreter import interpreter
 from .log import tail, trim
-from .payload_script import PYTHON_MISSING, SETUP_FAILED, script
+from .payload_script import PYTHON_MISSING, SETUP_FAILED, in_folder, script
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import RuntimeMissing
@@ -206,7 +206,8 @@ def _starter(
     declared = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
     env = payload_environment(os.environ, declared, scratch, job.name)
     log = sandbox / LOG_FILE
-    argv = plain_argv(job.command) if entry is not None and not job.runtime.setup else None
+    command = in_folder(job.command, tree.cwd)
+    argv = plain_argv(command) if entry is not None and not job.runtime.setup else None
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
         # The same variables as with a shell.
         env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
@@ -216,10 +217,10 @@ def _starter(
         env = wheels_environment(env, str(scratch / "runtime"))
     if runtime.kind == "container":
         env.update(container_environment(env, runtime.engine))
-    python = interpreter(runtime, job.command, path=env["PATH"])
+    python = interpreter(runtime, command, path=env["PATH"])
     packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
     script_path = scratch / "payload.sh"
-    script_path.write_text(script(job.command, runtime.setup, python=python, packages=packages))
+    script_path.write_text(script(command, runtime.setup, python=python, packages=packages))
     line = ["/bin/sh", str(script_path)]
     if runtime.kind == "container":
         line = container_command(

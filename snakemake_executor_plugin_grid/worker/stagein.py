@@ -65,6 +65,7 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                     "; run 'snakemake-grid clean', which removes it; the next run stores it again"
                 )
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
+    tree.make_folders(job.folders)
     for blob in job.blobs:
         forget(blob, sandbox)
     return names, sum(blob.size for blob in job.blobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -41,6 +41,11 @@ class Tree:
         if root not in self.roots:
             raise ValueError(f"{name}: the job's tree has no folder {root}")
         return self.roots[root] / rest if rest else self.roots[root]
+
+    def make_folders(self, names: Iterable[str]) -> None:
+        """Make the folders that paths lead through by ``..``."""
+        for name in names:
+            self.path(name).mkdir(parents=True, exist_ok=True)
 
     def name(self, path: str) -> str | None:
         """Return the tarball name of an absolute path, None if it is not in the tree."""

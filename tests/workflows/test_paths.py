@@ -103,3 +103,62 @@ rule write:
     if project.site.backend != "panda":  # where small files travel with the job itself
         assert b"MARK-OF-OWN-DATA" in stored
     assert b"MARK-OF-SITE-DATA" not in stored
+
+
+def test_10_paths_with_dots_and_absolute_paths_of_the_configuration(project: Project) -> None:
+    (project.folder.parent / "alias").symlink_to(project.folder)
+    project.write(
+        Snakefile="""
+configfile: "config.yaml"
+rule all:
+    input: "runs/first/../summary.txt"
+rule last:
+    input: "runs/second/../middle.txt", "empty/../in.txt", "../project/in.txt"
+    output: "runs/first/../summary.txt"
+    log: "logs/a/../last.log"
+    shell: "cat {input} > {output}; echo logged > {log}"
+rule middle:
+    input: config["data"] + "/first.txt", config["alias"] + "/first.txt"
+    output: "runs/second/../middle.txt"
+    shell: "cat {input} > {output}"
+rule first:
+    input: workflow.source_path("tool.sh")
+    output: config["data"] + "/first.txt"
+    params: wait=config["wait"]
+    shell: "cd /; sh {input} {params.wait} > {output}"
+rule second:
+    output: config["alias"] + "/first.txt"
+    shell: "cd /; echo second > {output}"
+"""
+    )
+    project.put("tool.sh", "echo first $1\n")
+    project.put("in.txt", "given\n")
+    (project.folder / "empty").mkdir()
+    base = project.folder
+    project.put(
+        "config.yaml",
+        f"data: {base}/data/\nalias: {base.parent}/alias/through\nwait: 1\n",
+    )
+    finished = project.run().succeeded()
+    assert project.read("runs/summary.txt") == "first 1\nsecond\ngiven\ngiven\n"
+    assert project.read("logs/last.log") == "logged\n"
+    assert project.read("through/first.txt") == "second\n"
+    assert "expected at the site" not in finished.output
+
+
+def test_10_a_path_that_cannot_work_is_refused_before_anything_is_sent(project: Project) -> None:
+    project.write(
+        Snakefile=f"""
+rule last:
+    input: "first.txt"
+    output: "{project.folder}/last.txt"
+    shell: "cp {{input}} {{output}}"
+rule first:
+    output: "first.txt"
+    shell: "touch {{output}}"
+"""
+    )
+    finished = project.run().failed()
+    assert f"rule last: output {project.folder}/last.txt" in finished.output
+    assert "submitted" not in finished.output
+    assert not (project.folder / "first.txt").exists()

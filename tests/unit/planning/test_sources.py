@@ -4,58 +4,14 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.planning import sources
-from snakemake_executor_plugin_grid.planning.sources import Filters, Sources, WorkflowFiles
-from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.staging.secret_files import secret_files
 
-FILES = ("declared", "parsed", "folders", "products", "inputs")
-
-
-class Home:
-    """A working directory, and what is collected from it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def put(self, *names: str, size: int = 1) -> None:
-        for name in names:
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"x" * size)
-
-    def collect(self, **values: Any) -> Sources:
-        files: dict[str, Any] = {
-            "declared": frozenset(),
-            "parsed": {},
-            "folders": (),
-            "products": set(),
-            "inputs": set(),
-        }
-        filters: dict[str, Any] = {
-            "include": (),
-            "exclude": (),
-            "file_limit": 100,
-            "total_limit": 1000,
-        }
-        for key, value in values.items():
-            (files if key in FILES else filters)[key] = value
-        return sources.collect(Layout(self.folder), WorkflowFiles(**files), Filters(**filters))
-
-    def names(self, **values: Any) -> set[str]:
-        return set(self.collect(**values).entries)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return Home(folder)
+from .conftest import Home
 
 
 def test_small_files_beside_the_workflow_travel(home: Home) -> None:
@@ -210,12 +166,6 @@ def test_broken_link_is_passed_over(home: Home) -> None:
     assert home.names() == {"work/Snakefile"}
 
 
-def test_linked_folders_are_not_walked(home: Home, tmp_path: Path) -> None:
-    home.put("Snakefile")
-    (home.folder / "loop").symlink_to(".")
-    assert home.names() == {"work/Snakefile"}
-
-
 def test_fifos_and_missing_files_are_ignored(home: Home) -> None:
     home.put("Snakefile")
     os.mkfifo(home.folder / "pipe")
@@ -260,15 +210,22 @@ def test_module_imported_from_beside_the_workflow_travels(
     assert home.names() == {"work/helpers.py"}
 
 
-def test_the_number_of_visited_files_is_limited(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sources, "_MAX_VISITED", 5)
+def test_the_number_of_found_files_is_limited(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_MOST_FOUND", 5)
     home.put(*(f"f{number}" for number in range(9)))
     found = home.collect(declared=frozenset({"f8"}))
     assert len(found.entries) == 6
     assert "work/f8" in found.entries
     assert "--grid-include" in found.warnings[0]
+
+
+def test_inputs_and_products_do_not_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_MOST_FOUND", 5)
+    inputs = [f"data/{number}" for number in range(9)]
+    home.put(*inputs, *(f"out/{number}" for number in range(9)), "scripts/x.py")
+    found = home.collect(inputs={f"work/{name}" for name in inputs}, products={"work/out"})
+    assert set(found.entries) == {"work/scripts/x.py"}
+    assert found.warnings == []
 
 
 def test_walk_below_the_limit_warns_of_nothing(home: Home) -> None:

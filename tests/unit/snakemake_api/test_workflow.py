@@ -11,6 +11,7 @@ from snakemake_executor_plugin_grid.snakemake_api.workflow import (
     is_flagged,
     is_local_file,
     names,
+    source_paths,
     staying,
 )
 
@@ -50,6 +51,16 @@ def test_unneeded_temp_files(build: Build) -> None:
     made = build()
     assert made.workflow_api.unneeded_temp_files(made.job("sort", sample="one")) == {"one.unused"}
     assert made.workflow_api.unneeded_temp_files(made.job("show", sample="one")) == set()
+
+
+def test_a_copy_of_a_source_is_not_staged(build: Build, tmp_path: Path) -> None:
+    made = build(
+        "rule a:\n    input: workflow.source_path('scripts/show.py'), 'in.csv'\n"
+        "    output: 'a'\n    shell: 'true'\n"
+    )
+    inputs = made.job("a").input
+    assert names(inputs) == ["in.csv"]
+    assert source_paths(inputs) == [str(tmp_path / "scripts" / "show.py")]
 
 
 def test_flags(build: Build) -> None:
@@ -196,8 +207,11 @@ def test_variables_that_the_workflow_names(build: Build, monkeypatch: pytest.Mon
 
 def test_replaced_config(build: Build) -> None:
     assert not build().workflow_api.replaces_config
-    config = options.ConfigSettings(replace_workflow_config=True)
+    config = options.ConfigSettings(config={"n": "1"}, replace_workflow_config=True)
     assert build(config=config).workflow_api.replaces_config
+    # Without values it changes nothing. A worker may get some, and would discard all others.
+    config = options.ConfigSettings(replace_workflow_config=True)
+    assert not build(config=config).workflow_api.replaces_config
 
 
 def test_no_storage_plugins(build: Build) -> None:

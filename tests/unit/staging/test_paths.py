@@ -67,6 +67,12 @@ def test_nesting_reaches_the_deepest_climb(names: list[str]) -> None:
         ("..x/y", "work/..x/y"),
         ("/home/me/analysis/a.txt", "work/a.txt"),
         ("/home/me/analysis", "work"),
+        ("//home/me/./analysis/a.txt", "work/a.txt"),
+        ("/home/me/other/../analysis/a.txt", "work/a.txt"),
+        ("../analysis/a.txt", "work/a.txt"),
+        ("../../me/analysis", "work"),
+        ("../../me/x", "up1/x"),
+        ("../me/x", "up1/me/x"),
     ],
 )
 def test_names(path: str, member: str) -> None:
@@ -90,6 +96,87 @@ def test_working_directory_is_known_by_its_link_and_by_its_target(tmp_path: Path
     assert layout.workdir == link
     assert layout.member(f"{link}/a") == layout.member(f"{real}/a") == "work/a"
     assert layout.local("work/a") == link / "a"
+
+
+@pytest.fixture
+def aliased(tmp_path: Path) -> Path:
+    """A working directory ``home/analysis`` that is also ``alias/analysis`` and ``direct``."""
+    (tmp_path / "home" / "analysis" / "results").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to("home")
+    (tmp_path / "direct").symlink_to("home/analysis")
+    (tmp_path / "results").symlink_to("home/analysis/results")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("alias/analysis/results/a.txt", "work/results/a.txt"),
+        ("alias/analysis/new/folder/a.txt", "work/new/folder/a.txt"),
+        ("alias/analysis", "work"),
+        ("direct", "work"),
+        ("direct/a.txt", "work/a.txt"),
+        ("results", "work/results"),
+        ("results/a.txt", "work/results/a.txt"),
+    ],
+)
+def test_another_name_of_the_working_directory(aliased: Path, path: str, member: str) -> None:
+    assert Layout(aliased / "home" / "analysis").member(f"{aliased}/{path}") == member
+
+
+def test_other_folders_behind_an_alias_stay_outside(aliased: Path) -> None:
+    layout = Layout(aliased / "home" / "analysis")
+    (aliased / "file").symlink_to("home/analysis/results/file")
+    (aliased / "home/analysis/results/file").touch()
+    for path in ("alias", "alias/other/a.txt", "results_2/a.txt", "file"):
+        with pytest.raises(OutsideError):
+            layout.member(f"{aliased}/{path}")
+
+
+@pytest.mark.parametrize(
+    ("path", "folders"),
+    [
+        ("a/b", []),
+        ("a/..b/c", []),
+        ("runs/first/../summary.txt", ["work/runs/first", "work/runs"]),
+        ("a/../b/../c", ["work/a", "work", "work/b", "work"]),
+        ("../x", ["work", "up1"]),
+        ("../analysis/x", ["work", "up1"]),
+        ("a/../../x", ["work/a", "work", "work", "up1"]),
+        ("/home/me/analysis/a/../x", ["work/a", "work"]),
+        ("/cvmfs/a/../x", []),
+    ],
+)
+def test_folders_that_a_path_leads_through(path: str, folders: list[str]) -> None:
+    assert list(Layout(WORKDIR).passed(path)) == folders
+
+
+def test_a_path_that_climbs_out_of_the_target_of_a_link(tmp_path: Path) -> None:
+    workdir = tmp_path / "analysis"
+    (workdir / "real" / "sub").mkdir(parents=True)
+    (workdir / "link").symlink_to("real/sub")
+    (workdir / "beside").symlink_to("real")
+    layout = Layout(workdir)
+    assert layout.follows_link("link/../a.txt")
+    assert layout.follows_link(f"{workdir}/link/../a.txt")
+    for path in ("real/sub/../a.txt", "new/../a.txt", "beside/../a.txt", "../a.txt", "link/a.txt"):
+        assert not layout.follows_link(path), path
+
+
+def test_absolute_paths_in_commands(aliased: Path) -> None:
+    layout = Layout(aliased / "home" / "analysis")
+    given = {
+        f"{layout.workdir}": "<grid_workdir>",
+        f"{layout.workdir}/": "<grid_workdir>/",
+        f"{layout.workdir}/results": "<grid_workdir>/results",
+        f"{aliased}/direct/x/": "<grid_workdir>/x/",
+        "results": "results",
+        "/cvmfs/x": "/cvmfs/x",
+        "/cvmfs\0": "/cvmfs\0",
+        f"x{layout.workdir}": f"x{layout.workdir}",
+        "": "",
+    }
+    assert {path: layout.on_worker(path) for path in given} == given
 
 
 def test_levels_of_a_top_level_name() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from snakemake_executor_plugin_grid.worker.payload_script import (
     PYTHON_MISSING,
     SETUP_FAILED,
+    in_folder,
     script,
 )
 from tests.unit.worker.programs import SNAKEMAKE, program, python
@@ -160,3 +162,11 @@ def test_a_command_without_snakemake_takes_any_python_3(tmp_path: Path, shell: s
 def test_a_command_without_python_needs_none(tmp_path: Path, shell: str) -> None:
     done = run(shell, tmp_path, script("echo ran", ""), without_bash(tmp_path / "bin"))
     assert (done.stdout, done.returncode) == ("ran\n", 0)
+
+
+@pytest.mark.parametrize("name", ["plain", "with 'quotes\" and blank"])
+def test_working_directory_in_a_command(shell: str, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    command = in_folder('printf %s \'{"out": "<grid_workdir>/results"}\'', folder)
+    assert json.loads(run(shell, folder, command).stdout) == {"out": f"{folder}/results"}

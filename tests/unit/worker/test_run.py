@@ -141,3 +141,24 @@ def test_archive_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
     time.sleep(0.01)
     write_worker(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_paths_lead_through_folders_that_hold_no_file(node: Node) -> None:
+    node.change(
+        nesting=("project",),
+        blobs=(node.raw("work/in.txt", b"given"),),
+        folders=("work/results", "work", "up1"),
+        outputs=(Output("work/out.txt"),),
+        command="cat results/../in.txt ../project/in.txt > results/../out.txt",
+    )
+    report = node.run()
+    assert (report.reason, report.undeclared) == (reports.SUCCESS, [])
+    assert [item.member.name for item in report.returned] == ["work/out.txt"]
+
+
+def test_the_command_knows_the_working_directory(node: Node) -> None:
+    node.change(
+        outputs=(Output("work/here/out.txt"),),
+        command="mkdir here; cd /; pwd > '<grid_workdir>/here/out.txt'",
+    )
+    assert node.run().reason == reports.SUCCESS
