@@ -10,6 +10,7 @@ from pathlib import Path
 from ..snakemake_api.output import RuleOutput, rule_output
 
 TAIL_LINES = 20
+LEFT_OUT = "[...]"
 _LOGS_SHOWN = 4
 _LONGEST_LINE = 300  # characters
 _LONGEST_READ = 1 << 20  # bytes of one line
@@ -68,7 +69,10 @@ class JobLogs:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, without the middle of a large one; none if it cannot be read."""
+    """Yield the lines of a file, none if it cannot be read.
+
+    Where the middle of a large one is left out, there is a line `LEFT_OUT`.
+    """
     try:
         if not path.is_file():  # opening a FIFO would block
             return
@@ -81,6 +85,7 @@ def read_lines(path: Path) -> Iterator[str]:
                 if done > _HEAD_BYTES and rest > _END_BYTES:
                     stream.seek(-_END_BYTES, os.SEEK_END)
                     rest = _END_BYTES
+                    yield LEFT_OUT
     except OSError:
         return
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_KEPT_LINES = 200
+_ERROR_LINES = 200
 _DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 # After a date: a block announces a rule; with the directive `message:` it is two lines. A block
 # of the same form announces its failure.
@@ -43,7 +43,7 @@ class RuleOutput:
     """The output of a payload, without what Snakemake prints around it.
 
     Attributes:
-        lines: What the rule printed: the last 200 lines that are not blank.
+        lines: What the rule printed, without blank lines.
         error: Snakemake's words about the error; none if the exit status says all.
         exit_status: Of the rule's command, negative if a signal killed it, as in `subprocess`; None
             if it did not fail.
@@ -71,12 +71,16 @@ class RuleOutput:
         return f"exit status {status}" + (f" ({name})" if name else "")
 
 
-def rule_output(lines: Iterable[str]) -> RuleOutput:
+def rule_output(lines: Iterable[str], keep: int | None = 200) -> RuleOutput:
     """Return the output of the rule that ran last, or first failed.
 
     The output of a payload that is not Snakemake is returned as it is.
+
+    Args:
+        lines: The output of the payload.
+        keep: How many of the rule's last lines to return, None for all.
     """
-    own: deque[str] = deque(maxlen=_KEPT_LINES)
+    own: deque[str] = deque(maxlen=keep)
     exception: deque[str] | None = None
     names: list[str] = []
     status, folder, previous, announcing = None, "", "", False
@@ -97,7 +101,7 @@ def rule_output(lines: Iterable[str]) -> RuleOutput:
             announcing = False
             own.clear()
         elif line == _EXCEPTION:
-            exception = deque(maxlen=_KEPT_LINES)
+            exception = deque(maxlen=_ERROR_LINES)
         elif exception is None:
             own.append(line)
         else:
