@@ -34,7 +34,7 @@ _ADVICE = {
         "the folder .git does not travel: run git on the submit host, and pass what it prints "
         "by --config or in a file of the workflow"
     ),
-    re.compile(r"\bmodule: (?:command )?not found|grid: no command module"): (
+    re.compile(r"\bmodule: (?:command )?not found"): (
         "the worker has no environment modules: make the command module available by "
         "--grid-runtime-setup, choose another site by --grid-site, or use conda: or container: "
         "instead of envmodules:"

@@ -116,6 +116,7 @@ class Planner:
                 self._checkpoints
             ),
             outputs=tuple(self._outputs(members, unneeded)),
+            env_modules=workflow_api.uses_env_modules(job),
             consumed=frozenset(
                 self._layout.member(path)
                 for member in members

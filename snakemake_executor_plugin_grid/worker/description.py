@@ -75,6 +75,7 @@ class Job:
         blobs: What to stage in.
         outputs: What to stage out.
         runtime: How the job gets its Snakemake on the node.
+        env_modules: Whether the payload needs the command ``module`` of environment modules.
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
         fetch_undeclared: Whether new files that no rule names come back.
@@ -97,6 +98,7 @@ class Job:
     blobs: tuple[Blob, ...]
     outputs: tuple[Output, ...]
     runtime: Runtime
+    env_modules: bool = False
     time_limit: float | None = None
     keep_incomplete: bool = False
     fetch_undeclared: bool = False
