@@ -1,24 +1,26 @@
-"""``snakemake-grid logs``: prints the output of jobs, from this host or from the server."""
+"""``snakemake-grid logs``: prints the logs of rules and the output of jobs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from ..console.format import duration
+from ..console.job_logs import read_lines
 from ..journal.reader import JournalReader
-from ..journal.records import JobRecord, RunRecord
+from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
-from ..model.untrusted import printable_lines
+from ..model.untrusted import printable
 from ..resilience.calls import SANDBOX_TIMEOUT
-from .selection import display_state, latest, select
+from ..snakemake_api.output import rule_output
+from .selection import display_state, latest_to_read, select
 from .server import ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, own_folder
 
@@ -27,9 +29,10 @@ _JOBS = 5
 
 @click.command(
     short_help="Print the output of jobs.",
-    help="Print the output of jobs: of the jobs of a RULE, with wildcards if you like, as in 'logs "
-    "align sample=a', or of the job with an ID (its id on the grid, or its unique name). If the "
-    "output is not on this host, ask the server. The job that was submitted last comes first.",
+    help="Print the logs of rules and the output of jobs: of the jobs of a RULE, with wildcards if "
+    "you like, as in 'logs align sample=a', or of the job with an ID (its id on the grid, or its "
+    "unique name). If the output is not on this host, ask the server. The job that was submitted "
+    "last comes first.",
 )
 @click.argument("words", nargs=-1, required=True, metavar="RULE|ID...")
 @directory_option
@@ -43,6 +46,7 @@ _JOBS = 5
     is_flag=True,
     help=f"Print all jobs instead of the last {_JOBS}, and all submissions of each.",
 )
+@click.option("--whole", is_flag=True, help="Print also what Snakemake prints on the worker.")
 @python_options
 def logs(
     words: tuple[str, ...],
@@ -50,31 +54,38 @@ def logs(
     server: bool,
     tail: int | None,
     everything: bool,
+    whole: bool,
     pythons: Mapping[str, Path],
 ) -> None:
     """Select the jobs, find their outputs, and print them."""
     folder = own_folder(directory)
     with JournalReader(folder) as reader:
-        runs, chosen = reader.runs(), select(reader.jobs(), words)
-    chosen = list(reversed(chosen if everything else latest(chosen)))
+        runs, jobs = reader.runs(), reader.jobs()
+    chosen = select(jobs, words)
+    chosen = list(reversed(chosen if everything else latest_to_read(chosen)))
     shown = chosen if everything else chosen[:_JOBS]
     wanted = [job for job in shown if server or not log_file(folder, job.name).is_file()]
     answers = asyncio.run(_ask_all(folder, runs, wanted, pythons)) if wanted else {}
+    owners = _owners(jobs)
     found = 0
     for job in shown:
-        answer = answers.get(job.name)
-        if answer is None:
-            path = log_file(folder, job.name)
-            click.echo(_header(job, str(path)))
-            for line in _lines(path, tail):
-                click.echo(line)
-        elif answer.problem:
-            click.echo(_header(job, f"none, {answer.problem}"))
+        path, answer = log_file(folder, job.name), answers.get(job.name)
+        problem = answer.problem if answer is not None else ""
+        where = (
+            f"none, {problem}" if problem else str(path) if answer is None else "from the server"
+        )
+        click.echo(_header(job, where))
+        if job.phase is Phase.FAILED and job.detail not in ("", problem):
+            click.echo(job.detail)
+        logs = job.report.get("logs", ())
+        for name in logs:
+            _print_rule_log(name, directory / name, tail, replaced=owners[name] is not job)
+        if problem:
             continue
-        else:
-            click.echo(_header(job, "from the server"))
-            lines = answer.text.splitlines()
-            click.echo("\n".join(map(printable_lines, lines[-tail:] if tail else lines)))
+        if logs:
+            click.echo("--> output of the job")
+        for line in _output(path, answer, tail, whole=whole):
+            click.echo(printable(line))
         found += 1
     if len(shown) < len(chosen):
         click.echo(f"==> and {len(chosen) - len(shown)} more jobs (--all shows them)")
@@ -138,11 +149,45 @@ def _header(job: JobRecord, where: str) -> str:
     return f"==> {job.title}, {number}, attempt {job.attempt}, {state}{took}: {where}"
 
 
+def _print_rule_log(name: str, path: Path, tail: int | None, *, replaced: bool) -> None:
+    if replaced or not path.is_file():
+        lost = "replaced by that of a later submission" if replaced else "not here any more"
+        click.echo(f"--> {name}: {lost}")
+        return
+    click.echo(f"--> {name}")
+    lines = read_lines(path)
+    for line in deque(lines, tail) if tail else lines:
+        click.echo(printable(line))
+
+
+def _owners(jobs: Iterable[JobRecord]) -> dict[str, JobRecord]:
+    """Return which job has written the present contents of each log of a rule."""
+    return {
+        name: job
+        for job in sorted(jobs, key=lambda job: job.finished or 0.0)
+        for name in job.report.get("logs", ())
+    }
+
+
+def _output(path: Path, answer: _Answer | None, tail: int | None, *, whole: bool) -> Iterable[str]:
+    """Return what a payload has printed, unless `whole` without what Snakemake prints around it."""
+    if not whole:
+        found = rule_output(read_lines(path) if answer is None else answer.text.splitlines(), tail)
+        return [*found.lines, *found.error][-tail if tail else None :]
+    if answer is None:
+        return _lines(path, tail)
+    return answer.text.splitlines()[-tail if tail else None :]
+
+
 def _lines(path: Path, tail: int | None) -> Iterator[str]:
-    """Yield the lines of a file, or its last ones, without reading all of it into memory."""
+    """Yield the lines of a file, or its last ones, without reading all of it into memory.
+
+    Raises:
+        GridError: It cannot be read.
+    """
     try:
         with contextlib.closing(path.open(errors="replace")) as stream:
-            lines = (printable_lines(line.rstrip("\n")) for line in stream)
+            lines = (line.rstrip("\n") for line in stream)
             yield from deque(lines, tail) if tail else lines
     except OSError as error:
         raise GridError(f"{path}: cannot be read: {error.strerror}") from error

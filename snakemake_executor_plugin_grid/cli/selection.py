@@ -88,6 +88,25 @@ def latest(jobs: Iterable[JobRecord]) -> list[JobRecord]:
     return list(last.values())
 
 
+def latest_to_read(jobs: Sequence[JobRecord]) -> list[JobRecord]:
+    """Return the last submission of each job; while it is open, also the one before if it failed.
+
+    They have the order of their submission.
+    """
+    before: dict[object, JobRecord] = {}
+    for job in jobs:
+        if job.phase.over:
+            before[job.origin] = before[job.work] = job
+    wanted: list[JobRecord] = []
+    for job in latest(jobs):
+        other = before.get(job.origin) or before.get(job.work)
+        if not job.phase.over and other is not None and other.phase is Phase.FAILED:
+            wanted.append(other)
+        wanted.append(job)
+    names = {job.name for job in wanted}
+    return [job for job in jobs if job.name in names]
+
+
 def select(jobs: Sequence[JobRecord], words: Sequence[str]) -> list[JobRecord]:
     """Return all submissions that the user's words select, in the order of the journal.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from ..backends.base import Backend
 from ..console import failure_message
+from ..console.job_logs import JobLogs
 from ..journal.records import Phase
 from ..journal.writer import Journal
 from ..model.errors import GridError
@@ -15,10 +15,15 @@ from ..model.report import for_journal
 from ..model.tracked import Outcome, TrackedJob
 from ..model.untrusted import printable_lines
 from ..worker.report import Report
+from .undeclared import UndeclaredFiles
 
 
 class Outcomes:
-    """Makes the outcomes of jobs."""
+    """Makes the outcomes of jobs.
+
+    Attributes:
+        undeclared: Finds the jobs that left files undeclared.
+    """
 
     def __init__(self, backend: Backend, journal: Journal) -> None:
         """Use the journal of a run.
@@ -29,18 +34,25 @@ class Outcomes:
         """
         self._backend = backend
         self._journal = journal
+        self.undeclared = UndeclaredFiles(journal)
 
-    def success(self, job: TrackedJob, report: Report) -> Outcome:
-        """Record that the outputs of a job are in place."""
-        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report)
+    def success(self, job: TrackedJob, report: Report, rule_logs: Iterable[str] = ()) -> Outcome:
+        """Record that the outputs of a job are in place.
+
+        Args:
+            job: The job.
+            report: The job's own.
+            rule_logs: Files that its rule calls logs.
+        """
+        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report, rule_logs)
+        self.undeclared.note(job.spec.title, report.undeclared)
         return Outcome(job.name, success=True, grid_id=job.grid_id, site=report.site)
 
     def failure(
         self,
         job: TrackedJob,
         reason: str,
-        log: Path | None = None,
-        rule_logs: Sequence[str] = (),
+        logs: JobLogs | None = None,
         report: Report | None = None,
         *,
         final: bool = True,
@@ -50,8 +62,7 @@ class Outcomes:
         Args:
             job: The job.
             reason: Why.
-            log: File with its output.
-            rule_logs: Files that its rule calls logs.
+            logs: What it left to read.
             report: The job's own.
             final: Whether the job itself has failed. Otherwise this host has failed, and the next
                 run continues with the job.
@@ -59,25 +70,33 @@ class Outcomes:
         reason = printable_lines(reason)
         try:
             if final:
-                self._record(job, Phase.FAILED, reason, report)
+                names = logs.rule_logs if logs is not None else ()
+                self._record(job, Phase.FAILED, reason, report, names)
         except GridError as error:  # a full disk, most likely
             reason = f"{reason}; also {error}"
         monitor_url = self._backend.monitor_url(job.grid_id) if job.grid_id else ""
         text = failure_message.failure(
-            job.spec, job.grid_id, self._backend.name, reason, log, rule_logs, monitor_url
+            job.spec, job.grid_id, self._backend.name, reason, logs, monitor_url
         )
         return Outcome(
             job.name,
             success=False,
             message=text,
-            logs=(str(log),) if log is not None else (),
+            logs=(str(logs.log),) if logs is not None and logs.log is not None else (),
             grid_id=job.grid_id,
             reason=report.reason if report is not None else "",
             site=report.site if report is not None else "",
         )
 
-    def _record(self, job: TrackedJob, phase: Phase, detail: str, report: Report | None) -> None:
+    def _record(
+        self,
+        job: TrackedJob,
+        phase: Phase,
+        detail: str,
+        report: Report | None,
+        rule_logs: Iterable[str],
+    ) -> None:
         text = None
         if report is not None:
-            text = json.dumps(for_journal(report))
+            text = json.dumps(for_journal(report) | {"logs": list(rule_logs)})
         self._journal.ended(job.spec.name, phase, detail, text)

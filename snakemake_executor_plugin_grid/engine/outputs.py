@@ -9,10 +9,12 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..console.failure_message import reason_of, without_report
 from ..console.format import file_size, listed
+from ..console.job_logs import JobLogs
 from ..console.progress import transfer
 from ..journal.catalog import Catalog
 from ..model.errors import GridError
@@ -28,6 +30,7 @@ from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..worker.report import Report
 from ..worker.tree import below
 from .outcomes import Outcomes
+from .undeclared import UndeclaredFiles
 
 Announce = Callable[[str, str, float], None]
 """Called before outputs are replaced: with the job's name, grid id, and running time."""
@@ -94,18 +97,20 @@ class Outputs:
         try:
             report = load_report(self.incoming(job) / REPORT_FILE)
         except FileNotFoundError:
-            return outcomes.failure(job, without_report(job.status), log)
+            return outcomes.failure(job, without_report(job.status), JobLogs.read(log))
         except UntrustedError as error:
-            return outcomes.failure(job, f"its report is damaged: {error}", log)
+            reason = f"its report is damaged: {error}"
+            return outcomes.failure(job, reason, JobLogs.read(log))
         if report.name != job.spec.name:
-            return outcomes.failure(job, f"its report is that of job {report.name}", log)
+            reason = f"its report is that of job {report.name}"
+            return outcomes.failure(job, reason, JobLogs.read(log))
         self._install(job, report)
+        rule_logs = self._rule_logs(report)
         if report.reason != reports.SUCCESS:
-            logs = [
-                item.member.name.partition("/")[2] for item in report.returned if item.kind == "log"
-            ]
-            reason = reason_of(report, self.layout.workdir, log)
-            return outcomes.failure(job, reason, log, logs, report)
+            logs = JobLogs.read(log, rule_logs)
+            maker = partial(self._maker, outcomes.undeclared)
+            reason = reason_of(report, self.layout.workdir, logs, maker)
+            return outcomes.failure(job, reason, logs, report)
         # The report counts, not the disk: a file there may be left from an earlier run.
         returned = {item.member.name for item in report.returned}
         missing = [
@@ -115,15 +120,28 @@ class Outputs:
         ]
         if missing:
             reason = f"it reported success, but did not return {listed(missing)}"
-            return outcomes.failure(job, reason, log, report=report)
+            return outcomes.failure(job, reason, JobLogs.read(log, rule_logs), report)
         self._touch_placeholders(job.spec)
         if hidden := self._hidden(job.spec):
             reason = (
                 f"it returned {listed(hidden)}, but this path does not exist here: a link that "
                 "leads nowhere, or a file in the place of a folder that the path leads through"
             )
-            return outcomes.failure(job, reason, log, report=report)
-        return outcomes.success(job, report)
+            return outcomes.failure(job, reason, JobLogs.read(log, rule_logs), report)
+        return outcomes.success(job, report, rule_logs)
+
+    def _rule_logs(self, report: Report) -> dict[str, Path]:
+        """Return the rule's own logs that came back, by their paths from the working directory."""
+        paths = [
+            self.layout.local(item.member.name) for item in report.returned if item.kind == "log"
+        ]
+        return {os.path.relpath(path, self.layout.workdir): path for path in paths}
+
+    def _maker(self, undeclared: UndeclaredFiles, path: str) -> str:
+        """Return the job that left a file undeclared, empty if none is known."""
+        with contextlib.suppress(GridError):  # of another place, or the journal cannot be read
+            return undeclared.maker(self.layout.member(path))
+        return ""
 
     def _install(self, job: TrackedJob, report: Report) -> None:
         # Failed jobs return outputs, too, with --keep-incomplete.

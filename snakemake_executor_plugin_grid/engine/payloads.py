@@ -62,6 +62,7 @@ class Payloads:
             outputs=spec.outputs,
             folders=spec.folders,
             runtime=plan.runtime,
+            env_modules=spec.env_modules,
             time_limit=spec.resources.runtime_s,
             keep_incomplete=self.keep_incomplete,
             fetch_undeclared=plan.fetch_undeclared,

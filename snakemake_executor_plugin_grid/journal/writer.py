@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from ..model.job import JobSpec
+from ..model.job import JobSpec, title
 from ..model.state import JobStatus
 from ..model.tracked import TrackedJob
 from .database import Database
@@ -249,6 +249,21 @@ class Journal:
             (*_OPEN, self._backend, self.endpoint, self._run),
         )
         return [str(name) for (name,) in rows]
+
+    def undeclared(self) -> list[tuple[str, list[str]]]:
+        """Return the files that jobs left undeclared: title and names of each job, the last first.
+
+        Only the last thousand jobs that left any are returned.
+        """
+        rows = self._database.query(
+            "SELECT rule, wildcards, report FROM jobs WHERE phase IN (?, ?) "
+            """AND report LIKE '%"undeclared": ["%' ORDER BY finished DESC LIMIT 1000""",
+            (Phase.OUTPUTS_INSTALLED.value, Phase.SUCCEEDED.value),
+        )
+        return [
+            (f"rule {title(rule, json.loads(wildcards).items())}", json.loads(report)["undeclared"])
+            for rule, wildcards, report in rows
+        ]
 
     def cancelling(self, names: Iterable[str]) -> None:
         """Note that these jobs have to be cancelled, by this run or a later one."""

@@ -47,6 +47,7 @@ class JobSpec:
         resources: Requested resources.
         environment: Variables that ``envvars:`` names; may contain secrets.
         overrides: Resources named ``grid_…``, without that prefix.
+        env_modules: Whether it needs the command ``module`` of environment modules.
         consumed: Names of outputs that are inputs of other jobs of the workflow.
         folders: Names of folders that must exist on both sides, because a path of the job leads
             through them by ``..``.
@@ -66,6 +67,7 @@ class JobSpec:
     resources: Resources
     environment: Mapping[str, str]
     overrides: Mapping[str, str]
+    env_modules: bool = False
     consumed: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()

@@ -131,6 +131,7 @@ class Planner:
             outputs=tuple(self._outputs(members, written, unneeded)),
             folders=self._folders([*inputs, *(path for _, path in written)]),
             awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
+            env_modules=workflow_api.uses_env_modules(job),
             consumed=frozenset(
                 self._layout.member(path)
                 for member in members

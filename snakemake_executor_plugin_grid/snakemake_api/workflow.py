@@ -196,6 +196,15 @@ class WorkflowApi:
         values = {name: os.environ[name] for name in declared}
         return values | storage_settings.environment(self._storages())
 
+    def uses_env_modules(self, job: Any) -> bool:
+        """Return whether the job or a member of the group loads environment modules."""
+        from snakemake.settings.types import DeploymentMethod
+
+        methods = self._workflow.deployment_settings.deployment_method
+        return DeploymentMethod.ENV_MODULES in methods and any(
+            member.env_modules for member in self.members(job)
+        )
+
     def unneeded_temp_files(self, job: Any) -> set[str]:
         """Return temporary outputs that no other job needs; the worker may delete them."""
         return set(names(self._dag.get_unneeded_temp_files(job)))

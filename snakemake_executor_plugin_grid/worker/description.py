@@ -79,6 +79,7 @@ class Job:
         outputs: What to stage out.
         folders: Folders to make, because paths lead through them by ``..``.
         runtime: How the job gets its Snakemake on the node.
+        env_modules: Whether the payload needs the command ``module`` of environment modules.
         time_limit: Seconds that the payload may take, None for no limit.
         keep_incomplete: Whether outputs of a failed job come back.
         fetch_undeclared: Whether new files that no rule names come back.
@@ -104,6 +105,7 @@ class Job:
     outputs: tuple[Output, ...]
     runtime: Runtime
     folders: tuple[str, ...] = ()
+    env_modules: bool = False
     time_limit: float | None = None
     keep_incomplete: bool = False
     fetch_undeclared: bool = False

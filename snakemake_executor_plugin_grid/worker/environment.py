@@ -26,6 +26,8 @@ _KEPT = {
     # For DIRAC's commands: the job id, and a switch (not a secret) to use tokens.
     "JOBID",
     "DIRAC_USE_ACCESS_TOKEN",
+    # Where bash gets the function `module` of environment modules from, when it runs a script.
+    "BASH_ENV",
 }
 # Settings of the site: software areas, containers, certificates, proxies. DIRAC's commands need
 # DIRAC* and the settings of the transfer libraries (diracosrc of DIRACOS 2). PYTHONPATH, PYTHONHOME
@@ -43,6 +45,7 @@ _KEPT_PREFIXES = (
     "SINGULARITY_",
     "MODULE",
     "LMOD_",
+    "BASH_FUNC_",
 )
 _CONDA = ("CONDA_", "MAMBA_")
 _SECRETS = ("PASSWORD", "TOKEN", "SECRET")
@@ -89,6 +92,15 @@ def payload_environment(
     env.update(declared)
     env[MARK] = name
     return env
+
+
+def without_bash(env: Mapping[str, str]) -> dict[str, str]:
+    """Return `env` without bash's functions and start file, which belong to the node."""
+    return {
+        name: value
+        for name, value in env.items()
+        if name != "BASH_ENV" and not name.startswith("BASH_FUNC_")
+    }
 
 
 def wheels_environment(env: Mapping[str, str], folder: str) -> dict[str, str]:

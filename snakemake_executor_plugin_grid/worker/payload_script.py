@@ -1,4 +1,4 @@
-"""The shell script of a job: setup lines, search for the interpreter, command."""
+"""The shell script of a job: setup lines, search for what it needs, command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ SETUP_FAILED = 90
 """Exit code of a script whose setup lines failed."""
 PYTHON_MISSING = 91
 """Exit code of a script that found no Python with Snakemake."""
+MODULES_MISSING = 92
+"""Exit code of a script that found no environment modules."""
 
 
 def in_folder(command: str, folder: Path) -> str:
@@ -21,7 +23,9 @@ def in_folder(command: str, folder: Path) -> str:
     return command.replace(WORKDIR, text.replace("'", "'\"'\"'"))
 
 
-def script(command: str, setup: str, *, python: str = "", packages: str = "") -> str:
+def script(
+    command: str, setup: str, *, python: str = "", packages: str = "", env_modules: bool = False
+) -> str:
     """Return the shell script of a job: setup lines, search for the interpreter, command.
 
     The setup lines run in bash if the node has it, otherwise in sh. The script ends with
@@ -38,6 +42,8 @@ def script(command: str, setup: str, *, python: str = "", packages: str = "") ->
             ends with `PYTHON_MISSING` if there is none.
         packages: Folder of kind `wheels`; set again after setup lines, which may change
             `PYTHONPATH`.
+        env_modules: Whether the script ends with `MODULES_MISSING` if bash, in which Snakemake runs
+            shell commands, has no command `module`. Snakemake 9.27 ignores that it fails.
     """
     parts = ["#!/bin/sh"]
     has_setup = bool(setup.strip())
@@ -60,6 +66,8 @@ def script(command: str, setup: str, *, python: str = "", packages: str = "") ->
                 code=PYTHON_MISSING,
             )
         )
+    if env_modules:
+        parts.append(_MODULES.format(code=MODULES_MISSING))
     return "\n".join([*parts, command]) + "\n"
 
 
@@ -112,3 +120,9 @@ if [ -z "${{GRID_PYTHON:-}}" ]; then
   exit {code}
 fi
 export GRID_PYTHON"""
+
+_MODULES = """\
+if ! bash -c 'type module' >/dev/null 2>&1; then
+  echo "grid: no command module (environment modules) in the shell of this node." >&2
+  exit {code}
+fi"""

@@ -27,11 +27,16 @@ from .description import (
     Output,
     load,
 )
-from .environment import STORE_TOKEN, payload_environment, wheels_environment
+from .environment import (
+    STORE_TOKEN,
+    payload_environment,
+    wheels_environment,
+    without_bash,
+)
 from .fetch import InputDamagedError
 from .interpreter import interpreter
 from .log import tail, trim
-from .payload_script import PYTHON_MISSING, SETUP_FAILED, in_folder, script
+from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED, in_folder, script
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import RuntimeMissing
@@ -207,7 +212,8 @@ def _starter(
     env = payload_environment(os.environ, declared, scratch, job.name)
     log = sandbox / LOG_FILE
     command = in_folder(job.command, tree.cwd)
-    argv = plain_argv(command) if entry is not None and not job.runtime.setup else None
+    script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
+    argv = None if script_needed else plain_argv(command)
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
         # The same variables as with a shell.
         env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
@@ -216,12 +222,23 @@ def _starter(
     if runtime.kind == "wheels":
         env = wheels_environment(env, str(scratch / "runtime"))
     if runtime.kind == "container":
+        env = without_bash(env)
         env.update(container_environment(env, runtime.engine))
     python = interpreter(runtime, command, path=env["PATH"])
     packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
     script_path = scratch / "payload.sh"
-    script_path.write_text(script(command, runtime.setup, python=python, packages=packages))
-    line = ["/bin/sh", str(script_path)]
+    script_path.write_text(
+        script(
+            command,
+            runtime.setup,
+            python=python,
+            packages=packages,
+            env_modules=job.env_modules,
+        )
+    )
+    # dash does not pass on functions that bash exports.
+    bash = shutil.which("bash", path=env["PATH"]) if without_bash(env) != env else None
+    line = [bash or "/bin/sh", str(script_path)]
     if runtime.kind == "container":
         line = container_command(
             runtime,
@@ -249,6 +266,13 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.reason = reports.SUCCESS
     elif ended.exit_code in (SETUP_FAILED, PYTHON_MISSING):
         report.fail(reports.NO_RUNTIME, "Snakemake could not be set up on the worker")
+    elif ended.exit_code == MODULES_MISSING and job.env_modules:
+        report.fail(
+            reports.NO_RUNTIME,
+            "the worker node has no command module (environment modules) for the rule's "
+            "envmodules; make it available by --grid-runtime-setup, choose a site that has it, or "
+            "use conda or containers",
+        )
     elif shutil.disk_usage(scratch).free < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
     elif ended.signal == signal.SIGKILL or ended.exit_code == _SHELL_SAYS_KILLED:

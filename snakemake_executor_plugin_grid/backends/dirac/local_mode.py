@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...console.failure_message import read_tail
+from ...console.job_logs import read_tail
 from ...model.errors import PermanentError
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError, read_untrusted

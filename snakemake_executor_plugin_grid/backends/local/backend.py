@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...console.failure_message import read_tail
+from ...console.job_logs import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
 from ..base import Backend, Payload, Rejected, Submitted

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
+from tests.unit.console.worker_logs import failed_rule
 from tests.unit.journal.test_reader import Past, past
 
 from .commands import FakeBackend, call
@@ -46,6 +49,60 @@ def test_the_tail(past: Past) -> None:
     assert call(past, "logs", "1", "--tail", "2").output.splitlines()[1:] == [
         *("line 998", "line 999"),
     ]
+
+
+def test_the_words_of_snakemake_are_left_out_unless_all_is_wanted(past: Past) -> None:
+    run_with(past, "a")
+    past.log("a-1", failed_rule(3, "one\ntwo\n"))
+    assert call(past, "logs", "align").output.splitlines()[1:] == ["one", "two"]
+    assert call(past, "logs", "align", "--tail", "1").output.splitlines()[1:] == ["two"]
+    whole = call(past, "logs", "align", "--whole").output
+    assert failed_rule(3, "one\ntwo\n") in whole
+
+
+def test_the_logs_of_the_rule_come_first(past: Past) -> None:
+    run_with(past, "a")
+    past.log("a-1", failed_rule(3, "printed\n"))
+    report = json.dumps({"logs": ["logs/a.log", "logs/gone.log"]})
+    past.journal.ended("a-1", Phase.FAILED, "payload failed: exit status 3", report)
+    (past.directory / "logs").mkdir()
+    (past.directory / "logs" / "a.log").write_text("fit\nfailed\n")
+    assert call(past, "logs", "align", "--tail", "1").output.splitlines()[1:] == [
+        "payload failed: exit status 3",
+        "--> logs/a.log",
+        "failed",
+        "--> logs/gone.log: not here any more",
+        "--> output of the job",
+        "printed",
+    ]
+
+
+def test_a_log_that_a_later_attempt_has_replaced(past: Past) -> None:
+    run_with(past, "a", "a")
+    (past.directory / "a.log").write_text("of the second\n")
+    for number in (2, 1):  # their files are replaced in the order of their ends
+        past.log(f"a-{number}", "")
+        past.journal.ended(f"a-{number}", Phase.FAILED, "", json.dumps({"logs": ["a.log"]}))
+        past.put(f"a-{number}", finished=float(number))
+    output = call(past, "logs", "align", "--all").output
+    assert output.count("of the second\n") == 1
+    assert "--> a.log: replaced" in output
+
+
+@pytest.mark.parametrize("origin", ["a-1", ""])  # resubmitted; retried by Snakemake
+def test_a_failed_attempt_is_shown_while_the_next_one_waits(past: Past, origin: str) -> None:
+    run_with(past, "a")
+    past.log("a-1", "why it failed\n")
+    past.journal.ended("a-1", Phase.FAILED, "exit status 3")
+    past.job("a-1.1", origin=origin)
+    past.put("a-1.1", sent=2.0)
+    result = call(past, "logs", "align")
+    assert result.exit_code == 0
+    assert "why it failed" in result.output
+    assert "a-1.1, attempt 1, waiting" in result.output
+    past.log("a-1.1", "second\n")
+    past.journal.ended("a-1.1", Phase.SUCCEEDED)
+    assert "why it failed" not in call(past, "logs", "align").output
 
 
 def test_bytes_that_are_no_text(past: Past) -> None:

@@ -25,6 +25,7 @@ def bring(bench: Bench, name: str, **fields: Any) -> Outcome:
     (folder / "out" / sha256(DATA)).write_bytes(DATA)
     returned = {"member": entry(name, DATA), "kind": "output", "blob": sha256(DATA), "raw": True}
     report = {"name": "j-1", "reason": "success", "times": {"ended": ENDED}}
+    report["blobs"] = {sha256(DATA): len(DATA)}
     (folder / "report.json").write_text(json.dumps(report | {"returned": [returned]}))
     return bench.outputs.install(job, bench.outcomes)
 

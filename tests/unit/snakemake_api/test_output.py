@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.snakemake_api.output import lacks_storage_plugin, rule_output
+from snakemake_executor_plugin_grid.snakemake_api.output import (
+    RuleOutput,
+    lacks_storage_plugin,
+    rule_output,
+)
 
 
 def printed(folder: Path, snakefile: str, *args: str) -> str:
@@ -32,18 +36,64 @@ def test_the_output_of_a_rule_is_told_from_that_of_snakemake(tmp_path: Path) -> 
     text = printed(
         tmp_path,
         "rule a:\n"
-        "    output: 'a'\n"
-        "    shell: 'echo Error in f: as R prints it; echo; echo last; exit 1'\n",
+        "    output: 'a', 'b'\n"
+        "    shell:\n"
+        "        'echo Error in rule f: as R prints it; echo; echo last; exit 3 '\n"
+        "        '# a long command'\n",
     )
-    lines = [line for line in text.splitlines() if line.strip()]
-    own = rule_output(lines)
-    # Then comes the exception, before the time and the block about the error.
-    assert own[:3] == ["Error in f: as R prints it", "last", "RuleException:"]
-    assert len(own) < 7
-    assert [line for line in lines if line.startswith(("Error in rule a", "rule a:"))]
-    assert [line for line in own if line.startswith(("Error in rule a", "rule a:", "["))] == []
+    found = rule_output(text.splitlines())
+    assert found.lines == ("Error in rule f: as R prints it", "last")
+    assert found.error == (), "the command is no news, and the status is told apart"
+    assert found.ending == "exit status 3"
+    assert found.names == ("a", "b")
+    assert found.folder == str(tmp_path.resolve())
     assert not lacks_storage_plugin(text)
-    assert rule_output(["any", "lines"]) == ["any", "lines"]
+
+
+def test_a_rule_with_a_message_that_a_signal_kills(tmp_path: Path) -> None:
+    rule = (
+        "rule a:\n    output: 'a'\n    message: 'making a'\n    shell: 'echo own; kill -SEGV $$'\n"
+    )
+    found = rule_output(printed(tmp_path, rule).splitlines())
+    assert (found.lines, found.ending) == (("own",), "killed by SIGSEGV")
+
+
+def test_the_error_of_python_code_in_a_rule_is_kept_without_folders(tmp_path: Path) -> None:
+    code = "print('own'); raise ValueError('bad')"
+    rule = f"rule a:\n    output: 'a'\n    run:\n        {code}\n"
+    found = rule_output(printed(tmp_path, rule).splitlines())
+    assert found.lines == ("own",)
+    assert found.error[:2] == ('ValueError in file "Snakefile", line 4:', "bad")
+    assert str(tmp_path) not in "".join(found.error)
+    assert found.exit_status is None
+
+
+def test_an_error_before_the_rule_starts_is_kept_without_the_header(tmp_path: Path) -> None:
+    rule = "rule a:\n    input: lambda w: {}['key']\n    output: 'a'\n    shell: 'true'\n"
+    found = rule_output(printed(tmp_path, rule).splitlines())
+    assert found.lines[0].startswith("InputFunctionException")
+    assert not [line for line in found.lines if "Python version" in line or "SNAKEMAKE" in line]
+    assert found.names == ()
+
+
+def test_output_that_is_not_of_snakemake_stays_as_it_is() -> None:
+    lines = ("any", "    resources: lines", "Reason: none")
+    assert rule_output(lines).lines == lines
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [
+        (None, ""),
+        (1, "exit status 1"),
+        (137, "exit status 137 (SIGKILL)"),
+        (-9, "killed by SIGKILL"),
+        (-63, "killed by signal 63"),
+        (255, "exit status 255"),
+    ],
+)
+def test_the_ending_of_a_command(status: int | None, ending: str) -> None:
+    assert RuleOutput(exit_status=status).ending == ending
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,22 @@ def test_a_copy_of_a_source_is_not_staged(build: Build, tmp_path: Path) -> None:
     assert source_paths(inputs) == [str(tmp_path / "scripts" / "show.py")]
 
 
+def test_jobs_that_load_environment_modules(build: Build) -> None:
+    made = build(
+        "rule a:\n    output: 'a'\n    envmodules: 'root'\n    shell: 'true'\n"
+        "rule b:\n    output: 'b'\n    shell: 'true'\n",
+        targets=("a", "b"),
+    )
+
+    def users() -> list[str]:
+        return [rule for rule in "ab" if made.workflow_api.uses_env_modules(made.job(rule))]
+
+    assert users() == [], "without --sdm env-modules, Snakemake ignores them"
+    methods = {options.DeploymentMethod.ENV_MODULES}
+    made.workflow.deployment_settings = options.DeploymentSettings(deployment_method=methods)
+    assert users() == ["a"]
+
+
 def test_flags(build: Build) -> None:
     made = build()
     (kept, _) = made.job("sort", sample="one").output

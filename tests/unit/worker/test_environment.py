@@ -8,6 +8,7 @@ import pytest
 from snakemake_executor_plugin_grid.worker.environment import (
     payload_environment,
     wheels_environment,
+    without_bash,
 )
 from snakemake_executor_plugin_grid.worker.processes import MARK
 
@@ -35,10 +36,16 @@ def test_secrets_of_the_site_do_not_get_through(tmp_path: Path) -> None:
         *("PATH", "LANG", "LC_ALL", "X509_CERT_DIR", "X509_USER_PROXY", "SSL_CERT_FILE"),
         *("http_proxy", "HTTPS_PROXY", "APPTAINER_CACHEDIR", "CVMFS_MOUNT_DIR", "LD_LIBRARY_PATH"),
         *("MODULEPATH", "VO_CMS_SW_DIR", "CONDA_EXE", "TERM", "TZ"),
+        *("BASH_ENV", "BASH_FUNC_module%%"),
     ],
 )
 def test_settings_of_the_site_get_through(tmp_path: Path, name: str) -> None:
     assert payload_environment({name: "value"}, {}, tmp_path, "j")[name] == "value"
+
+
+def test_functions_of_the_node_do_not_get_into_a_container() -> None:
+    env = {"BASH_ENV": "/etc/init", "BASH_FUNC_module%%": "() { :; }", "PATH": "/bin"}
+    assert without_bash(env) == {"PATH": "/bin"}
 
 
 def test_declared_variables_get_through_and_win(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Output
+from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
 from .worker_node import Node, both_pythons, node
 
@@ -114,6 +115,32 @@ def test_node_without_snakemake(node: Node) -> None:
     report = node.run()
     assert report.reason == reports.NO_RUNTIME
     assert "--grid-runtime" in report.message
+
+
+MODULE = {"BASH_FUNC_module%%": '() { echo "module $*"; }'}
+
+
+def test_an_exported_function_reaches_the_payload(node: Node) -> None:
+    node.site = MODULE
+    node.change(command="bash -c 'module load root'", env_modules=True)
+    assert node.run().reason == reports.SUCCESS
+    assert node.log == "module load root\n"
+
+
+def test_a_node_without_the_environment_modules_that_a_rule_needs(node: Node) -> None:
+    node.change(command="bash -c 'module load root; touch out.txt'", env_modules=True)
+    report = node.run()
+    assert report.reason == reports.NO_RUNTIME
+    assert "environment modules" in report.message
+    assert "--grid-runtime-setup" in report.message
+
+
+def test_setup_lines_bring_the_environment_modules(node: Node) -> None:
+    setup = 'module() { echo "module $*"; }; export -f module'
+    runtime = Runtime("setup", setup=setup)
+    node.change(command="bash -c 'module load root'", env_modules=True, runtime=runtime)
+    assert node.run().reason == reports.SUCCESS
+    assert node.log == "module load root\n"
 
 
 def test_description_for_another_version_of_the_worker(node: Node) -> None:
