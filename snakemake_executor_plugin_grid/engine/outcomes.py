@@ -9,6 +9,7 @@ from pathlib import Path
 from ..backends.base import Backend
 from ..console import failure_message
 from ..journal.records import Phase
+from ..journal.write_queue import Write
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.tracked import Outcome, TrackedJob
@@ -29,8 +30,8 @@ class Outcomes:
         self._journal = journal
 
     def success(self, job: TrackedJob, report: Report) -> Outcome:
-        """Record that the outputs of a job are in place."""
-        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report)
+        """Record that the outputs of a job are in place; blocks until that is on disk."""
+        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report).wait()
         return Outcome(job.name, success=True, grid_id=job.grid_id, site=report.site)
 
     def failure(
@@ -40,10 +41,8 @@ class Outcomes:
         log: Path | None = None,
         rule_logs: Sequence[str] = (),
         report: Report | None = None,
-        *,
-        final: bool = True,
     ) -> Outcome:
-        """Record that a job has failed.
+        """Record that a job has failed; blocks until that is on disk.
 
         Args:
             job: The job.
@@ -51,14 +50,37 @@ class Outcomes:
             log: File with its output.
             rule_logs: Files that its rule calls logs.
             report: The job's own.
+        """
+        try:
+            self._record(job, Phase.FAILED, reason, report).wait()
+        except GridError as error:  # a full disk, most likely
+            reason = f"{reason}; also {error}"
+        return self._failed(job, reason, log, rule_logs, report)
+
+    async def fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> Outcome:
+        """Do the same for a job without a report, in the event loop, which goes on meanwhile.
+
+        Args:
+            job: The job.
+            reason: Why.
             final: Whether the job itself has failed. Otherwise this host has failed, and the next
                 run continues with the job.
         """
         try:
             if final:
-                self._record(job, Phase.FAILED, reason, report)
-        except GridError as error:  # a full disk, most likely
+                await self._record(job, Phase.FAILED, reason, None)
+        except GridError as error:
             reason = f"{reason}; also {error}"
+        return self._failed(job, reason)
+
+    def _failed(
+        self,
+        job: TrackedJob,
+        reason: str,
+        log: Path | None = None,
+        rule_logs: Sequence[str] = (),
+        report: Report | None = None,
+    ) -> Outcome:
         monitor_url = self._backend.monitor_url(job.grid_id) if job.grid_id else ""
         text = failure_message.failure(
             job.spec, job.grid_id, self._backend.name, reason, log, rule_logs, monitor_url
@@ -73,8 +95,8 @@ class Outcomes:
             site=report.site if report is not None else "",
         )
 
-    def _record(self, job: TrackedJob, phase: Phase, detail: str, report: Report | None) -> None:
+    def _record(self, job: TrackedJob, phase: Phase, detail: str, report: Report | None) -> Write:
         text = None
         if report is not None:
             text = json.dumps({**vars(report), "returned": len(report.returned)})
-        self._journal.ended(job.spec.name, phase, detail, text)
+        return self._journal.ended(job.spec.name, phase, detail, text)

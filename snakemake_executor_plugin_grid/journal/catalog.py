@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from .database import Database
+from .write_queue import Write
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -90,13 +91,13 @@ class Catalog:
         )
         return str(rows[0][0]) if rows else None
 
-    def note_locations(self, blobs: Iterable[tuple[str, str]]) -> None:
-        """Remember what this workflow puts into remote stores.
+    def note_locations(self, blobs: Iterable[tuple[str, str]]) -> Write:
+        """Remember what this workflow puts into remote stores; wait for it before the upload.
 
         Args:
             blobs: Digest and URL; the digest is empty for files that are no longer useful.
         """
-        self._database.change(
+        return self._database.write(
             "INSERT OR REPLACE INTO stored VALUES (?, ?)", [(url, digest) for digest, url in blobs]
         )
 

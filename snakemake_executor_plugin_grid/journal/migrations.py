@@ -40,11 +40,11 @@ def upgrade(connection: sqlite3.Connection) -> int:
     Returns:
         The version of the file, which is higher than `SCHEMA_VERSION` if it is not supported.
     """
-    if (version := _version(connection)) >= SCHEMA_VERSION:
+    if (version := version_of(connection)) >= SCHEMA_VERSION:
         return version
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        if _version(connection) < SCHEMA_VERSION:  # no other process was faster
+        if version_of(connection) < SCHEMA_VERSION:  # no other process was faster
             _add_columns(connection)
             _rename(connection)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -71,7 +71,8 @@ def _rename(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE aside RENAME TO backups")
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a file, 0 for a new one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 

@@ -167,7 +167,9 @@ class RemoteStore(Store):
         """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
-        self._catalog.note_locations((digest, self._url(name)) for digest, name in kept.items())
+        self._catalog.note_locations(
+            (digest, self._url(name)) for digest, name in kept.items()
+        ).wait()
         with self._lock:
             self._verified.update(kept)
             for digest in kept:
@@ -198,7 +200,7 @@ class RemoteStore(Store):
         failed = dict.fromkeys(names, "")
         with contextlib.suppress(GridError):
             failed = self._transport.remove(names)
-        self._catalog.note_locations(("", self._url(name)) for name in failed)
+        self._catalog.note_locations(("", self._url(name)) for name in failed).wait()
         self._catalog.forget_locations(self._url(name) for name in names if name not in failed)
 
     def _send(self, path: Path, digest: str) -> None:
@@ -215,7 +217,7 @@ class RemoteStore(Store):
             # In a later attempt the file may be there: only the answer was lost.
             if first or not digest or self._transport.size(name) != size:
                 # Noted first, so that the file is known even if the run dies now.
-                self._catalog.note_locations([(digest, self._url(name))])
+                self._catalog.note_locations([(digest, self._url(name))]).wait()
                 moving.restart()
                 self._transport.upload(path, name, moving)
                 if self._transport.size(name) != size:

@@ -30,7 +30,7 @@ _CALLS = ("submit", "adopt", "find", "states", "cancel", "retrieve", "discard")
 _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 # By module: what its functions and methods are called here, and which of them are steps.
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
-    f"{_PACKAGE}.journal.database": ("database", ("change",)),
+    f"{_PACKAGE}.journal.database": ("database", ("write",)),
     f"{_PACKAGE}.staging.install": ("staging", ("install",)),
     f"{_PACKAGE}.engine.outputs": ("outputs", ("install",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
@@ -87,7 +87,10 @@ class Steps:
             step = named(*args)
             self.take(f"before {step}")
             result = function(*args, **kwargs)
-            self.take(f"after {step}")
+            if hasattr(result, "when_written"):
+                result.when_written(lambda: self.take(f"after {step}"))
+            else:
+                self.take(f"after {step}")
             return result
 
         @functools.wraps(function)
@@ -103,7 +106,10 @@ class Steps:
 
 def _writer(*_: Any) -> str:
     """Return who changes the database: ``Journal.submitted``."""
-    return sys._getframe(2).f_code.co_qualname
+    caller = sys._getframe(2)
+    if caller.f_code.co_name == "change" and caller.f_back is not None:
+        caller = caller.f_back
+    return caller.f_code.co_qualname
 
 
 def _asked(*args: Any) -> str:
@@ -122,7 +128,7 @@ def _sent(*args: Any) -> str:
 
 
 _NAMES: dict[str, Callable[..., str]] = {
-    "database.change": _writer,
+    "database.write": _writer,
     "backend._exchange": _asked,
     "client.call_now": _called,
     "client._write": _sent,

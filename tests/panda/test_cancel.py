@@ -61,7 +61,7 @@ async def submit(backend: PandaBackend, name: str, folder: Path) -> str:
     options = Options("testvo", sites=(SITE,))
     cache = str((await backend.client.facts())["cache"])
     parameters = task(shape(spec(NAMES[0]), options), name, NAMES, sandbox, cache)
-    backend._registry.submitting(name, NAMES, 1)
+    await backend._registry.submitting(name, NAMES, 1)
     grid_id = await backend._route.submit(parameters)
     backend._registry.submitted(name, grid_id)
     return grid_id

@@ -201,7 +201,8 @@ class LfnStore(InputStore, ResultStore):
         """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
-        self._catalog.note_locations((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
+        noted = ((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
+        self._catalog.note_locations(noted).wait()
         with self._lock:
             self._verified.update(kept)
             for digest in kept:
@@ -216,7 +217,7 @@ class LfnStore(InputStore, ResultStore):
             failed = dict.fromkeys(lfns, "")
             with contextlib.suppress(GridError):
                 failed = self._client.call_now("remove", lfns)
-            self._catalog.note_locations(("", f"{SCHEME}{lfn}") for lfn in failed)
+            self._catalog.note_locations(("", f"{SCHEME}{lfn}") for lfn in failed).wait()
 
     def _upload(self, digest: str, path: Path) -> None:
         lfn, size = self._lfn(digest), path.stat().st_size
@@ -228,7 +229,7 @@ class LfnStore(InputStore, ResultStore):
                 await call("remove", [lfn])  # an incomplete upload
             if found != size:
                 # Noted first, so that the file is known even if the run dies now.
-                self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
+                await self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
                 moving.restart()
                 await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)
                 if (await call("sizes", [lfn]))[lfn] != size:

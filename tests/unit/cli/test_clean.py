@@ -100,7 +100,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 def workflow(tmp_path: Path, client: FakeClient) -> Iterator[Workflow]:
     made = Workflow(tmp_path)
     made.catalog.note_store(f"lfn:{STORE}", "SE-1")
-    made.catalog.note_locations([("aa11", f"lfn:{MINE}"), ("bb22", f"lfn:{FETCHED}")])
+    made.catalog.note_locations([("aa11", f"lfn:{MINE}"), ("bb22", f"lfn:{FETCHED}")]).wait()
     made.submit("make-1-1", "7")
     made.submit("make-1-2", "8")
     client.files = {MINE: 1000, FETCHED: 200, UNFETCHED: 34, **OTHERS}
@@ -158,7 +158,7 @@ def test_what_cannot_be_removed_is_kept_in_mind(workflow: Workflow, client: Fake
 def test_a_server_that_goes_away_in_between(workflow: Workflow, client: FakeClient) -> None:
     many = {f"{STORE}/blobs/ff/{number:03}": 1 for number in range(150)}
     client.files.update(many)
-    workflow.catalog.note_locations((lfn[-3:], f"lfn:{lfn}") for lfn in many)
+    workflow.catalog.note_locations((lfn[-3:], f"lfn:{lfn}") for lfn in many).wait()
     client.broken = [TransientError("no answer")]
     result = workflow.clean("--yes")
     assert result.exit_code == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
+from snakemake_executor_plugin_grid.journal.write_queue import Write
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import Resources
@@ -20,13 +21,22 @@ from snakemake_executor_plugin_grid.worker.description import Output
 from tests.unit.specs import spec, tracked
 
 
+class Settled(Database):
+    """Has written a change when the call returns, for those who read the file."""
+
+    def write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> Write:
+        write = super().write(statement, rows)
+        write.wait()
+        return write
+
+
 class Past:
     """A directory in which runs have been, as their journal tells it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.folder = directory / FOLDER
-        self.database = Database(self.folder / DATABASE_FILE)
+        self.database = Settled(self.folder / DATABASE_FILE)
         self.journal = Journal(self.database, "run0", "dirac")
 
     def run(self, name: str, backend: str = "dirac", /, **settings: Any) -> Journal:
