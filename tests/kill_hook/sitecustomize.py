@@ -37,7 +37,8 @@ _STEPS: dict[str, tuple[str, Sequence[str]]] = {
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),
     f"{_PACKAGE}.backends.panda.backend": ("backend", _CALLS),
-    f"{_PACKAGE}.client_process.client": ("client", ("call_now", "_write")),
+    f"{_PACKAGE}.client_process.client": ("client", ("call_now",)),
+    f"{_PACKAGE}.client_process.process": ("client", ("_write",)),
     "directory_backend": ("backend", _CALLS),
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
     f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
@@ -124,7 +125,7 @@ def _called(*args: Any) -> str:
 
 def _sent(*args: Any) -> str:
     """The same, for the moment at which the request has been written and nobody has answered."""
-    return f"sending {args[2]['call']}"
+    return f"sending {args[1]['call']}"
 
 
 _NAMES: dict[str, Callable[..., str]] = {
