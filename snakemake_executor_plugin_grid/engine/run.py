@@ -82,7 +82,7 @@ class Run:
         self._log = contextlib.ExitStack()
         self._log.enter_context(error_log.opened(folder))
         self._database = open_database(folder)
-        catalog = Catalog(self._database)
+        self._catalog = catalog = Catalog(self._database)
         setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
         self.backend, stores = setup.backend, setup.stores
         worker = _empty_folder(folder)
@@ -141,6 +141,7 @@ class Run:
             traffic = self._upload.traffic
             with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
                 self.left_open = self._journal.on_the_grid()
+                self._catalog.prune()
                 self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes).wait()
             self._database.close()
         finally:

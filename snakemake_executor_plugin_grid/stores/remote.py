@@ -20,6 +20,7 @@ from typing import TypeVar
 from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.recent import Recent
 from ..resilience.outages import Outages
 from ..worker.archive.files import file_digest
 from .base import Store, checked_digest, checked_name
@@ -58,7 +59,7 @@ class RemoteStore(Store):
         # A separate pool: all threads of the loop's pool may be waiting for this one.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._lock = threading.Lock()
-        self._verified: dict[str, str] = {}
+        self._verified: Recent[str, str] = Recent()
         self._delivered: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
@@ -132,7 +133,11 @@ class RemoteStore(Store):
 
     def locate(self, digest: str) -> str:
         """Return the URL by which workers read the blob."""
-        return self._transport.source(self._verified.get(digest, _blob(digest)))
+        name = self._verified.get(digest)
+        if name is None:
+            url = self._catalog.location(digest, f"{self.url}/")
+            name = _blob(digest) if url is None else self._name(url)
+        return self._transport.source(name)
 
     def inbox(self, job: str) -> str:
         """Return the URL of a folder."""

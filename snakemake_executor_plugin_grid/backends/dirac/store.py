@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
+from ...model.recent import Recent
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
 from ...stores.base import InputStore, Limits, ResultStore
@@ -89,7 +90,7 @@ class LfnStore(InputStore, ResultStore):
         self._catalog = catalog
         self._element = element
         self._lock = threading.Lock()
-        self._verified: dict[str, str] = {}
+        self._verified: Recent[str, str] = Recent()
         self._delivered: dict[str, dict[str, str]] = {}
 
     @property
@@ -168,7 +169,11 @@ class LfnStore(InputStore, ResultStore):
     def locate(self, digest: str) -> str:
         """Return where the worker finds the blob: nothing if it lies beside the job."""
         lfn = self._verified.get(digest)
-        return SCHEME + lfn if lfn is not None else self._spool.locate(digest)
+        if lfn is not None:
+            return SCHEME + lfn
+        if self._spool.path(digest).exists():
+            return self._spool.locate(digest)
+        return self._catalog.location(digest, SCHEME) or self._spool.locate(digest)
 
     def inbox(self, job: str) -> str:
         """Return the folder of a job."""

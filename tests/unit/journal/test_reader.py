@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.journal import reader as module
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
@@ -203,3 +204,30 @@ def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / DATABASE_FILE).write_bytes(content)
     with pytest.raises(GridError, match=rf"{DATABASE_FILE}: cannot be read"):
         JournalReader(tmp_path)
+
+
+def test_of_jobs_that_have_not_changed_nothing_is_parsed_again(past: Past) -> None:
+    """As `status --watch` reads all of them every five seconds."""
+    past.run("run1")
+    past.job("a-1", sample="a", grid_id="1")
+    past.job("a-2", sample="b", grid_id="2")
+    past.journal.ended("a-1", Phase.SUCCEEDED, "", json.dumps({"host": "wn1"}))
+    with JournalReader(past.folder) as reader:
+        before = {job.name: job for job in reader.jobs()}
+        past.journal.ended("a-2", Phase.FAILED, "why")
+        after = {job.name: job for job in reader.jobs()}
+    assert after["a-1"] is before["a-1"]
+    assert (before["a-2"].detail, after["a-2"].detail) == ("", "why")
+
+
+def test_a_copy_is_renewed_when_a_run_has_written(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("run1")
+    past.job("a-1", grid_id="1")
+    past.database.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    monkeypatch.setattr(module, "is_local", lambda _: False)  # and it is in write-ahead mode
+    with JournalReader(past.folder) as reader:
+        assert [job.grid_id for job in reader.jobs()] == ["1"]
+        past.journal.submitted({"a-1": "2"})
+        assert [job.grid_id for job in reader.jobs()] == ["2"]
