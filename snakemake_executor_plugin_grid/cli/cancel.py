@@ -161,15 +161,15 @@ async def _cancel_some(
             wanted[grid_id] = job
     done.unsure += unsure
     if journal is not None:
-        journal.seen(finished)
-        journal.cancelling([job.name for job in (*wanted.values(), *unsure)])
+        _ = journal.seen(finished)
+        await journal.cancelling([job.name for job in (*wanted.values(), *unsure)])
     left = await ask(backend.cancel(set(wanted))) if wanted else set()
     done.unsure += [job for grid_id, job in wanted.items() if grid_id in left]
     cancelled = {grid_id: job for grid_id, job in wanted.items() if grid_id not in left}
     done.cancelled += cancelled.values()
     if journal is not None and cancelled:
-        for job in cancelled.values():
-            journal.ended(job.name, Phase.CANCELLED, _WHY)
+        ended = [journal.ended(job.name, Phase.CANCELLED, _WHY) for job in cancelled.values()]
+        await asyncio.gather(*ended)
         with contextlib.suppress(GridError):  # else the server keeps the results longer
             await ask(backend.discard(list(cancelled)))
     if journal is not None and gone:
@@ -189,8 +189,8 @@ async def _note_gone(
     journal.endpoint = backend.endpoint
     of_this_server = {job.name for job in journal.open_jobs()}
     gone = [job for job in jobs if job.name in of_this_server]
-    for job in gone:
-        journal.ended(job.name, Phase.CANCELLED, f"{backend.name} has no such job")
+    why = f"{backend.name} has no such job"
+    await asyncio.gather(*(journal.ended(job.name, Phase.CANCELLED, why) for job in gone))
     elsewhere = [job for job in jobs if job.name not in of_this_server]
     if elsewhere:
         done.unsure += elsewhere

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ..backends.dirac.store import SCHEME
 from ..backends.registry import kind_of, open_inventories
 from ..console.format import listed, plural
 from ..journal.catalog import Catalog
@@ -91,9 +90,9 @@ def _list(found: Sequence[Found]) -> None:
     broken = {url: where for some in found for url, where in some.broken.items()}
     there = {url: size for some in found for url, size in some.there.items()}
     for url in sorted(broken):
-        click.echo(f"{'broken upload':>15}  {_shown(url)} ({broken[url]})")
+        click.echo(f"{'broken upload':>15}  {url} ({broken[url]})")
     for url in sorted(there):
-        click.echo(f"{there[url]:>15,}  {_shown(url)}")
+        click.echo(f"{there[url]:>15,}  {url}")
     if there:
         click.echo(f"{plural(len(there), 'file')}, {sum(there.values()):,} bytes.")
 
@@ -179,9 +178,5 @@ def _remove(inventory: Inventory, catalog: Catalog, there: Mapping[str, int]) ->
 
 def _complain(title: str, why: Mapping[str, str], problems: list[str]) -> None:
     if why:
-        lines = [f"  {_shown(url)}: {reason}" for url, reason in sorted(why.items())]
+        lines = [f"  {url}: {reason}" for url, reason in sorted(why.items())]
         problems.append("\n".join([title, *lines]))
-
-
-def _shown(url: str) -> str:
-    return url.removeprefix(SCHEME)

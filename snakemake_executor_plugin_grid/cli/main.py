@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from ..console import error_log
 from ..model.errors import GridError
+from ..resilience.calls import in_words
 from .auth import auth
 from .cancel import cancel
 from .check import check
@@ -26,6 +28,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except GridError as error:
             raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if error_log.write(str(ctx.invoked_subcommand), error) is None:
+                raise  # there is no log: the traceback must not be lost
+            raise click.ClickException(in_words(error)) from error
 
 
 @click.group(

@@ -129,7 +129,7 @@ async def backend_of(
     moved: dict[str, Any] = {f"{name}_python": python for name, python in pythons.items()}
     settings = replace(settings, **moved)
     workdir = folder.parents[1].resolve()  # as a run sees it, which local sites are named after
-    with open_database(folder) as database:
+    with open_database(folder, guest=not alone) as database:
         # A separate folder: stores empty theirs, and a run may be using it.
         setup = registry.make_backend(
             *(settings, workdir, folder / _FOLDER, database, Catalog(database), tell),

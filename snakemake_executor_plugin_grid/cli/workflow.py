@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from ..console import error_log
 from ..journal.database import DATABASE_FILE, FOLDER
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +34,7 @@ def directory_option(command: F) -> F:
 
 
 def own_folder(directory: Path) -> Path:
-    """Return the folder of this package in a working directory.
+    """Return the folder of this package in a working directory; errors go to the log there.
 
     Raises:
         NoWorkflowError: It has no journal.
@@ -43,4 +45,7 @@ def own_folder(directory: Path) -> Path:
             f"{directory.absolute()}: no workflow has run here with --executor grid; name its "
             "working directory by --directory"
         )
+    context = click.get_current_context(silent=True)
+    if context is not None and os.access(folder, os.W_OK):
+        context.find_root().with_resource(error_log.opened(folder))
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
@@ -71,9 +70,7 @@ class AvoidLimit:
         reason = f"waited for {duration(self._seconds)} while it avoided {sites}"
         for job in released:
             with contextlib.suppress(GridError):  # the next run finds that it is cancelled
-                await asyncio.to_thread(
-                    context.journal.ended, job.spec.name, Phase.CANCELLED, reason
-                )
+                await context.journal.ended(job.spec.name, Phase.CANCELLED, reason)
         await self._drop(released)
         context.say(
             f"{len(released)} job(s) have waited for {duration(self._seconds)} while they avoid "

@@ -79,14 +79,14 @@ class Completion:
         except GridError as error:
             detail = job.status.detail if job.status.infrastructure else ""
             reason = f"its results could not be fetched: {in_words(error)}"
-            outcome = self._outcomes.failure(job, f"{detail}; {reason}" if detail else reason)
+            outcome = await self._outcomes.fail(job, f"{detail}; {reason}" if detail else reason)
         except Exception as error:  # of this host, or a bug: the results stay where they are
             reason = f"its results could not be installed: {in_words(error)}"
             if not (job.adopted and error_log.is_bug(error)):  # a second bug would be the same one
                 reason = f"{reason}; the next run tries again"
-                self._end(job, self._outcomes.failure(job, reason, final=False))
+                self._end(job, await self._outcomes.fail(job, reason, final=False))
                 return
-            outcome = self._outcomes.failure(job, reason)
+            outcome = await self._outcomes.fail(job, reason)
         await self._conclude(job, outcome)
         await asyncio.to_thread(_remove, folder)
 
@@ -141,7 +141,7 @@ class Completion:
         if not jobs:
             return
         with contextlib.suppress(GridError):  # the next run finds that Snakemake has recorded it
-            await asyncio.to_thread(self._context.journal.noted, [job.spec.name for job in jobs])
+            await self._context.journal.noted([job.spec.name for job in jobs])
             await self.drop(jobs)
 
     async def drop(self, jobs: Collection[TrackedJob]) -> None:
@@ -161,7 +161,7 @@ class Completion:
             # The next run does it if this fails; until then it only wastes space.
             with contextlib.suppress(Exception):
                 await with_timeout(self._context.backend.discard(jobs))
-                await asyncio.to_thread(self._context.journal.discarded, list(jobs.values()))
+                await self._context.journal.discarded(list(jobs.values()))
 
     async def cancel(self, grid_id: str) -> None:
         """Cancel a job that this run no longer follows but that the backend may start again."""

@@ -253,8 +253,7 @@ class Controller:
         if waiting := self._avoid_limit.exceeded(followed.values()):
             self._events.spawn(self._avoid_limit.release(waiting))
         if news:
-            with contextlib.suppress(GridError):  # only `snakemake-grid status` shows them
-                await asyncio.to_thread(self._context.journal.seen, news)
+            _ = self._context.journal.seen(news)  # only `snakemake-grid status` shows them
 
     def cancel(self, timeout: float, give_up: Callable[[], bool]) -> list[str]:
         """Cancel all jobs.
@@ -272,7 +271,7 @@ class Controller:
         jobs = [job for job in list(self._jobs.values()) if not job.ended]
         submitted = [job for job in jobs if job.grid_id is not None]
         with contextlib.suppress(GridError):
-            self._context.journal.cancelling(job.spec.name for job in jobs)
+            self._context.journal.cancelling(job.spec.name for job in jobs).wait()
         try:
             left = self._events.wait(self._events.start(self._cancel(jobs)), timeout, give_up)
         except Exception as error:
@@ -283,8 +282,7 @@ class Controller:
             # One without an id may still reach the backend: the next run looks for it by name.
             if job.grid_id is not None and job.grid_id not in left:
                 self._context.stores.results.drop(job.spec.name)
-                with contextlib.suppress(GridError):
-                    self._context.journal.ended(job.spec.name, Phase.CANCELLED)
+                _ = self._context.journal.ended(job.spec.name, Phase.CANCELLED)
         confirmed = sum(job.grid_id not in left for job in jobs)
         if confirmed:
             self._context.say(f"{confirmed} job(s) cancelled.")
@@ -360,8 +358,8 @@ class Controller:
         if self._interrupted.is_set():
             raise EndingError("the run is ending")
 
-    def _fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
-        self._end(job, self._ends.failure(job, reason, final=final))
+    async def _fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
+        self._end(job, await self._ends.fail(job, reason, final=final))
 
     def _end(self, job: TrackedJob, outcome: Outcome) -> None:
         if self._jobs.pop(job.name, None) is not None:
@@ -381,17 +379,20 @@ class Controller:
         with contextlib.suppress(Exception):  # it only wastes space
             if over := names.keys() - left:
                 await with_timeout(backend.discard(over))
-                await asyncio.to_thread(
-                    self._context.journal.discarded, [names[one] for one in over]
-                )
+                await self._context.journal.discarded([names[one] for one in over])
         return left
 
     def _miss(self, job: TrackedJob) -> None:
         """Fail a job that was not listed for lost_limit seconds; before that it is unknown."""
         silent = self._context.clock.monotonic() - job.named
         if silent > self._lost_limit:
-            self._fail(job, f"{self._context.backend.name} has not listed it for {silent:.0f} s")
-            self._events.spawn(self._completion.cancel(job.grid_id or ""))
+            job.ended = True
+            self._events.spawn(self._lose(job, silent))
+
+    async def _lose(self, job: TrackedJob, silent: float) -> None:
+        backend = self._context.backend.name
+        await self._fail(job, f"{backend} has not listed it for {silent:.0f} s")
+        await self._completion.cancel(job.grid_id or "")
 
     async def _watch(self) -> None:
         """Record what the run waits for, which `snakemake-grid status` shows."""
@@ -400,7 +401,7 @@ class Controller:
             await self._context.clock.sleep(_WATCH)
             if (trouble := self.trouble) != recorded:
                 with contextlib.suppress(GridError):  # such as a full disk
-                    await asyncio.to_thread(self._context.journal.trouble, trouble)
+                    await self._context.journal.trouble(trouble)
                     recorded = trouble
 
     async def _drain(self) -> None:

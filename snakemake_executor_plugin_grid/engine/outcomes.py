@@ -9,6 +9,7 @@ from ..backends.base import Backend
 from ..console import failure_message
 from ..console.job_logs import JobLogs
 from ..journal.records import Phase
+from ..journal.write_queue import Write
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.report import for_journal
@@ -37,14 +38,14 @@ class Outcomes:
         self.undeclared = UndeclaredFiles(journal)
 
     def success(self, job: TrackedJob, report: Report, rule_logs: Iterable[str] = ()) -> Outcome:
-        """Record that the outputs of a job are in place.
+        """Record that the outputs of a job are in place; blocks until that is on disk.
 
         Args:
             job: The job.
             report: The job's own.
             rule_logs: Files that its rule calls logs.
         """
-        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report, rule_logs)
+        self._record(job, Phase.OUTPUTS_INSTALLED, report.reason, report, rule_logs).wait()
         self.undeclared.note(job.spec.title, report.undeclared)
         return Outcome(job.name, success=True, grid_id=job.grid_id, site=report.site)
 
@@ -54,26 +55,47 @@ class Outcomes:
         reason: str,
         logs: JobLogs | None = None,
         report: Report | None = None,
-        *,
-        final: bool = True,
     ) -> Outcome:
-        """Record that a job has failed.
+        """Record that a job has failed; blocks until that is on disk.
 
         Args:
             job: The job.
             reason: Why.
             logs: What it left to read.
             report: The job's own.
+        """
+        reason = printable_lines(reason)
+        names = logs.rule_logs if logs is not None else ()
+        try:
+            self._record(job, Phase.FAILED, reason, report, names).wait()
+        except GridError as error:  # a full disk, most likely
+            reason = f"{reason}; also {error}"
+        return self._failed(job, reason, logs, report)
+
+    async def fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> Outcome:
+        """Do the same for a job without a report, in the event loop, which goes on meanwhile.
+
+        Args:
+            job: The job.
+            reason: Why.
             final: Whether the job itself has failed. Otherwise this host has failed, and the next
                 run continues with the job.
         """
         reason = printable_lines(reason)
         try:
             if final:
-                names = logs.rule_logs if logs is not None else ()
-                self._record(job, Phase.FAILED, reason, report, names)
-        except GridError as error:  # a full disk, most likely
+                await self._record(job, Phase.FAILED, reason)
+        except GridError as error:
             reason = f"{reason}; also {error}"
+        return self._failed(job, reason)
+
+    def _failed(
+        self,
+        job: TrackedJob,
+        reason: str,
+        logs: JobLogs | None = None,
+        report: Report | None = None,
+    ) -> Outcome:
         monitor_url = self._backend.monitor_url(job.grid_id) if job.grid_id else ""
         text = failure_message.failure(
             job.spec, job.grid_id, self._backend.name, reason, logs, monitor_url
@@ -93,10 +115,10 @@ class Outcomes:
         job: TrackedJob,
         phase: Phase,
         detail: str,
-        report: Report | None,
-        rule_logs: Iterable[str],
-    ) -> None:
+        report: Report | None = None,
+        rule_logs: Iterable[str] = (),
+    ) -> Write:
         text = None
         if report is not None:
             text = json.dumps(for_journal(report) | {"logs": list(rule_logs)})
-        self._journal.ended(job.spec.name, phase, detail, text)
+        return self._journal.ended(job.spec.name, phase, detail, text)

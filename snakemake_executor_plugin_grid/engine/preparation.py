@@ -71,7 +71,7 @@ class Preparation:
             return
         controller = self._controller
         self._backups.recover()
-        self._context.journal.begin_run(self._context.stores.url, to_json(self._settings))
+        self._context.journal.begin_run(self._context.stores.url, to_json(self._settings)).wait()
         controller.call(controller.check())
         self._spelled = self._spellings(self._workflow_api.awaited())
         controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))

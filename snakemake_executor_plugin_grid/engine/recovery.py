@@ -60,7 +60,7 @@ class Recovery:
         """
         context = self._context
         await self._sweep()
-        left = context.journal.open_jobs()
+        left = await asyncio.to_thread(context.journal.open_jobs)
         if not left:
             return
         found = await self._find(left)
@@ -88,13 +88,13 @@ class Recovery:
 
     async def _sweep(self) -> None:
         """Tell the backend to discard ended jobs; an earlier run died before it did so."""
-        names = self._context.journal.needs_cleanup()
+        names = await asyncio.to_thread(self._context.journal.needs_cleanup)
         if names:
             with contextlib.suppress(Exception):  # it only wastes space
                 found = set((await self._ask(names)).values())
                 if found:
                     await with_timeout(self._context.backend.discard(found))
-                await self._write(self._context.journal.discarded, names)
+                await self._context.record(self._context.journal.discarded, names)
 
     async def _find(self, left: Sequence[JobRecord]) -> dict[str, str]:
         """Ask for jobs by name; repeatedly for those that may still reach the backend."""
@@ -130,10 +130,10 @@ class Recovery:
         context = self._context
         for job in jobs:
             if job.phase is Phase.OUTPUTS_INSTALLED:
-                await self._write(context.journal.noted, [job.name])
+                await self._context.record(context.journal.noted, [job.name])
             else:
                 reason = f"{context.backend.name} has no such job"
-                await self._write(context.journal.ended, job.name, Phase.CANCELLED, reason)
+                await self._context.record(context.journal.ended, job.name, Phase.CANCELLED, reason)
             await self._drop(job)
         if jobs:
             with contextlib.suppress(Exception):  # it only wastes space
@@ -179,10 +179,12 @@ class Recovery:
                 known = installed and not incomplete(outputs)
                 (recorded if known else others).append(candidate)
         if recorded:
-            await self._write(self._context.journal.noted, [one.left.name for one in recorded])
+            await self._context.record(
+                self._context.journal.noted, [one.left.name for one in recorded]
+            )
             await self._discard(recorded)
             self._forget(recorded)
-        elsewhere = self._context.journal.open_elsewhere()
+        elsewhere = await asyncio.to_thread(self._context.journal.open_elsewhere)
         for backend, count in elsewhere.items():
             self._context.say(
                 f"{count} job(s) of earlier runs are on {backend}, which this run does not reach: "
@@ -242,7 +244,7 @@ class Recovery:
         unsure = [one.left.name for one in adopted.values() if one.left.phase is Phase.SUBMITTING]
         if unsure:
             await context.outages.call(_BY_NAME, lambda: context.backend.adopt(unsure))
-        await self._write(
+        await self._context.record(
             context.journal.adopted,
             {
                 candidate.left.name: (candidate.grid_id, job.spec.jobid)
@@ -266,7 +268,7 @@ class Recovery:
         context = self._context
         context.say(f"Cancelling {len(candidates)} job(s) of an earlier run: {why}.")
         names = [candidate.left.name for candidate in candidates]
-        await self._write(context.journal.cancelling, names)
+        await self._context.record(context.journal.cancelling, names)
         ids = {candidate.grid_id for candidate in candidates}
         left = ids
         try:
@@ -286,7 +288,7 @@ class Recovery:
         """Record that jobs were cancelled, and discard what remains of them."""
         reason = f"cancelled by a later run: {why}"
         for candidate in candidates:
-            await self._write(
+            await self._context.record(
                 self._context.journal.ended, candidate.left.name, Phase.CANCELLED, reason
             )
         await self._discard(candidates)
@@ -299,18 +301,13 @@ class Recovery:
                 await with_timeout(
                     self._context.backend.discard([one.grid_id for one in candidates])
                 )
-                await self._write(
+                await self._context.record(
                     self._context.journal.discarded, [one.left.name for one in candidates]
                 )
 
     async def _drop(self, job: JobRecord) -> None:
         with contextlib.suppress(GridError, OSError):  # it only wastes space
             await in_thread(self._context.stores.results.drop, job.name)
-
-    async def _write(self, change: Callable[..., None], *args: object) -> None:
-        """Write to the journal, once the disk has room."""
-        context = self._context
-        await context.outages.retry_when_disk_full(lambda: asyncio.to_thread(change, *args))
 
 
 def _keys(outputs: Iterable[str], rule: str, wildcards: str) -> list[str]:

@@ -81,10 +81,12 @@ class Run:
         keep_incomplete = bool(workflow.execution_settings.keep_incomplete)
         self.left_open = 0
         self._lock = lock_folder(folder)
+        if self._lock.warning:
+            say(self._lock.warning)
         self._log = contextlib.ExitStack()
         self._log.enter_context(error_log.opened(folder))
         self._database = open_database(folder)
-        catalog = Catalog(self._database)
+        self._catalog = catalog = Catalog(self._database)
         setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
         self.backend, stores = setup.backend, setup.stores
         worker = _empty_folder(folder)
@@ -150,7 +152,8 @@ class Run:
             traffic = self._upload.traffic
             with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
                 self.left_open = self._journal.on_the_grid()
-                self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes)
+                self._catalog.prune()
+                self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes).wait()
             self._database.close()
         finally:
             self._log.close()

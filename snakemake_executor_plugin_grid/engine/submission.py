@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
@@ -33,9 +33,9 @@ class UnansweredError(GridError):
 
 
 class Fail(Protocol):
-    """Ends a job for a reason; see ``Outcomes.failure`` for ``final``."""
+    """Ends a job for a reason; see ``Outcomes.fail`` for ``final``."""
 
-    def __call__(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
+    async def __call__(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
         """End it."""
 
 
@@ -102,7 +102,7 @@ class Submission:
                 if job.name in self._jobs and job.grid_id is None:
                     # After a bug it is not known how far the job has come.
                     reason = f"it could not be submitted: {in_words(error)}"
-                    self._fail(job, reason, final=not is_bug(error))
+                    await self._fail(job, reason, final=not is_bug(error))
 
     async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
         """Wait until submission is allowed; return the jobs that may be submitted now."""
@@ -128,7 +128,7 @@ class Submission:
                 continue  # cancelled meanwhile
             blobs = prepared[job.spec.name]
             if isinstance(blobs, GridError):
-                self._fail(job, str(blobs))
+                await self._fail(job, str(blobs))
             else:
                 payload = self._payloads.build(job, blobs, self._faults.to_avoid(job))
                 payloads.append((job, payload))
@@ -145,19 +145,18 @@ class Submission:
         context = self._context
         prepared = [(job, payload) for job, payload in prepared if job.name in self._jobs]
         jobs = [job for job, _ in prepared]
-        await context.outages.retry_when_disk_full(
-            lambda: asyncio.to_thread(context.journal.submitting, jobs)
-        )
+        await context.record(context.journal.submitting, jobs)
         answers = await self._submit([payload for _, payload in prepared])
-        with contextlib.suppress(GridError):  # the next run would look for them by name
-            context.journal.submitted(
-                {
-                    name: answer.grid_id
-                    for name, answer in answers.items()
-                    if isinstance(answer, Submitted)
-                }
-            )
+        # Not awaited: without it the next run looks for them by name.
+        _ = context.journal.submitted(
+            {
+                name: answer.grid_id
+                for name, answer in answers.items()
+                if isinstance(answer, Submitted)
+            }
+        )
         orphans: dict[str, str] = {}
+        failed: list[Awaitable[None]] = []
         for job, payload in prepared:
             answer = answers[payload.spec.name]
             cancelled = job.name not in self._jobs
@@ -169,9 +168,12 @@ class Submission:
                     job.accepted = job.named = job.waits_since = context.clock.monotonic()
             elif isinstance(answer, Rejected):
                 if not cancelled:
-                    self._fail(job, f"{context.backend.name} refused it: {answer.message}")
+                    reason = f"{context.backend.name} refused it: {answer.message}"
+                    failed.append(self._fail(job, reason))
             elif isinstance(answer, UnansweredError) and not cancelled:
-                self._fail(job, f"it could not be submitted: {answer}", final=False)
+                reason = f"it could not be submitted: {answer}"
+                failed.append(self._fail(job, reason, final=False))
+        await asyncio.gather(*failed)  # together, so that they share a commit
         self._tell(answers)
         if orphans:
             await self._cancel(orphans)
@@ -184,10 +186,10 @@ class Submission:
         """
         backend, journal, left = self._context.backend, self._context.journal, set(jobs)
         with contextlib.suppress(GridError, *PASSING):
-            journal.cancelling(jobs.values())
+            await journal.cancelling(jobs.values())
             left = await with_timeout(backend.cancel(list(jobs)))
             for grid_id in jobs.keys() - left:
-                journal.ended(jobs[grid_id], Phase.CANCELLED)
+                _ = journal.ended(jobs[grid_id], Phase.CANCELLED)
         if left:
             self._context.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 

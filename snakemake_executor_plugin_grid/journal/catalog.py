@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
 from .database import Database
+from .write_queue import Write
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -13,12 +15,14 @@ CREATE TABLE IF NOT EXISTS files (
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
     inode INTEGER NOT NULL,
-    digest TEXT NOT NULL
+    digest TEXT NOT NULL,
+    used REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bundles (
     fingerprint TEXT PRIMARY KEY,
     digest TEXT NOT NULL,
-    size INTEGER NOT NULL
+    size INTEGER NOT NULL,
+    used REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stores (
     url TEXT NOT NULL,
@@ -31,6 +35,8 @@ CREATE TABLE IF NOT EXISTS stored (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stored_digest ON stored (digest);
 """
+_KEPT = 90 * 24 * 3600.0
+"""Seconds after its last use at which a digest is forgotten: the file is then hashed once more."""
 
 
 class Catalog:
@@ -40,6 +46,7 @@ class Catalog:
         """Keep them in a database."""
         database.create(_SCHEMA)
         self._database = database
+        self._used: dict[str, set[str]] = {"files": set(), "bundles": set()}
 
     def digest(self, path: str, stat: os.stat_result) -> str | None:
         """Return the SHA-256 of a file, None if it is not known or the file has changed since.
@@ -52,14 +59,17 @@ class Catalog:
             "SELECT digest FROM files WHERE path=? AND size=? AND mtime_ns=? AND inode=?",
             (path, stat.st_size, stat.st_mtime_ns, stat.st_ino),
         )
+        if rows:
+            self._used["files"].add(path)
         return str(rows[0][0]) if rows else None
 
     def note(self, files: Iterable[tuple[str, os.stat_result, str]]) -> None:
         """Remember the digests of files: path, stat, SHA-256."""
         self._database.change(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest, used) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, digest)
+                (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, digest, time.time())
                 for path, stat, digest in files
             ],
         )
@@ -69,13 +79,29 @@ class Catalog:
         rows = self._database.query(
             "SELECT digest, size FROM bundles WHERE fingerprint=?", (fingerprint,)
         )
+        if rows:
+            self._used["bundles"].add(fingerprint)
         return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
     def note_bundle(self, fingerprint: str, digest: str, size: int) -> None:
         """Remember the tarball of a set of files."""
         self._database.change(
-            "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", [(fingerprint, digest, size)]
+            "INSERT OR REPLACE INTO bundles (fingerprint, digest, size, used) VALUES (?, ?, ?, ?)",
+            [(fingerprint, digest, size, time.time())],
         )
+
+    def prune(self) -> None:
+        """Forget the digests of files and tarballs that no run has used for 90 days.
+
+        Called at the end of a run. Where files lie remotely is kept: ``clean`` needs it.
+        """
+        now = time.time()
+        for table, key in (("files", "path"), ("bundles", "fingerprint")):
+            _ = self._database.write(
+                f"UPDATE {table} SET used=? WHERE {key}=?",  # noqa: S608 - our own names
+                [(now, used) for used in self._used[table]],
+            )
+            self._database.change(f"DELETE FROM {table} WHERE used<?", [(now - _KEPT,)])  # noqa: S608
 
     def location(self, digest: str, store: str = "") -> str | None:
         """Return the URL under which this workflow has stored a blob remotely, or None.
@@ -90,13 +116,13 @@ class Catalog:
         )
         return str(rows[0][0]) if rows else None
 
-    def note_locations(self, blobs: Iterable[tuple[str, str]]) -> None:
-        """Remember what this workflow puts into remote stores.
+    def note_locations(self, blobs: Iterable[tuple[str, str]]) -> Write:
+        """Remember what this workflow puts into remote stores; wait for it before the upload.
 
         Args:
             blobs: Digest and URL; the digest is empty for files that are no longer useful.
         """
-        self._database.change(
+        return self._database.write(
             "INSERT OR REPLACE INTO stored VALUES (?, ?)", [(url, digest) for digest, url in blobs]
         )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Mapping
+from functools import partial
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _TEXT, _TIME = "TEXT NOT NULL DEFAULT ''", "REAL"
-_ADDED_IN_2 = {
+_ADDED_IN_2: dict[str, dict[str, str]] = {
     "jobs": {
         "origin": _TEXT,
         "place": _TEXT,
@@ -20,6 +23,7 @@ _ADDED_IN_2 = {
     },
     "runs": {"trouble": _TEXT, "troubled": _TIME},
 }
+_ADDED_IN_4 = {table: {"used": "REAL NOT NULL DEFAULT 0"} for table in ("files", "bundles")}
 _RENAMED_IN_3 = {
     "jobs": {
         "place": "endpoint",
@@ -40,19 +44,22 @@ def upgrade(connection: sqlite3.Connection) -> int:
     Returns:
         The version of the file, which is higher than `SCHEMA_VERSION` if it is not supported.
     """
-    if (version := _version(connection)) >= SCHEMA_VERSION:
+    if (version := version_of(connection)) >= SCHEMA_VERSION:
         return version
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        if _version(connection) < SCHEMA_VERSION:  # no other process was faster
-            _add_columns(connection)
+        if version_of(connection) < SCHEMA_VERSION:  # no other process was faster
+            _add_columns(connection, _ADDED_IN_2)
             _rename(connection)
+            _add_columns(connection, _ADDED_IN_4)
+            for table in filter(partial(_columns, connection), _ADDED_IN_4):
+                connection.execute(f"UPDATE {table} SET used=?", (time.time(),))  # noqa: S608
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     return SCHEMA_VERSION
 
 
-def _add_columns(connection: sqlite3.Connection) -> None:
-    for table, columns in _ADDED_IN_2.items():
+def _add_columns(connection: sqlite3.Connection, added: Mapping[str, Mapping[str, str]]) -> None:
+    for table, columns in added.items():
         present = _columns(connection, table)
         for name, kind in columns.items() if present else ():
             if name not in present:
@@ -71,7 +78,8 @@ def _rename(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE aside RENAME TO backups")
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a file, 0 for a new one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 

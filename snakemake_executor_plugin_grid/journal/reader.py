@@ -6,18 +6,27 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import GridError
-from .database import DATABASE_FILE
-from .migrations import SCHEMA_VERSION
+from .database import DATABASE_FILE, connect, needs_shared_memory
+from .file_system import is_local
+from .migrations import SCHEMA_VERSION, version_of
 from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
+
+_SUFFIXES = ("-journal", "-wal", "")
+_COPIES = 5
+_PAUSE = 0.2
 
 
 class JournalReader:
-    """Reads the journal of a workflow, also while a run writes it."""
+    """Reads the journal of a workflow, also while a run on this or another host writes it.
+
+    It makes no file beside the journal, except in write-ahead mode on a disk of this host.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open the database for reading only.
@@ -30,13 +39,10 @@ class JournalReader:
         """
         self.path = folder / DATABASE_FILE
         self._copied = contextlib.ExitStack()
+        self._copied_at: list[tuple[int, int]] | None = None
+        self._jobs: dict[Sequence[Any], JobRecord] = {}
         with self._errors():
-            try:
-                version = self._open(self.path)
-            except sqlite3.OperationalError:
-                # A reader of a database in write-ahead mode writes files beside it. Where that is
-                # not possible, read a copy.
-                version = self._open(self._copy())
+            version = self._open()
         if not version:
             raise GridError(f"{self.path}: cannot be read: there is no journal in it.")
         if version != SCHEMA_VERSION:
@@ -45,21 +51,43 @@ class JournalReader:
                 age, way = "an older", "the next run here upgrades it"
             raise GridError(f"{self.path}: written by {age} version of the grid executor; {way}.")
 
-    def _open(self, path: Path) -> int:
-        """Open a file, and return the version of its schema."""
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        return int(version)
+    def _open(self) -> int:
+        """Open the file or a copy, and return the version of its schema."""
+        if is_local(self.path.parent) or not needs_shared_memory(self.path):
+            try:
+                self._connection = connect(self.path, "ro")
+                return version_of(self._connection)
+            except sqlite3.OperationalError:
+                pass  # files beside it are needed that cannot be made
+        self._copy()
+        return version_of(self._connection)
 
-    def _copy(self) -> Path:
-        """Return a copy of the file, with its write-ahead log."""
+    def _copy(self) -> None:
+        """Read a copy of the file and its logs from now on: the copy may be repaired."""
+        self._copied.close()
         made = tempfile.TemporaryDirectory(prefix="snakemake-grid-")
         folder = Path(self._copied.enter_context(made))
-        for suffix in ("", "-wal"):
-            source = self.path.with_name(self.path.name + suffix)
+        for _ in range(_COPIES):
+            self._copied_at = self._times()
+            for suffix in _SUFFIXES:
+                source = self.path.with_name(self.path.name + suffix)
+                (folder / source.name).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(source, folder / source.name)
+            if self._times() == self._copied_at:
+                break
+            time.sleep(_PAUSE)  # a run has changed it meanwhile
+        self._connection = connect(folder / self.path.name, "rw")
+        self._copied.callback(self._connection.close)
+
+    def _times(self) -> list[tuple[int, int]]:
+        """Return what differs once the files have changed."""
+        found = []
+        for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(source, folder / source.name)
-        return folder / self.path.name
+                stat = self.path.with_name(self.path.name + suffix).stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+        return found
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the oldest first."""
@@ -68,7 +96,10 @@ class JournalReader:
     def jobs(self) -> list[JobRecord]:
         """Return all submissions, the oldest first."""
         order = "sent, length(name), name"
-        return list(map(JobRecord.from_row, self._rows("jobs", JOB_COLUMNS, order)))
+        rows = self._rows("jobs", JOB_COLUMNS, order)
+        # `status --watch` comes back: of the jobs that have not changed nothing is parsed again.
+        self._jobs = {row: self._jobs.get(row) or JobRecord.from_row(row) for row in rows}
+        return list(self._jobs.values())
 
     def close(self) -> None:
         """Close the database."""
@@ -84,11 +115,20 @@ class JournalReader:
     def _rows(self, table: str, columns: Sequence[str], order: str) -> list[Sequence[Any]]:
         """Return the rows of a table, which a run that has just begun may not have made yet."""
         with self._errors():
-            made = "SELECT 1 FROM sqlite_master WHERE name=?"
-            if not self._connection.execute(made, (table,)).fetchone():
-                return []
-            statement = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
-            return self._connection.execute(statement).fetchall()
+            if self._copied_at is not None and self._copied_at != self._times():
+                self._copy()
+            try:
+                return self._select(table, columns, order)
+            except sqlite3.DatabaseError:  # a run was killed in a commit, or there are no locks
+                self._copy()
+                return self._select(table, columns, order)
+
+    def _select(self, table: str, columns: Sequence[str], order: str) -> list[Sequence[Any]]:
+        made = "SELECT 1 FROM sqlite_master WHERE name=?"
+        if not self._connection.execute(made, (table,)).fetchone():
+            return []
+        statement = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
+        return self._connection.execute(statement).fetchall()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

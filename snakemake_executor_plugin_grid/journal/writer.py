@@ -14,6 +14,7 @@ from ..model.state import JobStatus
 from ..model.tracked import TrackedJob
 from .database import Database
 from .records import JOB_COLUMNS, OPEN_PHASES, JobRecord, Phase
+from .write_queue import Write
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -69,6 +70,9 @@ _COLUMNS = ", ".join(JOB_COLUMNS)
 class Journal:
     """Writes the ``jobs`` and ``runs`` tables; times in them are seconds since the epoch.
 
+    What notes something returns at once, and is written in order. What must be on disk before an
+    effect outside has to be awaited before it.
+
     Attributes:
         endpoint: Server that the backend submits to; has to be set before the first job.
     """
@@ -87,14 +91,14 @@ class Journal:
         self._backend = backend
         self.endpoint = ""
 
-    def begin_run(self, store: str, settings: Mapping[str, object]) -> None:
+    def begin_run(self, store: str, settings: Mapping[str, object]) -> Write:
         """Note that the run begins.
 
         Args:
             store: URL of its store.
             settings: Options that differ from their defaults, as values that JSON can hold.
         """
-        self._database.change(
+        return self._database.write(
             "INSERT OR REPLACE INTO runs (name, backend, store, host, pid, settings, started) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
@@ -110,7 +114,7 @@ class Journal:
             ],
         )
 
-    def end_run(self, end: str, stored_bytes: int, reused_bytes: int) -> None:
+    def end_run(self, end: str, stored_bytes: int, reused_bytes: int) -> Write:
         """Note how the run ended.
 
         Args:
@@ -119,25 +123,25 @@ class Journal:
             stored_bytes: Bytes that it put into the store.
             reused_bytes: Bytes that were in the store already.
         """
-        self._database.change(
+        return self._database.write(
             "UPDATE runs SET ended=?, end=?, stored_bytes=?, reused_bytes=?, trouble='', "
             "trouble_since=NULL WHERE name=?",
             [(time.time(), end, stored_bytes, reused_bytes, self._run)],
         )
 
-    def trouble(self, words: str) -> None:
+    def trouble(self, words: str) -> Write:
         """Note what the run waits for, such as a server; empty when it no longer waits."""
-        self._database.change(
+        return self._database.write(
             "UPDATE runs SET trouble=?, "
             "trouble_since=CASE ? WHEN '' THEN NULL ELSE coalesce(trouble_since, ?) END "
             "WHERE name=?",
             [(words, words, time.time(), self._run)],
         )
 
-    def submitting(self, jobs: Sequence[TrackedJob]) -> None:
+    def submitting(self, jobs: Sequence[TrackedJob]) -> Write:
         """Note that these jobs are about to be submitted."""
         now = time.time()
-        self._database.change(
+        return self._database.write(
             "INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, changed,"
             " origin, endpoint, identity, outputs, requested, began, sent)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -164,10 +168,10 @@ class Journal:
             ],
         )
 
-    def submitted(self, ids: Mapping[str, str]) -> None:
+    def submitted(self, ids: Mapping[str, str]) -> Write:
         """Note the ids that the backend gave, by name of the job."""
         now = time.time()
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET phase=CASE phase WHEN ? THEN phase ELSE ? END, needs_cleanup=1, "
             "grid_id=?, accepted=?, changed=? WHERE name=?",
             [
@@ -176,13 +180,13 @@ class Journal:
             ],
         )
 
-    def adopted(self, jobs: Mapping[str, tuple[str, str]]) -> None:
+    def adopted(self, jobs: Mapping[str, tuple[str, str]]) -> Write:
         """Note that jobs of earlier runs belong to this run now.
 
         Args:
             jobs: By name, the id that the backend gave, and Snakemake's own id.
         """
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET run=?, needs_cleanup=1, grid_id=?, jobid=?, "
             "accepted=coalesce(accepted, ?), phase=CASE phase WHEN ? THEN ? ELSE phase END "
             "WHERE name=?",
@@ -200,10 +204,10 @@ class Journal:
             ],
         )
 
-    def seen(self, statuses: Mapping[str, JobStatus]) -> None:
+    def seen(self, statuses: Mapping[str, JobStatus]) -> Write:
         """Note what the backend says of jobs, by name, and when it first said so."""
         now = time.time()
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET state=?, site=CASE ? WHEN '' THEN site ELSE ? END, "
             "running=CASE ? WHEN 'running' THEN coalesce(running, ?) ELSE running END, "
             "ended=CASE ? WHEN 1 THEN coalesce(ended, ?) ELSE ended END, changed=? WHERE name=?",
@@ -216,25 +220,25 @@ class Journal:
             ],
         )
 
-    def ended(self, name: str, phase: Phase, detail: str = "", report: str | None = None) -> None:
+    def ended(self, name: str, phase: Phase, detail: str = "", report: str | None = None) -> Write:
         """Note how a job ended, with its report as JSON text if there is one."""
         now = time.time()
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET phase=?, detail=?, report=coalesce(?, report), finished=?, changed=? "
             "WHERE name=?",
             [(phase.value, detail, report, now, now, name)],
         )
 
-    def noted(self, names: Iterable[str]) -> None:
+    def noted(self, names: Iterable[str]) -> Write:
         """Note that Snakemake has recorded the success of these jobs."""
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET phase=? WHERE name=? AND phase=?",
             [(Phase.SUCCEEDED.value, name, Phase.OUTPUTS_INSTALLED.value) for name in names],
         )
 
-    def discarded(self, names: Iterable[str]) -> None:
+    def discarded(self, names: Iterable[str]) -> Write:
         """Note that the backend keeps nothing for these jobs any more."""
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET needs_cleanup=0 WHERE name=?", [(name,) for name in names]
         )
 
@@ -265,9 +269,9 @@ class Journal:
             for rule, wildcards, report in rows
         ]
 
-    def cancelling(self, names: Iterable[str]) -> None:
+    def cancelling(self, names: Iterable[str]) -> Write:
         """Note that these jobs have to be cancelled, by this run or a later one."""
-        self._database.change(
+        return self._database.write(
             "UPDATE jobs SET phase=?, changed=? WHERE name=?",
             [(Phase.CANCELLING.value, time.time(), name) for name in names],
         )

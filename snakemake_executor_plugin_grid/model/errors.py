@@ -37,7 +37,7 @@ class MissingError(PermanentError):
 
 
 class DiskFullError(GridError):
-    """A disk of the submit host is full."""
+    """A disk of the submit host is full, or cannot be written now for another reason."""
 
 
 class EndingError(GridError):

@@ -74,8 +74,8 @@ class DiskFullWait:
             self._since = self._clock.monotonic()
             self._why = in_words(error)
             self._say(
-                f"Waiting for the disk: {self._why}. The run continues by itself when there is "
-                "free space; jobs on the grid are not affected."
+                f"Waiting for the disk: {self._why}. The run continues by itself when it can "
+                "be written; jobs on the grid are not affected."
             )
         self._waiting.add(token)
         if is_over(self._since, self._limit, self._clock.monotonic()):

@@ -18,6 +18,7 @@ from ..console.progress import Measure, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import DiskFullError, EndingError, GridError
 from ..model.job import JobSpec
+from ..model.recent import Recent
 from ..stores import InputStore
 from ..worker.archive.listing import Entry, scan
 from ..worker.archive.member import TarballError
@@ -107,7 +108,7 @@ class Upload:
         self._pool = pool
         self._large_file = large_file
         self._compression = compression
-        self._packed: dict[Key, Bundle] = {}
+        self._packed: Recent[Key, Bundle] = Recent()
         self._sources: Mapping[str, Entry] = {}
         self._depth = 0
         self._source_blobs: list[Blob] = []
@@ -220,8 +221,8 @@ class Upload:
         known: dict[Key, Bundle | GridError] = {}
         for name, need in needs.items():
             for key, entry in need.small.items():
-                if key in self._packed:
-                    known[key] = self._packed[key]
+                if (packed := self._packed.get(key)) is not None:
+                    known[key] = packed
                 else:
                     entries[key] = entry
                     users[key].add(name)

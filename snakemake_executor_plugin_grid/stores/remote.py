@@ -20,6 +20,7 @@ from typing import TypeVar
 from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.recent import Recent
 from ..model.untrusted import checked_digest, checked_name, path_below
 from ..resilience.outages import Outages
 from ..worker.archive.files import file_digest
@@ -59,7 +60,7 @@ class RemoteStore(Store):
         # A separate pool: all threads of the loop's pool may be waiting for this one.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._lock = threading.Lock()
-        self._verified: dict[str, str] = {}
+        self._verified: Recent[str, str] = Recent()
         self._delivered: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
@@ -133,7 +134,11 @@ class RemoteStore(Store):
 
     def locate(self, digest: str) -> str:
         """Return the URL by which workers read the blob."""
-        return self._transport.source(self._verified.get(digest, _blob(digest)))
+        name = self._verified.get(digest)
+        if name is None:
+            url = self._catalog.location(digest, f"{self.url}/")
+            name = _blob(digest) if url is None else self._name(url)
+        return self._transport.source(name)
 
     def inbox(self, job: str) -> str:
         """Return the URL of a folder."""
@@ -168,7 +173,9 @@ class RemoteStore(Store):
         """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
-        self._catalog.note_locations((digest, self._url(name)) for digest, name in kept.items())
+        self._catalog.note_locations(
+            (digest, self._url(name)) for digest, name in kept.items()
+        ).wait()
         with self._lock:
             self._verified.update(kept)
             for digest in kept:
@@ -202,7 +209,7 @@ class RemoteStore(Store):
         failed = dict.fromkeys(names, "")
         with contextlib.suppress(GridError):
             failed = self._transport.remove(names)
-        self._catalog.note_locations(("", self._url(name)) for name in failed)
+        self._catalog.note_locations(("", self._url(name)) for name in failed).wait()
         self._catalog.forget_locations(self._url(name) for name in names if name not in failed)
 
     def _send(self, path: Path, digest: str) -> None:
@@ -219,7 +226,7 @@ class RemoteStore(Store):
             # In a later attempt the file may be there: only the answer was lost.
             if first or not digest or self._transport.size(name) != size:
                 # Noted first, so that the file is known even if the run dies now.
-                self._catalog.note_locations([(digest, self._url(name))])
+                self._catalog.note_locations([(digest, self._url(name))]).wait()
                 moving.restart()
                 self._transport.upload(path, name, moving)
                 if self._transport.size(name) != size:

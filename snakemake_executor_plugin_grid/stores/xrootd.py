@@ -49,6 +49,7 @@ class StatusError(GridError):
 class Client(ProcessClient):
     """The library, in this Python."""
 
+    transfers = frozenset({"put", "get"})
     name = "XRootD"
     option = "Python"
 

@@ -30,14 +30,15 @@ _CALLS = ("submit", "adopt", "find", "states", "cancel", "retrieve", "discard")
 _STORE = ("put", "put_file", "post", "withdraw", "keep", "drop")
 # By module: what its functions and methods are called here, and which of them are steps.
 _STEPS: dict[str, tuple[str, Sequence[str]]] = {
-    f"{_PACKAGE}.journal.database": ("database", ("change",)),
+    f"{_PACKAGE}.journal.database": ("database", ("write",)),
     f"{_PACKAGE}.staging.install": ("staging", ("install",)),
     f"{_PACKAGE}.engine.outputs": ("outputs", ("install",)),
     f"{_PACKAGE}.backends.base": ("backend", ("adopt",)),
     f"{_PACKAGE}.backends.local.backend": ("backend", (*_CALLS, "_exchange")),
     f"{_PACKAGE}.backends.dirac.backend": ("backend", _CALLS),
     f"{_PACKAGE}.backends.panda.backend": ("backend", _CALLS),
-    f"{_PACKAGE}.client_process.client": ("client", ("call_now", "_write")),
+    f"{_PACKAGE}.client_process.client": ("client", ("call_now",)),
+    f"{_PACKAGE}.client_process.process": ("client", ("_write",)),
     "directory_backend": ("backend", _CALLS),
     f"{_PACKAGE}.stores.directory": ("store", _STORE),
     f"{_PACKAGE}.backends.dirac.store": ("store", _STORE),
@@ -87,7 +88,10 @@ class Steps:
             step = named(*args)
             self.take(f"before {step}")
             result = function(*args, **kwargs)
-            self.take(f"after {step}")
+            if hasattr(result, "when_written"):
+                result.when_written(lambda: self.take(f"after {step}"))
+            else:
+                self.take(f"after {step}")
             return result
 
         @functools.wraps(function)
@@ -103,7 +107,10 @@ class Steps:
 
 def _writer(*_: Any) -> str:
     """Return who changes the database: ``Journal.submitted``."""
-    return sys._getframe(2).f_code.co_qualname
+    caller = sys._getframe(2)
+    if caller.f_code.co_name == "change" and caller.f_back is not None:
+        caller = caller.f_back
+    return caller.f_code.co_qualname
 
 
 def _asked(*args: Any) -> str:
@@ -118,11 +125,11 @@ def _called(*args: Any) -> str:
 
 def _sent(*args: Any) -> str:
     """The same, for the moment at which the request has been written and nobody has answered."""
-    return f"sending {args[2]['call']}"
+    return f"sending {args[1]['call']}"
 
 
 _NAMES: dict[str, Callable[..., str]] = {
-    "database.change": _writer,
+    "database.write": _writer,
     "backend._exchange": _asked,
     "client.call_now": _called,
     "client._write": _sent,

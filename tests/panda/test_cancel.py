@@ -62,7 +62,7 @@ async def submit(
     options = Options("testvo", sites=(SITE,))
     cache = str((await backend.client.facts())["cache"])
     parameters = task(shape(spec(names[0]), options), name, names, sandbox, cache)
-    backend._registry.submitting(name, names, 1)
+    await backend._registry.submitting(name, names, 1)
     grid_id = await backend._route.submit(parameters)
     backend._registry.submitted(name, grid_id)
     return grid_id

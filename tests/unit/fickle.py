@@ -22,6 +22,7 @@ from snakemake_executor_plugin_grid.engine.payloads import Payloads
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.write_queue import Write
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
@@ -340,9 +341,14 @@ class Bench:
         journal = self.journal
         works, full = getattr(journal, write), Times(DiskFullError("grid.sqlite: disk is full"), 3)
 
-        def writes(*args: object) -> None:
-            full()
-            works(*args)
+        def writes(*args: object) -> Write:
+            try:
+                full()
+            except DiskFullError as error:
+                failed = Write()
+                failed.end(error)
+                return failed
+            return works(*args)  # type: ignore[no-any-return]
 
         monkeypatch.setattr(journal, write, writes)
 

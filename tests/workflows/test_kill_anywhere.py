@@ -38,12 +38,13 @@ STEPS = (
     "site.discard",
     "Journal.discarded",
     "site.stop",
+    "Catalog.prune",
     "Journal.end_run",
 )
 UNIMPORTANT = ("site.hello", "site.states")
 """What the local site is asked that changes nothing."""
 OF_THE_NEXT_RUN = ("backend.find", "backend.adopt", "Journal.adopted")
-ENDING = {f"before {step}" for step in STEPS[-5:]}
+ENDING = {f"before {step}" for step in STEPS[-6:]}
 """These come no more when Snakemake knows of the last job before it is killed."""
 EVERY = [
     f"{when} {step} {count}"

@@ -17,7 +17,7 @@ from .backend import DiracBackend
 from .client import Client
 from .jdl import Options
 from .local_mode import LocalModeBackend
-from .store import SCHEME, LfnStore, deliveries, folder_of
+from .store import SCHEME, LfnStore, deliveries
 
 _HINT = "give --grid-dirac-storage-element, or --grid-store"
 
@@ -32,7 +32,7 @@ def make(settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         _options(settings),
         spool,
         workspace.folder / "sandboxes",
-        outputs=lambda: deliveries(folder_of(client, url)),
+        outputs=lambda: lfns.deliveries,
         say=workspace.say,
         fetch_inputs=settings.dirac_inputs == "fetch",
         proxy_hours=settings.proxy_hours,

@@ -19,6 +19,7 @@ from ...console.format import clause
 from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
+from ...model.recent import Recent
 from ...model.untrusted import checked_digest, checked_name, path_below
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
@@ -91,7 +92,7 @@ class LfnStore(InputStore, ResultStore):
         self._catalog = catalog
         self._element = element
         self._lock = threading.Lock()
-        self._verified: dict[str, str] = {}
+        self._verified: Recent[str, str] = Recent()
         self._delivered: dict[str, dict[str, str]] = {}
 
     @property
@@ -170,7 +171,11 @@ class LfnStore(InputStore, ResultStore):
     def locate(self, digest: str) -> str:
         """Return where the worker finds the blob: nothing if it lies beside the job."""
         lfn = self._verified.get(digest)
-        return SCHEME + lfn if lfn is not None else self._spool.locate(digest)
+        if lfn is not None:
+            return SCHEME + lfn
+        if self._spool.path(digest).exists():
+            return self._spool.locate(digest)
+        return self._catalog.location(digest, SCHEME) or self._spool.locate(digest)
 
     def inbox(self, job: str) -> str:
         """Return the folder of a job."""
@@ -204,7 +209,8 @@ class LfnStore(InputStore, ResultStore):
         """Remember the locations of blobs that other jobs read."""
         delivered = self._delivered.get(job, {})
         kept = {digest: delivered[digest] for digest in digests if digest in delivered}
-        self._catalog.note_locations((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
+        noted = ((digest, f"{SCHEME}{lfn}") for digest, lfn in kept.items())
+        self._catalog.note_locations(noted).wait()
         with self._lock:
             self._verified.update(kept)
             for digest in kept:
@@ -219,7 +225,7 @@ class LfnStore(InputStore, ResultStore):
             failed = dict.fromkeys(lfns, "")
             with contextlib.suppress(GridError):
                 failed = self._client.call_now("remove", lfns)
-            self._catalog.note_locations(("", f"{SCHEME}{lfn}") for lfn in failed)
+            self._catalog.note_locations(("", f"{SCHEME}{lfn}") for lfn in failed).wait()
 
     def _upload(self, digest: str, path: Path) -> None:
         lfn, size = self._lfn(digest), path.stat().st_size
@@ -231,7 +237,7 @@ class LfnStore(InputStore, ResultStore):
                 await call("remove", [lfn])  # an incomplete upload
             if found != size:
                 # Noted first, so that the file is known even if the run dies now.
-                self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
+                await self._catalog.note_locations([(digest, f"{SCHEME}{lfn}")])
                 moving.restart()
                 await call("put", lfn, str(path), self._element, limit=TRANSFER_TIMEOUT)
                 if (await call("sizes", [lfn]))[lfn] != size:

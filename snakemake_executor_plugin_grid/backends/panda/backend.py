@@ -244,8 +244,8 @@ class PandaBackend(Backend):
     async def discard(self, ids: Collection[str]) -> None:
         """Remove the private files of tasks that have ended; the server keeps the tasks."""
         for grid_id, names in _by_task(ids).items():
-            self._registry.ended(names)
             name = self._registry.name(grid_id)
+            self._registry.ended(names)
             if name is not None and not self._registry.jobs_of(name):
                 with contextlib.suppress(GridError):
                     number = await self._number(grid_id)

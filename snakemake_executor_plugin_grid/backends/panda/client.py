@@ -19,6 +19,7 @@ _PROGRAM = Path(__file__).with_name("program.py")
 class Client(ProcessClient):
     """A PanDA client; ``facts`` are where its servers are."""
 
+    transfers = frozenset({"upload"})
     name = "PanDA"
     option = "--grid-panda-python"
 

@@ -218,7 +218,7 @@ def kill_jobs(ids: Sequence[int]) -> list[bool]:
 
 
 def upload(folder: str, name: str) -> str:
-    """Put a file into the cache.
+    """Put a file into the cache. The process that makes this call makes no other.
 
     Returns:
         What the server says when it has one of that name, which is never replaced; else nothing.

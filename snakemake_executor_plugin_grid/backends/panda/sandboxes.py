@@ -131,7 +131,7 @@ class Sandboxes:
             if self._on_server:
                 await self._client.call("set_secret", _secret(task), None)
             await asyncio.to_thread(self._store.withdraw, [_private(task)])
-            self._registry.hide(task, hidden=False)
+            self._registry.forgotten(task)
 
     async def _upload_blob(self, digest: str, again: int) -> None:
         async with self._locks.setdefault(digest, asyncio.Lock()), self._slots:
@@ -156,7 +156,7 @@ class Sandboxes:
                 hidden[name] = part
         if not hidden:
             return {}
-        self._registry.hide(task)
+        await self._registry.hide(task)
         text = json.dumps({"jobs": hidden})
         if not self._on_server or len(text) > _SECRET_SIZE:
             path = self._folder / _private(task)

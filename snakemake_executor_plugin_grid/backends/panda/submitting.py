@@ -117,16 +117,18 @@ class Submitting:
             for jobs in portions(alike, JOBS_PER_TASK, lambda size: size <= SANDBOX_LIMIT):
                 names = [package.name for package in jobs]
                 name = task_name(self._options.user, JobName.parse(names[0]).run, names)
-                self._registry.submitting(name, names, attempts(shapes[names[0]]))
                 yield _Chunk(name, jobs, shapes[names[0]], tried=False)
 
     async def _submit_chunk(self, chunk: _Chunk, any_payload: Payload) -> str:
         """Return the id of the task."""
+        names = [package.name for package in chunk.jobs]
+        if not chunk.tried:
+            await self._registry.submitting(chunk.task, names, attempts(chunk.shape))
         async with self._slots:
             try:
                 grid_id = await self._hand_over(chunk, any_payload.worker)
             except PermanentError:
-                self._registry.ended(package.name for package in chunk.jobs)
+                self._registry.ended(names)
                 with contextlib.suppress(GridError):  # it is only superfluous
                     await self._sandboxes.forget(chunk.task)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ...journal.database import Database
 
@@ -28,76 +29,141 @@ BEGIN DELETE FROM panda_ids WHERE job=OLD.job; END;
 """
 
 
+@dataclass
+class _Task:
+    """A row of ``tasks``, and the names of its unfinished jobs."""
+
+    attempts: int
+    grid_id: str | None = None
+    private: bool = False
+    jobs: set[str] = field(default_factory=set)
+
+
 class TaskRegistry:
-    """The ``tasks``, ``task_jobs`` and ``panda_ids`` tables."""
+    """The ``tasks``, ``task_jobs`` and ``panda_ids`` tables; all of it is in memory as well.
+
+    The event loop must not wait for the disk. A task is forgotten when its last job is finished and
+    it has no private data any more.
+    """
 
     def __init__(self, database: Database) -> None:
         """Keep them in a database."""
         database.create(_SCHEMA)
         self._database = database
+        self._tasks: dict[str, _Task] = {}
+        self._task_of: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._load()
+        if not database.guest:
+            for name in list(self._tasks):  # older versions kept them
+                self._prune(name)
 
-    def submitting(self, task: str, jobs: Sequence[str], attempts: int) -> None:
-        """Note the jobs of a task that is about to be submitted.
+    def _load(self) -> None:
+        rows = self._database.query("SELECT name, attempts, grid_id, private FROM tasks")
+        for name, attempts, grid_id, private in rows:
+            self._tasks[str(name)] = _Task(int(attempts), None, bool(private))
+            if grid_id is not None:
+                self._name(str(name), str(grid_id))
+        for job, task in self._database.query("SELECT job, task FROM task_jobs"):
+            self._add(str(task), [str(job)])
+        rows = self._database.query("SELECT job, number FROM panda_ids")
+        self._numbers = {str(job): int(number) for job, number in rows}
+
+    def _name(self, task: str, grid_id: str) -> None:
+        if task in self._tasks:
+            self._tasks[task].grid_id, self._names[grid_id] = grid_id, task
+
+    def _add(self, task: str, jobs: Iterable[str]) -> None:
+        if task in self._tasks:
+            for job in jobs:
+                former = self._tasks.get(self._task_of.get(job, ""))
+                if former is not None:
+                    former.jobs.discard(job)
+                self._task_of[job] = task
+                self._tasks[task].jobs.add(job)
+
+    async def submitting(self, task: str, jobs: Sequence[str], attempts: int) -> None:
+        """Note the jobs of a task that is about to be submitted; returns when it is on disk.
 
         Args:
             task: Its unique name.
             jobs: Their unique names.
             attempts: How often each of them may fail on the server.
         """
-        self._database.change(
-            "INSERT OR IGNORE INTO tasks (name, attempts) VALUES (?, ?)", [(task, attempts)]
-        )
-        self._database.change(
+        # In this order: a task without jobs is one that is finished.
+        noted = self._database.write(
             "INSERT OR REPLACE INTO task_jobs VALUES (?, ?)", [(job, task) for job in jobs]
         )
+        await self._database.write(
+            "INSERT OR IGNORE INTO tasks (name, attempts) VALUES (?, ?)", [(task, attempts)]
+        )
+        await noted
+        self._tasks.setdefault(task, _Task(attempts))
+        self._add(task, jobs)
 
     def submitted(self, task: str, grid_id: str) -> None:
-        """Note the id of a task.
+        """Note the id of a task. Until that is on disk, the task is found by its name.
 
         Args:
             task: Its name.
             grid_id: Id of the task; of the request, where it went through iDDS.
         """
-        self._database.change("UPDATE tasks SET grid_id=? WHERE name=?", [(grid_id, task)])
+        self._name(task, grid_id)
+        _ = self._database.write("UPDATE tasks SET grid_id=? WHERE name=?", [(grid_id, task)])
 
     def ended(self, jobs: Iterable[str]) -> None:
         """Remove jobs that are finished."""
-        self._database.change("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
+        jobs = list(jobs)
+        tasks = {self._task_of.pop(job): job for job in jobs if job in self._task_of}
+        _ = self._database.write("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
+        for job in jobs:
+            self._numbers.pop(job, None)
+        for task in tasks:
+            self._tasks[task].jobs.difference_update(jobs)
+            self._prune(task)
 
     def numbered(self, numbers: Mapping[str, int]) -> None:
         """Note the PandaIDs of jobs, by name; only those of unfinished jobs are kept."""
-        self._database.change(
-            "INSERT OR REPLACE INTO panda_ids SELECT job, ? FROM task_jobs WHERE job=?",
-            [(number, job) for job, number in numbers.items()],
-        )
+        known = {job: number for job, number in numbers.items() if job in self._task_of}
+        self._numbers.update(known)
+        _ = self._database.write("INSERT OR REPLACE INTO panda_ids VALUES (?, ?)", known.items())
 
     def numbers(self, jobs: Iterable[str]) -> dict[str, int]:
         """Return the last known PandaIDs of jobs, by name."""
-        statement = "SELECT number FROM panda_ids WHERE job=?"
-        found = {job: self._database.query(statement, (job,)) for job in jobs}
-        return {job: int(rows[0][0]) for job, rows in found.items() if rows}
+        return {job: self._numbers[job] for job in jobs if job in self._numbers}
 
-    def hide(self, task: str, *, hidden: bool = True) -> None:
-        """Note whether private data is kept for the jobs of a task."""
-        self._database.change("UPDATE tasks SET private=? WHERE name=?", [(hidden, task)])
+    async def hide(self, task: str) -> None:
+        """Note that private data is kept for the jobs of a task; returns when it is on disk."""
+        await self._database.write("UPDATE tasks SET private=1 WHERE name=?", [(task,)])
+        if task in self._tasks:
+            self._tasks[task].private = True
+
+    def forgotten(self, task: str) -> None:
+        """Note that the private data of a task has been removed."""
+        _ = self._database.write("UPDATE tasks SET private=0 WHERE name=?", [(task,)])
+        if task in self._tasks:
+            self._tasks[task].private = False
+            self._prune(task)
+
+    def _prune(self, name: str) -> None:
+        task = self._tasks[name]
+        if not task.jobs and not task.private:
+            del self._tasks[name]
+            self._names.pop(task.grid_id or "", None)
+            _ = self._database.write("DELETE FROM tasks WHERE name=?", [(name,)])
 
     def hides(self, task: str) -> bool:
         """Return whether private data is kept for the jobs of a task."""
-        rows = self._database.query("SELECT private FROM tasks WHERE name=?", (task,))
-        return bool(rows and rows[0][0])
+        return task in self._tasks and self._tasks[task].private
 
     def over(self) -> list[str]:
         """Return the names of tasks that have private data but no unfinished jobs."""
-        rows = self._database.query(
-            "SELECT name FROM tasks WHERE private=1 "
-            "AND NOT EXISTS (SELECT 1 FROM task_jobs WHERE task=tasks.name)"
-        )
-        return [str(name) for (name,) in rows]
+        return [name for name, task in self._tasks.items() if task.private and not task.jobs]
 
     def task_of(self, job: str) -> str | None:
         """Return the name of the task that a job was submitted in, or None."""
-        rows = self._database.query("SELECT task FROM task_jobs WHERE job=?", (job,))
-        return str(rows[0][0]) if rows else None
+        return self._task_of.get(job)
 
     def tasks_of(self, jobs: Collection[str]) -> dict[str, list[str]]:
         """Return jobs by the names of their tasks; those that have none are left out."""
@@ -110,20 +176,19 @@ class TaskRegistry:
 
     def jobs_of(self, task: str) -> list[str]:
         """Return the names of the unfinished jobs of a task."""
-        rows = self._database.query("SELECT job FROM task_jobs WHERE task=? ORDER BY job", (task,))
-        return [str(job) for (job,) in rows]
+        return sorted(self._tasks[task].jobs) if task in self._tasks else []
 
     def grid_id(self, task: str) -> str | None:
         """Return the id of a task, None if it is not known to have one."""
-        rows = self._database.query("SELECT grid_id FROM tasks WHERE name=?", (task,))
-        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+        return self._tasks[task].grid_id if task in self._tasks else None
 
     def attempts(self, grid_id: str) -> int:
         """Return how often the server lets each job of a task fail."""
-        rows = self._database.query("SELECT attempts FROM tasks WHERE grid_id=?", (grid_id,))
-        return int(rows[0][0]) if rows else 1
+        if grid_id not in self._names:
+            self._load()  # a run goes on beside this command, and has submitted it since
+        name = self._names.get(grid_id)
+        return self._tasks[name].attempts if name else 1
 
     def name(self, grid_id: str) -> str | None:
         """Return the name of the task that has an id, or None."""
-        rows = self._database.query("SELECT name FROM tasks WHERE grid_id=?", (grid_id,))
-        return str(rows[0][0]) if rows else None
+        return self._names.get(grid_id)

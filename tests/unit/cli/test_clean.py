@@ -11,11 +11,12 @@ from click.testing import CliRunner, Result
 from snakemake_executor_plugin_grid.backends.dirac import inventory
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
-from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
+from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
+from tests.unit.journal.test_reader import Settled
 from tests.unit.specs import spec, tracked
 
 STORE = "/vo/user/u/me/store"
@@ -75,7 +76,7 @@ class Workflow:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.folder = directory / FOLDER
-        self.database = Database(self.folder / DATABASE_FILE)
+        self.database = Settled(self.folder / DATABASE_FILE)
         self.catalog = Catalog(self.database)
         self.journal = Journal(self.database, "run", "dirac")
 
@@ -100,7 +101,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 def workflow(tmp_path: Path, client: FakeClient) -> Iterator[Workflow]:
     made = Workflow(tmp_path)
     made.catalog.note_store(f"lfn:{STORE}", "SE-1")
-    made.catalog.note_locations([("aa11", f"lfn:{MINE}"), ("bb22", f"lfn:{FETCHED}")])
+    made.catalog.note_locations([("aa11", f"lfn:{MINE}"), ("bb22", f"lfn:{FETCHED}")]).wait()
     made.submit("make-1-1", "7")
     made.submit("make-1-2", "8")
     client.files = {MINE: 1000, FETCHED: 200, UNFETCHED: 34, **OTHERS}
@@ -115,7 +116,12 @@ def test_what_the_workflow_stored_is_removed_and_nothing_else(
     assert result.exit_code == 0, result.output
     assert client.files == OTHERS
     assert workflow.catalog.locations() == []
-    for line in (f"1,000  {MINE}", f"34  {UNFETCHED}", "3 files, 1,234 bytes.", "Removed 3 files"):
+    for line in (
+        f"1,000  lfn:{MINE}",
+        f"34  lfn:{UNFETCHED}",
+        "3 files, 1,234 bytes.",
+        "Removed 3 files",
+    ):
         assert line in result.output
     assert client.closed
 
@@ -158,7 +164,7 @@ def test_what_cannot_be_removed_is_kept_in_mind(workflow: Workflow, client: Fake
 def test_a_server_that_goes_away_in_between(workflow: Workflow, client: FakeClient) -> None:
     many = {f"{STORE}/blobs/ff/{number:03}": 1 for number in range(150)}
     client.files.update(many)
-    workflow.catalog.note_locations((lfn[-3:], f"lfn:{lfn}") for lfn in many)
+    workflow.catalog.note_locations((lfn[-3:], f"lfn:{lfn}") for lfn in many).wait()
     client.broken = [TransientError("no answer")]
     result = workflow.clean("--yes")
     assert result.exit_code == 1
@@ -279,7 +285,7 @@ def test_the_variable_is_that_of_the_executor() -> None:
 def test_what_broken_uploads_left_is_removed_too(workflow: Workflow, client: FakeClient) -> None:
     del client.files[MINE]  # the catalog does not know of it
     client.pieces = {MINE}
-    assert f"broken upload  {MINE} (SE-1)" in workflow.clean().output
+    assert f"broken upload  lfn:{MINE} (SE-1)" in workflow.clean().output
     assert client.pieces == {MINE}
     client.stuck = {MINE: "no answer"}
     assert workflow.clean("--yes").exit_code == 1

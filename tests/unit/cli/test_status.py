@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from snakemake_executor_plugin_grid.cli import main
-from snakemake_executor_plugin_grid.journal.lock import lock_folder
+from snakemake_executor_plugin_grid.journal.lock import HOLDER_FILE, lock_folder
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.journal.test_reader import Past, past
@@ -252,6 +252,7 @@ def test_a_lock_that_cannot_be_tried(past: Past, monkeypatch: pytest.MonkeyPatch
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+    (past.folder / HOLDER_FILE).write_text("elsewhere 17")
     text = call(past, "status").output
     assert "unknown whether a run is going on" in text
     assert document(past)["going_on"] is None

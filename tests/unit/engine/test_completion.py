@@ -241,7 +241,7 @@ def test_results_that_this_host_could_not_install_are_installed_by_the_next_run(
 @pytest.mark.parametrize("final", [False, True])
 def test_only_a_job_that_has_failed_itself_is_noted_as_failed(bench: Bench, final: bool) -> None:
     job = ended_job(bench, "j-1")
-    outcome = bench.outcomes.failure(job, "no room for it", final=final)
+    outcome = bench.controller.call(bench.outcomes.fail(job, "no room for it", final=final))
     assert (outcome.name, outcome.success, outcome.grid_id) == ("j-1", False, "id-j-1")
     assert "no room for it" in outcome.message
     assert bench.left() == ({} if final else {"j-1": "submitted"})

@@ -165,7 +165,7 @@ def test_what_is_to_be_cancelled_is_noted_before(
     noted: list[dict[str, str]] = []
 
     async def cancel(ids: Collection[str]) -> set[str]:
-        noted.append(bench.phases())
+        noted.append(await asyncio.to_thread(bench.phases))
         raise DOWN
 
     monkeypatch.setattr(bench.backend, "cancel", cancel)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.journal import catalog as module
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 
@@ -77,3 +78,30 @@ def test_all_is_kept_for_the_next_run(tmp_path: Path, catalog: Catalog, file: Pa
     again = Catalog(Database(tmp_path / "grid.sqlite"))
     assert again.digest(str(file), file.stat()) == "digest"
     assert again.bundle("f") == ("digest", 5)
+
+
+def test_digests_that_no_run_has_used_for_long_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 24 * 3600
+    now = [1e9]
+    monkeypatch.setattr(module.time, "time", lambda: now[0])
+    files = [tmp_path / name for name in ("used", "unused")]
+    for file in files:
+        file.touch()
+    first = Catalog(Database(tmp_path / "grid.sqlite"))
+    first.note((str(file), file.stat(), "digest") for file in files)
+    first.note_bundle("used", "digest", 5)
+    first.note_bundle("unused", "digest", 6)
+    first.note_locations([("digest", "lfn:/vo/blob")]).wait()
+    for _ in range(3):
+        now[0] += 50 * day
+        later = Catalog(Database(tmp_path / "grid.sqlite"))
+        assert later.digest(str(files[0]), files[0].stat()) == "digest"
+        assert later.bundle("used") == ("digest", 5)
+        later.prune()
+    again = Catalog(Database(tmp_path / "grid.sqlite"))
+    assert again.digest(str(files[1]), files[1].stat()) is None
+    assert again.bundle("unused") is None
+    assert again.digest(str(files[0]), files[0].stat()) == "digest"
+    assert again.locations() == ["lfn:/vo/blob"]

@@ -8,6 +8,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.journal import migrations
 from snakemake_executor_plugin_grid.journal.backups import Backups
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, Database, open_database
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import Phase
@@ -59,6 +60,19 @@ INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, ch
 PRAGMA user_version=2;
 """
 
+VERSION_3 = """
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL, digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE bundles (
+    fingerprint TEXT PRIMARY KEY, digest TEXT NOT NULL, size INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO files VALUES ('/w/large', 1, 2, 3, 'aa');
+INSERT INTO bundles VALUES ('f', 'bb', 5);
+PRAGMA user_version=3;
+"""
+
 
 def old_file(folder: Path, script: str) -> Path:
     path = folder / DATABASE_FILE
@@ -85,7 +99,7 @@ def test_version_1_keeps_its_rows(tmp_path: Path) -> None:
         ) == [("a-2", "succeeded", "{}", None)]
         assert database.query("SELECT * FROM backups") == [("/w/a", "/c/1")]
         assert database.query("SELECT count(*) FROM runs") == [(0,)]
-        assert database.query("PRAGMA user_version") == [(3,)]
+        assert database.query("PRAGMA user_version") == [(4,)]
         database.close()
 
 
@@ -110,7 +124,16 @@ def test_version_2_keeps_its_rows_under_the_new_names(tmp_path: Path) -> None:
     assert (run.trouble, run.trouble_since) == ("it is down", 9.0)
 
 
-@pytest.mark.parametrize("script", [VERSION_1, VERSION_2])
+def test_digests_of_version_3_are_kept_as_if_they_were_used_now(tmp_path: Path) -> None:
+    old_file(tmp_path, VERSION_3)
+    with open_database(tmp_path) as database:
+        catalog = Catalog(database)
+        catalog.prune()
+        assert catalog.bundle("f") == ("bb", 5)
+        assert database.query("SELECT path, digest FROM files") == [("/w/large", "aa")]
+
+
+@pytest.mark.parametrize("script", [VERSION_1, VERSION_2, VERSION_3])
 def test_an_upgraded_file_has_the_tables_of_a_new_one(tmp_path: Path, script: str) -> None:
     shown = []
     (tmp_path / "new").mkdir()
@@ -119,10 +142,11 @@ def test_an_upgraded_file_has_the_tables_of_a_new_one(tmp_path: Path, script: st
         with open_database(folder) as database:
             Journal(database, "run", "local")
             Backups(folder / "backups", database)
+            Catalog(database)
             tables = database.query("SELECT name FROM sqlite_master WHERE type<>'index'")
             shown.append({table: columns(database, table) for (table,) in tables})
     assert shown[0] == shown[1]
-    assert shown[0].keys() == {"jobs", "runs", "backups"}
+    assert {"jobs", "runs", "backups", "files", "bundles"} <= shown[0].keys()
 
 
 def test_files_that_version_2_had_copied_are_restored(tmp_path: Path) -> None:
@@ -186,3 +210,14 @@ def test_processes_can_upgrade_at_the_same_time(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0] * 4
     with Database(path) as database:
         assert database.query("SELECT count(*) FROM jobs WHERE phase='outputs installed'") == [(1,)]
+
+
+def test_a_command_beside_a_run_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    path = old_file(tmp_path, VERSION_2)
+    before = path.read_bytes()
+    with pytest.raises(GridError, match=r"older version.*next run"):
+        open_database(tmp_path, guest=True)
+    assert path.read_bytes() == before
+    with pytest.raises(GridError, match="cannot be opened"):
+        open_database(tmp_path / "none", guest=True)
+    assert not (tmp_path / "none").exists()

@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.journal import reader as module
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
+from snakemake_executor_plugin_grid.journal.write_queue import Write
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.job import Resources
@@ -20,13 +22,22 @@ from snakemake_executor_plugin_grid.worker.description import Output
 from tests.unit.specs import spec, tracked
 
 
+class Settled(Database):
+    """Has written a change when the call returns, for those who read the file."""
+
+    def write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> Write:
+        write = super().write(statement, rows)
+        write.wait()
+        return write
+
+
 class Past:
     """A directory in which runs have been, as their journal tells it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.folder = directory / FOLDER
-        self.database = Database(self.folder / DATABASE_FILE)
+        self.database = Settled(self.folder / DATABASE_FILE)
         self.journal = Journal(self.database, "run0", "dirac")
 
     def run(self, name: str, backend: str = "dirac", /, **settings: Any) -> Journal:
@@ -193,3 +204,30 @@ def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / DATABASE_FILE).write_bytes(content)
     with pytest.raises(GridError, match=rf"{DATABASE_FILE}: cannot be read"):
         JournalReader(tmp_path)
+
+
+def test_of_jobs_that_have_not_changed_nothing_is_parsed_again(past: Past) -> None:
+    """As `status --watch` reads all of them every five seconds."""
+    past.run("run1")
+    past.job("a-1", sample="a", grid_id="1")
+    past.job("a-2", sample="b", grid_id="2")
+    past.journal.ended("a-1", Phase.SUCCEEDED, "", json.dumps({"host": "wn1"}))
+    with JournalReader(past.folder) as reader:
+        before = {job.name: job for job in reader.jobs()}
+        past.journal.ended("a-2", Phase.FAILED, "why")
+        after = {job.name: job for job in reader.jobs()}
+    assert after["a-1"] is before["a-1"]
+    assert (before["a-2"].detail, after["a-2"].detail) == ("", "why")
+
+
+def test_a_copy_is_renewed_when_a_run_has_written(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("run1")
+    past.job("a-1", grid_id="1")
+    past.database.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    monkeypatch.setattr(module, "is_local", lambda _: False)  # and it is in write-ahead mode
+    with JournalReader(past.folder) as reader:
+        assert [job.grid_id for job in reader.jobs()] == ["1"]
+        past.journal.submitted({"a-1": "2"})
+        assert [job.grid_id for job in reader.jobs()] == ["2"]

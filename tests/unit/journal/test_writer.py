@@ -269,7 +269,7 @@ def test_name_is_submitted_once(database: Database) -> None:
     journal = Journal(database, "run1", "local")
     submit(journal, "a")
     with pytest.raises(GridError):
-        submit(journal, "b", "a")
+        journal.submitting([entry("b"), entry("a")]).wait()
     assert left_names(database) == ["a"]
 
 

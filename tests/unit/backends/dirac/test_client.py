@@ -204,7 +204,7 @@ def test_a_call_to_a_process_that_has_just_died_does_not_hang(
     with pytest.raises(TransientError):
         client.call_now("die", 1)
     # As when it dies between the look at it and the request.
-    monkeypatch.setattr(client, "_start", lambda: None)
+    monkeypatch.setattr(client, "_start", lambda lane: lane.process)
     began = time.monotonic()
     with pytest.raises(TransientError):
         client.call_now("echo", 1, limit=20)
