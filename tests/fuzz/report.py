@@ -13,6 +13,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -139,6 +140,9 @@ class Target:
             levels = [self._host.workdir, *self._host.workdir.parents]
             if ".." in path.parts or not path.is_relative_to(levels[climb(top)]):
                 raise ViolationError(f"{item.member.name!r} became {path}")
+        for digest in [*report.blobs, *(item.blob for item in report.returned)]:
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ViolationError(f"{digest!r} is taken for a digest")
         noted = json.loads(json.dumps(for_journal(report), allow_nan=False))
         measured(noted)
         self._told(reason_of(report, self._host.workdir, None), "")
