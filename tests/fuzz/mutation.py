@@ -31,6 +31,8 @@ def changed(value: Any, random: Random) -> Any:
     if not places or random.random() < 0.01:
         return _any(random)
     holder, key = random.choice(places)
+    if random.random() < 0.2 and isinstance(holder[key], str):
+        return _everywhere(value, holder[key], _like(holder[key], random))
     random.choice((_replace, _replace, _edit, _remove, _repeat, _swap, _rename))(
         holder, key, value, random
     )
@@ -69,6 +71,17 @@ def _like(old: Any, random: Random) -> Any:
     if isinstance(old, str):
         return random.choice(DIGESTS if len(old) == 64 else NAMES if "/" in old else WORDS)
     return random.choice(NUMBERS) if isinstance(old, int | float) else _any(random)
+
+
+def _everywhere(value: Any, old: str, new: str) -> Any:
+    """Return a value with another text in all places, so that it still agrees with itself."""
+    if isinstance(value, dict):
+        return {
+            new if key == old else key: _everywhere(inner, old, new) for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_everywhere(inner, old, new) for inner in value]
+    return new if value == old else value
 
 
 def _edit(holder: Any, key: Any, _value: Any, random: Random) -> None:

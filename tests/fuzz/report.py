@@ -230,11 +230,20 @@ def genuine() -> dict[str, Any]:
     }
 
 
+def small() -> dict[str, Any]:
+    """Return a good report of one large file, in which a change hits something that counts."""
+    full = genuine()
+    returned = full["returned"][-1:]
+    kept = {key: full[key] for key in ("name", "reason", "times", "blobs")}
+    kept["blobs"] = {returned[0]["blob"]: len(_LARGE)}
+    return {**kept, "returned": returned}
+
+
 def hostile(random: Random) -> bytes:
     """Return a good report with a few changes, or random bytes."""
     if random.random() < 0.02:
         return random.randbytes(random.randrange(200))
-    value = genuine()
+    value = random.choice((genuine, small))()
     for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
         value = changed(value, random)
     return text(value, random)
