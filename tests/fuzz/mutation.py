@@ -8,7 +8,10 @@ from random import Random
 from typing import Any
 
 DIGESTS = ("a" * 64, "A" * 64, "a" * 63, "a" * 65, "g" * 64, "../" + "a" * 61, "\u0660" * 64)
-NUMBERS = (-1, 0, 1, 1 << 31, 1 << 62, 1 << 63, 1 << 70, 1.5, 1e300, float("inf"), float("nan"))
+NUMBERS = (
+    *(-1, 0, 1, 1 << 31, 1 << 33, 1 << 62, 1 << 63, 1 << 70, -(10**9 << 33), 10**9 << 33),
+    *(1.5, 1e300, float("inf"), float("nan"), True),
+)
 NAMES = (
     *("", ".", "..", "/", "work", "work/", "work//x", "work/./x", "work/../x", "../x", "x", "up1"),
     *("/etc/passwd", "work/../../../etc/passwd", "work/.snakemake/locks", "work/.git/config"),
@@ -28,6 +31,8 @@ def changed(value: Any, random: Random) -> Any:
     if not places or random.random() < 0.01:
         return _any(random)
     holder, key = random.choice(places)
+    if random.random() < 0.2 and isinstance(holder[key], str):
+        return _everywhere(value, holder[key], _like(holder[key], random))
     random.choice((_replace, _replace, _edit, _remove, _repeat, _swap, _rename))(
         holder, key, value, random
     )
@@ -58,7 +63,25 @@ def _any(random: Random) -> Any:
 
 
 def _replace(holder: Any, key: Any, _value: Any, random: Random) -> None:
-    holder[key] = _any(random)
+    holder[key] = _like(holder[key], random) if random.random() < 0.7 else _any(random)
+
+
+def _like(old: Any, random: Random) -> Any:
+    """Return a value that may stand in the place of another one."""
+    if isinstance(old, str):
+        return random.choice(DIGESTS if len(old) == 64 else NAMES if "/" in old else WORDS)
+    return random.choice(NUMBERS) if isinstance(old, int | float) else _any(random)
+
+
+def _everywhere(value: Any, old: str, new: str) -> Any:
+    """Return a value with another text in all places, so that it still agrees with itself."""
+    if isinstance(value, dict):
+        return {
+            new if key == old else key: _everywhere(inner, old, new) for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_everywhere(inner, old, new) for inner in value]
+    return new if value == old else value
 
 
 def _edit(holder: Any, key: Any, _value: Any, random: Random) -> None:

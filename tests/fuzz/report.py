@@ -13,6 +13,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -139,6 +140,9 @@ class Target:
             levels = [self._host.workdir, *self._host.workdir.parents]
             if ".." in path.parts or not path.is_relative_to(levels[climb(top)]):
                 raise ViolationError(f"{item.member.name!r} became {path}")
+        for digest in [*report.blobs, *(item.blob for item in report.returned)]:
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ViolationError(f"{digest!r} is taken for a digest")
         noted = json.loads(json.dumps(for_journal(report), allow_nan=False))
         measured(noted)
         self._told(reason_of(report, self._host.workdir, None), "")
@@ -226,11 +230,20 @@ def genuine() -> dict[str, Any]:
     }
 
 
+def small() -> dict[str, Any]:
+    """Return a good report of one large file, in which a change hits something that counts."""
+    full = genuine()
+    returned = full["returned"][-1:]
+    kept = {key: full[key] for key in ("name", "reason", "times", "blobs")}
+    kept["blobs"] = {returned[0]["blob"]: len(_LARGE)}
+    return {**kept, "returned": returned}
+
+
 def hostile(random: Random) -> bytes:
     """Return a good report with a few changes, or random bytes."""
     if random.random() < 0.02:
         return random.randbytes(random.randrange(200))
-    value = genuine()
+    value = random.choice((genuine, small))()
     for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
         value = changed(value, random)
     return text(value, random)

@@ -56,7 +56,7 @@ def test_damaged_report_fails_its_job_in_plain_words(
     outcome = install(bench, job, report)
     assert not outcome.success
     assert "its report is damaged" in outcome.message
-    for sign in ("operand", "recursion", "'list' object", "NoneType"):
+    for sign in ("operand", "recursion", "must be", "'list' object", "NoneType"):
         assert sign not in outcome.message
     assert sorted(path for path in tmp_path.rglob("*") if "incoming" not in path.parts) == before
 
