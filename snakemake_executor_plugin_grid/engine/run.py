@@ -152,8 +152,8 @@ class Run:
             traffic = self._upload.traffic
             with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
                 self.left_open = self._journal.on_the_grid()
-                self._catalog.prune()
                 self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes).wait()
+                self._catalog.prune()
             self._database.close()
         finally:
             self._log.close()

@@ -51,7 +51,7 @@ class Database:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = connect(path, "rw" if guest else "rwc")
             if not guest:
-                _set_mode(self._connection, path)
+                set_journal_mode(self._connection, path)
             self._connection.execute("PRAGMA synchronous=FULL")
             version = version_of(self._connection) if guest else upgrade(self._connection)
         except (sqlite3.OperationalError, OSError) as error:
@@ -157,7 +157,7 @@ def needs_shared_memory(path: Path) -> bool:
         return False
 
 
-def _set_mode(connection: sqlite3.Connection, path: Path) -> None:
+def set_journal_mode(connection: sqlite3.Connection, path: Path) -> None:
     """Use write-ahead mode on a disk of this host only.
 
     Elsewhere readers on other hosts would see nothing, or garbage. The other mode needs no files

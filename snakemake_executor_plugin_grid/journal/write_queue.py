@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..model.errors import GridError
+
 
 class Write:
     """A change on its way to the disk. Wait for it before an effect that relies on it.
@@ -77,12 +79,16 @@ class WriteQueue:
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closed = False
         self._last = Write()
         self._last.end(None)
 
     def put(self, change: Change) -> Write:
         """Add a change; returns at once."""
         with self._lock:
+            if self._closed:
+                change.write.end(GridError("the journal has been closed"))
+                return change.write
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
                 self._thread.start()
@@ -98,10 +104,10 @@ class WriteQueue:
     def close(self) -> None:
         """Write what is left, and end the thread."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            self._closed = True
             self._changes.put(None)
-        if thread is not None:
-            thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _serve(self) -> None:
         ended = False

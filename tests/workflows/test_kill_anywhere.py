@@ -38,8 +38,8 @@ STEPS = (
     "site.discard",
     "Journal.discarded",
     "site.stop",
-    "Catalog.prune",
     "Journal.end_run",
+    "Catalog.prune",
 )
 UNIMPORTANT = ("site.hello", "site.states")
 """What the local site is asked that changes nothing."""

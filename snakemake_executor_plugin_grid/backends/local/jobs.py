@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...journal.database import set_journal_mode
+
 log = logging.getLogger("snakemake-grid-site")
 
 _SCHEMA = """
@@ -71,7 +73,7 @@ class JobTable:
     def __init__(self, path: Path) -> None:
         """Read the file, or make it."""
         self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        set_journal_mode(self._connection, path)
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
         rows = self._connection.execute(

@@ -115,7 +115,7 @@ class TaskRegistry:
     def ended(self, jobs: Iterable[str]) -> None:
         """Remove jobs that are finished."""
         jobs = list(jobs)
-        tasks = {self._task_of.pop(job): job for job in jobs if job in self._task_of}
+        tasks = {self._task_of.pop(job) for job in jobs if job in self._task_of}
         _ = self._database.write("DELETE FROM task_jobs WHERE job=?", [(job,) for job in jobs])
         for job in jobs:
             self._numbers.pop(job, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.local.jobs import JobTable
 from snakemake_executor_plugin_grid.journal import file_system
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, Database
 from snakemake_executor_plugin_grid.journal.file_system import is_local
@@ -148,6 +149,15 @@ def test_without_file_locks_the_journal_works(
         with JournalReader(folder) as reader:
             assert [job.detail for job in reader.jobs()] == ["why"]
         other.close()
+
+
+def test_the_local_site_works_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--grid-local-dir may name any folder."""
+    path = tmp_path / "site.sqlite"
+    JobTable(path)._connection.close()
+    on_nfs(tmp_path, monkeypatch)
+    table = JobTable(path)
+    assert table._connection.execute("PRAGMA journal_mode").fetchone() == ("truncate",)
 
 
 def test_a_hot_journal_is_rolled_back_for_readers(

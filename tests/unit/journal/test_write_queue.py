@@ -104,6 +104,16 @@ def test_what_nobody_waits_for_is_written_before_the_end(tmp_path: Path) -> None
         assert again.query(SELECT) == [(str(number),) for number in range(100)]
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_after_the_end_a_change_is_refused(database: Database, before: int) -> None:
+    for number in range(before):
+        database.change(INSERT, [(str(number),)])
+    database.close()
+    with pytest.raises(GridError, match="closed"):
+        database.change(INSERT, [("late",)])
+    database.close()
+
+
 def test_a_caller_that_is_cancelled_takes_no_change_back(database: Database) -> None:
     async def run() -> None:
         disk = SlowDisk(database)
