@@ -45,8 +45,8 @@ _SILENT_WAIT = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
 _STATES = "the states of jobs"
-_PAUSE_PER_CALL = 20
-_LONGEST_PAUSE = 300.0  # seconds, for a slow server
+_PAUSE_PER_CALL = 20  # times as long as the call took
+_MOST_INTERVALS = 20  # of the backend, for a slow server
 
 
 class Controller:
@@ -233,8 +233,9 @@ class Controller:
             return
         self._outages.over(_STATES)
         asked = clock.monotonic()
-        slow = min(_PAUSE_PER_CALL * (asked - began), _LONGEST_PAUSE)
-        pause = max(self._context.backend.poll_interval, slow)
+        interval = self._context.backend.poll_interval
+        slow = min(_PAUSE_PER_CALL * (asked - began), _MOST_INTERVALS * interval)
+        pause = max(interval, slow)
         self._next_poll = asked + min(pause, self._longest_pause)
         news: dict[str, JobStatus] = {}
         for grid_id, job in followed.items():

@@ -223,8 +223,8 @@ class Recovery:
         for job, candidate in adopted.items():
             job.spec = replace(job.spec, name=candidate.left.name)
             job.origin, job.adopted = candidate.left.origin, True
-            job.faults = job.charged = JobName.parse(candidate.left.name).resubmissions
             job.grid_id, job.named = candidate.grid_id, self._context.clock.monotonic()
+            self._restore_faults(job, candidate.left)
         if adopted:
             ended = sum(candidate.status.state.ended for candidate in adopted.values())
             self._context.say(
@@ -237,6 +237,21 @@ class Recovery:
             "rule, inputs or parameters have changed",
         )
         return [job for job in jobs if job not in adopted]
+
+    def _restore_faults(self, job: TrackedJob, left: JobRecord) -> None:
+        """Set the faults of an adopted job, and the sites that it may avoid because of them."""
+        clock, name = self._context.clock, JobName.parse(left.name)
+        job.faults = job.charged = name.resubmissions
+        if not job.faults:
+            return
+        before = self._context.journal.submissions_of(job.origin)
+        job.charged -= sum(phase is Phase.CANCELLED for phase, _ in before.values())
+        last, _ = before.get(str(JobName(name.first, job.faults - 1)), (None, ""))
+        if last is Phase.FAILED:  # otherwise it had waited too long, and avoids none
+            failed = {site for phase, site in before.values() if phase is Phase.FAILED}
+            job.avoids = frozenset(failed - {""})
+        waited = clock.time() - left.accepted if left.accepted is not None else 0.0
+        job.waits_since = clock.monotonic() - max(0.0, waited)
 
     async def _confirm(self, adopted: Mapping[TrackedJob, Candidate]) -> None:
         """Finish the submission of jobs that was interrupted, and record all as adopted."""

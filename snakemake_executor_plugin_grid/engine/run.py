@@ -37,6 +37,8 @@ from .payloads import Payloads
 from .preparation import Preparation
 from .wheels import WheelShipper
 
+_DETACHED_PAUSE = 10.0
+
 
 class Run:
     """One run of the executor, and everything that it uses.
@@ -102,6 +104,9 @@ class Run:
             large_file=large_file,
             compression=compression,
         )
+        longest_pause = wanted_pause(workflow.remote_execution_settings)
+        if settings.detach:  # such a run ends when each job has been asked for
+            longest_pause = min(longest_pause, _DETACHED_PAUSE)
         context = RunContext(self.backend, stores, self._journal, setup.outages, SYSTEM_CLOCK, say)
         self.controller = Controller(
             context,
@@ -120,7 +125,7 @@ class Run:
             lost_limit=settings.lost_limit,
             avoid_limit=settings.avoid_limit,
             retries=settings.infrastructure_retries,
-            longest_pause=wanted_pause(workflow.remote_execution_settings),
+            longest_pause=longest_pause,
         )
         self.workflow_api = WorkflowApi(workflow, layout.on_worker)
         path_check = PathCheck(layout, self.workflow_api, parsed)

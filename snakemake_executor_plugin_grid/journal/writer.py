@@ -294,6 +294,11 @@ class Journal:
         )
         return {f"{backend} ({endpoint})": count for backend, endpoint, count in rows}
 
+    def submissions_of(self, origin: str) -> dict[str, tuple[Phase, str]]:
+        """Return phase and site of each submission of a job, by name."""
+        rows = self._database.query("SELECT name, phase, site FROM jobs WHERE origin=?", (origin,))
+        return {name: (Phase(phase), site) for name, phase, site in rows}
+
     def good_sites(self) -> list[str]:
         """Return the sites at which jobs succeeded lately, in any run."""
         rows = self._database.query(

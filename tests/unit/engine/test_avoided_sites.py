@@ -139,6 +139,41 @@ def test_a_job_that_waits_too_long_is_sent_again_without_avoiding_a_site(bench: 
     assert bench.ended(1)[0].success
 
 
+def waits_since_an_earlier_run(bench: Bench, phase: Phase) -> None:
+    """Let an earlier run have left a job in a queue: its first submission ended at site A."""
+    bench.earlier("e-1", state=None, phase=phase, origin="e-1")
+    bench.earlier("e-1.1", origin="e-1")
+    Journal(bench.database, "earlier", "fickle").seen({"e-1": JobStatus(JobState.FAILED, "", "A")})
+    bench.database.change("UPDATE jobs SET accepted=accepted-550", [()])
+    bench.look()
+    bench.submit("j-1")
+    bench.goes_on()
+    bench.polls(60)
+
+
+@pytest.mark.parametrize("bench", [{"avoid_limit": 600.0}], indirect=True)
+def test_waiting_goes_on_in_the_next_run(bench: Bench) -> None:
+    waits_since_an_earlier_run(bench, Phase.FAILED)
+    waits(bench, "e-1.2")
+    assert bench.backend.cancelled == ["id-e-1.1"]
+    # Of three resubmissions, one was charged before, and none for this.
+    bench.fault("e-1.2")
+    bench.fault("e-1.3")
+    bench.succeed("e-1.4")
+    assert bench.ended(1)[0].success
+
+
+@pytest.mark.parametrize("bench", [{"avoid_limit": 600.0}], indirect=True)
+def test_a_job_that_an_earlier_run_has_released_goes_on_waiting(bench: Bench) -> None:
+    waits_since_an_earlier_run(bench, Phase.CANCELLED)
+    bench.polls(700)
+    assert bench.backend.cancelled == []
+    for number in (1, 2, 3):  # none of them was charged
+        bench.fault(f"e-1.{number}")
+    bench.succeed("e-1.4")
+    assert bench.ended(1)[0].success
+
+
 @pytest.mark.parametrize("bench", [{"avoid_limit": 600.0}], indirect=True)
 def test_a_job_that_cannot_be_cancelled_goes_on_waiting(bench: Bench) -> None:
     runs(bench, "j-0", "B")

@@ -24,6 +24,7 @@ def calls(bench: Bench, seconds: float) -> int:
 @pytest.fixture
 def slow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the server take 3 s for an answer."""
+    bench.backend.poll_interval = 15.0
     states = bench.backend.states
 
     async def slowly(ids: Collection[str]) -> Mapping[str, JobStatus]:
@@ -51,6 +52,16 @@ def test_a_slow_server_is_asked_less_often(bench: Bench) -> None:
 
 
 @FREE
+@pytest.mark.usefixtures("slow")
+def test_the_pauses_for_a_slow_server_have_a_limit(bench: Bench) -> None:
+    bench.backend.poll_interval = 1.0
+    bench.submit("j-1")
+    bench.goes_on()
+    assert bench.controller.next_poll <= 20
+    assert calls(bench, 230) >= 8
+
+
+@FREE
 def test_jobs_that_have_ended_are_reported_between_two_calls(bench: Bench) -> None:
     bench.backend.poll_interval = 1000.0
     bench.submit("j-1")
@@ -63,7 +74,6 @@ def test_jobs_that_have_ended_are_reported_between_two_calls(bench: Bench) -> No
 @pytest.mark.parametrize("bench", [{"longest_pause": 1.0}], indirect=True)
 @pytest.mark.usefixtures("slow")
 def test_a_user_may_ask_for_more_frequent_calls(bench: Bench) -> None:
-    bench.backend.poll_interval = 15.0
     bench.submit("j-1")
     bench.goes_on()
     assert calls(bench, 60) >= 10
