@@ -50,7 +50,7 @@ function brokenWords(cell) {
 """
 
 
-@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("width", [pytest.param(1400, marks=pytest.mark.slow), 500])
 def test_no_word_is_broken_and_nothing_is_cut(browse: Browse, width: int) -> None:
     dom, said = browse(with_script(page_of(*workflow()), MEASURE), width)
     assert said == []
