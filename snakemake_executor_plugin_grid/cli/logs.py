@@ -170,13 +170,17 @@ def _owners(jobs: Iterable[JobRecord]) -> dict[str, JobRecord]:
 
 
 def _output(path: Path, answer: _Answer | None, tail: int | None, *, whole: bool) -> Iterable[str]:
-    """Return what a payload has printed, unless `whole` without what Snakemake prints around it."""
-    if not whole:
-        found = rule_output(read_lines(path) if answer is None else answer.text.splitlines(), tail)
-        return [*found.lines, *found.error][-tail if tail else None :]
-    if answer is None:
+    """Return what a payload has printed, unless `whole` without what Snakemake prints around it.
+
+    What the server has kept contains also what the system itself has printed.
+    """
+    last = slice(-tail if tail else None, None)
+    if answer is not None:
+        return answer.text.splitlines()[last]
+    if whole:
         return _lines(path, tail)
-    return answer.text.splitlines()[-tail if tail else None :]
+    found = rule_output(read_lines(path), tail)
+    return [*found.lines, *found.error][last]
 
 
 def _lines(path: Path, tail: int | None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ..snakemake_api.output import RuleOutput, rule_output
 TAIL_LINES = 20
 LEFT_OUT = "[...]"
 _LOGS_SHOWN = 4
+_LOGS_READ = 20
 _LONGEST_LINE = 300  # characters
 _LONGEST_READ = 1 << 20  # bytes of one line
 # Of a larger file, the middle is not read. Lists of inputs can take megabytes at both ends.
@@ -40,9 +41,11 @@ class JobLogs:
     @classmethod
     def read(cls, log: Path | None, rule_logs: Mapping[str, Path] | None = None) -> JobLogs:
         """Read the logs of a job."""
-        found = rule_logs or {}
-        tails = {name: read_tail(path) for name, path in found.items()}
         output = RuleOutput() if log is None else rule_output(read_lines(log))
+        # In a group, those of the rule that failed come first.
+        given = rule_logs or {}
+        found = {name: given[name] for name in output.logs if name in given} | dict(given)
+        tails = {name: read_tail(found[name]) for name in list(found)[:_LOGS_READ]}
         return cls(log, found, output, {name: tail for name, tail in tails.items() if tail})
 
     @property

@@ -11,7 +11,7 @@ from ..worker.report import KILLED, TIME_LIMIT
 from .efficiency import Efficiency, Use
 
 ENOUGH = 5
-"""Jobs that have to succeed before the report advises to request less."""
+"""Submissions that have to succeed before the report advises to request less."""
 CLOSE = 0.9
 """Fraction of a limit from which on the report warns."""
 MEMORY_MARGIN = 1.3
@@ -114,9 +114,9 @@ def _limit(
     if close or (stopped and limit is _RUNTIME):
         more = f"{limit.name}={enough} would be safe" if single else "request more"
         met = (
-            f"{plural(stopped, 'job')} ran into it"
+            f"{plural(stopped, 'submission')} ran into it"
             if stopped and limit is _RUNTIME
-            else f"{plural(close, 'job')} of {len(pairs)} came within 10 % of it or beyond"
+            else f"{plural(close, 'submission')} of {len(pairs)} came within 10 % of it or beyond"
         )
         text = f"{text}, {met} (at most {_shown(most)} {limit.unit} used): {more}"
         return Advice(rule.rule, limit.name, True, text, enough if single else None)
@@ -126,7 +126,7 @@ def _limit(
     caveat = ""
     if limit is _MEMORY and any(use.processors > 1 for use in rule.uses):
         caveat = " (of the largest process: add the others if a job runs several at once)"
-    used_by = f"used by {plural(len(pairs), 'job')}"
+    used_by = f"used by {plural(len(pairs), 'submission')}"
     if single and enough <= _WORTH * asked[0]:
         text += f", at most {_shown(most)} {limit.unit} {used_by}: {limit.name}={enough} would do"
         return Advice(rule.rule, limit.name, False, text + caveat, enough)
@@ -148,11 +148,11 @@ def _threads(rule: Efficiency) -> Advice | None:
     enough = 1 if most <= 1 else math.ceil(most * THREADS_MARGIN)
     text = (
         f"threads={_range(asked)} requested, {usual:.1f} busy on average and {most:.1f} in the "
-        f"busiest of {plural(len(long), 'job')}"
+        f"busiest of {plural(len(long), 'submission')}"
     )
     over = sum((use.busy or 0.0) > use.processors * THREADS_MARGIN + 0.1 for use in long)
     if over:
-        text += f", {plural(over, 'job')} used more than requested; sites may kill such jobs"
+        text += f", {plural(over, 'submission')} used more than requested; sites may kill such jobs"
         more = f": threads={enough} would be right" if len(asked) == 1 else ""
         return Advice(rule.rule, "threads", True, text + more, enough if more else None)
     if sum(use.succeeded for use in long) < ENOUGH or enough > asked[0] / 2:

@@ -13,7 +13,7 @@ from .measured import number
 
 @dataclass(frozen=True)
 class Use:
-    """What one job used and requested; None if not known or not requested.
+    """What one submission used and requested; None if not known or not requested.
 
     Attributes:
         succeeded: Whether it succeeded.
@@ -81,19 +81,19 @@ class Resource:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The jobs of one rule that came back with a report.
+    """The submissions of one rule that came back with a report.
 
     Attributes:
         rule: Its name.
-        jobs: Number of jobs.
+        submissions: Number of submissions.
         processors: Requested by ``threads``, and busy on average.
-        memory_mb: Requested by ``mem_mb``, and the largest process of each job, in MB.
+        memory_mb: Requested by ``mem_mb``, and the largest process of each one, in MB.
         runtime_s: Requested by ``runtime``, and how long payloads ran, in seconds.
-        uses: The jobs.
+        uses: The submissions.
     """
 
     rule: str
-    jobs: int
+    submissions: int
     processors: Resource
     memory_mb: Resource
     runtime_s: Resource

@@ -11,24 +11,17 @@ from datetime import timezone
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ..journal.records import Phase, RunRecord
 from .chart import COLOURS, OTHERS, clock_ms, groups, hover_text, rows_by, rule_of
-from .efficiency import Efficiency
 from .failures import counted
 from .intervals import Kind, site_of
+from .panels import panels
+from .plots import empty, name_rows
 from .summary import SiteUse, Summary
 from .words import label
 
 GOOD, BAD, NEITHER = "#3c9d66", "#d5484f", "#b4bcc6"
-_MARGIN = {"l": 48, "r": 12, "t": 34, "b": 40}
-_LEGEND = {
-    "orientation": "h",
-    "traceorder": "normal",
-    **{"xref": "container", "x": 0, "xanchor": "left"},
-    **{"yref": "container", "y": 1, "yanchor": "top"},
-}
 _WAITING_FILL, _RUNNING_FILL = "rgba(140,150,165,0.30)", "rgba(47,126,192,0.35)"
 
 
@@ -47,25 +40,20 @@ def figures(summary: Summary, zone: timezone) -> dict[str, Any]:
         drawn["reasons"] = _reasons(summary)
     if summary.sites:
         drawn["sites"] = _sites(summary.sites)
-    if any(rule.processors.share for rule in summary.efficiency):
-        drawn["efficiency"] = _efficiency(summary.efficiency)
+    efficiency = panels(summary.efficiency)
+    drawn |= {panel.name: panel.figure for panel in efficiency}
     found = {name: figure.to_plotly_json() for name, figure in drawn.items()}
-    return {"figures": found, "timeline": _choices(summary)}
-
-
-def _figure(height: float, **layout: Any) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        template="none", height=height, margin=_MARGIN, legend=_LEGEND, hovermode="closest"
-    )
-    figure.update_layout(**layout)
-    return figure
+    return {
+        "figures": found,
+        "timeline": _choices(summary),
+        "panels": [{"name": panel.name, "title": panel.title} for panel in efficiency],
+    }
 
 
 def _timeline(summary: Summary, zone: timezone) -> go.Figure:
     """Return the bars; the page sets their rows, in an order that the user chooses."""
     rows = summary.timeline.rows
-    figure = _figure(
+    figure = empty(
         height=min(760, 120 + 16 * len(rows)),
         barmode="overlay",
         bargap=0.15 if len(rows) <= 200 else 0,
@@ -169,7 +157,7 @@ def _legend(colours: Mapping[str, str]) -> list[dict[str, str]]:
 def _concurrency(summary: Summary, zone: timezone) -> go.Figure:
     counts = summary.concurrency
     times = [clock_ms(time, zone) for time in counts.times]
-    figure = _figure(height=230, hovermode="x unified")
+    figure = empty(height=230, hovermode="x unified")
     for name, values, colour, fill in (
         ("in a queue", counts.waiting, COLOURS[Kind.WAITING], _WAITING_FILL),
         ("on a worker", counts.running, COLOURS[Kind.RUNNING], _RUNNING_FILL),
@@ -195,7 +183,7 @@ def _reasons(summary: Summary) -> go.Figure:
     of = groups([failure.site for failure in summary.failures])
     named = [site for site in of if of[site] != OTHERS]
     lines = math.ceil(len(named) / 3)  # in the legend
-    figure = _figure(height=62 + 34 * len(reasons) + 18 * lines, barmode="stack", bargap=0.3)
+    figure = empty(height=62 + 34 * len(reasons) + 18 * lines, barmode="stack", bargap=0.3)
     for site in named:
         values = [counts[reason].get(site, 0) for reason in reasons]
         _stack(figure, label(site, 24), values, of[site])
@@ -206,20 +194,20 @@ def _reasons(summary: Summary) -> go.Figure:
         ]
         _stack(figure, "other sites", others, OTHERS)
     _count_jobs(figure)
-    _named_rows(figure, reasons, longest=48)
+    name_rows(figure, reasons, longest=48)
     figure.update_layout(showlegend=True)
     return figure
 
 
 def _sites(sites: Sequence[SiteUse]) -> go.Figure:
-    figure = _figure(height=80 + 34 * len(sites), barmode="stack", bargap=0.3)
+    figure = empty(height=80 + 34 * len(sites), barmode="stack", bargap=0.3)
     _stack(figure, "succeeded", [site.succeeded for site in sites], GOOD)
     _stack(figure, "failed", [site.failed for site in sites], BAD)
     rest = [site.submissions - site.succeeded - site.failed for site in sites]
     if any(rest):
         _stack(figure, "cancelled or open", rest, NEITHER)
     _count_jobs(figure)
-    _named_rows(figure, [site.site for site in sites], longest=30)
+    name_rows(figure, [site.site for site in sites], longest=30)
     return figure
 
 
@@ -238,65 +226,3 @@ def _count_jobs(figure: go.Figure) -> None:
     """Let the axis of stacked bars show whole numbers only."""
     most = max(map(sum, zip(*(trace.x for trace in figure.data), strict=True)), default=0)
     figure.update_xaxes(dtick=1 if most < 10 else None)
-
-
-def _named_rows(figure: go.Figure, names: Sequence[str], longest: int) -> None:
-    # Rows have numbers, as shortened names may be equal.
-    figure.update_yaxes(
-        tickvals=list(range(len(names))),
-        ticktext=[label(name, longest) for name in names],
-        range=[len(names) - 0.4, -0.6],
-        automargin=True,
-        ticklabelstandoff=6,
-        showgrid=False,
-        zeroline=False,
-    )
-
-
-def _efficiency(rules: Sequence[Efficiency]) -> go.Figure:
-    shares = (
-        (
-            "processors busy, of threads",
-            [rule.processors.share for rule in rules],
-            COLOURS[Kind.RUNNING],
-        ),
-        (
-            "peak memory, of mem_mb",
-            [rule.memory_mb.share for rule in rules],
-            COLOURS[Kind.UPLOADING],
-        ),
-        ("run time, of runtime", [rule.runtime_s.share for rule in rules], COLOURS[Kind.FETCHING]),
-    )
-    figure = make_subplots(
-        cols=3,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        column_titles=[name for name, _, _ in shares],
-        figure=_figure(height=110 + 44 * len(rules), showlegend=False),
-    )
-    for column, (name, spreads, colour) in enumerate(shares, 1):
-        known = [(row, some) for row, some in enumerate(spreads) if some is not None]
-        figure.add_trace(
-            go.Box(
-                orientation="h",
-                name=name,
-                y=[row for row, _ in known],
-                lowerfence=[100 * some.lowest for _, some in known],
-                q1=[100 * some.lower for _, some in known],
-                median=[100 * some.median for _, some in known],
-                q3=[100 * some.upper for _, some in known],
-                upperfence=[100 * some.highest for _, some in known],
-                marker={"color": colour},
-                line={"width": 1.5},
-                hoverinfo="x",
-            ),
-            row=1,
-            col=column,
-        )
-        most = max((100 * some.highest for _, some in known), default=100)
-        figure.update_xaxes(
-            range=[0, max(108, 1.05 * most)], ticksuffix=" %", hoverformat=".0f", col=column
-        )
-        figure.add_vline(x=100, line={"color": BAD, "width": 1, "dash": "dot"}, col=column)
-    _named_rows(figure, [rule.rule for rule in rules], longest=30)
-    return figure

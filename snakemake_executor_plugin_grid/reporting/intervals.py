@@ -90,13 +90,13 @@ class Clock:
         site: Its site.
         host: Its name.
         ahead: Seconds by which its clock is ahead at least; negative if it is behind.
-        jobs: Number of jobs that show the difference.
+        submissions: Number of submissions that show the difference.
     """
 
     site: str
     host: str
     ahead: float
-    jobs: int
+    submissions: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class Timeline:
     """All jobs.
 
     Attributes:
-        rows: The submissions of each job, the earliest first; jobs in the order of their beginning.
+        rows: The submissions of each job, the earliest first, retries and later runs included;
+            jobs in the order of their beginning.
         clocks: Clocks that are wrong by more than `CLOCK_TOLERANCE`.
     """
 
@@ -135,9 +136,9 @@ def timeline(jobs: Sequence[JobRecord], now: float) -> Timeline:
     """
     reports = {job.name: measured(job.report) for job in jobs}
     shifts, clocks = _shifts(jobs, reports, now)
-    rows: dict[str, list[Span]] = {}
+    rows: dict[object, list[Span]] = {}
     for job in jobs:
-        row = rows.setdefault(job.origin, [])
+        row = rows.setdefault(job.work, [])
         floor = max((span.end for span in row if span.end is not None), default=-math.inf)
         report = reports[job.name]
         parts = _segments(job, report.times, shifts.get(job.name, 0.0), now, floor)

@@ -12,7 +12,7 @@ from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.job import log_file
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
-from .failures import SUCCEEDED_LATER, Failure, counted, failures
+from .failures import Failure, counted, failures
 from .intervals import Concurrency, Kind, Timeline, concurrency, site_of, timeline
 
 _HIDDEN = frozenset({"changed", "identity", "endpoint", "needs_cleanup"})
@@ -27,7 +27,7 @@ class Totals:
         jobs: Number of jobs; a job that was submitted several times counts once.
         succeeded: Number of jobs that succeeded.
         failed: Number of jobs that failed.
-        succeeded_on_retry: Number of failed jobs that succeeded in a later attempt.
+        succeeded_on_retry: Number of jobs that succeeded after a submission had failed.
         cancelled: Number of jobs that were cancelled.
         open: Number of jobs that are on the grid, or whose end is not known.
         submissions: Number of submissions.
@@ -150,7 +150,7 @@ class Summary:
                         "site": failure.site,
                         "host": failure.host,
                         "then": failure.then,
-                        "log": self.log_of(failure.job),
+                        "logs": self.logs_of(failure.job),
                     }
                     for failure in self.failures
                 ],
@@ -162,9 +162,13 @@ class Summary:
             "advice": [asdict(advice) for advice in self.advice],
         }
 
-    def log_of(self, job: JobRecord) -> str | None:
-        """Return where the log of a submission is, below the working directory."""
-        return str(log_file(FOLDER, job.name)) if job.name in self.logs else None
+    def logs_of(self, job: JobRecord) -> list[str]:
+        """Return where the logs of a submission are, those of its rule first.
+
+        The paths begin at the working directory.
+        """
+        own = [str(log_file(FOLDER, job.name))] if job.name in self.logs else []
+        return [*map(str, job.report.get("logs", ())), *own]
 
 
 def summarise(
@@ -196,7 +200,7 @@ def summarise(
         made=made,
         now=now,
         runs=tuple(runs),
-        totals=_totals(runs, times, found),
+        totals=_totals(runs, times),
         timeline=times,
         concurrency=concurrency(spans),
         sites=_sites(times),
@@ -215,17 +219,17 @@ def last_known(runs: Sequence[RunRecord], jobs: Sequence[JobRecord], default: fl
     return max((time for time in known if time is not None), default=default)
 
 
-def _totals(runs: Sequence[RunRecord], times: Timeline, found: Sequence[Failure]) -> Totals:
+def _totals(runs: Sequence[RunRecord], times: Timeline) -> Totals:
     last = [row[-1].job for row in times.rows]
     phases = Counter(job.phase for job in last)
-    names = {job.name for job in last}
     spans = times.spans
     return Totals(
         jobs=len(last),
         succeeded=sum(job.succeeded for job in last),
         failed=phases[Phase.FAILED],
         succeeded_on_retry=sum(
-            one.then == SUCCEEDED_LATER and one.job.name in names for one in found
+            row[-1].job.succeeded and any(span.job.phase is Phase.FAILED for span in row)
+            for row in times.rows
         ),
         cancelled=phases[Phase.CANCELLED],
         open=sum(not (job.phase.over or job.succeeded) for job in last),

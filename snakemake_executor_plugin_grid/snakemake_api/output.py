@@ -15,6 +15,7 @@ _DATE = re.compile(r"\[\w{3} \w{3} .+ \d{4}\]")
 _BEGINS = re.compile(r"(local)?(rule|checkpoint) \S+:|Job \d+: ")
 _ANNOUNCED = ("    resources: ", "Reason: ")
 _NAMES = "    output: "
+_LOGS = re.compile(r"    log: (.*) \(check log file\(s\) for error details\)")
 _FOLDER = "  Working directory: "
 _FAILED = re.compile(r"Error in (rule|group) .+:")
 _ENDS = "Exiting because a job execution failed."
@@ -48,6 +49,7 @@ class RuleOutput:
         exit_status: Of the rule's command, negative if a signal killed it, as in `subprocess`; None
             if it did not fail.
         names: The outputs as the worker's Snakemake calls them; empty if no rule was started.
+        logs: The logs of the rule that failed, by their names in the workflow.
         folder: Working directory on the worker; empty if not known.
     """
 
@@ -55,6 +57,7 @@ class RuleOutput:
     error: tuple[str, ...] = ()
     exit_status: int | None = None
     names: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
     folder: str = ""
 
     @property
@@ -83,12 +86,19 @@ def rule_output(lines: Iterable[str], keep: int | None = 200) -> RuleOutput:
     own: deque[str] = deque(maxlen=keep)
     exception: deque[str] | None = None
     names: list[str] = []
+    logs: list[str] = []
+    failed = False
     status, folder, previous, announcing = None, "", "", False
     for line in lines:
         dated = _DATE.fullmatch(previous) is not None
         previous = line
-        if (dated and _FAILED.match(line)) or line.startswith(_ENDS):
+        if line.startswith(_ENDS) or (failed and not line.startswith("    ")):
             break
+        if failed or (dated and _FAILED.match(line)):
+            failed = True
+            if found := _LOGS.fullmatch(line):
+                logs = found[1].split(", ")
+            continue
         if dated and _BEGINS.match(line):
             announcing, exception, status = True, None, None
         if not folder and line.startswith(_FOLDER):
@@ -109,7 +119,7 @@ def rule_output(lines: Iterable[str], keep: int | None = 200) -> RuleOutput:
             if found := _COMMAND_FAILED.search(line):
                 status = int(found[1]) if found[1] else -int(found[2])
     error = tuple(exception or ()) if status is None else ()
-    return RuleOutput(tuple(own), error, status, tuple(names), folder)
+    return RuleOutput(tuple(own), error, status, tuple(names), tuple(logs), folder)
 
 
 def lacks_storage_plugin(text: str) -> bool:

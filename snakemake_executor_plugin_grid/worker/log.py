@@ -7,19 +7,31 @@ from pathlib import Path
 from .report import megabytes
 
 _LAST_WORDS = 4096
+_SEARCHED = 1 << 20
+_KEPT_OF_LINE = 200  # at both ends
 _CHUNK = 1 << 20
 _GAP = b"\n[...]\n"
 _MOST_HEAD = 256 << 10
 
 
 def tail(log: Path) -> bytes:
-    """Return the last bytes of the log, empty if there is none."""
+    """Return the last bytes of the log, empty if there is none.
+
+    Long lines are cut: Snakemake prints the inputs of a failed rule as one line.
+    """
     try:
         with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - _LAST_WORDS))
-            return stream.read()
+            stream.seek(max(0, log.stat().st_size - _SEARCHED))
+            lines = stream.read().split(b"\n")
     except OSError:
         return b""
+    return b"\n".join(map(_cut, lines))[-_LAST_WORDS:]
+
+
+def _cut(line: bytes) -> bytes:
+    if len(line) <= 2 * _KEPT_OF_LINE:
+        return line
+    return line[:_KEPT_OF_LINE] + b" [...] " + line[-_KEPT_OF_LINE:]
 
 
 def trim(log: Path, limit: int) -> None:

@@ -56,7 +56,7 @@ def test_json(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (found["workflow"], found["totals"]["jobs"]) == ("z-lineshape", 304)
     assert [run["name"] for run in found["runs"]] == ["k3v9", "m8q2"]
     failed = found["failures"]["jobs"]
-    assert any((workdir / one["log"]).is_file() for one in failed if one["log"])
+    assert any((workdir / path).is_file() for one in failed for path in one["logs"])
     assert not (tmp_path / "grid-report.html").exists()
 
 

@@ -55,6 +55,14 @@ def test_the_logs_of_the_rule_come_first(log: Path) -> None:
     assert len(one) == 21
 
 
+def test_the_logs_of_the_rule_that_failed_come_first_in_a_group(log: Path) -> None:
+    log.write_text(failed_rule(3, logs="z"))
+    rule_logs = {name: log.with_name(name) for name in "abcdefghijklmnopqrstuvwxyz"}
+    for path in rule_logs.values():
+        path.write_text(f"{path.name}\n")
+    assert JobLogs.read(log, rule_logs).excerpt()[:2] == ["Last lines of z:", "    z"]
+
+
 def test_what_tee_wrote_to_a_log_is_shown_once(log: Path) -> None:
     log.write_text(failed_rule(3, "one\ntwo\n"))
     log.with_name("a").write_text("one\ntwo\n")

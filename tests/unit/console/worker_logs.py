@@ -16,9 +16,14 @@ def started(own: str = "", *, inputs: str = "in", outputs: str = "out") -> str:
     )
 
 
-def failed_rule(status: int, own: str = "", *, inputs: str = "in", outputs: str = "out") -> str:
+def failed_rule(
+    status: int, own: str = "", *, inputs: str = "in", outputs: str = "out", logs: str = "a.log"
+) -> str:
     """Return the output of a rule whose command has failed."""
-    block = f"    message: None\n    jobid: 0\n    input: {inputs}\n    output: {outputs}\n"
+    block = (
+        f"    message: None\n    jobid: 0\n    input: {inputs}\n    output: {outputs}\n"
+        f"    log: {logs} (check log file(s) for error details)\n"
+    )
     return (
         f"{started(own, inputs=inputs, outputs=outputs)}"
         f'RuleException:\nCalledProcessError in file "{FOLDER}/Snakefile", line 7:\n'

@@ -60,7 +60,7 @@ def test_what_was_used_over_what_was_asked() -> None:
         job(1, run_s=100, busy=1, memory=500, processors=2, memory_mb=1000, runtime_s=400),
         job(2, run_s=300, busy=2, memory=900, processors=2, memory_mb=1000, runtime_s=400),
     )
-    assert (rule.rule, rule.jobs) == ("make", 2)
+    assert (rule.rule, rule.submissions) == ("make", 2)
     assert rule.processors.asked == (2, 2)
     assert rule.processors.share == spread([0.5, 1.0])
     assert rule.memory_mb.share == spread([0.5, 0.9])
@@ -91,7 +91,7 @@ def test_a_spread() -> None:
 def test_less_memory_is_advised() -> None:
     found = advice(*alike(39, memory=700, memory_mb=4000), job(40, memory=812, memory_mb=4000))
     assert found["mem_mb"].text == (
-        "mem_mb=4000 requested, at most 812 MB used by 40 jobs: mem_mb=1200 would do"
+        "mem_mb=4000 requested, at most 812 MB used by 40 submissions: mem_mb=1200 would do"
     )
     assert (found["mem_mb"].value, found["mem_mb"].warning) == (1200, False)
 
@@ -104,15 +104,15 @@ def test_the_memory_of_jobs_with_several_processors_may_be_more() -> None:
 def test_less_runtime_is_advised() -> None:
     found = advice(*alike(5, run_s=1500, runtime_s=8 * 3600))
     assert found["runtime"].text == (
-        "runtime=480 requested, at most 25 min used by 5 jobs: runtime=45 would do"
+        "runtime=480 requested, at most 25 min used by 5 submissions: runtime=45 would do"
     )
 
 
 def test_fewer_threads_are_advised() -> None:
     found = advice(*alike(4, busy=1.1, processors=8), job(5, busy=1.6, processors=8))
     assert found["threads"].text == (
-        "threads=8 requested, 1.2 busy on average and 1.6 in the busiest of 5 jobs: threads=2 "
-        "would do"
+        "threads=8 requested, 1.2 busy on average and 1.6 in the busiest of 5 submissions: "
+        "threads=2 would do"
     )
     assert advice(*alike(5, busy=0.9, processors=2))["threads"].value == 1
 
@@ -152,9 +152,8 @@ def test_a_limit_that_is_close_is_a_warning() -> None:
     found = advice(*alike(9, memory=500, memory_mb=1000), job(10, memory=900, memory_mb=1000))
     assert found["mem_mb"].warning
     assert found["mem_mb"].text == (
-        "mem_mb=1000 requested, 1 job of 10 came within 10 % of it or beyond (at most 900 MB "
-        "used): "
-        "mem_mb=1200 would be safe"
+        "mem_mb=1000 requested, 1 submission of 10 came within 10 % of it or beyond (at most "
+        "900 MB used): mem_mb=1200 would be safe"
     )
 
 
@@ -162,7 +161,8 @@ def test_a_time_limit_that_was_met_is_a_warning() -> None:
     found = advice(*alike(9), job(10, reason=TIME_LIMIT, run_s=3600, runtime_s=3600))
     assert found["runtime"].warning
     assert found["runtime"].text == (
-        "runtime=60 requested, 1 job ran into it (at most 60 min used): runtime=90 would be safe"
+        "runtime=60 requested, 1 submission ran into it (at most 60 min used): "
+        "runtime=90 would be safe"
     )
 
 
@@ -170,14 +170,14 @@ def test_more_processors_than_asked_are_a_warning() -> None:
     found = advice(job(1, busy=3.8), job(2, busy=1.0))
     assert found["threads"].warning
     assert found["threads"].text.endswith(
-        "1 job used more than requested; sites may kill such jobs: threads=5 would be right"
+        "1 submission used more than requested; sites may kill such jobs: threads=5 would be right"
     )
 
 
 def test_asked_by_a_function_the_advice_is_a_part() -> None:
     found = advice(*(job(n, memory=100 * n, memory_mb=1000 * n) for n in range(1, 9)))
     assert found["mem_mb"].text == (
-        "mem_mb=1000…8000 requested, at most 10 % of it used by 8 jobs: 15 % of it would do"
+        "mem_mb=1000…8000 requested, at most 10 % of it used by 8 submissions: 15 % of it would do"
     )
     assert found["mem_mb"].value is None
 

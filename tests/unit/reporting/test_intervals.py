@@ -85,7 +85,9 @@ def test_what_one_job_tells_of_a_clock_holds_for_the_others_of_the_host() -> Non
     quick = finished("make-r1-2", 7200, ended=1361.0)
     found = parts(finished(shift=7200), quick)
     assert found[2:4] == [(Kind.WAITING, 1015, 1101), (Kind.FETCHING, 1101, 1131)]
-    assert [clock.jobs for clock in timeline([finished(shift=7200), quick], NOW).clocks] == [2]
+    assert [clock.submissions for clock in timeline([finished(shift=7200), quick], NOW).clocks] == [
+        2
+    ]
 
 
 def test_jobs_of_one_host_that_contradict_each_other_are_moved_one_by_one() -> None:
@@ -138,6 +140,7 @@ def test_submissions_of_the_same_job_share_a_row_one_after_the_other() -> None:
     again = finished(
         "make-r1-2.1",
         origin="make-r1-2",
+        outputs=first.outputs,
         report=a_report(1500.0, 10, 20, 200, 30),
         **{
             "began": 1405.0,
@@ -154,6 +157,17 @@ def test_submissions_of_the_same_job_share_a_row_one_after_the_other() -> None:
         ["make-r1-2", "make-r1-2.1"],
     ]
     assert rows[1][1].begin == 1420.0  # the first was dealt with until then
+
+
+def test_a_retry_is_in_the_row_of_its_job() -> None:
+    first = finished("make-r1-1", outputs=("a",), phase=Phase.FAILED)
+    retry = finished("make-r1-2", outputs=("a",), attempt=2, sent=2000.0, finished=2500.0)
+    other = finished("make-r1-3", outputs=("b",), began=1001.0)
+    rows = timeline([first, other, retry], NOW).rows
+    assert [[span.job.name for span in row] for row in rows] == [
+        ["make-r1-1", "make-r1-2"],
+        ["make-r1-3"],
+    ]
 
 
 def test_the_site_is_what_the_job_says_or_else_the_backend() -> None:

@@ -26,7 +26,7 @@ from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase, Run
 from snakemake_executor_plugin_grid.reporting.page import render
 from snakemake_executor_plugin_grid.reporting.summary import summarise
 
-from .fabricated_runs import START, a_job, a_run, workflow
+from .fabricated_runs import START, a_job, a_report, a_run, workflow
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "</script><script>alert(1)</script><!--&amp;<b>bold</b> $x$ %{y} \udc80\x1b"
@@ -101,7 +101,10 @@ def test_the_page_loads_nothing(page: str) -> None:
 
 def test_the_tables_are_there_without_scripts(page: str) -> None:
     text = " ".join(Elements(page).texts)
-    assert "mem_mb=4000 requested, at most 745 MB used by 170 jobs: mem_mb=1000 would do" in text
+    assert (
+        "mem_mb=4000 requested, at most 745 MB used by 170 submissions: mem_mb=1000 would do"
+        in text
+    )
     assert "The clock of wn07.desy.example.org" in text
     assert "payload failed: exit code 1" in text
     assert re.search(r"\.snakemake/grid/logs/select-k3v9-\d+\.log", text)
@@ -130,7 +133,7 @@ def test_hostile_texts_are_texts() -> None:
     assert "<" not in found.scripts[0]
     for text in data["timeline"]["texts"]:
         assert set(re.findall("<[^>]*>", text)) <= {"<b>", "</b>", "<br>"}
-    labels = data["figures"]["efficiency"]["layout"]["yaxis"]["ticktext"]
+    labels = data["figures"]["used-mem_mb"]["layout"]["yaxis"]["ticktext"]
     names = [trace["name"] for trace in data["figures"]["reasons"]["data"]]
     assert all("<" not in label for label in labels + names)
     # The list of colours is made of text nodes, not of markup.
@@ -169,28 +172,46 @@ def test_what_the_palette_has_no_colour_for_is_one_of_the_others() -> None:
     assert data["timeline"]["colours"]["rule"]["legend"][-1]["text"] == "4 others"
 
 
+def test_what_was_used_is_shown_where_nothing_was_requested() -> None:
+    requested = {"processors": 2, "memory_mb": None, "runtime_s": 600}
+    report = a_report(START, 1, 1, 50, 1, cpu_seconds=40, peak_memory_mb=812.0)
+    job = a_job(phase=Phase.SUCCEEDED, ended=START + 90, requested=requested, report=report)
+    page = page_of([a_run()], [job])
+    headings = " ".join(Elements(page).texts)
+    assert "Processors busy, % of threads" in headings
+    assert "Peak memory, MB (mem_mb is not requested)" in headings
+    assert "Run time, % of runtime" in headings
+    assert "110 MB it is Snakemake itself" in headings
+    plots = json.loads(Elements(page).scripts[0])["figures"]
+    assert plots["used-mem_mb"]["data"][0]["median"] == [812.0]
+    assert plots["used-threads"]["data"][0]["median"] == [40.0]
+
+
 # In a browser
 
-Browse = Callable[[str], tuple[str, list[str]]]
+Browse = Callable[..., tuple[str, list[str]]]
 
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Return what shows a page: its document when all is done, and what the console says."""
+    """Return what shows a page, on a screen of a width in pixels.
+
+    It returns the document when all is done, and what the console says.
+    """
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
         if os.environ.get("GRID_TEST_BROWSER_REQUIRED") == "1":
             pytest.fail(f"GRID_TEST_BROWSER_REQUIRED=1, but none of {', '.join(NAMES)} is there")
         pytest.skip(f"needs one of {', '.join(NAMES)}")
 
-    def show(page: str) -> tuple[str, list[str]]:
+    def show(page: str, width: int = 1400) -> tuple[str, list[str]]:
         file = tmp_path / "page.html"
         file.write_text(page, encoding="utf-8", errors="replace")
         done = subprocess.run(
             [
                 *(browser, "--headless=new", "--no-sandbox", "--disable-gpu"),
                 *("--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"),
-                *("--enable-logging=stderr", "--window-size=1400,2600"),
+                *("--enable-logging=stderr", f"--window-size={width},2600"),
                 *("--virtual-time-budget=60000", "--dump-dom", file.as_uri()),
             ],
             stdin=subprocess.DEVNULL,
@@ -230,7 +251,7 @@ def with_choice(page: str, **choices: str) -> str:
 def test_the_plots_are_drawn(page: str, browse: Browse, choices: dict[str, str]) -> None:
     dom, said = browse(with_choice(page, **choices))
     assert said == []
-    assert 'data-drawn="5"' in dom
+    assert 'data-drawn="7"' in dom
     jobs = workflow()[1]
     assert bars(dom, "timeline") >= 6 * len(jobs)
     assert bars(dom, "sites") == 2 * 5
@@ -272,11 +293,11 @@ const pause = () => new Promise((done) => setTimeout(done, 3000));
 """
 
 
-def with_user(page: str) -> str:
-    """Return a page that is used as a person would, with the permission of its policy."""
-    digest = base64.b64encode(hashlib.sha256(USER.encode()).digest()).decode()
+def with_script(page: str, script: str) -> str:
+    """Return a page with one more script, and the permission of its policy."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = page.replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
-    return page.replace("</body>", f"<script>{USER}</script></body>")
+    return page.replace("</body>", f"<script>{script}</script></body>")
 
 
 @pytest.mark.slow
@@ -294,7 +315,7 @@ def test_thousands_of_jobs_can_be_looked_at(browse: Browse) -> None:
         )
         for number in range(4000)
     ]
-    dom, said = browse(with_user(page_of([a_run()], jobs)))
+    dom, said = browse(with_script(page_of([a_run()], jobs), USER))
     assert said == []
     text = dom.partition('id="seen">')[2].partition("</script>")[0]
     first, ordered, zoomed = json.loads(text)
@@ -309,7 +330,7 @@ def test_thousands_of_jobs_can_be_looked_at(browse: Browse) -> None:
 def test_hostile_texts_do_nothing_in_a_browser(browse: Browse) -> None:
     dom, said = browse(page_of(*hostile(), name=HOSTILE))
     assert said == []
-    assert 'data-drawn="5"' in dom
+    assert 'data-drawn="7"' in dom
     assert "<script>alert" not in dom
 
 

@@ -135,8 +135,8 @@ def test_a_job_counts_once_however_often_it_was_submitted() -> None:
         a_job("e"),
         a_job("f", phase=Phase.SUBMITTING),
     ).totals
-    assert (totals.jobs, totals.submissions) == (7, 8)
-    assert (totals.succeeded, totals.failed, totals.succeeded_on_retry) == (2, 2, 1)
+    assert (totals.jobs, totals.submissions) == (6, 8)
+    assert (totals.succeeded, totals.failed, totals.succeeded_on_retry) == (2, 1, 2)
     assert (totals.cancelled, totals.open) == (1, 2)
 
 
@@ -194,8 +194,15 @@ def test_the_same_for_scripts() -> None:
     assert sum(sum(c.values()) for c in found["failures"]["reasons"].values()) == len(
         found["failures"]["jobs"]
     )
-    logs = [one["log"] for one in found["failures"]["jobs"]]
-    assert set(logs) <= {None, f".snakemake/grid/logs/{jobs[0].name}.log"}
+    logs = [path for one in found["failures"]["jobs"] for path in one["logs"]]
+    assert set(logs) <= {f".snakemake/grid/logs/{jobs[0].name}.log"}
+
+
+def test_the_logs_of_the_rule_are_named_first() -> None:
+    job = failed("a", report=a_report(START, 1, 1, logs=["logs/a.log"]))
+    made = summarise("wf", [a_run()], [job, failed("b")], START, going_on=False, logs={"a"})
+    assert made.logs_of(job) == ["logs/a.log", ".snakemake/grid/logs/a.log"]
+    assert [one["logs"] for one in made.to_json()["failures"]["jobs"]][1] == []
 
 
 # Words

@@ -37,6 +37,7 @@ def test_the_output_of_a_rule_is_told_from_that_of_snakemake(tmp_path: Path) -> 
         tmp_path,
         "rule a:\n"
         "    output: 'a', 'b'\n"
+        "    log: 'a.log', 'b.log'\n"
         "    shell:\n"
         "        'echo Error in rule f: as R prints it; echo; echo last; exit 3 '\n"
         "        '# a long command'\n",
@@ -45,7 +46,7 @@ def test_the_output_of_a_rule_is_told_from_that_of_snakemake(tmp_path: Path) -> 
     assert found.lines == ("Error in rule f: as R prints it", "last")
     assert found.error == (), "the command is no news, and the status is told apart"
     assert found.ending == "exit status 3"
-    assert found.names == ("a", "b")
+    assert (found.names, found.logs) == (("a", "b"), ("a.log", "b.log"))
     assert found.folder == str(tmp_path.resolve())
     assert not lacks_storage_plugin(text)
 

@@ -37,6 +37,18 @@ def test_no_log_is_no_error(tmp_path: Path) -> None:
     assert tail(tmp_path / "log") == b""
 
 
+def test_the_error_is_in_the_tail_although_long_lists_of_inputs_follow(tmp_path: Path) -> None:
+    inputs = ", ".join(f"skim/part{number:05}.txt" for number in range(20_000))
+    log = tmp_path / "log"
+    log.write_text(
+        f"cp: 'x': No space left on device\nError in rule a:\n    input: {inputs}\nend\n"
+    )
+    found = tail(log)
+    assert b"No space left on device" in found
+    assert found.endswith(b"\nend\n")
+    assert len(found) < 5000
+
+
 @given(size=st.integers(0, 5000), limit=st.integers(0, 5000))
 def test_never_longer_than_allowed_and_nothing_made_up(
     tmp_path_factory: pytest.TempPathFactory, size: int, limit: int
