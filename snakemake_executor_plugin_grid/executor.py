@@ -88,7 +88,7 @@ class Executor(RemoteExecutor):
         from .planning.preview import describe
 
         try:
-            problems = describe(self.workflow, self._run_id, self._say)
+            problems = describe(self.workflow, self._run_id, self._parsed, self._say)
         except GridError as error:
             raise WorkflowError(str(error)) from None  # otherwise it shows a line of this file
         if problems:

@@ -140,7 +140,7 @@ class Run:
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
         self.planner = Planner(
-            settings, self.workflow_api, layout, shipper.ship, say, fingerprints, path_check
+            settings, self.workflow_api, layout, path_check, shipper.ship, say, fingerprints
         )
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:

@@ -42,8 +42,11 @@ class PathCheck:
         self._workflow_api = workflow_api
         self._files_read = files_read
         # A shell may know the working directory by a link; workers have this variable as well.
-        bases = (str(layout.workdir), os.path.normpath(os.environ.get("PWD") or layout.workdir))
-        self._bases = tuple(dict.fromkeys(bases))
+        shell = os.path.normpath(os.environ.get("PWD") or layout.workdir)
+        bases = [str(layout.workdir)]
+        if shell not in bases and os.path.realpath(shell) == os.path.realpath(layout.workdir):
+            bases.append(shell)
+        self._bases = tuple(bases)
 
     def check_all(self, jobs: Iterable[Any]) -> list[str]:
         """Return one message for each rule with a path that cannot work."""

@@ -41,10 +41,10 @@ class Planner:
         settings: ExecutorSettings,
         workflow_api: WorkflowApi,
         layout: Layout,
+        path_check: PathCheck,
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
-        path_check: PathCheck | None = None,
     ) -> None:
         """Set up the planning of a run.
 
@@ -52,13 +52,13 @@ class Planner:
             settings: Options of the run.
             workflow_api: Snakemake's workflow.
             layout: Maps paths of the submit host to names in the archives.
+            path_check: Knows which paths cannot work.
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
-            path_check: Knows which paths cannot work.
         """
         self._fingerprints = fingerprints
-        self._path_check = path_check or PathCheck(layout, workflow_api)
+        self._path_check = path_check
         self._settings = settings
         self._workflow_api = workflow_api
         self._layout = layout

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from ..stores.spool import RESERVE
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
+from .path_check import PathCheck
 from .planner import Planner
 
 _SANDBOX_LIMIT = 10 << 20  # default of SandboxStore/MaxSandboxSizeMiB, DIRAC 9.1
@@ -40,12 +41,15 @@ _PLACEHOLDER_URL = f"{SCHEME}/uploaded-when-submitted"
 _NOT_IN_LFN = re.compile(r"[^A-Za-z0-9_.+@=/-]|(?<![^/])[^A-Za-z0-9_/]")
 
 
-def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str]:
+def describe(
+    workflow: Any, run_id: str, files_read: Iterable[str], say: Callable[[str], None]
+) -> list[str]:
     """Print what would be submitted for each job that has to run.
 
     Args:
         workflow: Snakemake's workflow, with its DAG.
         run_id: Unique id of the run.
+        files_read: Files that were read while the workflow was parsed.
         say: Shows a line to the user.
 
     Returns:
@@ -57,7 +61,7 @@ def describe(workflow: Any, run_id: str, say: Callable[[str], None]) -> list[str
     folder = Path.cwd() / FOLDER
     problems = []
     with lock_folder(folder), open_database(folder) as database:
-        previews = _Previews(workflow, folder, database, say)
+        previews = _Previews(workflow, folder, database, files_read, say)
         jobs = list(previews.workflow_api.needed_jobs())
         for number, job in enumerate(jobs, start=1):
             try:
@@ -78,7 +82,12 @@ class _Previews:
     """Plans jobs as a run does, and describes them instead of submitting them."""
 
     def __init__(
-        self, workflow: Any, folder: Path, database: Database, say: Callable[[str], None]
+        self,
+        workflow: Any,
+        folder: Path,
+        database: Database,
+        files_read: Iterable[str],
+        say: Callable[[str], None],
     ) -> None:
         self._settings: ExecutorSettings = workflow.executor_settings
         self._layout = Layout(Path.cwd())
@@ -88,7 +97,10 @@ class _Previews:
         self._backend = make_backend(
             self._settings, self._layout.workdir, folder, database, catalog, say
         ).backend
-        self._planner = Planner(self._settings, self.workflow_api, self._layout, _ship_nothing, say)
+        path_check = PathCheck(self._layout, self.workflow_api, files_read)
+        self._planner = Planner(
+            self._settings, self.workflow_api, self._layout, path_check, _ship_nothing, say
+        )
         self._planner.begin()
         self._awaited = set(self.workflow_api.awaited())
 

@@ -19,6 +19,7 @@ from snakemake.resources import Resources
 from snakemake.settings import types as options
 
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
+from snakemake_executor_plugin_grid.planning.path_check import PathCheck
 from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
@@ -98,10 +99,12 @@ def fingerprints(
     ) as workflow:
         workflow.async_run(workflow.dag.postprocess())  # finds groups
         workflow_api = WorkflowApi(workflow)
+        layout = Layout(Path.cwd())
         planner = Planner(
             ExecutorSettings(),
             workflow_api,
-            Layout(Path.cwd()),
+            layout,
+            PathCheck(layout, workflow_api),
             no_runtime,
             lambda _: None,
             Fingerprints(workflow, Path.cwd(), context),
