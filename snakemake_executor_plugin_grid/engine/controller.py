@@ -21,6 +21,7 @@ from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
+from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
@@ -121,7 +122,7 @@ class Controller:
         context = self._context
         await retry_at_start(context.backend.check, context.clock)
         context.journal.endpoint = context.backend.endpoint
-        await retry_at_start(lambda: asyncio.to_thread(context.stores.check), context.clock)
+        await retry_at_start(lambda: in_thread(context.stores.check), context.clock)
         await self.recovery.look()
 
     async def send_sources(self, sources: Mapping[str, Entry]) -> None:
@@ -130,7 +131,7 @@ class Controller:
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""
-        return await asyncio.to_thread(self._upload.send_folder, folder)
+        return await in_thread(self._upload.send_folder, folder)
 
     def submit(self, plans: Sequence[Plan]) -> None:
         """Take over jobs; returns at once."""

@@ -15,6 +15,7 @@ from ..model.errors import CredentialsError, DiskFullError, EndingError, GridErr
 from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
+from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry as FileEntry
 from ..worker.description import Blob
@@ -81,7 +82,7 @@ class Submission:
         """Store the files that every job needs."""
         async with self._staging:
             await self._context.outages.retry_when_disk_full(
-                lambda: asyncio.to_thread(self._upload.send_sources, sources)
+                lambda: in_thread(self._upload.send_sources, sources)
             )
 
     async def launch(self, jobs: list[TrackedJob]) -> None:
@@ -134,7 +135,7 @@ class Submission:
         return payloads
 
     async def _stage_in(self, jobs: list[TrackedJob]) -> Prepared:
-        prepared = await asyncio.to_thread(self._upload.prepare, [job.spec for job in jobs])
+        prepared = await in_thread(self._upload.prepare, [job.spec for job in jobs])
         for blobs in prepared.values():
             if isinstance(blobs, DiskFullError | EndingError):
                 raise blobs  # repeat the batch: inputs that are stored already stay there

@@ -15,6 +15,7 @@ from ...model.errors import GridError, PermanentError
 from ...model.job import words
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
+from ...resilience.threads import in_thread
 from ...stores.base import PrivateFiles
 from ...worker import report as reports
 from ...worker.description import LOG_FILE, REPORT_FILE
@@ -249,7 +250,7 @@ class PandaBackend(Backend):
         return True
 
     async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
-        return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
+        return await in_thread(self._store.fetch_file, name, leaf, folder / leaf)
 
     async def logs(self, grid_id: str) -> str:
         """Return what the server knows of a job, and its page on the monitor."""
