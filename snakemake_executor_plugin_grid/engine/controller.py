@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
-from ..journal.records import Phase
 from ..model.errors import GridError, PermanentError
 from ..model.state import JobStatus
 from ..model.tracked import Outcome, Plan, TrackedJob
@@ -25,6 +25,7 @@ from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
+from .cancellation import Cancellation
 from .completion import Completion
 from .context import RunContext
 from .event_loop import EventLoop
@@ -42,6 +43,7 @@ _WATCH = 1.0
 _SILENT_WAIT = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
+_LAST_MOMENT = 3.0
 _STATES = "the states of jobs"
 
 
@@ -82,6 +84,7 @@ class Controller:
         self._closed = False
         self._cancelling = False
         self._leaving = False
+        self._at_once = False
         self._outages = context.outages
         self._job_log = JobLog(say, context.backend.monitor_url)
         self._breaker = CircuitBreaker(say, clock.monotonic)
@@ -235,42 +238,39 @@ class Controller:
         Returns:
             Id and title of each job whose end is not confirmed.
         """
-        self._cancelling = True
-        self._upload.stop()
-        # Those that have ended are being completed, which close() waits for.
-        jobs = [job for job in list(self._jobs.values()) if not job.ended]
-        submitted = [job for job in jobs if job.grid_id is not None]
-        with contextlib.suppress(GridError):
-            self._context.journal.cancelling(job.spec.name for job in jobs)
+        cancellation = Cancellation(self._context, self._jobs, self._submission)
+        done: Future[None] = Future()
+        self._events.spawn(self._cancel(cancellation, done))
         try:
-            left = self._events.wait(self._events.start(self._cancel(jobs)), timeout, give_up)
-        except Exception as error:
+            self._events.wait(done, timeout, give_up)
+        except GridError as error:
             self._context.say(f"Cancelling failed: {in_words(error)}")
-            left = {job.grid_id or "" for job in submitted}
-        for job in jobs:
-            self._jobs.pop(job.name, None)
-            # One without an id may still reach the backend: the next run looks for it by name.
-            if job.grid_id is not None and job.grid_id not in left:
-                self._context.stores.results.drop(job.spec.name)
-                with contextlib.suppress(GridError):
-                    self._context.journal.ended(job.spec.name, Phase.CANCELLED)
-        confirmed = sum(job.grid_id not in left for job in jobs)
-        if confirmed:
-            self._context.say(f"{confirmed} job(s) cancelled.")
-        return [f"{job.grid_id} ({job.spec.title})" for job in jobs if job.grid_id in left]
+        return cancellation.left()
 
-    def leave(self, give_up: Callable[[], bool]) -> None:
+    def leave(self, give_up: Callable[[], bool], *, at_once: bool = False) -> None:
         """Leave the jobs where they are: the next run continues with them.
 
         Args:
             give_up: Called several times a second; returns whether to stop waiting for jobs that
                 are being submitted.
+            at_once: Whether to submit no more jobs. Otherwise all have ten seconds for that.
         """
-        submitted = self._events.start(self._all_submitted())
+        self._at_once = at_once
+        submitted = self._events.start(self._settled() if at_once else self._all_submitted())
+        limit = _LAST_MOMENT if at_once else _LAST_SUBMISSIONS
         with contextlib.suppress(GridError):
-            self._events.wait(submitted, _LAST_SUBMISSIONS, lambda: give_up() or bool(self.trouble))
+            self._events.wait(submitted, limit, lambda: give_up() or bool(self.trouble))
         self._leaving = True
         self._upload.stop()
+
+    def _stop_submitting(self) -> None:
+        self._submission.stop()
+        self._upload.stop()
+        self._outages.stop()  # whoever waits for a server waits no more
+
+    async def _settled(self) -> None:
+        self._stop_submitting()
+        await self._submission.settled()
 
     async def _all_submitted(self) -> None:
         while any(job.grid_id is None for job in list(self._jobs.values())):
@@ -294,7 +294,7 @@ class Controller:
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
             events.wait(drained, _SILENT_WAIT if ending else math.inf, give_up)
-        if not drained.done() and not give_up():
+        if not drained.done() and not give_up() and not self._at_once:
             # The next run fetches what is not complete, so there is no need to wait for long.
             self._context.say(
                 f"Waiting for transfers that are in progress, {_LAST_TRANSFERS:g} s at most; press "
@@ -330,19 +330,13 @@ class Controller:
     def _launch(self, job: TrackedJob) -> None:
         self._events.spawn(self._submission.launch([job]))
 
-    async def _cancel(self, jobs: list[TrackedJob]) -> set[str]:
-        for job in jobs:  # one that is being submitted now is cancelled after that
-            self._jobs.pop(job.name, None)
-        backend = self._context.backend
-        names = {job.grid_id: job.spec.name for job in jobs if job.grid_id and not job.ended}
-        left = await with_timeout(backend.cancel(names), None) if names else set()
-        with contextlib.suppress(Exception):  # it only wastes space
-            if over := names.keys() - left:
-                await with_timeout(backend.discard(over))
-                await asyncio.to_thread(
-                    self._context.journal.discarded, [names[one] for one in over]
-                )
-        return left
+    async def _cancel(self, cancellation: Cancellation, done: Future[None]) -> None:
+        self._cancelling = True
+        self._stop_submitting()
+        try:
+            await cancellation.run()
+        finally:
+            done.set_result(None)
 
     def _miss(self, job: TrackedJob) -> None:
         """Fail a job that was not listed for lost_limit seconds; before that it is unknown."""

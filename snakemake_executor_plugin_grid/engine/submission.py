@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
-from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
@@ -44,7 +43,11 @@ Prepared = dict[str, tuple[Blob, ...] | GridError]
 
 
 class Submission:
-    """Brings jobs to the backend."""
+    """Brings jobs to the backend.
+
+    Attributes:
+        unanswered: Names under which jobs were submitted that the backend may have or not.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Submission:
             payloads: Builds what is submitted.
             recovery: Knows which jobs are on the grid already.
             faults: Tells how many jobs may be submitted, and which sites to avoid.
-            jobs: All jobs of the run by name; cancelled ones are removed from it.
+            jobs: All jobs of the run by name.
             fail: Ends a job for a reason.
         """
         self._context = context
@@ -77,6 +80,9 @@ class Submission:
         self._staging = asyncio.Lock()
         self._gate = asyncio.Lock()
         self._told = False
+        self._stopped = False
+        self._under_way: set[asyncio.Future[None]] = set()
+        self.unanswered: set[str] = set()
 
     async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
         """Store the files that every job needs."""
@@ -85,16 +91,27 @@ class Submission:
                 lambda: in_thread(self._upload.send_sources, sources)
             )
 
+    def stop(self) -> None:
+        """Submit nothing more, as the run is ending. Must be called in the event loop."""
+        self._stopped = True
+
+    async def settled(self) -> None:
+        """Wait for the answers to the submissions that are under way."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
+
     async def launch(self, jobs: list[TrackedJob]) -> None:
         """Stage in and submit jobs; each job that fails on the way gets an outcome."""
         try:
-            waiting = await self._recovery.adopt(jobs)
+            with self._unsettled():
+                waiting = await self._recovery.adopt(jobs)
             while waiting:
                 batch = await self._allowed(waiting)
                 waiting = waiting[len(batch) :]
                 payloads = await self._prepare(batch)
                 if payloads:
-                    await self._hand_over(payloads)
+                    with self._unsettled():
+                        await self._hand_over(payloads)
         except EndingError:
             pass  # the next run submits them
         except Exception as error:
@@ -103,6 +120,22 @@ class Submission:
                     # After a bug it is not known how far the job has come.
                     reason = f"it could not be submitted: {in_words(error)}"
                     self._fail(job, reason, final=not is_bug(error))
+
+    @contextlib.contextmanager
+    def _unsettled(self) -> Iterator[None]:
+        """Do something that may bring jobs to the grid, unless the run is ending."""
+        self._check_stopped()
+        settled = asyncio.get_running_loop().create_future()
+        self._under_way.add(settled)
+        try:
+            yield
+        finally:
+            self._under_way.remove(settled)
+            settled.set_result(None)
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise EndingError("the run is ending")
 
     async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
         """Wait until submission is allowed; return the jobs that may be submitted now."""
@@ -124,8 +157,6 @@ class Submission:
             )
         payloads = []
         for job in jobs:
-            if job.name not in self._jobs:
-                continue  # cancelled meanwhile
             blobs = prepared[job.spec.name]
             if isinstance(blobs, GridError):
                 self._fail(job, str(blobs))
@@ -143,7 +174,6 @@ class Submission:
 
     async def _hand_over(self, prepared: list[tuple[TrackedJob, Payload]]) -> None:
         context = self._context
-        prepared = [(job, payload) for job, payload in prepared if job.name in self._jobs]
         jobs = [job for job, _ in prepared]
         await context.outages.retry_when_disk_full(
             lambda: asyncio.to_thread(context.journal.submitting, jobs)
@@ -157,38 +187,15 @@ class Submission:
                     if isinstance(answer, Submitted)
                 }
             )
-        orphans: dict[str, str] = {}
         for job, payload in prepared:
             answer = answers[payload.spec.name]
-            cancelled = job.name not in self._jobs
             if isinstance(answer, Submitted):
-                if cancelled:
-                    orphans[answer.grid_id] = payload.spec.name
-                else:
-                    job.grid_id, job.named = answer.grid_id, context.clock.monotonic()
+                job.grid_id, job.named = answer.grid_id, context.clock.monotonic()
             elif isinstance(answer, Rejected):
-                if not cancelled:
-                    self._fail(job, f"{context.backend.name} refused it: {answer.message}")
-            elif isinstance(answer, UnansweredError) and not cancelled:
+                self._fail(job, f"{context.backend.name} refused it: {answer.message}")
+            elif isinstance(answer, UnansweredError):
                 self._fail(job, f"it could not be submitted: {answer}", final=False)
         self._tell(answers)
-        if orphans:
-            await self._cancel(orphans)
-
-    async def _cancel(self, jobs: Mapping[str, str]) -> None:
-        """Cancel jobs that the run has cancelled while they were being submitted.
-
-        Args:
-            jobs: Their names by their ids.
-        """
-        backend, journal, left = self._context.backend, self._context.journal, set(jobs)
-        with contextlib.suppress(GridError, *PASSING):
-            journal.cancelling(jobs.values())
-            left = await with_timeout(backend.cancel(list(jobs)))
-            for grid_id in jobs.keys() - left:
-                journal.ended(jobs[grid_id], Phase.CANCELLED)
-        if left:
-            self._context.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 
     def _tell(self, answers: Mapping[str, object]) -> None:
         """Say once where the user can look at the jobs of this run."""
@@ -215,6 +222,9 @@ class Submission:
                 limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
                 # First, as it is better to wait for credentials before the call than after.
                 await with_timeout(backend.check_credentials())
+                self._check_stopped()
+                names = [payload.spec.name for payload in waiting]
+                self.unanswered.update(names)
                 try:
                     taken = await with_timeout(backend.submit(waiting), limit)
                 except Exception as error:
@@ -223,12 +233,13 @@ class Submission:
                     refusals += isinstance(error, CredentialsError)
                     if refusals > REFUSALS:
                         raise PermanentError(f"{error} The credentials look valid.") from error
-                    names = [payload.spec.name for payload in waiting]
                     answers.update(await self._look_for(names, error))
+                    self.unanswered.difference_update(names)
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
                     if waiting and not isinstance(error, CredentialsError):  # valid again by now
                         raise
                 else:
+                    self.unanswered.difference_update(names)
                     for payload, answer in zip(waiting, taken, strict=True):
                         answers[payload.spec.name] = answer
                     return

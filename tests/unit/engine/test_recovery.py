@@ -51,7 +51,7 @@ def test_jobs_that_have_ended_meanwhile_are_taken_in_and_not_run_again(bench: Be
     (outcome,) = bench.ended(1)
     assert (outcome.name, outcome.success) == ("j-1", True)
     bench.submit("j-2", outputs=B)
-    bench.goes_on()
+    bench.wait_for(lambda: len(bench.said) == 2)
     assert bench.backend.runs == {}
     assert bench.phases() == {"e-1": "outputs installed", "e-2": "submitted"}
     assert [text.rpartition(": ")[2] for text in bench.said] == [
