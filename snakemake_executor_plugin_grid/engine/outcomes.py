@@ -12,7 +12,7 @@ from ..journal.records import Phase
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.tracked import Outcome, TrackedJob
-from ..worker.report import Report
+from ..worker.report import SUCCESS, Report
 
 
 class Outcomes:
@@ -67,6 +67,7 @@ class Outcomes:
             job.name,
             success=False,
             message=text,
+            cause=_cause(reason, report),
             logs=(str(log),) if log is not None else (),
             grid_id=job.grid_id,
             reason=report.reason if report is not None else "",
@@ -78,3 +79,10 @@ class Outcomes:
         if report is not None:
             text = json.dumps({**vars(report), "returned": len(report.returned)})
         self._journal.ended(job.spec.name, phase, detail, text)
+
+
+def _cause(reason: str, report: Report | None) -> str:
+    """Return why a job has failed, in one line and without advice."""
+    if report is not None and report.reason != SUCCESS:
+        reason = f"{report.reason}: {report.message}" if report.message else report.reason
+    return reason.partition("\n")[0]

@@ -174,7 +174,7 @@ class ExecutorSettings(ExecutorSettingsBase):
     on_interrupt: str = _option(
         "cancel",
         "What Ctrl-C does: 'cancel' cancels all jobs. 'keep' leaves them running, and the same "
-        "command continues with them later; SIGTERM then does the same.",
+        "command continues with them later. SIGTERM leaves them in any case.",
         env_var=True,
         metavar="KIND",
     )
