@@ -352,7 +352,8 @@ class Executor(RemoteExecutor):
         if shutdown is not None and not self._closed:
             self._closed = True
             self._last_words.leave(shutdown.finish(self._tally, self._give_up))
-        files_read.record()  # a program may run another workflow
+        if not files_read.by_command_line():
+            files_read.record()  # a program may run another workflow
         self._termination.over()
         if shutdown is not None and shutdown.exit_code is not None:
             raise SystemExit(shutdown.exit_code)

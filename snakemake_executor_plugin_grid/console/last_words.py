@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from ..model.job import title
+from ..snakemake_api.files_read import by_command_line
 
 
 class Tally:
@@ -82,7 +84,7 @@ class LastWords:
     def leave(self, text: str) -> None:
         """Print a text when the program ends; if it is not Snakemake's own, print it now."""
         self._text, self.set = text, True
-        if "snakemake.cli" in sys.modules:
+        if by_command_line():
             atexit.register(self.print)
         else:
             self.print()
@@ -91,4 +93,5 @@ class LastWords:
         """Print the text, once."""
         text, self._text = self._text, ""
         if text:
-            print(f"grid: {text}", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                print(f"grid: {text}", file=sys.stderr, flush=True)

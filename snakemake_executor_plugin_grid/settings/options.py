@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+from .base import ObservedSettings
 
 RUNTIMES = ("inherit", "setup", "container", "wheels")
 COMPRESSIONS = ("none", "gzip", "zstd")
@@ -28,7 +28,7 @@ def _list_option(text: str, **metadata: Any) -> Any:
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):
+class ExecutorSettings(ObservedSettings):
     """Options of the executor; ``--grid-<name>`` on the command line."""
 
     backend: str = _option(
