@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Iterable, MutableMapping
 
 from ..journal.records import Phase
 from ..model.errors import GridError
@@ -79,12 +79,14 @@ class Cancellation:
             if job.grid_id in over:
                 self._jobs.pop(job.name, None)
         self._cancelled += len(over)
-        for name in over.values():
-            with contextlib.suppress(GridError):
-                context.journal.ended(name, Phase.CANCELLED)
         if over:
+            await in_thread(self._end, over.values())
             with contextlib.suppress(Exception):  # it only wastes space
                 await with_timeout(context.backend.discard(over))
                 await asyncio.to_thread(context.journal.discarded, list(over.values()))
-                for name in over.values():
-                    await in_thread(context.stores.results.drop, name)
+
+    def _end(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(GridError, OSError):
+                self._context.journal.ended(name, Phase.CANCELLED)
+                self._context.stores.results.drop(name)

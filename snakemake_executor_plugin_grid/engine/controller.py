@@ -335,6 +335,8 @@ class Controller:
         self._stop_submitting()
         try:
             await cancellation.run()
+        except Exception as error:
+            self._context.say(f"Cancelling failed: {in_words(error)}")
         finally:
             done.set_result(None)
 
