@@ -27,8 +27,8 @@ _MODULES = {
     "common_settings": "executor",
 }
 
-if "snakemake.cli" in sys.modules or "snakemake" in sys.modules:
-    files_read.record()
+if "snakemake" in sys.modules and not files_read.by_command_line():
+    files_read.record()  # a program may parse its workflow before it chooses the executor
 
 
 def __getattr__(name: str) -> Any:
@@ -36,4 +36,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    found = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    if name == "ExecutorSettings":
+        # Snakemake's command line makes them if this executor is chosen, and parses afterwards.
+        found.when_made = files_read.record
+    return found

@@ -16,7 +16,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from .console.format import listed, sentence
+from .console.format import sentence
 from .model.errors import EndingError, GridError
 from .resilience.calls import in_words
 from .snakemake_api import files_read
@@ -36,10 +36,8 @@ common_settings = CommonSettings(
     pass_envvar_declarations_to_cmd=False,
 )
 
-_CANCEL_TIMEOUT = 60.0
 _LEAST_PAUSE = 0.05
 _TICK = 0.2
-_SHOWN = 5
 _LAST_ROUND = 1.0
 
 
@@ -55,20 +53,24 @@ class Executor(RemoteExecutor):
         # The first job must not wait for a poll that has nothing to ask.
         self.next_seconds_between_status_checks = _LEAST_PAUSE
         from .backends.registry import check_options
+        from .console.last_words import LastWords, Tally
+        from .engine.termination import Termination
         from .snakemake_api.postprocess import fail_single_jobs
+        from .snakemake_api.scheduler import SchedulerApi
         from .snakemake_api.workflow import WorkflowApi
 
         self._parsed = files_read.stop()
         self._run_id = uuid.uuid4().hex[:8]
         self._count = 0
-        self._give_up: Callable[[], bool] = _never
         self._infos: dict[str, SubmittedJobInfo] = {}
         self._names: dict[Any, str] = {}
         self._unnoted: set[Any] = set()
-        self._back = 0
         self._submitting = False
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
+        self._tally, self._last_words = Tally(), LastWords()
+        self._termination = Termination(self._terminate, self._last_resort)
+        self._give_up: Callable[[], bool] = self._termination.hurries
         try:
             for note in check_options(self.executor_settings, Path.cwd()):
                 self._say(note)
@@ -77,8 +79,9 @@ class Executor(RemoteExecutor):
             if self.executor_settings.describe:
                 self._describe()
         except (WorkflowError, SystemExit):
-            self._stop_following()
+            self.wait = False
             raise
+        SchedulerApi.handle_sigterm(self._termination.handle)
 
     def _describe(self) -> NoReturn:
         """Print the job descriptions and exit.
@@ -95,11 +98,15 @@ class Executor(RemoteExecutor):
             raise WorkflowError("\n".join(problems))
         raise SystemExit(0)
 
-    def _stop_following(self) -> None:
-        """End Snakemake's thread; it prints an error if the program ends while it runs."""
-        with self.lock:
-            self.wait = False
-        self.wait_thread.join(_LAST_ROUND)
+    async def _wait_for_jobs(self) -> None:
+        """Begin to poll with the first job; without one, Snakemake does not end its thread.
+
+        That would then fail while the program ends, and print the error.
+        """
+        while self.wait and self._run is None:  # noqa: ASYNC110 - another thread sets them
+            await asyncio.sleep(_TICK)
+        if self.wait:
+            await super()._wait_for_jobs()  # type: ignore[no-untyped-call]
 
     # The job's command
 
@@ -140,7 +147,6 @@ class Executor(RemoteExecutor):
                 self.logger,
             )
             self._shutdown = Shutdown(self.executor_settings, self._run)
-            self._shutdown.heed_signals()
         return self._run
 
     def run_job(self, job: Any) -> None:
@@ -171,6 +177,7 @@ class Executor(RemoteExecutor):
 
     def _submit(self, run: Run, jobs: list[Any]) -> None:
         run.planner.begin()
+        self._tally.began(jobs)
         plans = []
         for job in jobs:
             self.run_job_pre(job)
@@ -187,8 +194,9 @@ class Executor(RemoteExecutor):
                 raise
             except Exception as error:  # fails the job, not the run
                 self._keep(job, never_ran=True)
-                message = sentence(f"rule {job.name}, not submitted: {in_words(error)}") + "\n"
-                self._report_error(SubmittedJobInfo(job), message, [])
+                words = in_words(error)
+                message = sentence(f"rule {job.name}, not submitted: {words}") + "\n"
+                self._report_error(SubmittedJobInfo(job), message, words, [])
                 continue
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
             self._infos[plan.spec.name], self._names[job] = info, plan.spec.name
@@ -264,7 +272,7 @@ class Executor(RemoteExecutor):
         info.aux = {"ended": True}
         info.external_jobid = outcome.grid_id
         self._unnoted.add(info.job)
-        self._back += 1
+        self._tally.came_back += 1
         run = self._run
         if outcome.success and run is not None and run.workflow_api.uses_cache(info.job):
             try:
@@ -275,9 +283,13 @@ class Executor(RemoteExecutor):
             self.report_job_success(info)
             return
         self._keep(info.job)
-        self._report_error(info, outcome.message, list(outcome.logs))
+        self._report_error(info, outcome.message, outcome.cause, list(outcome.logs))
 
-    def _report_error(self, info: SubmittedJobInfo, message: str, logs: list[str]) -> None:
+    def _report_error(
+        self, info: SubmittedJobInfo, message: str, cause: str, logs: list[str]
+    ) -> None:
+        wildcards = self.run.workflow_api.wildcards(info.job)
+        self._tally.failed(info.job, info.job.name, wildcards, cause, has_log=bool(logs))
         if info.job.is_group():
             # Snakemake does not show the message of a group.
             self.logger.error(message)
@@ -292,6 +304,7 @@ class Executor(RemoteExecutor):
     def handle_job_success(self, job: Any) -> None:
         """Release the job's remote results: Snakemake has recorded its success."""
         super().handle_job_success(job)
+        self._tally.succeeded(job)
         self._unnoted.discard(job)
         name = self._names.pop(job, None)
         if name is not None and self._run is not None:
@@ -321,7 +334,7 @@ class Executor(RemoteExecutor):
         from .engine.shutdown import Interrupts
 
         with Interrupts() as interrupts:
-            self._give_up = interrupts.impatient
+            self._give_up = lambda: interrupts.impatient() or self._termination.hurries()
             if self._shutdown is not None:
                 # Snakemake also calls this after an error, such as a full disk.
                 self._shutdown.interrupted(crashed=isinstance(sys.exception(), Exception))
@@ -332,59 +345,47 @@ class Executor(RemoteExecutor):
 
     def shutdown(self) -> None:
         """Stop polling; remaining jobs are cancelled, or stay on the grid for the next run."""
+        self._termination.ending()
         shutdown = self._shutdown
-        early = shutdown is not None and shutdown.ending
-        if early and self._polling is not None:
+        if shutdown is not None and self._termination.requested:
+            shutdown.terminate()
+        if shutdown is not None and shutdown.ending and self._polling is not None:
             self._polling.cancel()
         super().shutdown()  # type: ignore[no-untyped-call]
-        if self._run is not None and shutdown is not None and not self._closed:
+        if shutdown is not None and not self._closed:
             self._closed = True
-            if shutdown.leaves:
-                self._leave(self._run)
-            else:
-                if early or self._run.controller.active:
-                    self._cancel_all(self._run)
-                self._run.close(self._end(early), self._give_up)
-        files_read.record()  # a program may run another workflow
+            self._last_words.leave(shutdown.finish(self._tally, self._give_up))
+        if not files_read.by_command_line():
+            files_read.record()  # a program may run another workflow
+        self._termination.over()
         if shutdown is not None and shutdown.exit_code is not None:
             raise SystemExit(shutdown.exit_code)
 
-    def _end(self, early: bool) -> str:
-        """Return how the run has ended, for the journal."""
-        if early or self._run is None:
-            return "cancelled"
-        scheduler_api = self._run.scheduler_api
-        if scheduler_api.has_failed:
-            return "failed"
-        return "stopped" if scheduler_api.was_stopped else "finished"
+    def _terminate(self) -> None:
+        """Have the main thread end the run because of SIGTERM; called in another thread."""
+        from .engine.shutdown import DETACHED, UNTRUE
+        from .snakemake_api.scheduler import SchedulerApi
 
-    def _leave(self, run: Run) -> None:
-        """Leave the jobs to the next run, and tell the user how to continue."""
-        run.controller.leave(self._give_up)
-        run.close("left", self._give_up)
-        left = run.controller.on_the_grid
-        count = max(len(left), run.left_open)
-        if not count and not self._back:
-            return
-        shown = f": {listed(left, _SHOWN)}" if left else ""
-        self._say(
-            f"{self._back} job(s) came back in this run; {count} stay on the grid{shown}."
-            " To continue, run the same command again in this directory; `snakemake-grid status` "
-            "shows them, `snakemake-grid cancel` ends them."
-        )
+        self._say("SIGTERM: the run ends.")
+        if self._shutdown is not None:
+            self._shutdown.terminate()
+        if self.workflow.scheduler is not None:
+            scheduler_api = SchedulerApi(self.workflow)
+            scheduler_api.suppress(UNTRUE)
+            scheduler_api.end_local_jobs()
+            scheduler_api.interrupt(WorkflowError(DETACHED))
 
-    def _cancel_all(self, run: Run) -> None:
-        left = run.controller.cancel(_CANCEL_TIMEOUT, self._give_up)
-        if left:
-            self.logger.error(
-                "Not confirmed to be cancelled: "
-                + ", ".join(left)
-                + ". The next run in this directory cancels them, or `snakemake-grid cancel`."
+    def _last_resort(self) -> None:
+        """Say how to continue, in a process that hangs and is about to be ended."""
+        from .snakemake_api.scheduler import SchedulerApi
+
+        if not self._last_words.set:
+            self._last_words.leave(
+                "the run was ended, and its jobs stay on the grid. To continue, run the same "
+                "command again in this directory."
             )
+            SchedulerApi(self.workflow).unlock()
+        self._last_words.print()
 
     def _say(self, text: str) -> None:
         self.logger.warning(f"grid: {text}")  # type: ignore[attr-defined]
-
-
-def _never() -> bool:
-    return False

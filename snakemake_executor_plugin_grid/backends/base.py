@@ -80,6 +80,7 @@ class Backend(ABC):
         settle_seconds: Seconds until a job can be found whose submission was not answered.
         brings_files: Whether the system returns report and log; otherwise the store does.
         site_reasons: Reasons of reports after which a job is sent to another site.
+        outlives_run: Whether jobs go on when the run has ended.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Backend(ABC):
     settle_seconds: float = 0.0
     brings_files: bool = True
     site_reasons: Collection[str] = ()
+    outlives_run: bool = True
 
     @abstractmethod
     async def check(self) -> None:

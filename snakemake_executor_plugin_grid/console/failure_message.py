@@ -51,14 +51,19 @@ def reason_of(report: Report, workdir: Path, logs: JobLogs, made_by: Maker) -> s
         logs: What the job left to read.
         made_by: Names the job that made an undeclared file.
     """
-    message = report.message
-    # The payload is Snakemake, which ends with 1 whatever the rule's command ends with.
-    if report.reason == reports.PAYLOAD_FAILED and logs.output.ending:
-        message = logs.output.ending
-    text = f"{report.reason}: {message}" if message else report.reason
+    text = cause_of(report, logs)
     where = f" (host {report.host}{f', site {report.site}' if report.site else ''})"
     advice = hint(report, workdir, logs, made_by)
     return f"{text}{where}; {advice}" if advice else text + where
+
+
+def cause_of(report: Report, logs: JobLogs | None) -> str:
+    """Return why a job failed, without where and without advice."""
+    message = report.message
+    # The payload is Snakemake, which ends with 1 whatever the rule's command ends with.
+    if report.reason == reports.PAYLOAD_FAILED and logs is not None and logs.output.ending:
+        message = logs.output.ending
+    return f"{report.reason}: {message}" if message else report.reason
 
 
 def without_report(status: JobStatus) -> str:

@@ -13,8 +13,8 @@ from ..model.errors import EndingError, GridError
 from ..model.state import JobState
 from ..model.tracked import Outcome, TrackedJob
 from ..resilience.calls import TRANSFER_TIMEOUT, in_words, with_timeout
+from ..resilience.threads import in_thread
 from .context import RunContext
-from .event_loop import in_thread
 from .faults import Faults
 from .outcomes import Outcomes
 from .outputs import Outputs

@@ -10,23 +10,25 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
-from ..journal.records import Phase
 from ..model.errors import EndingError, GridError, PermanentError
-from ..model.state import JobState, JobStatus
+from ..model.state import JobState
 from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
+from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.interruption import interrupt_by
 from .avoid_limit import AvoidLimit
+from .cancellation import Cancellation
 from .completion import Completion
 from .context import RunContext
 from .event_loop import EventLoop
@@ -34,19 +36,18 @@ from .faults import Faults
 from .outcomes import Outcomes
 from .outputs import Outputs
 from .payloads import Payloads
+from .poll_timer import PollTimer
 from .recovery import Recovery
 from .submission import Submission
 
 T = TypeVar("T")
 
-_TICK = 0.1
 _WATCH = 1.0
 _SILENT_WAIT = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
+_LAST_MOMENT = 3.0
 _STATES = "the states of jobs"
-_PAUSE_PER_CALL = 20  # times as long as the call took
-_MOST_INTERVALS = 20  # of the backend, for a slow server
 
 
 class Controller:
@@ -76,7 +77,7 @@ class Controller:
             payloads: Builds what is submitted.
             outputs: Brings outputs back.
             lost_limit: Seconds after which a job that the backend does not list fails.
-            avoid_limit: Seconds for which a job may wait while it avoids sites.
+            avoid_limit: Seconds for which jobs may wait while they avoid sites.
             retries: Maximum number of resubmissions of a job after faults of the grid.
             longest_pause: Seconds between two calls for the states of jobs, at most.
         """
@@ -84,14 +85,14 @@ class Controller:
         self._context = context
         self._upload = upload
         self._lost_limit = lost_limit
-        self._longest_pause = longest_pause
-        self._next_poll = -math.inf
+        self._timer = PollTimer(clock, longest_pause)
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._bug = ""
         self._closed = False
         self._cancelling = False
         self._leaving = False
+        self._at_once = False
         self._outages = context.outages
         self._job_log = JobLog(say, context.backend.monitor_url)
         self._breaker = CircuitBreaker(say, clock.monotonic)
@@ -107,7 +108,7 @@ class Controller:
         self._events = EventLoop(clock, self.crashed)
         context.outages.use_loop(self._events.loop)
         self._interrupted = threading.Event()
-        interrupt_by(self._end_transfers)
+        interrupt_by(self._between_blocks)
         self._events.watch(self._watch())
 
     @property
@@ -136,8 +137,8 @@ class Controller:
         context = self._context
         await retry_at_start(context.backend.check, context.clock)
         context.journal.endpoint = context.backend.endpoint
-        await retry_at_start(lambda: asyncio.to_thread(context.stores.check), context.clock)
-        for site in context.journal.good_sites():
+        await retry_at_start(lambda: in_thread(context.stores.check), context.clock)
+        for site in await in_thread(context.journal.good_sites):
             self._sites.runs(site)
         await self.recovery.look()
 
@@ -147,7 +148,7 @@ class Controller:
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""
-        return await asyncio.to_thread(self._upload.send_folder, folder)
+        return await in_thread(self._upload.send_folder, folder)
 
     def submit(self, plans: Sequence[Plan]) -> None:
         """Take over jobs; returns at once."""
@@ -193,7 +194,7 @@ class Controller:
     @property
     def next_poll(self) -> float:
         """Seconds until the backend may be asked for the states of jobs again."""
-        return max(0.0, self._next_poll - self._context.clock.monotonic())
+        return self._timer.left
 
     async def poll(self) -> list[Outcome]:
         """Ask for the states of all jobs if it is time; return what has ended since then."""
@@ -219,10 +220,10 @@ class Controller:
         return outcomes
 
     async def _ask(self, followed: Mapping[str, TrackedJob]) -> None:
-        clock = self._context.clock
+        clock, backend = self._context.clock, self._context.backend
         began = clock.monotonic()
         try:
-            statuses = await with_timeout(self._context.backend.states(list(followed)))
+            statuses = await with_timeout(backend.states(list(followed)))
         except Exception as error:
             if is_bug(error) or isinstance(error, PermanentError):
                 self.crashed(error)
@@ -232,12 +233,8 @@ class Controller:
                 job.named = job.waits_since = clock.monotonic()
             return
         self._outages.over(_STATES)
-        asked = clock.monotonic()
-        interval = self._context.backend.poll_interval
-        slow = min(_PAUSE_PER_CALL * (asked - began), _MOST_INTERVALS * interval)
-        pause = max(interval, slow)
-        self._next_poll = asked + min(pause, self._longest_pause)
-        news: dict[str, JobStatus] = {}
+        asked, news = clock.monotonic(), {}
+        self._timer.answered(began, backend.poll_interval)
         for grid_id, job in followed.items():
             status, job.seen = statuses.get(grid_id), True
             if status is None:
@@ -266,45 +263,38 @@ class Controller:
         Returns:
             Id and title of each job whose end is not confirmed.
         """
-        self._cancelling = True
-        self._upload.stop()
-        # Those that have ended are being completed, which close() waits for.
-        jobs = [job for job in list(self._jobs.values()) if not job.ended]
-        submitted = [job for job in jobs if job.grid_id is not None]
-        with contextlib.suppress(GridError):
-            self._context.journal.cancelling(job.spec.name for job in jobs).wait()
+        cancellation = Cancellation(self._context, self._jobs, self._submission)
+        done: Future[None] = Future()
+        self._events.spawn(self._cancel(cancellation, done))
         try:
-            left = self._events.wait(self._events.start(self._cancel(jobs)), timeout, give_up)
-        except Exception as error:
+            self._events.wait(done, timeout, give_up)
+        except GridError as error:
             self._context.say(f"Cancelling failed: {in_words(error)}")
-            left = {job.grid_id or "" for job in submitted}
-        for job in jobs:
-            self._jobs.pop(job.name, None)
-            # One without an id may still reach the backend: the next run looks for it by name.
-            if job.grid_id is not None and job.grid_id not in left:
-                self._context.stores.results.drop(job.spec.name)
-                _ = self._context.journal.ended(job.spec.name, Phase.CANCELLED)
-        confirmed = sum(job.grid_id not in left for job in jobs)
-        if confirmed:
-            self._context.say(f"{confirmed} job(s) cancelled.")
-        return [f"{job.grid_id} ({job.spec.title})" for job in jobs if job.grid_id in left]
+        return cancellation.left()
 
-    def leave(self, give_up: Callable[[], bool]) -> None:
+    def leave(self, give_up: Callable[[], bool], *, at_once: bool = False) -> None:
         """Leave the jobs where they are: the next run continues with them.
 
         Args:
             give_up: Called several times a second; returns whether to stop waiting for jobs that
                 are being submitted.
+            at_once: Whether to submit no more jobs. Otherwise all have ten seconds for that.
         """
-        submitted = self._events.start(self._all_submitted())
+        self._at_once = at_once
+        if at_once:
+            self.loop.call_soon_threadsafe(self._stop_submitting)
+        settle = self._submission.settled if at_once else self._submission.all_submitted
+        submitted = self._events.start(settle())
+        limit = _LAST_MOMENT if at_once else _LAST_SUBMISSIONS
         with contextlib.suppress(GridError):
-            self._events.wait(submitted, _LAST_SUBMISSIONS, lambda: give_up() or bool(self.trouble))
+            self._events.wait(submitted, limit, lambda: give_up() or bool(self.trouble))
         self._leaving = True
         self._upload.stop()
 
-    async def _all_submitted(self) -> None:
-        while any(job.grid_id is None for job in list(self._jobs.values())):
-            await self._context.clock.sleep(_TICK)
+    def _stop_submitting(self) -> None:
+        self._submission.stop()
+        self._upload.stop()
+        self._outages.stop()  # whoever waits for a server waits no more
 
     def close(self, give_up: Callable[[], bool] = lambda: False) -> bool:
         """End the connections and the loop.
@@ -320,6 +310,8 @@ class Controller:
         self._closed = True
         events = self._events
         self.loop.call_soon_threadsafe(self._outages.stop)
+        if self._at_once:
+            self._interrupted.set()
         drained = events.start(self._drain())
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
@@ -328,7 +320,7 @@ class Controller:
             self._interrupted.set()
             with contextlib.suppress(GridError):
                 events.wait(drained, _SILENT_WAIT)
-        if not drained.done() and not give_up():
+        if not drained.done() and not give_up() and not self._at_once:
             # The next run fetches what is not complete, so there is no need to wait for long.
             self._context.say(
                 f"Waiting for transfers that are in progress, {_LAST_TRANSFERS:g} s at most; press "
@@ -339,9 +331,9 @@ class Controller:
         # Interrupted calls end with the backend, and need the loop until then.
         ended = events.start(events.calls_ended())
         closed = events.start(self._context.backend.close())
+        clock = self._context.clock
+        until = clock.monotonic() + _SILENT_WAIT
         with contextlib.suppress(Exception):
-            clock = self._context.clock
-            until = clock.monotonic() + _SILENT_WAIT
             events.wait(closed, CALL_TIMEOUT, lambda: give_up() and clock.monotonic() > until)
         with contextlib.suppress(GridError):
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
@@ -354,8 +346,7 @@ class Controller:
             self._job_log.flush()
         return finished
 
-    def _end_transfers(self) -> None:
-        """Called between two blocks of a file that a thread of this run reads or writes."""
+    def _between_blocks(self) -> None:
         if self._interrupted.is_set():
             raise EndingError("the run is ending")
 
@@ -371,17 +362,15 @@ class Controller:
     def _launch(self, job: TrackedJob) -> None:
         self._events.spawn(self._submission.launch([job]))
 
-    async def _cancel(self, jobs: list[TrackedJob]) -> set[str]:
-        for job in jobs:  # one that is being submitted now is cancelled after that
-            self._jobs.pop(job.name, None)
-        backend = self._context.backend
-        names = {job.grid_id: job.spec.name for job in jobs if job.grid_id and not job.ended}
-        left = await with_timeout(backend.cancel(names), None) if names else set()
-        with contextlib.suppress(Exception):  # it only wastes space
-            if over := names.keys() - left:
-                await with_timeout(backend.discard(over))
-                await self._context.journal.discarded([names[one] for one in over])
-        return left
+    async def _cancel(self, cancellation: Cancellation, done: Future[None]) -> None:
+        self._cancelling = True
+        self._stop_submitting()
+        try:
+            await cancellation.run()
+        except Exception as error:
+            self._context.say(f"Cancelling failed: {in_words(error)}")
+        finally:
+            done.set_result(None)
 
     def _miss(self, job: TrackedJob) -> None:
         """Fail a job that was not listed for lost_limit seconds; before that it is unknown."""
@@ -391,8 +380,8 @@ class Controller:
             self._events.spawn(self._lose(job, silent))
 
     async def _lose(self, job: TrackedJob, silent: float) -> None:
-        backend = self._context.backend.name
-        await self._fail(job, f"{backend} has not listed it for {silent:.0f} s")
+        reason = f"{self._context.backend.name} has not listed it for {silent:.0f} s"
+        self._end(job, await self._ends.fail(job, reason))
         await self._completion.cancel(job.grid_id or "")
 
     async def _watch(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import threading
 from collections.abc import Callable, Coroutine
@@ -133,31 +132,3 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-async def in_thread(work: Callable[..., T], *args: Any) -> T:
-    """Run a blocking function in a daemon thread, which does not delay the exit.
-
-    In a pool, all threads could be waiting for a store.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if not future.done():
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)  # type: ignore[arg-type]  # it is set
-
-    def run() -> None:
-        result, problem = None, None
-        try:
-            result = work(*args)
-        except BaseException as error:
-            problem = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, result, problem)
-
-    threading.Thread(target=run, name="blocking", daemon=True).start()
-    return await future

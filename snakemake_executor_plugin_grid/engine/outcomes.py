@@ -15,7 +15,7 @@ from ..model.errors import GridError
 from ..model.report import for_journal
 from ..model.tracked import Outcome, TrackedJob
 from ..model.untrusted import printable_lines
-from ..worker.report import Report
+from ..worker.report import SUCCESS, Report
 from .undeclared import UndeclaredFiles
 
 
@@ -104,6 +104,7 @@ class Outcomes:
             job.name,
             success=False,
             message=text,
+            cause=_cause(reason, logs, report),
             logs=(str(logs.log),) if logs is not None and logs.log is not None else (),
             grid_id=job.grid_id,
             reason=report.reason if report is not None else "",
@@ -122,3 +123,10 @@ class Outcomes:
         if report is not None:
             text = json.dumps(for_journal(report) | {"logs": list(rule_logs)})
         return self._journal.ended(job.spec.name, phase, detail, text)
+
+
+def _cause(reason: str, logs: JobLogs | None, report: Report | None) -> str:
+    """Return why a job has failed, in one line and without advice."""
+    if report is not None and report.reason != SUCCESS:
+        reason = failure_message.cause_of(report, logs)
+    return reason.partition("\n")[0]

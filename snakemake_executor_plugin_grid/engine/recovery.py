@@ -16,8 +16,8 @@ from ..model.names import JobName
 from ..model.state import UNKNOWN, JobState, JobStatus
 from ..model.tracked import TrackedJob
 from ..resilience.calls import in_words, with_timeout
+from ..resilience.threads import in_thread
 from .context import RunContext
-from .event_loop import in_thread
 
 _LOOK_AGAIN = 5.0
 _BY_NAME = "jobs by name"

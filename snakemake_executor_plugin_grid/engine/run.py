@@ -51,6 +51,7 @@ class Run:
         planner: Turns Snakemake's jobs into plans.
         preparation: Must be made before the first job.
         output_backups: Backs up outputs that Snakemake deletes when a job fails.
+        say: Shows a line to the user.
         left_open: How many jobs are on the grid at the end of the run.
     """
 
@@ -91,6 +92,7 @@ class Run:
         self._catalog = catalog = Catalog(self._database)
         setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
         self.backend, stores = setup.backend, setup.stores
+        self.say = say
         worker = _empty_folder(folder)
         self._journal = Journal(self._database, run_id, self.backend.name)
         self._progress = progress.show(say, logger)

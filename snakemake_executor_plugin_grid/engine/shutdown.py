@@ -1,34 +1,37 @@
 """Ends a run before its workflow is complete: jobs are cancelled, or left for the next run.
 
 This module decides whether a run ends early and whether its jobs stay. The executor does it
-(``cancel``, ``shutdown``, ``_cancel_all``, ``_leave``), with ``Controller.cancel`` and
-``Controller.leave``.
+(``cancel``, ``shutdown``). SIGTERM: ``termination``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from ..console.format import sentence
+from ..console.format import listed, sentence
 from ..resilience.clock import SYSTEM_CLOCK, Clock
 from ..snakemake_api.scheduler import FAILURE_MESSAGES, TERMINATION_MESSAGES
 
 if TYPE_CHECKING:
+    from ..console.last_words import Tally
     from ..settings.options import ExecutorSettings
     from .run import Run
 
 _TROUBLE_LIMIT = 60.0
 """Seconds for which a detached run waits for a server that does not answer."""
-_DETACHED = "grid: detached"
+_CANCEL_TIMEOUT = 60.0
+_SHOWN = 5
+DETACHED = "grid: detached"
+"""Text of the error by which a run is ended that leaves its jobs; the user does not see it."""
 _ECHO = 2.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_UNTRUE = (_DETACHED, *TERMINATION_MESSAGES)
+UNTRUE = (DETACHED, *TERMINATION_MESSAGES)
+"""Messages that are wrong for such a run."""
 
 
 class Shutdown:
@@ -51,19 +54,68 @@ class Shutdown:
         self._clock = clock
         self._detach = settings.detach
         self._keep = settings.on_interrupt == "keep" or settings.detach
+        self._run = run
         self._controller = run.controller
         self._scheduler_api = run.scheduler_api
         self._troubled_since: float | None = None
+        self._at_once = False
         self.ending = False
         self.leaves = False
         self.exit_code: int | None = None
-
-    def heed_signals(self) -> None:
-        """Make SIGTERM do what Ctrl-C does; Snakemake would wait for the jobs, perhaps for days."""
-        if self._keep and threading.current_thread() is threading.main_thread():
+        if self._keep:
             # Snakemake says that it terminates the jobs, which stay on the grid.
-            self._scheduler_api.suppress(_UNTRUE)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            self._scheduler_api.suppress(UNTRUE)
+
+    def terminate(self) -> None:
+        """Leave the jobs at once, because of SIGTERM; from any thread, also more than once."""
+        self.ending = self._at_once = True
+        self.leaves = self.leaves or self._run.backend.outlives_run
+        self._scheduler_api.suppress(UNTRUE)
+        self._controller.abandon()
+
+    def finish(self, tally: Tally, give_up: Callable[[], bool]) -> str:
+        """Cancel or leave the jobs that have not ended, and close the run.
+
+        Args:
+            tally: Counts the jobs.
+            give_up: Returns whether to stop waiting.
+
+        Returns:
+            The last line of the run, perhaps empty.
+        """
+        run, controller = self._run, self._controller
+        for_good = self._scheduler_api.has_failed_for_good
+        if self.leaves:
+            controller.leave(give_up, at_once=self._at_once)
+            run.close("left", give_up)
+            return self._farewell(tally)
+        early = self.ending
+        if early or controller.active:
+            unconfirmed = controller.cancel(_CANCEL_TIMEOUT, give_up)
+            if unconfirmed:
+                run.say(
+                    f"Not confirmed to be cancelled: {', '.join(unconfirmed)}. The next run in "
+                    "this directory cancels them, or `snakemake-grid cancel`."
+                )
+        failed = self._scheduler_api.has_failed
+        run.close("cancelled" if early else "failed" if failed else "finished", give_up)
+        summary = tally.summary(for_good)
+        return f"cancelled; {summary}" if early and summary else summary
+
+    def _farewell(self, tally: Tally) -> str:
+        """Return how many jobs are left, and how to continue."""
+        left = self._controller.on_the_grid
+        count = max(len(left), self._run.left_open)
+        if not (count or tally.came_back or self._at_once):
+            return ""
+        failures = tally.failures(self._scheduler_api.has_failed_for_good)
+        shown = f": {listed(left, _SHOWN)}" if left else ""
+        words = (
+            f"{tally.came_back} job(s) came back in this run; {count} stay on the grid{shown}. "
+            "To continue, run the same command again in this directory; `snakemake-grid status` "
+            "shows them, `snakemake-grid cancel` ends them."
+        )
+        return f"{words} {failures}" if failures else words
 
     def interrupted(self, *, crashed: bool) -> None:
         """Note that the run is ended from outside.
@@ -94,10 +146,10 @@ class Shutdown:
             )
         elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
             self._leave(int(scheduler_api.has_failed))
-            scheduler_api.interrupt(WorkflowError(_DETACHED))
+            scheduler_api.interrupt(WorkflowError(DETACHED))
         elif self._detach and self._is_troubled():
             self._leave(1)
-            scheduler_api.interrupt(WorkflowError(_DETACHED))
+            scheduler_api.interrupt(WorkflowError(DETACHED))
             controller.abandon()  # the main thread may be waiting for this server
 
     def _leave(self, exit_code: int) -> None:
@@ -115,27 +167,26 @@ class Shutdown:
 
 
 class Interrupts:
-    """Records Ctrl-C and SIGTERM while jobs are being cancelled, instead of raising an error."""
+    """Records Ctrl-C while jobs are being cancelled, instead of raising an error."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         """Record no signal yet."""
         self._clock = clock
         self._since = 0.0
         self._impatient = False
-        self._former: dict[int, Any] = {}
+        self._former: Any = None
 
     def __enter__(self) -> Interrupts:
-        """Replace the handlers of the signals."""
+        """Replace the handler of the signal."""
         self._since = self._clock.monotonic()
         with contextlib.suppress(ValueError):  # not in the main thread
-            for number in _SIGNALS:
-                self._former[number] = signal.signal(number, self._record)
+            self._former = signal.signal(signal.SIGINT, self._record)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put the former handlers back."""
-        for number, former in self._former.items():
-            signal.signal(number, former)
+        """Put the former handler back."""
+        if self._former is not None:
+            signal.signal(signal.SIGINT, self._former)
 
     def impatient(self) -> bool:
         """Return whether the user has pressed Ctrl-C a second time.

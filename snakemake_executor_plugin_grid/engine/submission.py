@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
 from ..console.format import sentence
-from ..journal.records import Phase
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
 from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
+from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry as FileEntry
 from ..worker.description import Blob
@@ -25,6 +25,7 @@ from .payloads import Payloads
 from .recovery import Recovery
 
 _SUBMISSION = "submission"
+_TICK = 0.1
 _LOOK_AGAIN = 5.0
 
 
@@ -44,7 +45,11 @@ Prepared = dict[str, tuple[Blob, ...] | GridError]
 
 
 class Submission:
-    """Brings jobs to the backend."""
+    """Brings jobs to the backend.
+
+    Attributes:
+        unanswered: Names under which jobs were submitted that the backend may have or not.
+    """
 
     def __init__(
         self,
@@ -64,7 +69,7 @@ class Submission:
             payloads: Builds what is submitted.
             recovery: Knows which jobs are on the grid already.
             faults: Tells how many jobs may be submitted, and which sites to avoid.
-            jobs: All jobs of the run by name; cancelled ones are removed from it.
+            jobs: All jobs of the run by name.
             fail: Ends a job for a reason.
         """
         self._context = context
@@ -77,24 +82,43 @@ class Submission:
         self._staging = asyncio.Lock()
         self._gate = asyncio.Lock()
         self._told = False
+        self._stopped = False
+        self._under_way: set[asyncio.Future[None]] = set()
+        self.unanswered: set[str] = set()
 
     async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
         """Store the files that every job needs."""
         async with self._staging:
             await self._context.outages.retry_when_disk_full(
-                lambda: asyncio.to_thread(self._upload.send_sources, sources)
+                lambda: in_thread(self._upload.send_sources, sources)
             )
+
+    def stop(self) -> None:
+        """Submit nothing more, as the run is ending. Must be called in the event loop."""
+        self._stopped = True
+
+    async def settled(self) -> None:
+        """Wait for the answers to the submissions that are under way."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    async def all_submitted(self) -> None:
+        """Wait until all jobs of the run are on the grid."""
+        while any(job.grid_id is None for job in list(self._jobs.values())):
+            await self._context.clock.sleep(_TICK)
 
     async def launch(self, jobs: list[TrackedJob]) -> None:
         """Stage in and submit jobs; each job that fails on the way gets an outcome."""
         try:
-            waiting = await self._recovery.adopt(jobs)
+            with self._unsettled():
+                waiting = await self._recovery.adopt(jobs)
             while waiting:
                 batch = await self._allowed(waiting)
                 waiting = waiting[len(batch) :]
                 payloads = await self._prepare(batch)
                 if payloads:
-                    await self._hand_over(payloads)
+                    with self._unsettled():
+                        await self._hand_over(payloads)
         except EndingError:
             pass  # the next run submits them
         except Exception as error:
@@ -103,6 +127,22 @@ class Submission:
                     # After a bug it is not known how far the job has come.
                     reason = f"it could not be submitted: {in_words(error)}"
                     await self._fail(job, reason, final=not is_bug(error))
+
+    @contextlib.contextmanager
+    def _unsettled(self) -> Iterator[None]:
+        """Do something that may bring jobs to the grid, unless the run is ending."""
+        self._check_stopped()
+        settled = asyncio.get_running_loop().create_future()
+        self._under_way.add(settled)
+        try:
+            yield
+        finally:
+            self._under_way.remove(settled)
+            settled.set_result(None)
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise EndingError("the run is ending")
 
     async def _allowed(self, waiting: list[TrackedJob]) -> list[TrackedJob]:
         """Wait until submission is allowed; return the jobs that may be submitted now."""
@@ -124,8 +164,6 @@ class Submission:
             )
         payloads = []
         for job in jobs:
-            if job.name not in self._jobs:
-                continue  # cancelled meanwhile
             blobs = prepared[job.spec.name]
             if isinstance(blobs, GridError):
                 await self._fail(job, str(blobs))
@@ -135,7 +173,7 @@ class Submission:
         return payloads
 
     async def _stage_in(self, jobs: list[TrackedJob]) -> Prepared:
-        prepared = await asyncio.to_thread(self._upload.prepare, [job.spec for job in jobs])
+        prepared = await in_thread(self._upload.prepare, [job.spec for job in jobs])
         for blobs in prepared.values():
             if isinstance(blobs, DiskFullError | EndingError):
                 raise blobs  # repeat the batch: inputs that are stored already stay there
@@ -143,7 +181,6 @@ class Submission:
 
     async def _hand_over(self, prepared: list[tuple[TrackedJob, Payload]]) -> None:
         context = self._context
-        prepared = [(job, payload) for job, payload in prepared if job.name in self._jobs]
         jobs = [job for job, _ in prepared]
         await context.record(context.journal.submitting, jobs)
         answers = await self._submit([payload for _, payload in prepared])
@@ -155,43 +192,20 @@ class Submission:
                 if isinstance(answer, Submitted)
             }
         )
-        orphans: dict[str, str] = {}
         failed: list[Awaitable[None]] = []
         for job, payload in prepared:
             answer = answers[payload.spec.name]
-            cancelled = job.name not in self._jobs
             if isinstance(answer, Submitted):
-                if cancelled:
-                    orphans[answer.grid_id] = payload.spec.name
-                else:
-                    job.grid_id, job.avoids = answer.grid_id, answer.avoids
-                    job.accepted = job.named = job.waits_since = context.clock.monotonic()
+                job.grid_id, job.avoids = answer.grid_id, answer.avoids
+                job.accepted = job.named = job.waits_since = context.clock.monotonic()
             elif isinstance(answer, Rejected):
-                if not cancelled:
-                    reason = f"{context.backend.name} refused it: {answer.message}"
-                    failed.append(self._fail(job, reason))
-            elif isinstance(answer, UnansweredError) and not cancelled:
+                reason = f"{context.backend.name} refused it: {answer.message}"
+                failed.append(self._fail(job, reason))
+            elif isinstance(answer, UnansweredError):
                 reason = f"it could not be submitted: {answer}"
                 failed.append(self._fail(job, reason, final=False))
         await asyncio.gather(*failed)  # together, so that they share a commit
         self._tell(answers)
-        if orphans:
-            await self._cancel(orphans)
-
-    async def _cancel(self, jobs: Mapping[str, str]) -> None:
-        """Cancel jobs that the run has cancelled while they were being submitted.
-
-        Args:
-            jobs: Their names by their ids.
-        """
-        backend, journal, left = self._context.backend, self._context.journal, set(jobs)
-        with contextlib.suppress(GridError, *PASSING):
-            await journal.cancelling(jobs.values())
-            left = await with_timeout(backend.cancel(list(jobs)))
-            for grid_id in jobs.keys() - left:
-                _ = journal.ended(jobs[grid_id], Phase.CANCELLED)
-        if left:
-            self._context.say(f"Not confirmed to be cancelled: {', '.join(sorted(left))}")
 
     def _tell(self, answers: Mapping[str, object]) -> None:
         """Say once where the user can look at the jobs of this run."""
@@ -218,6 +232,9 @@ class Submission:
                 limit = CALL_TIMEOUT + backend.submit_seconds * len(waiting)
                 # First, as it is better to wait for credentials before the call than after.
                 await with_timeout(backend.check_credentials())
+                self._check_stopped()
+                names = [payload.spec.name for payload in waiting]
+                self.unanswered.update(names)
                 try:
                     taken = await with_timeout(backend.submit(waiting), limit)
                 except Exception as error:
@@ -229,10 +246,12 @@ class Submission:
                             f"{sentence(error)} The credentials look valid."
                         ) from error
                     answers.update(await self._look_for(waiting, error))
+                    self.unanswered.difference_update(names)
                     waiting = [payload for payload in waiting if payload.spec.name not in answers]
                     if waiting and not isinstance(error, CredentialsError):  # valid again by now
                         raise
                 else:
+                    self.unanswered.difference_update(names)
                     for payload, answer in zip(waiting, taken, strict=True):
                         answers[payload.spec.name] = answer
                     return

@@ -118,8 +118,7 @@ class Journal:
         """Note how the run ended.
 
         Args:
-            end: ``finished``, ``failed``, ``stopped`` (by SIGTERM), ``cancelled``, or ``left`` (its
-                jobs stay on the grid).
+            end: ``finished``, ``failed``, ``cancelled``, or ``left`` (its jobs stay on the grid).
             stored_bytes: Bytes that it put into the store.
             reused_bytes: Bytes that were in the store already.
         """

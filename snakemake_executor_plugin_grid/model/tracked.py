@@ -110,6 +110,7 @@ class Outcome:
         name: Unique name of the job.
         success: Whether its outputs are in place.
         message: Message for the user, if it failed.
+        cause: Why it failed, in a few words.
         logs: Files with its output, if it failed.
         grid_id: Its id on the grid, None if it never got one.
         reason: Reason in its report, empty if there is no report.
@@ -119,6 +120,7 @@ class Outcome:
     name: str
     success: bool
     message: str = ""
+    cause: str = ""
     logs: tuple[str, ...] = ()
     grid_id: str | None = None
     reason: str = ""

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
-
+from .base import ObservedSettings
 from .choices import COMPRESSIONS, ENGINES, PANDA_ROUTES
 from .names import unset_empty
 
@@ -20,14 +19,13 @@ def _list_option(text: str, **metadata: Any) -> Any:
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):
+class ExecutorSettings(ObservedSettings):
     """Options of the executor; ``--grid-<name>`` on the command line."""
 
     backend: str = _option(
         "local",
         "Where jobs run: 'local' runs them on this machine, in the same way as on a grid worker; "
-        "'dirac' and 'panda' submit them to the server that your DIRAC or PanDA client is "
-        "configured for.",
+        "'dirac' and 'panda' submit them to the server of your DIRAC or PanDA client.",
         env_var=True,
         metavar="NAME",
     )
@@ -148,9 +146,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     output_limit: str | None = _option(
         None,
-        "Limit of the size of all outputs of a job, such as 20GB, without the holes of sparse "
-        "files. A job with more fails, and only its logs come back (default: no limit). Per rule: "
-        "resource grid_output_limit.",
+        "Limit of the size of a job's outputs, such as 20GB, without holes of sparse files. A job "
+        "with more fails, and only its logs come back. Per rule: resource grid_output_limit.",
         type=str,
         metavar="SIZE",
     )
@@ -167,8 +164,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     avoid_limit: int = _option(
         1800,
-        "Time, in seconds, for which a job may wait in a queue while it avoids sites that failed "
-        "jobs. After that it is resubmitted without avoiding any.",
+        "Time, in seconds, for which a job may wait while it avoids sites that failed jobs. After "
+        "that it is resubmitted without avoiding any.",
         metavar="SECONDS",
     )
     outage_limit: float = _option(
@@ -180,7 +177,7 @@ class ExecutorSettings(ExecutorSettingsBase):
     on_interrupt: str = _option(
         "cancel",
         "What Ctrl-C does: 'cancel' cancels all jobs. 'keep' leaves them running, and the same "
-        "command continues with them later; SIGTERM then does the same.",
+        "command continues with them later. SIGTERM leaves them in any case.",
         env_var=True,
         metavar="KIND",
     )
@@ -400,3 +397,4 @@ class ExecutorSettings(ExecutorSettingsBase):
     def __post_init__(self) -> None:
         """Take empty texts and variables for options that are not set."""
         unset_empty(self)
+        super().__post_init__()

@@ -2,7 +2,9 @@
 
 A worker parses the workflow again and needs whatever parsing reads: sample sheets, schemas, modules
 beside the Snakefile. Snakemake does not list them, but Python raises an audit event for every
-``open`` made from Python (not for those inside C libraries such as HDF5).
+``open`` made from Python (not for those inside C libraries such as HDF5). A hook for these events
+slows down all of Python a little and cannot be removed, so a process that uses another executor
+must not get it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,11 @@ _SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/lib", sys.prefix + "/", sys.base_pr
 _read: dict[str, bool] = {}
 _recording = False
 _installed = False
+
+
+def by_command_line() -> bool:
+    """Return whether Snakemake's command line runs, not a program of the user."""
+    return "snakemake.cli" in sys.modules
 
 
 def record() -> None:

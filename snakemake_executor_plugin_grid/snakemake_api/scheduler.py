@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 TERMINATION_MESSAGES = (
@@ -13,6 +16,8 @@ FAILURE_MESSAGES = (
     "Exiting because a job execution failed",
     "At least one job did not complete successfully",
 )
+_MOMENT = 1.0
+_TICK = 0.1
 
 
 class SchedulerApi:
@@ -42,10 +47,51 @@ class SchedulerApi:
         """Whether any job has failed after all its retries."""
         return bool(self._workflow.scheduler._errors)
 
+    def has_failed_for_good(self, job: Any) -> bool:
+        """Return whether a job has failed and is not tried again."""
+        return job in self._workflow.scheduler.failed
+
+    @staticmethod
+    def handle_sigterm(handler: Callable[..., None]) -> None:
+        """Have a function handle SIGTERM; called while Snakemake makes the executor.
+
+        Snakemake installs a handler of its own just afterwards, so this replaces that one, for
+        this once. Its own waits for all running jobs, and for a lock that it may hold itself.
+        """
+        from snakemake.scheduling.job_scheduler import JobScheduler
+
+        its_own = JobScheduler.exit_gracefully
+
+        def look_up(_: JobScheduler) -> Callable[..., None]:
+            JobScheduler.exit_gracefully = its_own
+            return handler
+
+        JobScheduler.exit_gracefully = property(look_up)
+
+    def end_local_jobs(self) -> None:
+        """End the processes of jobs that run on this host, and wait a moment for that.
+
+        They are in the process group of Snakemake, unlike the clients of a grid.
+        """
+        import psutil
+
+        until = time.monotonic() + _MOMENT
+        while self._runs_local_jobs and time.monotonic() < until:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error, ProcessLookupError):
+                    if os.getpgid(process.pid) == os.getpgrp():
+                        process.terminate()
+            time.sleep(_TICK)
+
     @property
-    def was_stopped(self) -> bool:
-        """Whether SIGTERM has told Snakemake to start no more jobs."""
-        return bool(self._workflow.scheduler._user_kill)
+    def _runs_local_jobs(self) -> bool:
+        scheduler = self._workflow.scheduler
+        ended = {*scheduler._tofinish, *scheduler._toerror}
+        return any(job.is_local and job not in ended for job in list(scheduler.running))
+
+    def unlock(self) -> None:
+        """Remove Snakemake's lock, before the process is ended."""
+        self._workflow.persistence.unlock()
 
     @staticmethod
     def suppress(texts: Iterable[str]) -> None:

@@ -7,13 +7,11 @@ Blobs lie under ``blobs/``, named by digest; each job delivers into its own fold
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +21,7 @@ from ..model.errors import CredentialsError, GridError, MissingError, PermanentE
 from ..model.recent import Recent
 from ..model.untrusted import checked_digest, checked_name, path_below
 from ..resilience.outages import Outages
+from ..resilience.threads import in_thread
 from ..worker.archive.files import file_digest
 from .base import Store
 from .transport import Transport
@@ -34,7 +33,6 @@ DELIVERED = "delivered"
 _BLOBS = "blobs"
 _POSTED = "posted"
 _PROBE = b"probe"
-_THREADS = 8
 
 
 class RemoteStore(Store):
@@ -57,8 +55,6 @@ class RemoteStore(Store):
         self._transport = transport
         self._catalog = catalog
         self._outages = outages.beside(self.url, self._check_credentials)
-        # A separate pool: all threads of the loop's pool may be waiting for this one.
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._lock = threading.Lock()
         self._verified: Recent[str, str] = Recent()
         self._delivered: dict[str, dict[str, str]] = {}
@@ -251,14 +247,11 @@ class RemoteStore(Store):
 
     def _persist(self, what: str, call: Callable[[], T]) -> T:
         """Repeat a call until it works or the limit of an outage has passed."""
-        return self._outages.call_now(what, lambda: self._in_pool(call), None)
-
-    async def _in_pool(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        return self._outages.call_now(what, lambda: in_thread(call), None)
 
     async def _check_credentials(self) -> str:
         """Make a call that needs them."""
-        await self._in_pool(lambda: self._transport.size("credentials"))
+        await in_thread(self._transport.size, "credentials")
         return ""
 
     def _note_delivered(self, job: str, leaf: str, name: str) -> None:

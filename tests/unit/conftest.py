@@ -29,7 +29,7 @@ def bench(
 ) -> Iterator[Bench]:
     """Return a controller whose backend misbehaves, and whose clock does not wait."""
     # The clock runs a hundred times faster, also while threads go on at their own pace.
-    for limit in ("_SILENT_WAIT", "_LAST_TRANSFERS", "_LAST_SUBMISSIONS"):
+    for limit in ("_SILENT_WAIT", "_LAST_TRANSFERS", "_LAST_SUBMISSIONS", "_LAST_MOMENT"):
         monkeypatch.setattr(controller, limit, 1000.0)
     bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.journal.write_queue import Write
 from snakemake_executor_plugin_grid.journal.writer import Journal
-from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
+from snakemake_executor_plugin_grid.model.errors import DiskFullError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Outcome, Plan
 from snakemake_executor_plugin_grid.resilience.outages import Outages
@@ -41,7 +40,6 @@ from tests.unit.specs import spec, tracked
 
 IDENTITY = "the same"
 """Of jobs whose test does not care."""
-DOWN = TransientError("the server is down")
 PATIENT = pytest.mark.parametrize("bench", [{"outage_limit": 1e6}], indirect=True)
 """For tests in which the run waits for a server or a disk."""
 _STEP = 0.5
@@ -359,48 +357,3 @@ class Bench:
 def outputs(*names: str) -> tuple[Output, ...]:
     """Return outputs that a rule names, as paths."""
     return tuple(Output(f"work/{name}", required=False) for name in names)
-
-
-class Times:
-    """Raises an error some times, then nothing."""
-
-    def __init__(self, error: Exception, times: int = 1, *, after: int = 0) -> None:
-        self.error = error
-        self.left = times
-        self.after = after
-
-    def __call__(self) -> None:
-        if self.after:
-            self.after -= 1
-        elif self.left:
-            self.left -= 1
-            raise self.error
-
-
-def down() -> None:
-    """Fail as long as a test lets it."""
-    raise DOWN
-
-
-class Gate:
-    """Holds whoever comes to it until it is opened."""
-
-    def __init__(self) -> None:
-        self._came, self._opened = threading.Event(), threading.Event()
-
-    def __call__(self) -> None:
-        self._came.set()
-        assert self._opened.wait(30)
-
-    def reached(self) -> bool:
-        """Wait until somebody has come; return whether one has."""
-        return self._came.wait(10)
-
-    def open(self) -> None:
-        """Let all go on."""
-        self._opened.set()
-
-    def open_later(self) -> bool:
-        """Let all go on once a run waits for it, which asks whether to give up."""
-        self.open()
-        return False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snakemake_interface_executor_plugins import utils
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_grid.executor import Executor
@@ -81,21 +84,25 @@ def test_snakemake_comes_back_when_it_is_time(said: int, next_poll: float, pause
     assert executor.next_seconds_between_status_checks == pause
 
 
-@pytest.mark.parametrize(
-    ("failed", "stopped", "end"),
-    [
-        (False, False, "finished"),
-        (False, True, "stopped"),
-        (True, False, "failed"),
-        (True, True, "failed"),
-    ],
-)
-def test_how_a_run_has_ended(failed: bool, stopped: bool, end: str) -> None:
+def test_without_a_job_snakemakes_thread_asks_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As when a program ends in which there was nothing to be done.
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    monkeypatch.setattr(utils, "_pool", pool)
     executor: Any = unmade()
-    scheduler_api = SimpleNamespace(has_failed=failed, was_stopped=stopped)
-    executor._run = SimpleNamespace(scheduler_api=scheduler_api)
-    assert executor._end(early=False) == end
-    assert executor._end(early=True) == "cancelled"
+    executor.wait, executor.lock = True, threading.Lock()
+    settings = SimpleNamespace(init_seconds_before_status_checks=0)
+    executor.workflow = SimpleNamespace(executor_plugin=SimpleNamespace(common_settings=settings))
+
+    async def scene() -> None:
+        polling = asyncio.create_task(executor._wait_for_jobs())
+        await asyncio.sleep(0.05)
+        executor.wait = False
+        await polling
+
+    asyncio.run(scene())
 
 
 # What cannot begin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.workflow
 
 QUICKLY = 30
 """Seconds for a call that finds nothing to do: mostly Snakemake's start, on a busy machine."""
-SOON = 10
 
 
 @pytest.fixture
@@ -198,20 +196,3 @@ rule other:
     assert scene.notes() == once("same", "other") | {"begun-other": 2}
     lines = ["new" if kind == change else "old" for kind in CHANGES]
     assert project.read("other.txt").split() == lines
-
-
-def test_a_termination_leaves_the_jobs(scene: Scene, gates: Gates) -> None:
-    scene.many(2, wait=gates.wait("it"))
-    run = scene.begin("--grid-on-interrupt", "keep")
-    run.until(lambda: len(scene.notes("begun")) == 2)
-    began = time.monotonic()
-    os.kill(run.process.pid, signal.SIGTERM)
-    left = run.finish(60).failed()
-    assert time.monotonic() - began < SOON, left.output
-    assert "2 stay on the grid" in left.output
-    assert "run the same command again" in left.output
-    assert "cancelled" not in left.output
-    gates.open("it")
-    again = scene.begin("--grid-on-interrupt", "keep").finish().succeeded()
-    assert "Going on with 2 job(s)" in again.output
-    scene.outputs_are_there(2)

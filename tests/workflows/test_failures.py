@@ -35,6 +35,9 @@ def test_15_keep_incomplete_and_retries(project: Project) -> None:
     backend = project.site.backend
     jobs = re.findall(rf"rule breaks \(n=x\), {backend} job (\d+)", finished.output)
     assert len(set(jobs)) == 3
+    last = finished.output.splitlines()[-1]
+    assert last.startswith("grid: 0 of 1 jobs succeeded, 1 failed for good: breaks (n=x), payload")
+    assert last.endswith("snakemake-grid logs breaks n=x")
 
 
 def test_a_failed_group_says_why_too(project: Project) -> None:

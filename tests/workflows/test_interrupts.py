@@ -1,4 +1,4 @@
-"""Interrupts and terminations of a run: jobs are cancelled or finished, and nothing is left."""
+"""Interrupts of a run: jobs are cancelled, and nothing is left."""
 
 from __future__ import annotations
 
@@ -55,31 +55,4 @@ def test_interrupt_before_the_first_job_leaves_nothing(project: Project, notes: 
     eventually(lambda: list(project.site.folder.glob("*/site.sqlite")))
     process.send_signal(signal.SIGINT)
     finish(process, 40).failed()
-    assert_nothing_left(project)
-
-
-def test_termination_waits_for_running_jobs(project: Project, notes: Path) -> None:
-    project.put(
-        "Snakefile",
-        f"""
-rule all:
-    input: "b.txt"
-rule a:
-    output: "a.txt"
-    shell: "touch {notes}/a; while [ ! -e {notes}/go ]; do sleep 0.1; done; touch {{output}}"
-rule b:
-    input: "a.txt"
-    output: "b.txt"
-    shell: "touch {notes}/b; touch {{output}}"
-""",
-    )
-    process = project.start()
-    eventually(lambda: seen(notes) == ["a"])
-    process.send_signal(signal.SIGTERM)
-    time.sleep(1)
-    assert process.poll() is None
-    (notes / "go").touch()
-    finish(process).failed()
-    assert (project.folder / "a.txt").exists()
-    assert seen(notes) == ["a", "go"]
     assert_nothing_left(project)

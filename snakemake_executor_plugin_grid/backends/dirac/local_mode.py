@@ -58,6 +58,7 @@ class LocalModeBackend(Backend):
     # A separate name: jobs that a run has left on the server do not belong to this backend.
     name = "dirac-local"
     poll_interval = 0.5
+    outlives_run = False
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from ...model.report import load_report
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError
 from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
+from ...resilience.threads import in_thread
 from ...stores.base import PrivateFiles
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ...worker.transfer.errors import PassingError
@@ -206,7 +207,7 @@ class PandaBackend(Backend):
         return True
 
     async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
-        return await asyncio.to_thread(self._store.fetch_file, name, leaf, folder / leaf)
+        return await in_thread(self._store.fetch_file, name, leaf, folder / leaf)
 
     async def logs(self, grid_id: str) -> str:
         """Return what the server knows of a job, and its page on the monitor."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from ...model.names import JobName
 from ...resilience.calls import SANDBOX_TIMEOUT
+from ...resilience.threads import in_thread
 from ...stores.base import PrivateFiles
 from ...stores.spool import SpoolStore
 from ...worker.environment import STORE_TOKEN
@@ -130,7 +131,7 @@ class Sandboxes:
         if self._registry.hides(task):
             if self._on_server:
                 await self._client.call("set_secret", _secret(task), None)
-            await asyncio.to_thread(self._store.withdraw, [_private(task)])
+            await in_thread(self._store.withdraw, [_private(task)])
             self._registry.forgotten(task)
 
     async def _upload_blob(self, digest: str, again: int) -> None:
@@ -162,7 +163,7 @@ class Sandboxes:
             path = self._folder / _private(task)
             await asyncio.to_thread(_write_private, path, text)
             try:
-                url = await asyncio.to_thread(self._store.post, path.name, path)
+                url = await in_thread(self._store.post, path.name, path)
             finally:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
             if not self._on_server:

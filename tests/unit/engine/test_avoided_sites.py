@@ -7,7 +7,8 @@ import pytest
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
-from tests.unit.fickle import DOWN, Bench, Times
+from tests.unit.fickle import Bench
+from tests.unit.interference import DOWN, Times
 
 QUEUED = JobStatus(JobState.QUEUED)
 

@@ -11,7 +11,8 @@ from snakemake_executor_plugin_grid.console import error_log
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
-from tests.unit.fickle import PATIENT, Bench, Times
+from tests.unit.fickle import PATIENT, Bench
+from tests.unit.interference import Times
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.engine import controller
-from snakemake_executor_plugin_grid.engine.event_loop import in_thread
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
 from snakemake_executor_plugin_grid.resilience.calls import with_timeout
+from snakemake_executor_plugin_grid.resilience.threads import in_thread
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from tests.unit.fickle import DOWN, IDENTITY, PATIENT, Bench, Gate, Times
+from tests.unit.fickle import IDENTITY, PATIENT, Bench
+from tests.unit.interference import DOWN, Gate, Times
 from tests.unit.specs import spec, tracked
 
 

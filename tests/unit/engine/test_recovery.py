@@ -13,7 +13,8 @@ from snakemake_executor_plugin_grid.model.errors import EndingError, PermanentEr
 from snakemake_executor_plugin_grid.model.state import JobState
 from snakemake_executor_plugin_grid.model.tracked import Plan
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
-from tests.unit.fickle import DOWN, IDENTITY, PATIENT, Bench, Times, down, outputs
+from tests.unit.fickle import IDENTITY, PATIENT, Bench, outputs
+from tests.unit.interference import DOWN, Times, down
 from tests.unit.specs import spec
 
 A, B = outputs("a"), outputs("b")
@@ -51,7 +52,7 @@ def test_jobs_that_have_ended_meanwhile_are_taken_in_and_not_run_again(bench: Be
     (outcome,) = bench.ended(1)
     assert (outcome.name, outcome.success) == ("j-1", True)
     bench.submit("j-2", outputs=B)
-    bench.goes_on()
+    bench.wait_for(lambda: len(bench.said) == 2)
     assert bench.backend.runs == {}
     assert bench.phases() == {"e-1": "outputs installed", "e-2": "submitted"}
     assert [text.rpartition(": ")[2] for text in bench.said] == [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from snakemake_executor_plugin_grid.console.last_words import Tally
 from snakemake_executor_plugin_grid.engine.run import Run
 from snakemake_executor_plugin_grid.engine.shutdown import Shutdown
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
@@ -31,22 +30,57 @@ class SchedulerApi:
     def suppress(self, texts: Iterable[str]) -> None:
         self.unsaid += texts
 
+    def has_failed_for_good(self, job: object) -> bool:
+        return True
+
 
 class Scene:
     """A departure of a run that the test describes."""
 
     def __init__(self, **options: Any) -> None:
         self.abandoned = 0
+        self.done: list[str] = []
+        self.said: list[str] = []
+        self.last = ""
+        self.unconfirmed: list[str] = []
+        self.tally = Tally()
         self.controller = SimpleNamespace(
-            exhausted="", at_rest=True, trouble="", abandon=self._abandon
+            exhausted="",
+            at_rest=True,
+            trouble="",
+            active=False,
+            on_the_grid=["id-1 (rule a)"],
+            abandon=self._abandon,
+            leave=self._leave,
+            cancel=self._cancel,
         )
         self.scheduler_api = SchedulerApi()
-        run = SimpleNamespace(controller=self.controller, scheduler_api=self.scheduler_api)
+        self.backend = SimpleNamespace(outlives_run=True)
+        run = SimpleNamespace(
+            controller=self.controller,
+            scheduler_api=self.scheduler_api,
+            backend=self.backend,
+            say=self.said.append,
+            close=lambda end, _: self.done.append(f"close {end}"),
+            left_open=1,
+        )
         self.clock = VirtualClock()
         self.shutdown = Shutdown(ExecutorSettings(**options), cast("Run", run), self.clock)
 
     def _abandon(self) -> None:
         self.abandoned += 1
+
+    def _leave(self, give_up: object, *, at_once: bool) -> None:
+        self.done.append("leave at once" if at_once else "leave")
+
+    def _cancel(self, timeout: float, give_up: object) -> list[str]:
+        self.done.append("cancel")
+        return self.unconfirmed
+
+    def finish(self) -> list[str]:
+        """Let the run end; return what was done."""
+        self.last = self.shutdown.finish(self.tally, lambda: False)
+        return self.done
 
     def look(self, *, quiet: bool = True) -> tuple[bool, bool, int | None]:
         self.shutdown.look(quiet=quiet)
@@ -54,13 +88,6 @@ class Scene:
 
 
 GOES_ON = (False, False, None)
-
-
-@pytest.fixture(autouse=True)
-def _former_handler() -> Iterator[None]:
-    former = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, former)
 
 
 @pytest.mark.parametrize("options", [{}, {"on_interrupt": "keep"}])
@@ -171,23 +198,71 @@ def test_a_run_that_leaves_its_jobs_has_not_failed(failed: bool, unsaid: bool) -
 
 
 @pytest.mark.parametrize(
-    ("options", "heeded"), [({}, False), ({"on_interrupt": "keep"}, True), ({"detach": True}, True)]
+    ("options", "quiet"), [({}, False), ({"on_interrupt": "keep"}, True), ({"detach": True}, True)]
 )
-def test_sigterm_does_what_ctrl_c_does_where_jobs_are_kept(
-    options: dict[str, Any], heeded: bool
+def test_where_jobs_are_kept_snakemake_does_not_say_that_it_ends_them(
+    options: dict[str, Any], quiet: bool
 ) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    assert bool(Scene(**options).scheduler_api.unsaid) is quiet
+
+
+@pytest.mark.parametrize("options", [{}, {"on_interrupt": "keep"}, {"detach": True}])
+def test_sigterm_leaves_the_jobs_whatever_ctrl_c_does(options: dict[str, Any]) -> None:
     scene = Scene(**options)
-    scene.shutdown.heed_signals()
-    after = signal.default_int_handler if heeded else before
-    assert signal.getsignal(signal.SIGTERM) is after
-    assert bool(scene.scheduler_api.unsaid) is heeded
+    scene.shutdown.terminate()
+    assert scene.look()[:2] == (True, True)
+    assert scene.abandoned == 1
+    assert "Terminating processes on user request" in scene.scheduler_api.unsaid
+    assert scene.finish() == ["leave at once", "close left"]
 
 
-def test_signals_are_left_alone_in_other_threads() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+def test_sigterm_cancels_jobs_that_end_with_the_run() -> None:
+    scene = Scene()
+    scene.backend.outlives_run = False
+    scene.shutdown.terminate()
+    assert scene.look()[:2] == (True, False)
+    assert scene.finish() == ["cancel", "close cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "early", "leaves", "done"),
+    [
+        (False, False, False, ["close finished"]),
+        (True, False, False, ["close failed"]),
+        (False, True, False, ["cancel", "close cancelled"]),
+        (True, True, False, ["cancel", "close cancelled"]),
+        (False, True, True, ["leave", "close left"]),
+    ],
+)
+def test_how_a_run_ends(failed: bool, early: bool, leaves: bool, done: list[str]) -> None:
+    scene = Scene(on_interrupt="keep" if leaves else "cancel")
+    scene.scheduler_api.has_failed = failed
+    if early:
+        scene.shutdown.interrupted(crashed=False)
+    assert scene.finish() == done
+
+
+def test_jobs_whose_cancellation_is_not_confirmed_are_listed() -> None:
+    scene = Scene()
+    scene.unconfirmed = ["id-1 (rule a)"]
+    scene.shutdown.interrupted(crashed=False)
+    scene.finish()
+    assert scene.said[0].startswith("Not confirmed to be cancelled: id-1 (rule a).")
+
+
+def test_the_last_words_of_a_run_that_leaves_its_jobs_say_how_to_continue() -> None:
     scene = Scene(on_interrupt="keep")
-    thread = threading.Thread(target=scene.shutdown.heed_signals)
-    thread.start()
-    thread.join()
-    assert signal.getsignal(signal.SIGTERM) is before
+    scene.shutdown.interrupted(crashed=False)
+    scene.tally.came_back = 2
+    scene.finish()
+    assert "2 job(s) came back in this run; 1 stay on the grid: id-1 (rule a)" in scene.last
+    assert "run the same command again" in scene.last
+
+
+def test_the_last_words_of_a_run_that_is_cancelled_say_so() -> None:
+    scene = Scene()
+    scene.tally.began(["a", "b"])
+    scene.tally.succeeded("a")
+    scene.shutdown.interrupted(crashed=False)
+    scene.finish()
+    assert scene.last == "cancelled; 1 of 2 jobs succeeded."

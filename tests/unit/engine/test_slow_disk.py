@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
-from tests.unit.fickle import PATIENT, Bench, Times
+from tests.unit.fickle import PATIENT, Bench
+from tests.unit.interference import Times
 
 
 class SlowDisk:

@@ -9,7 +9,8 @@ import pytest
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
-from tests.unit.fickle import DOWN, PATIENT, Bench, Gate, Times, down
+from tests.unit.fickle import PATIENT, Bench
+from tests.unit.interference import DOWN, Gate, Times, down
 
 EXPIRED = CredentialsError("the proxy has expired; run 'renew'.")
 NAMES = tuple(f"j-{number}" for number in range(6))

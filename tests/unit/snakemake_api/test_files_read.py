@@ -175,3 +175,32 @@ def test_record_starts_only_when_snakemake_is_there() -> None:
     assert python(code.format("")).stdout.strip() == "False"
     loaded = code.format("sys.modules['snakemake'] = types.ModuleType('snakemake')")
     assert python(loaded).stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("options", "hooked"),
+    [
+        (("--executor", "local"), False),
+        ((), False),
+        (("--executor", "grid", "--jobs", "1"), True),
+        (("--profile", "other"), False),
+        (("--profile", "chosen", "--jobs", "1"), True),
+    ],
+)
+@pytest.mark.usefixtures("build")
+def test_only_a_run_with_this_executor_has_a_hook(options: tuple[str, ...], hooked: bool) -> None:
+    Path("samples.csv").write_text("a")
+    Path("Snakefile").write_text("open('samples.csv').close()\nrule all:\n    shell: 'true'\n")
+    for profile, executor in (("chosen", "grid"), ("other", "local")):
+        Path(profile).mkdir()
+        (Path(profile) / "config.yaml").write_text(f"executor: {executor}\n")
+    code = (
+        "import sys; hooks = []\n"
+        "sys.addaudithook(lambda event, _: event == 'sys.addaudithook' and hooks.append(event))\n"
+        "from snakemake.cli import parse_args, args_to_api\n"
+        f"parser, args = parse_args(['--cores', '1', '--dry-run', *{options!r}])\n"
+        "assert args_to_api(args, parser)\n"
+        "from snakemake_executor_plugin_grid.snakemake_api import files_read\n"
+        "print(len(hooks), any(path.endswith('/samples.csv') for path in files_read.stop()))"
+    )
+    assert python(code).stdout.split()[-2:] == [str(int(hooked)), str(hooked)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.executors.local import Executor as LocalExecutor
 from snakemake.logging import logger
 from snakemake.scheduling.greedy import SchedulerSettings as GreedySettings
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings import types as options
 from snakemake_interface_common.exceptions import WorkflowError
 
@@ -136,22 +138,51 @@ def test_a_failure_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("build")
-def test_sigterm_is_known_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[str] = []
+def test_sigterm_is_handled_in_place_of_snakemake(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[int] = []
+    its_own = JobScheduler.exit_gracefully
+    SchedulerApi.handle_sigterm(lambda number, _: came.append(number))  # as an executor is made
 
     def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
-        begun.extend(job.name for job in jobs)
-        assert not scheduler_api.was_stopped
-        os.kill(os.getpid(), signal.SIGTERM)
+        assert JobScheduler.exit_gracefully is its_own  # for the next workflow of this process
+        with workflow.scheduler._lock:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     former = signal.getsignal(signal.SIGTERM)
     try:
         scheduler_api = execute(TWO, monkeypatch, running=running)
     finally:
         signal.signal(signal.SIGTERM, former)
-    assert begun == ["first"]
-    assert scheduler_api.was_stopped
+    assert came == [signal.SIGTERM] * 2
     assert not scheduler_api.has_failed
+
+
+@pytest.mark.usefixtures("build")
+def test_jobs_of_this_host_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = TWO.replace(
+        'output: "one"\n    shell: "touch', 'output: "one"\n    shell: "sleep 60;'
+    )
+    assert endless != TWO
+    threads: list[threading.Thread] = []
+    came: list[Any] = []
+
+    def running(workflow: Any, scheduler_api: SchedulerApi, jobs: list[Any]) -> None:
+        monkeypatch.setattr(type(jobs[0]), "is_local", True)
+        came.extend(jobs)
+
+        def end() -> None:
+            while scheduler_api._runs_local_jobs:
+                scheduler_api.end_local_jobs()
+
+        threads.append(threading.Thread(target=end))
+        threads[-1].start()
+
+    began = time.monotonic()
+    scheduler_api = execute(endless, monkeypatch, running=running)
+    assert time.monotonic() - began < 50
+    threads[-1].join()
+    assert [job.name for job in came] == ["first"]
+    assert scheduler_api.has_failed_for_good(came[0])
 
 
 @pytest.mark.usefixtures("build")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from snakemake_executor_plugin_grid.model.errors import GridError, MissingError
+from snakemake_executor_plugin_grid.model.errors import GridError, MissingError, PermanentError
 
 from .remote_bench import DOWN, URL, Bench, bench
 
 __all__ = ["bench"]
+
+_MANY = 40
 
 
 def test_delivered_output_is_downloaded_once(bench: Bench) -> None:
@@ -73,6 +77,30 @@ def test_reports_and_logs(bench: Bench) -> None:
     assert bench.store.fetch_file("j-1", "report.json", target)
     assert target.read_bytes() == b"{}"
     assert [path.name for path in target.parent.glob("*.part")] == []
+
+
+def test_a_download_does_not_wait_behind_uploads_that_hang(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = bench.deliver("j-1", b"output")
+    begun, opened = threading.Semaphore(0), threading.Event()
+
+    def hangs(*_: object) -> None:
+        begun.release()
+        assert opened.wait(30)
+        raise PermanentError("it never came")
+
+    monkeypatch.setattr(bench.transport, "upload", hangs)
+    files = [bench.file(b"%d" % number, f"input-{number}")[0] for number in range(_MANY)]
+    with ThreadPoolExecutor(_MANY + 1) as pool:
+        uploads = [pool.submit(bench.store.put_file, path) for path in files]
+        try:
+            for _ in uploads:
+                assert begun.acquire(timeout=10)
+            fetched = pool.submit(bench.store.fetch_output, "j-1", digest)
+            assert fetched.result(10).read_bytes() == b"output"
+        finally:
+            opened.set()
 
 
 def test_posted_files(bench: Bench) -> None:
