@@ -36,6 +36,7 @@ from snakemake_executor_plugin_grid.worker.description import Output
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.clock import ManualClock
+from tests.unit.interference import Times
 from tests.unit.specs import spec, tracked
 
 IDENTITY = "the same"
