@@ -60,7 +60,7 @@ rule b:
     assert requests.of("/upload_cache_file") <= 2 + 1  # sources that are large go by themselves
     rounds = requests.of("/task/get_status")
     assert requests.of("/get_datasets_and_files") <= rounds
-    assert requests.of("/job/") == 0
+    assert requests.of("/job/") <= 1 + rounds // 6  # a look a minute, at most
 
     first, second = (
         task["parameters"] for task in sorted(seen.tasks(), key=lambda task: -len(task["files"]))
@@ -131,7 +131,8 @@ def test_300_jobs_are_one_task_and_an_interrupt_kills_it(
     assert len(task["parameters"]["pfnList"]) == MANY
     assert task["status"] in ("aborting", "toabort", "aborted")
     requests = panda_server.requests()
-    assert (requests.of("task/submit"), requests.of("task/kill"), requests.of("job/")) == (1, 1, 0)
+    assert (requests.of("task/submit"), requests.of("task/kill")) == (1, 1)
+    assert requests.of("job/kill") == requests.of("get_job_descriptions") == 0
     assert requests.received["/api/v1/task/submit"] < 100 * MANY
 
 
