@@ -179,11 +179,11 @@ class Outputs:
         Snakemake ends the whole run if it does not find an output under the path that it knows.
         """
         for name in spec.folders:
-            with contextlib.suppress(OSError):  # Snakemake may still find the outputs
+            with contextlib.suppress(FileExistsError, NotADirectoryError):  # the outputs tell
                 self.layout.local(name).mkdir(parents=True, exist_ok=True)
-        # Joined as text: a Path would drop some of the components.
         workdir = self.layout.workdir
-        return [path for path in spec.awaited if not os.path.exists(os.path.join(workdir, path))]  # noqa: PTH110, PTH118
+        # By the same function as Snakemake, which raises no error.
+        return [path for path in spec.awaited if not os.path.exists(workdir / path)]  # noqa: PTH110
 
     def _touch_placeholders(self, spec: JobSpec) -> None:
         """Make files that Snakemake waits for in order to delete them."""

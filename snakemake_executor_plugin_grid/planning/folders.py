@@ -46,6 +46,7 @@ class Folders:
         ]
         self._real = [os.path.realpath(home) for home in self._homes]
         self._warn = warn
+        self._warned: set[str] = set()
 
     def files(self) -> Iterator[Found]:
         """Yield all files, without those of tools and of environments."""
@@ -98,7 +99,8 @@ class Folders:
         some = list(islice(files, _MOST_BEHIND_A_LINK + 1))
         if len(some) <= _MOST_BEHIND_A_LINK:
             yield from some
-        else:
+        elif link not in self._warned:
+            self._warned.add(link)
             self._warn(
                 f"folder {link} is a link to {real}, which holds more than "
                 f"{_MOST_BEHIND_A_LINK:,} files: they are not sent with every job; use "
