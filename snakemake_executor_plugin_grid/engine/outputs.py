@@ -229,7 +229,7 @@ class Outputs:
 
 def _check_size(job: TrackedJob, report: Report) -> None:
     """Raise an error if the outputs are larger than the user allows, whatever the worker did."""
-    limit, size = job.plan.output_limit, sum(item.member.stored for item in report.returned)
+    limit, size = job.plan.output_limit, sum(item.stored for item in report.returned)
     if limit is not None and size > limit:
         raise GridError(
             f"the outputs of {job.spec.title} take {file_size(size)}, more than the limit of "

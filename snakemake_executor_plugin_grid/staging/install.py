@@ -163,7 +163,7 @@ def _unpack_all(
 def _check_space(returned: Iterable[Returned], folder: Path) -> None:
     """Raise an error if the files cannot be on the disk of a folder: now, or ever."""
     folder.mkdir(parents=True, exist_ok=True)
-    needed, disk = sum(item.member.stored for item in returned), shutil.disk_usage(folder)
+    needed, disk = sum(item.stored for item in returned), shutil.disk_usage(folder)
     if needed > disk.total:
         raise OutputDamagedError(
             f"the outputs take {file_size(needed)}, more than the whole disk of {folder}"

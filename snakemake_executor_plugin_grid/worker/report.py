@@ -59,6 +59,11 @@ class Returned:
     blob: str
     raw: bool = False
 
+    @property
+    def stored(self) -> int:
+        """Bytes that it takes, which are less than its size if it has holes in a tarball."""
+        return self.member.size if self.raw else self.member.stored
+
 
 @dataclass
 class Report:

@@ -25,9 +25,10 @@ def test_nothing_is_fetched_that_is_larger_than_allowed(
     job = TrackedJob(Plan(spec("j-1"), Runtime("inherit"), output_limit=limit), spec("j-1"))
     folder = bench.outputs.incoming(job)
     folder.mkdir(parents=True)
+    # A file that is stored as it is has no holes, whatever its report says.
     sparse = Member("work/a", "file", 0o644, 1 << 40, 0, BLOB, holes=(1 << 40) - 2000)
-    dense = Member("work/b", "file", 0o644, 1000, 0, BLOB)
-    returned = [Returned(member, "output", BLOB) for member in (sparse, dense)]
+    dense = Member("work/b", "file", 0o644, 1000, 0, BLOB, holes=1000)
+    returned = [Returned(sparse, "output", BLOB), Returned(dense, "output", BLOB, raw=True)]
     report = Report("j-1", reports.SUCCESS, returned=returned, blobs={BLOB: 9000})
     report.write(folder / "report.json")
     if limit == 2999:
