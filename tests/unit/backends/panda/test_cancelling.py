@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid import executor
 from snakemake_executor_plugin_grid.backends.base import Submitted
 from snakemake_executor_plugin_grid.backends.panda import cancelling
+from snakemake_executor_plugin_grid.engine import shutdown
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, TransientError
 from snakemake_executor_plugin_grid.resilience.calls import CALL_TIMEOUT
 from tests.unit.backends.panda.fake_panda import Bench, name, names
@@ -178,7 +178,7 @@ def test_an_accepted_kill_is_not_waited_for(bench: Bench, monkeypatch: pytest.Mo
 def test_every_caller_waits_for_longer_than_cancelling_takes() -> None:
     from snakemake_executor_plugin_grid.backends.panda.cancelling import CANCEL_LIMIT
 
-    assert min(executor._CANCEL_TIMEOUT, CALL_TIMEOUT) > CANCEL_LIMIT
+    assert min(shutdown._CANCEL_TIMEOUT, CALL_TIMEOUT) > CANCEL_LIMIT
 
 
 # Single jobs
