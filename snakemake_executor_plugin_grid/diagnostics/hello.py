@@ -215,7 +215,7 @@ def _told(folder: Path, code: int) -> Told:
     job = _job(folder)
     if code != 0 or job is None:
         raise PermanentError(_reason(job, (folder / _LOG).read_text(errors="replace")))
-    answer = _answer(folder / _ANSWER)
+    answer = read_answer(folder / _ANSWER)
     times = _times(job)
     seconds = _seconds(times)
     steps = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
@@ -232,7 +232,7 @@ def _told(folder: Path, code: int) -> Told:
     return Told(text, abs(skew) > _CLOCKS_DIFFER, {**facts, "clock_skew": round(skew, 1)})
 
 
-def _answer(path: Path) -> dict[str, str]:
+def read_answer(path: Path) -> dict[str, str]:
     """Return what the job tells of its node; the worker could have written anything.
 
     Raises:

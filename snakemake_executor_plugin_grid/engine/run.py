@@ -77,7 +77,7 @@ class Run:
         Raises:
             GridError: The working directory cannot be written, or a store cannot be opened.
         """
-        say = _clean(say)
+        say = clean(say)
         settings: ExecutorSettings = workflow.executor_settings
         layout = Layout(Path.cwd())
         folder = layout.workdir / FOLDER
@@ -178,6 +178,6 @@ def _empty_folder(folder: Path) -> Path:
     return worker
 
 
-def _clean(say: Callable[[str], None]) -> Callable[[str], None]:
+def clean(say: Callable[[str], None]) -> Callable[[str], None]:
     """Remove what a terminal would obey: names and reasons come from workers and servers."""
     return lambda text: say(printable_lines(text))

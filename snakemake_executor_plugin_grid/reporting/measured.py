@@ -1,4 +1,4 @@
-"""Reads what a worker measured from its report, which may contain anything."""
+"""Reads what a worker measured; journals of earlier versions hold reports that were not checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-STEPS = ("received", "staging in", "running", "staging out", "ended")
-"""Steps of a job on the worker, in their order (``worker.report.Report.times``)."""
+from ..worker.report import STEPS
 
 
 @dataclass(frozen=True)

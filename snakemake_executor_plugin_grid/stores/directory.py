@@ -70,7 +70,7 @@ class BlobFolder(InputStore):
         """Return whether the blob exists as a file of this size."""
         try:
             status = self.path(digest).lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return stat.S_ISREG(status.st_mode) and status.st_size == size
 

@@ -87,7 +87,12 @@ class LfnInventory(Inventory):
         folders = [f"{deliveries(store)}/{name}" for store in stores for (name,) in rows]
         found: list[str] = []
         for some in portions(folders):
-            found += self._client.call_now("listing", some)
+            # Whatever the catalog answers, only what is in the folders is removed.
+            found += (
+                lfn
+                for lfn in self._client.call_now("listing", some)
+                if lfn.rpartition("/")[0] in some and lfn.rpartition("/")[2] not in ("", ".", "..")
+            )
         return found
 
 

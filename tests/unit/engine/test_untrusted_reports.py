@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.engine import run
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
@@ -90,3 +91,9 @@ def test_blob_of_another_size_than_reported_is_refused(bench: Bench, size: int) 
     report = {"name": "j-1", "reason": "success", "returned": [entry], "blobs": {digest: size}}
     with pytest.raises(GridError, match=f"has 4 bytes.*report says {size}"):
         install(bench, job, report)
+
+
+def test_lines_to_the_user_do_not_command_the_terminal() -> None:
+    said: list[str] = []
+    run.clean(said.append)(f"ignored: {HOSTILE}\nnext")
+    assert said == ["ignored: text \nnext"]

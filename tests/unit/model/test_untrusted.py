@@ -82,6 +82,24 @@ def test_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == b"abc"
 
 
+def test_copy_is_the_same_and_keeps_holes(tmp_path: Path) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    with source.open("wb") as stream:
+        stream.write(b"begin")
+        stream.seek(3 << 20)
+        stream.write(b"x" * (2 << 20))
+        stream.truncate(1 << 40)
+    copy.write_bytes(b"old")
+    copy_untrusted(source, copy)
+    assert copy.stat().st_size == 1 << 40
+    assert copy.stat().st_blocks * 512 < 16 << 20
+    with source.open("rb") as one, copy.open("rb") as other:
+        assert one.read(6 << 20) == other.read(6 << 20)
+    source.write_bytes(b"")
+    copy_untrusted(source, copy)
+    assert copy.read_bytes() == b""
+
+
 def test_json_with_a_key_twice_is_refused() -> None:
     assert parse_json(b'{"a": [1, null]}') == {"a": [1, None]}
     with pytest.raises(UntrustedError, match="twice"):

@@ -1,0 +1,36 @@
+"""What the job of ``snakemake-grid check --submit`` answers: anything, if its worker lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_grid.diagnostics.hello import read_answer
+from snakemake_executor_plugin_grid.model.errors import PermanentError
+
+GENUINE = {"host": "node1", "python": "3.11", "executable": "/bin/python", "snakemake": "9.17"}
+
+
+def test_answer_is_cleaned(tmp_path: Path) -> None:
+    path = tmp_path / "hello.json"
+    path.write_text(json.dumps(GENUINE | {"host": "\x1b[2Jnode1", "more": [1]}))
+    assert read_answer(path) == GENUINE
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", json.dumps(GENUINE | {"host": 1}), '{"host": "x"}', "[" * 50_000]
+)
+def test_damaged_answer_is_an_error_for_the_user(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "hello.json"
+    path.write_text(text)
+    with pytest.raises(PermanentError, match=r"not JSON|name|nested"):
+        read_answer(path)
+
+
+def test_answer_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text(json.dumps(GENUINE))
+    (tmp_path / "hello.json").symlink_to("other")
+    with pytest.raises(PermanentError, match="regular file"):
+        read_answer(tmp_path / "hello.json")
