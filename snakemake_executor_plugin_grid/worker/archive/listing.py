@@ -26,7 +26,7 @@ class Entry:
         size: Bytes; 0 unless a file.
         mtime_ns: Modification time, nanoseconds since the epoch.
         target: Target of a link.
-        holes: Bytes in holes of a file that is packed without them.
+        holes: By how many bytes a file is smaller in an archive, because its holes are left out.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def stored(self) -> int:
-        """About how many bytes it takes in an archive."""
+        """Bytes that it takes in an archive, if it does not change until it is packed."""
         return self.size - self.holes
 
     def is_large(self, limit: int) -> bool:

@@ -34,7 +34,10 @@ _ZEROS = bytes(_BLOCK)
 
 
 def holes_of(path: str, status: os.stat_result) -> int:
-    """Return the bytes in holes of a regular file; 0 unless they are at least half of it."""
+    """Return by how many bytes a regular file is smaller as a sparse member.
+
+    It is 0 unless this is half of the file or more.
+    """
     # Blocks of the file system alone do not tell: a compressed file has few of them, too.
     if status.st_size < _LEAST_SIZE or status.st_blocks * 512 * 2 > status.st_size:
         return 0
@@ -43,9 +46,11 @@ def holes_of(path: str, status: os.stat_result) -> int:
     except OSError:
         return 0  # whoever reads it finds out why
     try:
-        holes = status.st_size - sum(length for _, length in parts_of(fd, status.st_size))
+        parts = parts_of(fd, status.st_size)
     finally:
         os.close(fd)
+    stored = len(write_map(parts, status.st_size)) + sum(length for _, length in parts)
+    holes = status.st_size - stored
     return holes if holes * 2 >= status.st_size else 0
 
 

@@ -294,7 +294,8 @@ class _Tree:
                 head, parts = read_map(source.part, member.stored, member.size)
                 sha256.update(head)
             for start, left in parts:
-                os.lseek(fd, start, os.SEEK_SET)
+                if start:
+                    os.lseek(fd, start, os.SEEK_SET)
                 while left:
                     data = source.part(left)
                     left -= len(data)
