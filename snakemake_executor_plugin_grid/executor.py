@@ -381,8 +381,8 @@ class Executor(RemoteExecutor):
 
         if not self._last_words.set:
             self._last_words.leave(
-                "the run was ended, and its jobs stay on the grid. To continue, run the same "
-                "command again in this directory."
+                "the run was ended before it could close. To continue, run the same command again "
+                "in this directory."
             )
             SchedulerApi(self.workflow).unlock()
         self._last_words.print()

@@ -110,12 +110,14 @@ class Shutdown:
             return ""
         failures = tally.failures(self._scheduler_api.has_failed_for_good)
         shown = f": {listed(left, _SHOWN)}" if left else ""
+        commands = "`snakemake-grid status` shows them, `snakemake-grid cancel` ends them."
         words = (
-            f"{tally.came_back} job(s) came back in this run; {count} stay on the grid{shown}. "
-            "To continue, run the same command again in this directory; `snakemake-grid status` "
-            "shows them, `snakemake-grid cancel` ends them."
+            f"{tally.came_back} job(s) came back in this run; {count} stay on the grid{shown}.",
+            f"To continue, run the same command again in this directory{'; ' if count else '.'}"
+            f"{commands if count else ''}",
+            failures,
         )
-        return f"{words} {failures}" if failures else words
+        return " ".join(filter(None, words))
 
     def interrupted(self, *, crashed: bool) -> None:
         """Note that the run is ended from outside.

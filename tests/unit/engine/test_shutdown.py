@@ -56,13 +56,13 @@ class Scene:
         )
         self.scheduler_api = SchedulerApi()
         self.backend = SimpleNamespace(outlives_run=True)
-        run = SimpleNamespace(
+        self.left_open = 1
+        self._run = run = SimpleNamespace(
             controller=self.controller,
             scheduler_api=self.scheduler_api,
             backend=self.backend,
             say=self.said.append,
             close=lambda end, _: self.done.append(f"close {end}"),
-            left_open=1,
         )
         self.clock = VirtualClock()
         self.shutdown = Shutdown(ExecutorSettings(**options), cast("Run", run), self.clock)
@@ -79,6 +79,7 @@ class Scene:
 
     def finish(self) -> list[str]:
         """Let the run end; return what was done."""
+        self._run.left_open = self.left_open
         self.last = self.shutdown.finish(self.tally, lambda: False)
         return self.done
 
@@ -257,6 +258,16 @@ def test_the_last_words_of_a_run_that_leaves_its_jobs_say_how_to_continue() -> N
     scene.finish()
     assert "2 job(s) came back in this run; 1 stay on the grid: id-1 (rule a)" in scene.last
     assert "run the same command again" in scene.last
+    assert scene.last.endswith("`snakemake-grid cancel` ends them.")
+
+
+def test_the_last_words_of_a_run_that_leaves_no_job_name_no_command_for_it() -> None:
+    scene = Scene()
+    scene.controller.on_the_grid = []
+    scene.left_open = 0
+    scene.shutdown.terminate()
+    scene.finish()
+    assert scene.last.endswith("run the same command again in this directory.")
 
 
 def test_the_last_words_of_a_run_that_is_cancelled_say_so() -> None:
