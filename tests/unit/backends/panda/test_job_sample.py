@@ -115,6 +115,21 @@ def test_of_several_attempts_the_last_counts(bench: Bench, monkeypatch: pytest.M
     assert polled(bench, ids) == [JobStatus(JobState.AT_SITE, site="SITE_B")]
 
 
+def test_a_job_that_the_server_could_not_read_is_looked_at_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PERIOD", 0.0)
+    ids = bench.submitted(1)
+    (task,) = bench.panda.tasks
+    number = bench.panda.run(task, name(0))
+    unreadable = {"PandaID": number, "jobStatus": "unknown", "jobParameters": None}
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.panda, "describe_jobs", lambda ids: [unreadable])
+        polled(bench, ids)
+    polled(bench, ids)
+    assert polled(bench, ids) == [JobStatus(JobState.RUNNING)]
+
+
 def test_failed_jobs_that_take_long_to_describe_delay_no_round(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
