@@ -78,8 +78,21 @@ def bad_numbers(settings: ExecutorSettings, **least: int) -> list[str]:
     ]
 
 
+def bad_programs(settings: ExecutorSettings, *names: str) -> list[str]:
+    """Return a sentence for each option that names a file which cannot be executed."""
+    return [
+        f"{flag(name)} {path}: is no program that can be run."
+        for name in names
+        if (path := getattr(settings, name)) is not None
+        and not (path.is_file() and os.access(path, os.X_OK))
+    ]
+
+
 def bad_pythons(settings: ExecutorSettings, *names: str) -> list[str]:
-    """Return a sentence for each option that names a file which is no Python."""
+    """Return a sentence for each option that names a file which is no Python: it is called."""
+    problems = bad_programs(settings, *names)
+    if problems:
+        return problems
     paths = {name: path for name in names if (path := getattr(settings, name)) is not None}
     return [
         f"{flag(name)} {path}: {problem}."
@@ -89,8 +102,6 @@ def bad_pythons(settings: ExecutorSettings, *names: str) -> list[str]:
 
 
 def _why_no_python(path: Path) -> str:
-    if not (path.is_file() and os.access(path, os.X_OK)):
-        return "is no program that can be run"
     try:
         done = subprocess.run(
             [path, "-c", "print('p' + 'ython')"],
@@ -103,7 +114,10 @@ def _why_no_python(path: Path) -> str:
         return f"is no program that can be run ({error.strerror})"
     except subprocess.TimeoutExpired:
         return ""  # a slow file system: the client is given more time
-    return "" if b"python" in done.stdout.split() else "is no Python"
+    if b"python" in done.stdout.split():
+        return ""
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return "is no Python" + (f"; it says: {said[-1].rstrip('.')}" if said else "")
 
 
 def _sizes(settings: ExecutorSettings) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_server_that_is_not_there(
     assert down.code == 1
     assert "✓ client" in down.output
     assert "✗ configuration" in down.output
-    (line,) = [line for line in down.output.splitlines() if nobody in line]
+    line = next(line for line in down.output.splitlines() if "✗ configuration" in line)
     assert "DIRAC does not answer (" in line
     assert f":{nobody}: connection refused)" in line
     assert line.count("refused") == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...settings.choices import ISOLATIONS
 from ...settings.options import ExecutorSettings
-from ...settings.validate import bad_choices, bad_numbers, bad_pythons
+from ...settings.validate import bad_choices, bad_numbers, bad_programs
 from ..diagnostics import NO_JOB, SERVER, Diagnostic, Told
 from ..kind import BackendKind, BackendSetup, Workspace
 
@@ -29,7 +29,7 @@ class LocalKind(BackendKind):
         """Check the folder and the sizes of the site."""
         problems = bad_choices(settings, local_isolation=ISOLATIONS)
         problems += bad_numbers(settings, local_cores=1, local_mem_mb=1)
-        problems += bad_pythons(settings, "local_python")
+        problems += bad_programs(settings, "local_python")
         folder = settings.local_dir
         if folder is not None and folder.resolve().is_relative_to(workdir.resolve()):
             problems.append(

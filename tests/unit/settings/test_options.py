@@ -204,13 +204,14 @@ def test_an_option_of_another_backend_is_refused(
     assert "'local'" in text
 
 
-@pytest.mark.parametrize("backend", ["dirac", "panda", "local"])
+@pytest.mark.parametrize("backend", ["dirac", "panda"])
 @pytest.mark.parametrize(
     ("script", "words"),
     [
         (None, "is no program"),
         ('#!/bin/sh\nexec ls "$@"\n', "is no Python"),
-        ('#!/bin/sh\necho "$@"\n', "is no Python"),
+        ('#!/bin/sh\necho "$@"\n', "is no Python."),
+        ("#!/bin/sh\necho set it up. >&2; exit 1\n", "is no Python; it says: set it up."),
         ("#!/nowhere/sh\n", "is no program"),
         (f'#!/bin/sh\necho welcome\nexec {sys.executable} "$@"\n', ""),
     ],
