@@ -87,7 +87,8 @@ def hint(report: Report, workdir: Path, logs: JobLogs, made_by: Maker) -> str:
 
 def _about_outputs(report: Report, logs: JobLogs) -> str:
     """Explain outputs that a job did not make."""
-    names = logs.output.names
+    # If Snakemake has failed, it may not have come to all rules of a group.
+    names = logs.output.names if report.exit_code == 0 else ()
     for path in (name.partition("/")[2] for name in report.missing):
         if names and not any(name == path or name.endswith(f"/{path}") for name in names):
             return (
