@@ -107,8 +107,8 @@ def _about_missing_files(text: str, folder: str, made_by: Maker) -> str:
         path = word.removeprefix(f"{folder}/")
         if maker := made_by(path):
             return (
-                f"{path} was made by {maker}, but is no output of it, and stayed on its worker: "
-                "declare it as an output there and as an input here, or its folder by directory()"
+                f"{path} was made by {maker}, but is no output of it, so no other job gets it: "
+                "declare it as output there and as input here, or its folder by directory()"
             )
     return (
         "if the workflow reads the missing file without declaring it as input, add "
