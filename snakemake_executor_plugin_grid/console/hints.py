@@ -87,7 +87,8 @@ def hint(report: Report, workdir: Path, logs: JobLogs, made_by: Maker) -> str:
 
 def _about_outputs(report: Report, logs: JobLogs) -> str:
     """Explain outputs that a job did not make."""
-    names = logs.output.names
+    # If Snakemake has failed, it may not have come to all rules of a group.
+    names = logs.output.names if report.exit_code == 0 else ()
     for path in (name.partition("/")[2] for name in report.missing):
         if names and not any(name == path or name.endswith(f"/{path}") for name in names):
             return (
@@ -106,8 +107,8 @@ def _about_missing_files(text: str, folder: str, made_by: Maker) -> str:
         path = word.removeprefix(f"{folder}/")
         if maker := made_by(path):
             return (
-                f"{path} was made by {maker}, but is no output of it, and stayed on its worker: "
-                "declare it as an output there and as an input here, or its folder by directory()"
+                f"{path} was made by {maker}, but is no output of it, so no other job gets it: "
+                "declare it as output there and as input here, or its folder by directory()"
             )
     return (
         "if the workflow reads the missing file without declaring it as input, add "

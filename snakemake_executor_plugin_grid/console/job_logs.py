@@ -18,7 +18,7 @@ _LONGEST_LINE = 300  # characters
 _LONGEST_READ = 1 << 20  # bytes of one line
 # Of a larger file, the middle is not read. Lists of inputs can take megabytes at both ends.
 _HEAD_BYTES = 4 << 20
-_END_BYTES = 16 << 20
+_END_BYTES = 8 << 20
 _TAIL_BYTES = 1 << 20
 
 

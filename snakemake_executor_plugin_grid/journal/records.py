@@ -101,7 +101,8 @@ class JobRecord:
         running: When it was first seen running.
         ended: When it was first seen to have ended.
         finished: When its outputs were in place, or its failure was noted.
-        report: Fields of ``worker.report.Report``, but ``returned`` is a number; empty if none.
+        report: Fields of ``worker.report.Report``, but ``returned`` is a number; and ``logs``, the
+            logs of its rule that came back, as paths from the working directory. Empty if none.
         changed: When the row was changed last.
         identity: Fingerprint of the job; empty if an older version submitted it.
         endpoint: Server that it was submitted to; empty if an older version submitted it.

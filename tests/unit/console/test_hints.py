@@ -27,7 +27,7 @@ def advice(
     output: str,
     reason: str = reports.PAYLOAD_FAILED,
     made_by: Maker = lambda _: "",
-    **fields: list[str],
+    **fields: object,
 ) -> str:
     log.write_text(output)
     report = Report("j", reason, **fields)  # type: ignore[arg-type]
@@ -41,14 +41,18 @@ def test_missing_output_names_what_was_made_instead(log: Path) -> None:
 
 
 def test_an_output_with_another_name_on_the_worker(log: Path) -> None:
-    output = started(outputs="out/t_1795993455.txt, out/b.txt")
-    text = advice(log, output, reports.OUTPUT_MISSING, missing=["work/out/t_1795990000.txt"])
-    assert "out/t_1795993455.txt" in text
-    assert "must not change" in text
-    same = advice(log, output, reports.OUTPUT_MISSING, missing=["work/out/b.txt"])
-    assert same == "", "the rule has just not made it"
-    absolute = started(outputs=f"{WORKDIR}/out/b.txt")
-    assert advice(log, absolute, reports.OUTPUT_MISSING, missing=["work/out/b.txt"]) == ""
+    def about(missing: str, outputs: str, exit_code: int = 0) -> str:
+        output = started(outputs=outputs)
+        return advice(
+            log, output, reports.OUTPUT_MISSING, missing=[f"work/{missing}"], exit_code=exit_code
+        )
+
+    changed = about("out/t_1795990000.txt", "out/t_1795993455.txt, out/b.txt")
+    assert "out/t_1795993455.txt" in changed
+    assert "must not change" in changed
+    assert about("out/b.txt", "out/b.txt") == "", "the rule has just not made it"
+    assert about("out/b.txt", f"{WORKDIR}/out/b.txt") == ""
+    assert about("out/b.txt", "out/a.txt", exit_code=1) == "", "of a rule that did not start"
 
 
 @pytest.mark.parametrize(
