@@ -35,8 +35,8 @@ class Cancellation:
     async def run(self) -> None:
         """Cancel what is on the grid, and what reaches it by submissions that are under way."""
         jobs = self._open()
-        await self._note(jobs)
         tried = {job for job in jobs if job.grid_id is not None}
+        await self._note(jobs)
         await self._cancel(tried)
         await self._submission.settled()
         late = {job for job in self._open() if job.grid_id is not None} - tried

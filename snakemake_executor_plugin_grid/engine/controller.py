@@ -319,7 +319,7 @@ class Controller:
         if ending or not drained.done():
             self._interrupted.set()
             with contextlib.suppress(GridError):
-                events.wait(drained, _SILENT_WAIT)
+                events.wait(drained, _SILENT_WAIT, give_up)
         if not drained.done() and not give_up() and not self._at_once:
             # The next run fetches what is not complete, so there is no need to wait for long.
             self._context.say(

@@ -224,7 +224,7 @@ class Recovery:
             job.spec = replace(job.spec, name=candidate.left.name)
             job.origin, job.adopted = candidate.left.origin, True
             job.grid_id, job.named = candidate.grid_id, self._context.clock.monotonic()
-            self._restore_faults(job, candidate.left)
+            await self._restore_faults(job, candidate.left)
         if adopted:
             ended = sum(candidate.status.state.ended for candidate in adopted.values())
             self._context.say(
@@ -238,13 +238,13 @@ class Recovery:
         )
         return [job for job in jobs if job not in adopted]
 
-    def _restore_faults(self, job: TrackedJob, left: JobRecord) -> None:
+    async def _restore_faults(self, job: TrackedJob, left: JobRecord) -> None:
         """Set the faults of an adopted job, and the sites that it may avoid because of them."""
         clock, name = self._context.clock, JobName.parse(left.name)
         job.faults = job.charged = name.resubmissions
         if not job.faults:
             return
-        before = self._context.journal.submissions_of(job.origin)
+        before = await asyncio.to_thread(self._context.journal.submissions_of, job.origin)
         job.charged -= sum(phase is Phase.CANCELLED for phase, _ in before.values())
         last, _ = before.get(str(JobName(name.first, job.faults - 1)), (None, ""))
         if last is Phase.FAILED:  # otherwise it had waited too long, and avoids none

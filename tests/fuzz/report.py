@@ -25,6 +25,7 @@ from random import Random
 from typing import Any
 
 from snakemake_executor_plugin_grid.console.failure_message import reason_of
+from snakemake_executor_plugin_grid.console.job_logs import JobLogs
 from snakemake_executor_plugin_grid.model.report import for_journal, parse_report
 from snakemake_executor_plugin_grid.model.untrusted import UntrustedError, path_below
 from snakemake_executor_plugin_grid.reporting.measured import measured
@@ -146,7 +147,7 @@ class Target:
                 raise ViolationError(f"{digest!r} is taken for a digest")
         noted = json.loads(json.dumps(for_journal(report), allow_nan=False))
         measured(noted)
-        self._told(reason_of(report, self._host.workdir, None), "")
+        self._told(reason_of(report, self._host.workdir, JobLogs(), lambda _: ""), "")
 
     def _told(self, words: str, outcome: str) -> str:
         for sign in ("unsupported operand", "recursion", "Traceback", "NoneType", "object is not"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
@@ -13,23 +15,29 @@ from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from tests.unit.fickle import Bench
 from tests.unit.specs import spec
 
-BLOB = "0" * 64
+TARBALL, FILE = "0" * 64, "1" * 64
 
 
 @pytest.mark.parametrize("limit", [None, 3000, 2999])
 def test_nothing_is_fetched_that_is_larger_than_allowed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, limit: int | None
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: int | None
 ) -> None:
-    fetched: list[tuple[str, str]] = []
-    monkeypatch.setattr(bench.store, "fetch_output", lambda *args: fetched.append(args))
+    fetched: list[str] = []
+
+    def fetch(_: str, digest: str) -> Path:
+        fetched.append(digest)
+        path = tmp_path / digest
+        path.write_bytes(bytes(9000 if digest == TARBALL else 1000))
+        return path
+
+    monkeypatch.setattr(bench.store, "fetch_output", fetch)
     job = TrackedJob(Plan(spec("j-1"), Runtime("inherit"), output_limit=limit), spec("j-1"))
     folder = bench.outputs.incoming(job)
     folder.mkdir(parents=True)
-    # A file that is stored as it is has no holes, whatever its report says.
-    sparse = Member("work/a", "file", 0o644, 1 << 40, 0, BLOB, holes=(1 << 40) - 2000)
-    dense = Member("work/b", "file", 0o644, 1000, 0, BLOB, holes=1000)
-    returned = [Returned(sparse, "output", BLOB), Returned(dense, "output", BLOB, raw=True)]
-    report = Report("j-1", reports.SUCCESS, returned=returned, blobs={BLOB: 9000})
+    sparse = Member("work/a", "file", 0o644, 1 << 40, 0, "2" * 64, holes=(1 << 40) - 2000)
+    dense = Member("work/b", "file", 0o644, 1000, 0, FILE)
+    returned = [Returned(sparse, "output", TARBALL), Returned(dense, "output", FILE, raw=True)]
+    report = Report("j-1", reports.SUCCESS, returned=returned, blobs={TARBALL: 9000, FILE: 1000})
     report.write(folder / "report.json")
     if limit == 2999:
         with pytest.raises(GridError) as caught:
@@ -39,4 +47,4 @@ def test_nothing_is_fetched_that_is_larger_than_allowed(
         assert fetched == []
     else:
         bench.outputs.fetch(job)
-        assert fetched == [("j-1", BLOB)]
+        assert fetched == [TARBALL, FILE]

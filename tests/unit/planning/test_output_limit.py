@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.planning.path_check import PathCheck
 from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
@@ -31,10 +32,12 @@ def limits(value: object, option: str | None) -> dict[str, int | None]:
     Path("Snakefile").write_text(SNAKEFILE.format(value=value))
     said: list[str] = []
     with made(Path("Snakefile")) as workflow:
+        layout, workflow_api = Layout(Path.cwd()), WorkflowApi(workflow)
         planner = Planner(
             ExecutorSettings(output_limit=option),
-            WorkflowApi(workflow),
-            Layout(Path.cwd()),
+            workflow_api,
+            layout,
+            PathCheck(layout, workflow_api),
             lambda _: Blob("", 0),
             said.append,
         )

@@ -64,7 +64,7 @@ def test_a_bomb_is_not_read_to_its_end(
         else:
             with compressing(file, compression) as stream:
                 stream.write(data)
-    with pytest.raises(TarballError, match="more than"):
+    with pytest.raises(TarballError, match=r"more than|too long"):
         unpack(folder / "a.tar", {"work": folder / "w"}, compression=compression, manifest=STATED)
     assert sum(taken) < 4 << 20
 
