@@ -17,7 +17,7 @@ from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
-from ..model.untrusted import printable
+from ..model.untrusted import printable_lines
 from ..resilience.calls import SANDBOX_TIMEOUT
 from ..snakemake_api.output import rule_output
 from .selection import display_state, latest_to_read, select
@@ -85,7 +85,7 @@ def logs(
         if logs:
             click.echo("--> output of the job")
         for line in _output(path, answer, tail, whole=whole):
-            click.echo(printable(line))
+            click.echo(printable_lines(line))
         found += 1
     if len(shown) < len(chosen):
         click.echo(f"==> and {len(chosen) - len(shown)} more jobs (--all shows them)")
@@ -157,7 +157,7 @@ def _print_rule_log(name: str, path: Path, tail: int | None, *, replaced: bool) 
     click.echo(f"--> {name}")
     lines = read_lines(path)
     for line in deque(lines, tail) if tail else lines:
-        click.echo(printable(line))
+        click.echo(printable_lines(line))
 
 
 def _owners(jobs: Iterable[JobRecord]) -> dict[str, JobRecord]:

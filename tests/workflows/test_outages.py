@@ -135,15 +135,18 @@ def assert_large_outputs(scene: Scene, count: int) -> None:
         assert output.read_bytes() == random.Random(n).randbytes(3_000_000)  # noqa: S311
 
 
-@pytest.mark.parametrize("room", [0, MEGABYTE])
+@pytest.mark.parametrize(
+    ("room", "why"),
+    [(0, "the disk of the submit host is full"), (MEGABYTE, "take 3.0 MB")],
+)
 def test_outputs_wait_for_room_on_the_disk(
-    scene: Scene, small: Project, go: Path, room: int
+    scene: Scene, small: Project, go: Path, room: int, why: str
 ) -> None:
     large(scene, 2, waiting_for(go))
     run = begin_jobs(scene, 2)
     filler = fill(small.folder, room)
     go.touch()
-    run.tells(WAITS, "the disk of the submit host is full")
+    run.tells(WAITS, why)
     time.sleep(8)
     assert run.process.poll() is None, run.output
     assert not list(small.folder.glob("out/*"))

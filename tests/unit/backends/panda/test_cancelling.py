@@ -195,7 +195,7 @@ def test_jobs_of_an_earlier_look_are_killed_without_another(bench: Bench) -> Non
     assert sorted(killed) == numbers[:2]
     bench.restart()  # a later run, or `snakemake-grid cancel`
     bench.panda.run(task, name(3))  # another one goes on
-    bench.registry.submitting(task.name, [name(3)], 1)
+    bench.call(bench.registry.submitting(task.name, [name(3)], 1))
     assert bench.call(bench.backend.cancel(ids[2:])) == set()
     assert bench.panda.args_of("kill_jobs")[1:] == [(numbers[2:],)]
 
