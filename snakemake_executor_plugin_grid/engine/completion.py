@@ -55,8 +55,9 @@ class Completion:
         self._end = end
         self._resubmit = resubmit
         self._slots = asyncio.Semaphore(_AT_A_TIME)
+        url = context.stores.url  # empty until the server has told it
         self._store_outages = context.outages.beside(
-            f"store {context.stores.url}", context.backend.check_credentials
+            f"store {url}" if url else "the store of the outputs", context.backend.check_credentials
         )
         self._succeeded: dict[str, TrackedJob] = {}  # until Snakemake has recorded it
         self._disposable: dict[str, str] = {}  # names of jobs by their ids on the grid
