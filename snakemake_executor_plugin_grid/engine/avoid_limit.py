@@ -14,7 +14,7 @@ from ..model.tracked import TrackedJob
 from ..resilience.calls import PASSING, with_timeout
 from .context import RunContext
 
-_WAITING = (JobState.QUEUED, JobState.HELD)
+_WAITING = (JobState.QUEUED, JobState.HELD, JobState.AT_SITE)
 
 
 class AvoidLimit:

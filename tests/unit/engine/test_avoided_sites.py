@@ -14,7 +14,6 @@ from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.fickle import Bench
 from tests.unit.interference import DOWN, Times
 
-QUEUED = JobStatus(JobState.QUEUED)
 SHORT = pytest.mark.parametrize("bench", [{"avoid_limit": 60.0}], indirect=True)
 
 
@@ -33,10 +32,10 @@ def avoided(bench: Bench, name: str) -> frozenset[str]:
     return next(payload.avoid for payload in payloads if payload.spec.name == name)
 
 
-def waits(bench: Bench, name: str) -> None:
+def waits(bench: Bench, name: str, state: JobState = JobState.QUEUED) -> None:
     """Let a job wait in a queue."""
     bench.wait_for(lambda: name in bench.backend.jobs)
-    bench.backend.statuses[bench.backend.jobs[name]] = QUEUED
+    bench.backend.statuses[bench.backend.jobs[name]] = JobStatus(state)
     bench.polls()
 
 
@@ -211,6 +210,16 @@ def test_a_job_that_avoids_no_site_may_wait(bench: Bench) -> None:
     waits(bench, "j-1")
     bench.polls(1500)
     assert bench.backend.cancelled == []
+
+
+@SHORT
+def test_a_job_that_waits_at_a_site_waits(bench: Bench) -> None:
+    runs(bench, "j-0", "B")
+    bench.submit("j-1")
+    bench.fault("j-1", site="A")
+    waits(bench, "j-1.1", JobState.AT_SITE)
+    bench.wait_for(lambda: "j-1.2" in bench.backend.jobs)
+    assert avoided(bench, "j-1.2") == frozenset()
 
 
 class SlowCancel:
