@@ -144,6 +144,19 @@ def test_a_job_that_waits_too_long_is_sent_again_without_avoiding_a_site(bench: 
     assert bench.ended(1)[0].success
 
 
+@pytest.mark.parametrize("bench", [{"avoid_limit": 60.0, "outage_limit": 1e6}], indirect=True)
+def test_a_job_whose_submission_was_not_answered_does_not_wait_without_end(bench: Bench) -> None:
+    runs(bench, "j-0", "B")
+    bench.submit("j-1")
+    bench.wait_for(lambda: "j-1" in bench.backend.jobs)
+    bench.backend.answer = Times(DOWN)
+    bench.fault("j-1", site="A")
+    waits(bench, "j-1.1")
+    assert bench.backend.runs["j-1.1"] == 1
+    bench.wait_for(lambda: "j-1.2" in bench.backend.jobs)
+    assert avoided(bench, "j-1.2") == frozenset()
+
+
 def waits_since_an_earlier_run(bench: Bench, phase: Phase) -> None:
     """Let an earlier run have left a job in a queue: its first submission ended at site A."""
     bench.earlier("e-1", state=None, phase=phase, origin="e-1")
