@@ -39,6 +39,7 @@ common_settings = CommonSettings(
 _LEAST_PAUSE = 0.05
 _TICK = 0.2
 _LAST_ROUND = 1.0
+_NOT_TAKEN = "Snakemake could not complete it after it came back (its message is above)"
 
 
 class Executor(RemoteExecutor):
@@ -272,7 +273,7 @@ class Executor(RemoteExecutor):
         info.aux = {"ended": True}
         info.external_jobid = outcome.grid_id
         self._unnoted.add(info.job)
-        self._tally.came_back += 1
+        self._tally.returned(info.job)
         run = self._run
         if outcome.success and run is not None and run.workflow_api.uses_cache(info.job):
             try:
@@ -316,6 +317,9 @@ class Executor(RemoteExecutor):
         self._unnoted.discard(job)
         self._names.pop(job, None)
         if self._run is not None:
+            if not self._tally.has_failed(job):  # Snakemake's work after the job has failed
+                wildcards = self._run.workflow_api.wildcards(job)
+                self._tally.failed(job, job.name, wildcards, _NOT_TAKEN, has_log=False)
             try:
                 self._run.output_backups.restore(job)
             except (GridError, OSError) as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -93,7 +93,9 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
             if not chosen.owns(name) and any(kind.owns(name) for kind in kinds)
         }
         # What a variable sets for another backend is no mistake.
-        settings = replace(settings, **{name: getattr(_DEFAULTS, name) for name in others})
+        settings = copy.copy(settings)  # not made anew, which `when_made` would be told
+        for name in others:
+            setattr(settings, name, getattr(_DEFAULTS, name))
         problems += _misplaced(settings, kinds)
         notes += [
             f"{flag(name)} {getattr(settings, name)}: has no effect with --grid-backend "

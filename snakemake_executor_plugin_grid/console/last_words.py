@@ -13,22 +13,32 @@ from ..snakemake_api.files_read import by_command_line
 
 
 class Tally:
-    """Counts the jobs of a run. Resubmissions and Snakemake's retries are not jobs of their own.
-
-    Attributes:
-        came_back: How many outcomes the grid has brought.
-    """
+    """Counts the jobs of a run. Resubmissions and Snakemake's retries are not jobs of their own."""
 
     def __init__(self) -> None:
         """Count nothing yet."""
-        self.came_back = 0
         self._jobs: set[object] = set()
+        self._back: set[object] = set()
         self._succeeded: set[object] = set()
         self._failed: dict[object, str] = {}
 
     def began(self, jobs: Iterable[object]) -> None:
         """Count jobs; those that are tried again are known already."""
         self._jobs.update(jobs)
+
+    @property
+    def came_back(self) -> int:
+        """How many jobs have come back from the grid."""
+        return len(self._back)
+
+    def returned(self, job: object) -> None:
+        """Note that a job has come back; whether it has failed is what is said of it from now."""
+        self._back.add(job)
+        self._failed.pop(job, None)
+
+    def has_failed(self, job: object) -> bool:
+        """Return whether it is known why a job has failed."""
+        return job in self._failed
 
     def succeeded(self, job: object) -> None:
         """Note that a job has succeeded, perhaps after it has failed."""

@@ -14,11 +14,15 @@ from ..model.tracked import TrackedJob
 from ..resilience.calls import PASSING, with_timeout
 from .context import RunContext
 
-_WAITING = (JobState.QUEUED, JobState.HELD)
+_WAITING = (JobState.QUEUED, JobState.HELD, JobState.AT_SITE)
 
 
 class AvoidLimit:
-    """Limits how long a job may wait while it avoids sites: the others may never run it."""
+    """Limits how long a job may wait while it avoids sites: the others may never run it.
+
+    Attributes:
+        releasing: Jobs that are being cancelled, to be submitted again; not followed meanwhile.
+    """
 
     def __init__(
         self,
@@ -39,30 +43,42 @@ class AvoidLimit:
         self._seconds = seconds
         self._drop = drop
         self._resubmit = resubmit
+        self.releasing: set[TrackedJob] = set()
 
     def exceeded(self, jobs: Iterable[TrackedJob]) -> list[TrackedJob]:
-        """Return the jobs that have waited for too long; they count as ended until `release`."""
+        """Return the jobs that have waited for too long: `release` them."""
         now, found = self._context.clock.monotonic(), []
         for job in jobs:
             if job.ended or job.status.state not in _WAITING:
                 job.waits_since = now
             elif job.avoids and now - job.waits_since > self._seconds:
-                job.ended = True
                 found.append(job)
+        self.releasing.update(found)
         return found
 
     async def release(self, jobs: Collection[TrackedJob]) -> None:
         """Cancel jobs, and submit them again without sites to avoid.
 
         One that is not confirmed to be cancelled stays as it is until the limit is exceeded again.
+        When the run is ending, whatever ends it decides about these jobs.
         """
+        try:
+            await self._release(jobs)
+        finally:
+            self.releasing.difference_update(jobs)
+
+    async def _release(self, jobs: Collection[TrackedJob]) -> None:
         context = self._context
         left = {job.grid_id for job in jobs}
         with contextlib.suppress(GridError, *PASSING):
+            # Before the call: if this process dies, the next run cancels them.
+            await context.record(context.journal.cancelling, [job.spec.name for job in jobs])
             left &= await with_timeout(context.backend.cancel([job.grid_id or "" for job in jobs]))
+        if context.outages.stopped:
+            return
         for job in jobs:
             if job.grid_id in left:
-                job.ended, job.waits_since = False, context.clock.monotonic()
+                job.waits_since = context.clock.monotonic()
         released = [job for job in jobs if job.grid_id not in left]
         if not released:
             return
@@ -72,6 +88,8 @@ class AvoidLimit:
             with contextlib.suppress(GridError):  # the next run finds that it is cancelled
                 await context.journal.ended(job.spec.name, Phase.CANCELLED, reason)
         await self._drop(released)
+        if context.outages.stopped:
+            return
         context.say(
             f"{len(released)} job(s) have waited for {duration(self._seconds)} while they avoid "
             f"{sites}: resubmitting them without this (--grid-avoid-limit)."

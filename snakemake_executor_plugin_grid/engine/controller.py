@@ -177,7 +177,7 @@ class Controller:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is in progress on this host: all jobs wait or run on the grid."""
-        return not self._outcomes and all(
+        return not (self._outcomes or self._avoid_limit.releasing) and all(
             job.seen and not job.ended for job in list(self._jobs.values())
         )
 
@@ -201,7 +201,7 @@ class Controller:
         followed = {
             job.grid_id: job
             for job in list(self._jobs.values())
-            if job.grid_id is not None and not job.ended
+            if job.grid_id is not None and not job.ended and job not in self._avoid_limit.releasing
         }
         if followed and not self._bug:
             if not self.next_poll and self._outages.due(_STATES):

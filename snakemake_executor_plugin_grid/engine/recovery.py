@@ -239,7 +239,11 @@ class Recovery:
         return [job for job in jobs if job not in adopted]
 
     async def _restore_faults(self, job: TrackedJob, left: JobRecord) -> None:
-        """Set the faults of an adopted job, and the sites that it may avoid because of them."""
+        """Set the faults of an adopted job, and the sites that it may avoid because of them.
+
+        Whether it does was not recorded. To wait without end would be worse than to be resubmitted
+        once more, so it counts as avoiding all of them.
+        """
         clock, name = self._context.clock, JobName.parse(left.name)
         job.faults = job.charged = name.resubmissions
         if not job.faults:

@@ -271,7 +271,12 @@ class Submission:
     async def _look_for(
         self, payloads: Sequence[Payload], error: Exception
     ) -> dict[str, Submitted]:
-        """Find out which jobs the backend has accepted although its answer was lost."""
+        """Find out which jobs the backend has accepted although its answer was lost.
+
+        They count as avoiding what they were asked to avoid, which the answer would have said. If
+        they do not, one that waits loses its place in a queue, once; if they did and that were not
+        known, one might wait without end.
+        """
         avoided = {payload.spec.name: payload.avoid for payload in payloads}
         if isinstance(error, CredentialsError):
             await self._context.outages.renewed(error)

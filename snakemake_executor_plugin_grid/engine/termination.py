@@ -6,6 +6,7 @@ wrappers such as ``timeout`` send it twice, to the process and to its group.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ _GRACE = 4.0
 """Seconds in which submissions and transfers may be completed."""
 _LIMIT = 8.0
 """Seconds after which the process ends, even if threads hang."""
+_WORDS = 1.0
+"""Seconds for the last words: nobody may read standard error, or a thread may hold its lock."""
 
 
 class Termination:
@@ -91,14 +94,22 @@ class Termination:
         self._signals.get()
         self._since = self._clock.monotonic()
         self.requested = True
-        threading.Thread(target=self._begin, name="terminating", daemon=True).start()
-        if not self._ending.wait(_PATIENCE):
-            self._raises = True
-            self._interrupt()
-        threading.Event().wait(max(0.0, self._since + _LIMIT - self._clock.monotonic()))
-        self._last_words()
-        sys.stdout.flush()
-        self._end_process(EXIT_CODE)
+        try:
+            threading.Thread(target=self._begin, name="terminating", daemon=True).start()
+            if not self._ending.wait(_PATIENCE):
+                self._raises = True
+                self._interrupt()
+            threading.Event().wait(max(0.0, self._since + _LIMIT - self._clock.monotonic()))
+            words = threading.Thread(target=self._speak, name="last words", daemon=True)
+            words.start()
+            words.join(_WORDS)
+        finally:
+            self._end_process(EXIT_CODE)
+
+    def _speak(self) -> None:
+        with contextlib.suppress(Exception):  # such as a pipe that is closed
+            self._last_words()
+            sys.stdout.flush()
 
 
 def _signal_main_thread() -> None:

@@ -99,7 +99,8 @@ class Catalog:
         for table, key in (("files", "path"), ("bundles", "fingerprint")):
             _ = self._database.write(
                 f"UPDATE {table} SET used=? WHERE {key}=?",  # noqa: S608 - our own names
-                [(now, used) for used in self._used[table]],
+                # A copy: threads that upload may add to it.
+                [(now, used) for used in frozenset(self._used[table])],
             )
             self._database.change(f"DELETE FROM {table} WHERE used<?", [(now - _KEPT,)])  # noqa: S608
 

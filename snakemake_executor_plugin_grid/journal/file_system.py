@@ -6,6 +6,7 @@ SQLite's write-ahead mode needs memory that all its readers share, which no netw
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import re
@@ -61,5 +62,6 @@ def has_locks(folder: Path) -> bool:
     except OSError as error:
         return not means_no_locks(error)
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only mount even of a file that is not there
+            probe.unlink()
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..worker.interruption import InterruptionError
+
 
 class GridError(Exception):
     """An error for the user: the text says what is wrong and what to do."""
@@ -40,5 +42,5 @@ class DiskFullError(GridError):
     """A disk of the submit host is full, or cannot be written now for another reason."""
 
 
-class EndingError(GridError):
+class EndingError(GridError, InterruptionError):
     """The run ends before this is done; the next run does it. Nothing has failed."""

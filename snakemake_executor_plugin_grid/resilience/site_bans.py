@@ -27,7 +27,7 @@ class SiteBans:
         self.banned: set[str] = set()
 
     def runs(self, site: str) -> None:
-        """Note that a job runs at a site; the site is empty if unknown."""
+        """Note that a job runs at a site, or has lately; the site is empty if unknown."""
         self._run_jobs.update({site} - {""})
 
     def fine(self, site: str) -> None:
@@ -50,7 +50,7 @@ class SiteBans:
     def to_avoid(self, failed: Set[str]) -> frozenset[str]:
         """Return the sites that a job should avoid.
 
-        None if no other site has run a job of this run: the job might have nowhere to go.
+        None if no other site is known to run jobs: the job might have nowhere to go.
 
         Args:
             failed: Sites that failed this job.

@@ -17,7 +17,14 @@ from typing import TypeVar
 
 from ..console.progress import NOTHING, Transfer, transfer
 from ..journal.catalog import Catalog
-from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.errors import (
+    CredentialsError,
+    EndingError,
+    GridError,
+    MissingError,
+    PermanentError,
+    TransientError,
+)
 from ..model.recent import Recent
 from ..model.untrusted import checked_digest, checked_name, path_below
 from ..resilience.outages import Outages
@@ -78,7 +85,7 @@ class RemoteStore(Store):
             self._transport.remove([probe.name])
             if not same:
                 raise PermanentError("what is read there is not what was written")
-        except CredentialsError:
+        except (CredentialsError, EndingError):
             raise
         except GridError as error:
             kind = TransientError if isinstance(error, TransientError) else PermanentError

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Callable
 
 
+class InterruptionError(Exception):
+    """A loop has ended early because the process wants that. Nothing is wrong with the file."""
+
+
 def _go_on() -> None:
     """Do nothing: on a worker node such loops run to their end."""
 
@@ -16,7 +20,7 @@ def between_blocks() -> None:
     """Called between two blocks of a file that is read, written or sent.
 
     Raises:
-        Exception: The process wants the loop to end; nothing half-written is left in place.
+        InterruptionError: The process wants the loop to end; nothing half-written is left in place.
     """
     _look()
 
@@ -25,7 +29,7 @@ def interrupt_by(look: Callable[[], None] = _go_on) -> None:
     """Set what all threads of this process call between two blocks.
 
     Args:
-        look: Raises an error to end the loops.
+        look: Raises an `InterruptionError` to end the loops; others may be taken for damage.
     """
     global _look
     _look = look

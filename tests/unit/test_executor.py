@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from snakemake_interface_executor_plugins import utils
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
+from snakemake_executor_plugin_grid.console.last_words import Tally
 from snakemake_executor_plugin_grid.executor import Executor
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, FOLDER, Database
@@ -103,6 +105,33 @@ def test_without_a_job_snakemakes_thread_asks_for_nothing(
         await polling
 
     asyncio.run(scene())
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, as far as the last words name it."""
+
+    name: str
+
+
+def test_the_last_words_name_a_job_that_snakemake_could_not_complete() -> None:
+    executor: Any = unmade()
+    executor._unnoted, executor._names, executor._tally = set(), {}, Tally()
+    executor._run = SimpleNamespace(
+        workflow_api=SimpleNamespace(wildcards=lambda job: {"run": "4"}),
+        output_backups=SimpleNamespace(restore=lambda job: None),
+    )
+    jobs = [Job("other"), Job("simulate")]
+    executor._tally.began(jobs)
+    executor._tally.returned(jobs[1])
+    executor._tally.failed(jobs[0], "other", {}, "exit status 3", has_log=False)
+    for one in jobs:
+        executor.handle_job_error(one)
+    words = executor._tally.summary(lambda _: True)
+    assert "2 failed for good" in words
+    assert "other, exit status 3" in words
+    executor._tally.succeeded(jobs[0])
+    assert "simulate (run=4), Snakemake" in executor._tally.summary(lambda _: True)
 
 
 # What cannot begin

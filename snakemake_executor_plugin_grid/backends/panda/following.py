@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...console.format import duration
 from ...model.errors import CredentialsError, GridError, PermanentError, TransientError
-from ...model.state import JobStatus
+from ...model.state import UNKNOWN, JobStatus
 from ...resilience.calls import in_words
 from .client import Client
 from .job_sample import JobSample, SeenJob, job_name
@@ -172,8 +172,10 @@ class Following:
             except UnknownTaskError:
                 return None  # not registered yet, for some seconds after its submission
             files = await self._ask_files(task)
-            if files and self._may_have_failed(task, state, files, wanted):
-                await self._learn(task, has_ended=_has_ended(state))
+            ask = bool(files) and self._may_have_failed(task, state, files, wanted)
+            if ask and not await self._learn(task, has_ended=_has_ended(state)):
+                known = self._known.get(task, {})
+                return {name: known.get(name, UNKNOWN) for name in wanted.names}
             self._files[task] = files
         diagnosis = await self._advise(task, state)
         failures, seen = self._failures.get(task, {}), self._sample.of(task)
@@ -222,22 +224,27 @@ class Following:
         waiting = any(files.get(name) == "ready" for name in open_names)
         return back or (due and waiting and state in _GOING_ON)
 
-    async def _learn(self, task: int, *, has_ended: bool) -> None:
+    async def _learn(self, task: int, *, has_ended: bool) -> bool:
         """Ask which jobs have failed and why; without an answer that remains unknown.
 
+        Returns:
+            Whether states can be told now. If the task has ended, its jobs would fail without a
+            reason: the answer is waited for, for a limited time.
+
         Raises:
-            TransientError: The task has ended, and without an answer its jobs would fail without
-                a reason; raised for a limited time.
+            TransientError: The server does not answer, and the task has ended; for the same time.
         """
         now = self._asked[task] = time.monotonic()
         try:
             jobs = await self._failed_jobs(task)
         except PermanentError:
-            return
+            return True
         except TransientError:
-            if has_ended and now < self._in_vain.setdefault(task, now) + _DETAILS_TIMEOUT:
+            if has_ended and self._may_wait(task, now):
                 raise
-            return
+            return True
+        if jobs is None:
+            return not (has_ended and self._may_wait(task, now))
         self._in_vain.pop(task, None)
         self._sample.note(task, jobs)
         known: dict[str, _Failure] = {}
@@ -253,20 +260,25 @@ class Following:
                 infrastructure=said.infrastructure,
             )
         self._failures[task] = known
+        return True
 
-    async def _failed_jobs(self, task: int) -> list[dict[str, Any]]:
-        """Ask for the failed jobs of a task; a question that is still open is not asked again.
+    def _may_wait(self, task: int, now: float) -> bool:
+        """Return whether the reasons of failed jobs may still come."""
+        return now < self._in_vain.setdefault(task, now) + _DETAILS_TIMEOUT
 
-        Raises:
-            TransientError: The server needs longer than a round may wait.
+    async def _failed_jobs(self, task: int) -> list[dict[str, Any]] | None:
+        """Ask for the failed jobs of a task; None if that takes longer than a round may wait.
+
+        A question that is still open is not asked again.
         """
         asking = self._learning.get(task)
         if asking is None or asking.cancelled():
             call = self._client.call("failed_jobs", task, limit=DETAILS_LIMIT)
             asking = self._learning[task] = asyncio.get_running_loop().create_task(call)
+            asking.add_done_callback(_note_error)
         await asyncio.wait({asking}, timeout=_DETAILS_WAIT)
         if not asking.done():
-            raise TransientError("PanDA has not described the failed jobs yet")
+            return None
         self._learning.pop(task, None)  # another question may have taken it
         return asking.result()
 
@@ -288,6 +300,12 @@ class Following:
             self._told.add(reason)
             self._say(text)
         return text
+
+
+def _note_error(task: asyncio.Task[Any]) -> None:
+    """Take the error of a task for which nobody waits any more; asyncio would print it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _status(

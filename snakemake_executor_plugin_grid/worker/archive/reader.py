@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ..interruption import between_blocks
+from ..interruption import InterruptionError, between_blocks
 from .files import SIZE
 from .member import MAX_SECONDS, TarballError
 from .sparse import REAL_SIZE, SPARSE
@@ -148,7 +148,7 @@ def headers(source: Source) -> Iterator[tarfile.TarInfo]:
                 yield info
                 source.begin_member()
                 tar.members.clear()  # type: ignore[attr-defined] # memory must not grow
-    except (OSError, TarballError):
+    except (OSError, TarballError, InterruptionError):
         raise
     except Exception as error:  # a hostile header can make tarfile raise anything
         raise TarballError(f"the archive is damaged: {error}") from error

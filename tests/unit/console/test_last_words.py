@@ -54,6 +54,13 @@ def test_attempts_are_no_jobs() -> None:
     assert made.summary(always) == "2 of 2 jobs succeeded."
 
 
+def test_what_a_job_failed_of_before_it_was_tried_again_is_not_said() -> None:
+    made = tally(1, "4")
+    made.returned("4")
+    assert not made.has_failed("4")
+    assert made.came_back == 1
+
+
 def test_a_job_that_is_to_be_tried_again_has_not_failed_for_good() -> None:
     assert tally(1, "4").summary(lambda _: False) == "1 of 2 jobs succeeded."
 

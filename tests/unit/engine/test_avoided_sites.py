@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+
 import pytest
 
 from snakemake_executor_plugin_grid.journal.records import Phase
@@ -10,7 +14,7 @@ from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.fickle import Bench
 from tests.unit.interference import DOWN, Times
 
-QUEUED = JobStatus(JobState.QUEUED)
+SHORT = pytest.mark.parametrize("bench", [{"avoid_limit": 60.0}], indirect=True)
 
 
 def runs(bench: Bench, name: str, site: str) -> None:
@@ -28,10 +32,10 @@ def avoided(bench: Bench, name: str) -> frozenset[str]:
     return next(payload.avoid for payload in payloads if payload.spec.name == name)
 
 
-def waits(bench: Bench, name: str) -> None:
+def waits(bench: Bench, name: str, state: JobState = JobState.QUEUED) -> None:
     """Let a job wait in a queue."""
     bench.wait_for(lambda: name in bench.backend.jobs)
-    bench.backend.statuses[bench.backend.jobs[name]] = QUEUED
+    bench.backend.statuses[bench.backend.jobs[name]] = JobStatus(state)
     bench.polls()
 
 
@@ -140,6 +144,19 @@ def test_a_job_that_waits_too_long_is_sent_again_without_avoiding_a_site(bench: 
     assert bench.ended(1)[0].success
 
 
+@pytest.mark.parametrize("bench", [{"avoid_limit": 60.0, "outage_limit": 1e6}], indirect=True)
+def test_a_job_whose_submission_was_not_answered_does_not_wait_without_end(bench: Bench) -> None:
+    runs(bench, "j-0", "B")
+    bench.submit("j-1")
+    bench.wait_for(lambda: "j-1" in bench.backend.jobs)
+    bench.backend.answer = Times(DOWN)
+    bench.fault("j-1", site="A")
+    waits(bench, "j-1.1")
+    assert bench.backend.runs["j-1.1"] == 1
+    bench.wait_for(lambda: "j-1.2" in bench.backend.jobs)
+    assert avoided(bench, "j-1.2") == frozenset()
+
+
 def waits_since_an_earlier_run(bench: Bench, phase: Phase) -> None:
     """Let an earlier run have left a job in a queue: its first submission ended at site A."""
     bench.earlier("e-1", state=None, phase=phase, origin="e-1")
@@ -206,3 +223,103 @@ def test_a_job_that_avoids_no_site_may_wait(bench: Bench) -> None:
     waits(bench, "j-1")
     bench.polls(1500)
     assert bench.backend.cancelled == []
+
+
+@SHORT
+def test_a_job_that_waits_at_a_site_waits(bench: Bench) -> None:
+    runs(bench, "j-0", "B")
+    bench.submit("j-1")
+    bench.fault("j-1", site="A")
+    waits(bench, "j-1.1", JobState.AT_SITE)
+    bench.wait_for(lambda: "j-1.2" in bench.backend.jobs)
+    assert avoided(bench, "j-1.2") == frozenset()
+
+
+class SlowCancel:
+    """Does not answer the first call to cancel jobs until it is let."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._loop = bench.controller.loop
+        self._opened = asyncio.Event()
+        self.came = threading.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self, ids: Collection[str]) -> set[str]:
+        if not self.came.is_set():
+            self.came.set()
+            await self._opened.wait()
+            if self.error is not None:
+                raise self.error
+        return set()
+
+    def answers(self, error: Exception | None = None) -> None:
+        self.error = error
+        self._loop.call_soon_threadsafe(self._opened.set)
+
+
+@pytest.fixture
+def slow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowCancel:
+    """Return what holds the call that cancels a job, which has waited too long."""
+    runs(bench, "j-0", "B")
+    bench.submit("j-1")
+    bench.fault("j-1", site="A")
+    waits(bench, "j-1.1")
+    slow = SlowCancel(bench)
+    monkeypatch.setattr(bench.backend, "cancel", slow)
+    bench.wait_for(slow.came.is_set)
+    return slow
+
+
+def resubmitting(bench: Bench) -> list[str]:
+    return [text for text in bench.said if "--grid-avoid-limit" in text]
+
+
+@SHORT
+def test_it_is_recorded_before_jobs_are_cancelled(bench: Bench, slow: SlowCancel) -> None:
+    assert bench.left()["j-1.1"] == "cancelling"
+    assert bench.controller.active
+    assert not bench.controller.at_rest
+    slow.answers(DOWN)
+    bench.succeed("j-1.1", site="B")
+    assert bench.ended(1)[0].success
+
+
+@SHORT
+@pytest.mark.parametrize("error", [None, DOWN], ids=["answered", "refused"])
+def test_ctrl_c_cancels_them_as_all_others(
+    bench: Bench, slow: SlowCancel, error: Exception | None
+) -> None:
+    assert bench.controller.cancel(1000, lambda: False) == []
+    assert bench.said[-1] == "2 job(s) cancelled."
+    slow.answers(error)
+    bench.controller.close()
+    assert bench.phases()["j-1.1"] == "cancelled"
+    assert bench.backend.runs.keys() == {"j-0", "j-1", "j-1.1"}
+    assert not resubmitting(bench)
+
+
+@SHORT
+def test_ctrl_c_names_those_that_are_not_confirmed(
+    bench: Bench, slow: SlowCancel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(ids: Collection[str]) -> set[str]:
+        return set(ids)
+
+    monkeypatch.setattr(bench.backend, "cancel", refuse)
+    unconfirmed = bench.controller.cancel(1000, lambda: False)
+    assert any(bench.backend.jobs["j-1.1"] in text for text in unconfirmed)
+    slow.answers()
+    bench.controller.close()
+    assert bench.left()["j-1.1"] == "cancelling"
+
+
+@SHORT
+@pytest.mark.parametrize("answers", [SlowCancel.answers, lambda _: None], ids=["in time", "never"])
+def test_the_next_run_cancels_those_that_a_run_leaves(
+    bench: Bench, slow: SlowCancel, answers: Callable[[SlowCancel], None]
+) -> None:
+    bench.controller.leave(lambda: True, at_once=True)
+    answers(slow)
+    bench.controller.close(lambda: True)
+    assert bench.left()["j-1.1"] == "cancelling"
+    assert not resubmitting(bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,9 @@ import pytest
 
 from snakemake_executor_plugin_grid.engine import controller
 from snakemake_executor_plugin_grid.model.errors import EndingError
+from snakemake_executor_plugin_grid.staging.install import _damage
 from snakemake_executor_plugin_grid.staging.upload import Upload
+from snakemake_executor_plugin_grid.worker.archive.reader import Source, headers
 from snakemake_executor_plugin_grid.worker.interruption import between_blocks
 from tests.unit.fickle import Bench
 
@@ -30,6 +33,25 @@ class Loop:
                 time.sleep(0.01)
         finally:
             self.ended.set()
+
+
+class Tarball:
+    """Has headers of members only, and has no end."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self._count = 0
+
+    def read(self, size: int) -> bytes:
+        self.begun.set()
+        time.sleep(0.001)
+        self._count += 1
+        return tarfile.TarInfo(f"work/{self._count}").tobuf(tarfile.USTAR_FORMAT)[:size]
+
+    def install(self, *_: Any) -> None:
+        with _damage():
+            for _header in headers(Source(self)):  # type: ignore[arg-type]
+                pass
 
 
 def leave(bench: Bench) -> None:
@@ -60,6 +82,20 @@ def test_a_transfer_ends_with_the_run(
     if step != "prepare":
         assert bench.phases() == {"j-1": "submitted"}
     between_blocks()  # of the next run in this process
+
+
+@pytest.mark.parametrize("way", [leave, cancel])
+def test_a_tarball_is_not_damaged_because_the_run_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, way: Callable[[Bench], None]
+) -> None:
+    tarball = Tarball()
+    monkeypatch.setattr(bench.outputs, "install", tarball.install)
+    bench.submit("j-1")
+    bench.succeed("j-1")
+    bench.wait_for(tarball.begun.is_set)
+    way(bench)
+    assert bench.controller.close()
+    assert bench.left() == {"j-1": "submitted"}
 
 
 def test_an_upload_that_the_main_thread_waits_for_ends_with_the_run(

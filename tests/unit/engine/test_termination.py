@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 import pytest
@@ -20,14 +20,14 @@ from tests.unit.clock import ManualClock
 class Scene:
     """A termination, and the steps that it takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: Callable[[], object] | None = None) -> None:
         self.steps: SimpleQueue[str] = SimpleQueue()
         self.clock = ManualClock()
         self.hold = threading.Event()
         self.hold.set()
         self.termination = Termination(
             self._begin,
-            lambda: self.steps.put("last words"),
+            last_words or (lambda: self.steps.put("last words")),
             clock=self.clock,
             interrupt=lambda: self.steps.put("interrupt"),
             end_process=lambda code: self.steps.put(f"end {code}"),
@@ -76,6 +76,22 @@ def test_without_the_signal_a_run_ends_as_it_would(scene: Scene) -> None:
     assert scene.steps.empty()
     scene.termination.handle()  # while Snakemake does what comes after the jobs
     assert [scene.next() for _ in range(2)] == ["begin", "interrupt"]
+
+
+def broken() -> None:
+    raise BrokenPipeError
+
+
+@pytest.mark.parametrize("last_words", [broken, threading.Event().wait], ids=["broken", "blocked"])
+def test_a_process_whose_last_words_nobody_takes_ends(
+    monkeypatch: pytest.MonkeyPatch, last_words: Callable[[], object]
+) -> None:
+    for limit in ("_PATIENCE", "_LIMIT", "_WORDS"):
+        monkeypatch.setattr(module, limit, 0.01, raising=False)
+    scene = Scene(last_words)
+    scene.termination.ending()
+    scene.termination.handle()
+    assert [scene.next() for _ in range(2)] == ["begin", "end 143"]
 
 
 def test_what_is_in_progress_has_some_seconds(scene: Scene) -> None:

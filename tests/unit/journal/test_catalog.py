@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,3 +105,18 @@ def test_digests_that_no_run_has_used_for_long_are_forgotten(
     assert again.bundle("unused") is None
     assert again.digest(str(files[0]), files[0].stat()) == "digest"
     assert again.locations() == ["lfn:/vo/blob"]
+
+
+class Growing(set[str]):
+    """Gets another element whenever somebody looks at one, as by a thread that uploads."""
+
+    def __iter__(self) -> Iterator[str]:
+        for element in super().__iter__():
+            self.add(f"{element}.")
+            yield element
+
+
+def test_what_is_used_meanwhile_does_not_disturb(catalog: Catalog, file: Path) -> None:
+    catalog._used["files"] = Growing([str(file)])
+    catalog.prune()
+    assert catalog.digest(str(file), file.stat()) == "digest"

@@ -14,7 +14,7 @@ import pytest
 from snakemake_executor_plugin_grid.backends.local.jobs import JobTable
 from snakemake_executor_plugin_grid.journal import file_system
 from snakemake_executor_plugin_grid.journal.database import DATABASE_FILE, Database
-from snakemake_executor_plugin_grid.journal.file_system import is_local
+from snakemake_executor_plugin_grid.journal.file_system import has_locks, is_local
 from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.journal.writer import Journal
@@ -188,3 +188,14 @@ def test_a_hot_journal_is_rolled_back_for_readers(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == left
     with Database(folder / DATABASE_FILE) as database:
         assert database.query("SELECT phase FROM jobs") == [("submitting",)]
+
+
+def test_locks_cannot_be_tried_on_a_read_only_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for call in ("open", "unlink"):
+        monkeypatch.setattr(Path, call, refuse)
+    assert has_locks(tmp_path)  # what opens the journal says what is wrong

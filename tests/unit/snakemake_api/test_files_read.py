@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import snakemake_executor_plugin_grid as package
+from snakemake_executor_plugin_grid.backends.registry import check_options
+from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api import files_read as parsing
 
 
@@ -204,3 +206,14 @@ def test_only_a_run_with_this_executor_has_a_hook(options: tuple[str, ...], hook
         "print(len(hooks), any(path.endswith('/samples.csv') for path in files_read.stop()))"
     )
     assert python(code).stdout.split()[-2:] == [str(int(hooked)), str(hooked)]
+
+
+def test_nothing_is_recorded_after_parsing(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExecutorSettings, "when_made", parsing.record)
+    settings = ExecutorSettings()
+    parsing.stop()  # as the executor does before it checks its options
+    check_options(settings, recording)
+    read("samples.csv")
+    assert parsing.stop() == {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +242,44 @@ def test_a_reason_is_not_waited_for_without_end(
     bench.panda.run(bench.task("a", status="failed"), "a", "failed")
     bench.panda.errors["failed_jobs"] = [DOWN]
     assert bench.states() == {"a": "FAILED"}
+
+
+@pytest.fixture
+def slow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> GridTask:
+    """Return a task whose failed jobs the server describes later than in the same round."""
+    monkeypatch.setattr(module, "_DETAILS_WAIT", 0.01)
+    bench.panda.seconds_per_job = 0.03
+    return bench.task("a")
+
+
+def test_reasons_that_take_long_are_no_outage(bench: Bench, slow: GridTask) -> None:
+    slow.files["a"] = "running"
+    assert bench.states() == {"a": "AT_SITE"}
+    bench.panda.run(slow, "a", "failed", **LOST)
+    slow.status = "failed"
+    assert bench.states() == {"a": "AT_SITE"}
+    bench.runner.run(asyncio.sleep(0.1))
+    assert bench.states() == {"a": "FAILED"}
+
+
+def test_jobs_of_an_earlier_run_wait_for_reasons_too(bench: Bench, slow: GridTask) -> None:
+    bench.panda.run(slow, "a", "failed", **LOST)
+    slow.status = "failed"
+    assert bench.states() == {"a": "UNKNOWN"}
+    bench.runner.run(asyncio.sleep(0.1))
+    assert bench.states() == {"a": "FAILED"}
+
+
+def test_a_question_that_fails_when_nobody_waits_says_nothing(bench: Bench, slow: GridTask) -> None:
+    said: list[object] = []
+    bench.runner.get_loop().set_exception_handler(lambda _, context: said.append(context))
+    bench.panda.run(slow, "a", "failed", **LOST)
+    bench.panda.lost["failed_jobs"] = [DOWN]
+    bench.states()
+    bench.following.forget(slow.number)
+    bench.runner.run(asyncio.sleep(0.1))
+    gc.collect()
+    assert said == []
 
 
 def test_a_reason_that_is_refused_is_not_waited_for(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from snakemake_executor_plugin_grid.worker.archive.listing import scan
 from snakemake_executor_plugin_grid.worker.archive.member import Member, TarballError
 from snakemake_executor_plugin_grid.worker.archive.pack import pack
 from snakemake_executor_plugin_grid.worker.archive.unpack import unpack
-from snakemake_executor_plugin_grid.worker.interruption import interrupt_by
+from snakemake_executor_plugin_grid.worker.interruption import InterruptionError, interrupt_by
 
 from .tarballs import COMPRESSIONS, craft, folder, member, tar_bytes
 
@@ -35,6 +35,19 @@ BOMBS = {
     ],
     "much after the end": [GOOD, member("work/b", bytes(3 << 20))],
 }
+
+
+HEADERS = [member(f"new/{number}") for number in range(9)]
+
+
+def write(path: Path, data: bytes, compression: str) -> None:
+    """Write an archive."""
+    with path.open("wb") as file:
+        if compression == "none":
+            file.write(data)
+        else:
+            with compressing(file, compression) as stream:
+                stream.write(data)
 
 
 @pytest.fixture
@@ -58,12 +71,7 @@ def test_a_bomb_is_not_read_to_its_end(
     folder: Path, taken: list[int], bomb: str, compression: str
 ) -> None:
     data = tar_bytes(*BOMBS[bomb], format=tarfile.PAX_FORMAT)
-    with (folder / "a.tar").open("wb") as file:
-        if compression == "none":
-            file.write(data)
-        else:
-            with compressing(file, compression) as stream:
-                stream.write(data)
+    write(folder / "a.tar", data, compression)
     with pytest.raises(TarballError, match=r"more than|too long"):
         unpack(folder / "a.tar", {"work": folder / "w"}, compression=compression, manifest=STATED)
     assert sum(taken) < 4 << 20
@@ -82,10 +90,6 @@ def test_the_longest_headers_are_within_the_limit(folder: Path) -> None:
     assert len(unpack(archive, {"work": folder / "w"}, manifest=stated).members) == 1000
 
 
-class Interrupted(BaseException):
-    """The run is ending."""
-
-
 @pytest.fixture
 def _interrupted() -> Iterator[None]:
     """End every loop after its second block."""
@@ -94,11 +98,22 @@ def _interrupted() -> Iterator[None]:
     def look() -> None:
         blocks.append(None)
         if len(blocks) > 2:
-            raise Interrupted
+            raise InterruptionError
 
     interrupt_by(look)
     yield
     interrupt_by()
+
+
+def _unpack_headers(compression: str) -> Callable[[Path, Path], object]:
+    """Return what reads an archive whose blocks are headers."""
+
+    def loop(source: Path, target: Path) -> object:
+        archive = source.with_name(f"headers.{compression}")
+        roots = {target.name: target.parent}
+        return unpack(archive, roots, wanted=lambda _: False, compression=compression)
+
+    return loop
 
 
 LOOPS: dict[str, Callable[[Path, Path], object]] = {
@@ -115,6 +130,7 @@ LOOPS: dict[str, Callable[[Path, Path], object]] = {
     "skipping": lambda source, target: unpack(
         source.with_name("a.tar"), {target.name: target.parent}, wanted=lambda _: False
     ),
+    **{f"reading headers with {name}": _unpack_headers(name) for name in COMPRESSIONS},
 }
 
 
@@ -123,8 +139,10 @@ def test_loops_end_between_blocks(folder: Path, loop: str, request: pytest.Fixtu
     source = folder / "f"
     source.write_bytes(b"x" * (4 << 20))
     craft(folder / "a.tar", member("new/f", source.read_bytes()))
+    for compression in COMPRESSIONS:
+        write(folder / f"headers.{compression}", tar_bytes(*HEADERS), compression)
     (folder / "w").mkdir()
     request.getfixturevalue("_interrupted")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         LOOPS[loop](source, folder / "w" / "new")
     assert list((folder / "w").iterdir()) == []
