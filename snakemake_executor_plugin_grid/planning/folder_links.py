@@ -94,7 +94,8 @@ class FolderLinks:
         # All at once, as the caller may take only some of the copies.
         replaced = [self._links.pop(name) for name in list(self._links) if name in named]
         for link in replaced:
-            if link.target:
+            # A folder that contains the link would be sent within itself.
+            if link.target and not is_below(link.entry.name, link.target):
                 here = self._layout.local(link.entry.name)
                 for source in names_below([link.target], names):
                     path = f"{here}{source.removeprefix(link.target)}"

@@ -93,6 +93,8 @@ def test_links_in_a_circle_stay_links(home: Home) -> None:
         (home.folder / name).symlink_to(target)
     assert links(home) == {f"work/{name}": target for name, target in targets.items()}
     assert len(home.names()) == 6
+    found = home.names(inputs={"work/loop/b/y", "work/a/b/y"})
+    assert found == {"work/a/x", "work/b/y", "work/a/up", "work/b/a"}
 
 
 def test_folders_that_are_linked_to_each_other_are_sent_once(home: Home) -> None:
