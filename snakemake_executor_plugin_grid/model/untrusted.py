@@ -6,7 +6,6 @@ functions.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 from ..worker.archive.files import SIZE, open_regular
 from ..worker.archive.member import TarballError, check_name
+from ..worker.archive.sparse import parts_of
 from .errors import PermanentError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -118,19 +118,13 @@ def copy_untrusted(source: Path, target: Path) -> None:
     """
     with open_untrusted(source) as stream, target.open("wb") as out:
         file = stream.fileno()
-        at, size = 0, os.fstat(file).st_size
-        while at < size:
-            try:
-                at = os.lseek(file, at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    raise
-                break  # nothing but a hole is left
-            end = min(size, os.lseek(file, at, os.SEEK_HOLE))
+        size = os.fstat(file).st_size
+        for at, left in parts_of(file, size):
             out.seek(at)
-            while data := os.pread(file, min(SIZE, end - at), at):
-                at += out.write(data)
-            if at < end:
+            while data := os.pread(file, min(SIZE, left), at):
+                written = out.write(data)
+                at, left = at + written, left - written
+            if left:
                 break  # it has become shorter
         out.truncate(size)
 

@@ -11,14 +11,17 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
+from ..console.format import listed
 from ..model.errors import GridError
-from ..staging.paths import Layout, OutsideError
+from ..staging.paths import Layout, OutsideError, is_below
 from ..staging.symlinks import scan_following
 from ..worker.archive.listing import Entry, scan
 from ..worker.tree import below
-from .folders import SKIPPED, Folders, Found
+from .folder_links import FolderLinks
+from .folders import SKIPPED, is_folder_link, target_of, tracked_by_git, walk
 
 _MOST_FOUND = 50_000
 _REPORT_FILE = "grid-report.html"  # written by ``snakemake-grid report``
@@ -102,15 +105,15 @@ class _Collector:
         self._filters = filters
         self._sources = sources
         self._homes = (layout.workdir, *files.folders)
-        self._folders = Folders(self._homes, sources.warnings.append)
+        self._links = FolderLinks(layout, self._homes)
         # A script or configuration file is a source even if a rule names it as an input.
         self._listed = set(_listed(layout, files))
 
     def add_parsed(self) -> None:
         """Add what parsing read; a worker cannot parse the workflow without it."""
         for path, relative in (*self._files.parsed.items(), *_local_modules(self._homes)):
-            is_below = any(Path(path).is_relative_to(home) for home in self._homes)
-            if (is_below or relative) and not SKIPPED.intersection(Path(path).parts):
+            inside = any(Path(path).is_relative_to(home) for home in self._homes)
+            if (inside or relative) and not SKIPPED.intersection(Path(path).parts):
                 self._add_file(path, limited=False)
 
     def add_included(self) -> None:
@@ -134,44 +137,90 @@ class _Collector:
                     where = error.filename or path
                     raise GridError(f"--grid-include {glob}: {where}: {error.strerror}") from error
                 for entry in entries:
-                    if not skipped.intersection(entry.name.split("/")) and not self._is_excluded(
-                        entry.path
-                    ):
+                    if skipped.intersection(entry.name.split("/")) or self._is_excluded(entry.path):
+                        continue
+                    if entry.kind == "link" and is_folder_link(entry.path):
+                        self._links.add_included(entry)
+                    else:
                         self._add(entry)
 
     def add_found(self) -> None:
         """Add what Snakemake lists, and small files in the folders of the workflow."""
         small = [
-            (found.linked, entry)
-            for found in self._find_listed()
-            if (entry := self._add_file(found.path, limited=True)) is not None
+            entry
+            for path in self._find_listed()
+            if (entry := self._add_file(path, limited=True)) is not None
         ]
-        most = len(small) + _MOST_FOUND
-        for found in self._folders.files():
-            if (entry := self._add_file(found.path, limited=True)) is None:
-                continue  # an input or a product, for example: there may be millions
-            small.append((found.linked, entry))
-            if len(small) >= most:
-                self._sources.warnings.append(
-                    f"only the first {_MOST_FOUND:,} small files in the folders of the workflow "
-                    "are sent with every job; use --grid-include for other files that jobs need"
-                )
+        most = len(small) + len(self._links) + _MOST_FOUND
+        for path, is_link in walk(self._homes):
+            if is_link:
+                self._note_link(path)
+            elif (entry := self._add_file(path, limited=True)) is not None:
+                small.append(entry)  # an input or a product is none: there may be millions
+            if len(small) + len(self._links) >= most:
+                self._warn_of_many()
                 break
-        total = sum(entry.size for _, entry in small)
-        # The largest files are the most likely to be data, before them those behind links.
-        for _, entry in sorted(small, key=lambda item: (not item[0], -item[1].size)):
+        self._leave_out(small, self._add_copies())
+        for entry in self._links.travelling(self._sources.entries):
+            self._add(entry)
+        if out := list(map(self._shown, self._links.leading_out())):
+            self._sources.warnings.append(
+                f"not sent with every job: what is behind links that lead out of the folders of "
+                f"the workflow ({listed(out)}). Name those that jobs need by --grid-include, "
+                "the others by --grid-exclude"
+            )
+
+    def _find_listed(self) -> Iterator[str]:
+        workdir = self._layout.workdir
+        for path in _listed(self._layout, self._files):
+            if not is_folder_link(path):
+                yield path
+            elif self._note_link(path):
+                # Git tracks the link; Snakemake lists only what it tracks in this directory.
+                target = target_of(path) or str(workdir)
+                if not is_below(target, str(workdir)) and not is_below(str(workdir), target):
+                    yield from islice(tracked_by_git(target, workdir), _MOST_FOUND)
+
+    def _add_copies(self) -> list[Entry]:
+        """Add sources under the names of links; return those that count towards the total limit."""
+        found = []
+        others = chain(self._files.inputs, self._files.products)
+        for number, copy in enumerate(self._links.copies(self._sources.entries, others)):
+            if number >= _MOST_FOUND:
+                self._warn_of_many()
+                break
+            if (entry := self._add_file(copy.path, limited=copy.limited)) is not None:
+                found.append(entry)
+        return found
+
+    def _note_link(self, path: str) -> bool:
+        """Keep a link to a folder for later; return whether it may travel."""
+        name = self._name(path)
+        if (
+            name is None
+            or below(name, self._files.products)
+            or (name in self._files.inputs and path not in self._listed)
+            or self._is_excluded(path)
+        ):
+            return False
+        self._links.add(path, name)
+        return True
+
+    def _leave_out(self, small: list[Entry], copies: list[Entry]) -> None:
+        """Keep to the total limit: drop copies first, then the largest files."""
+        total = sum(entry.size for entry in (*small, *copies))
+        for entry in (*_largest_first(copies), *_largest_first(small)):
             if total <= self._filters.total_limit:
                 break
             total -= entry.size
             del self._sources.entries[entry.name]
             self._sources.left_out.append((self._shown(entry.path), entry.size))
 
-    def _find_listed(self) -> Iterator[Found]:
-        for path in _listed(self._layout, self._files):
-            if os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114 - git tracks it
-                yield from self._folders.behind(path)
-            else:
-                yield Found(path)
+    def _warn_of_many(self) -> None:
+        self._sources.warnings.append(
+            f"only the first {_MOST_FOUND:,} small files in the folders of the workflow "
+            "are sent with every job; use --grid-include for other files that jobs need"
+        )
 
     def _add_file(self, path: str, *, limited: bool) -> Entry | None:
         """Add a file; return its entry if it is new and counts towards the total limit.
@@ -180,11 +229,8 @@ class _Collector:
             path: Absolute path.
             limited: Whether the limits on size apply to it.
         """
-        try:
-            name = self._layout.member(os.path.relpath(path, self._layout.workdir))
-        except OutsideError:
-            return None
-        if name in self._sources.entries or below(name, self._files.products):
+        name = self._name(path)
+        if name is None or name in self._sources.entries or below(name, self._files.products):
             return None
         is_input = limited and name in self._files.inputs  # sent to the jobs that name it
         if is_input and path not in self._listed:
@@ -205,6 +251,13 @@ class _Collector:
         self._add(entry)
         return entry if limited else None
 
+    def _name(self, path: str) -> str | None:
+        """Return the archive name of an absolute path, None if it has none."""
+        try:
+            return self._layout.member(os.path.relpath(path, self._layout.workdir))
+        except OutsideError:
+            return None
+
     def _add(self, entry: Entry) -> None:
         self._sources.entries.setdefault(entry.name, entry)
 
@@ -216,6 +269,11 @@ class _Collector:
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._layout.workdir)
+
+
+def _largest_first(entries: list[Entry]) -> list[Entry]:
+    """Return files in the order in which they are likely to be data."""
+    return sorted(entries, key=lambda entry: -entry.size)
 
 
 def _listed(layout: Layout, files: WorkflowFiles) -> Iterator[str]:

@@ -25,7 +25,7 @@ from ..worker.archive.member import TarballError
 from ..worker.archive.pack import pack
 from ..worker.description import Blob
 from .paths import WORK, Layout, OutsideError, depth
-from .symlinks import scan_following
+from .symlinks import Overlaps, scan_following, without_hidden
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class _Needs:
     Attributes:
         small: Files to pack, by key.
         large: Files to store one by one, by archive name.
-        skip: Names of sources that the job gets in a newer version as an input.
+        skip: Names of sources that are in the way of an input, such as older versions of it.
         private: Keys of small files that no other job needs.
     """
 
@@ -110,6 +110,7 @@ class Upload:
         self._compression = compression
         self._packed: Recent[Key, Bundle] = Recent()
         self._sources: Mapping[str, Entry] = {}
+        self._overlaps = Overlaps({})
         self._depth = 0
         self._source_blobs: list[Blob] = []
         self._lock = threading.Lock()
@@ -136,6 +137,7 @@ class Upload:
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
         self._source_blobs = blobs + [future.result() for future in futures]
         self._sources = sources
+        self._overlaps = Overlaps(sources)
         self._depth = depth(self._sources)
 
     def send_folder(self, folder: Path) -> Blob:
@@ -181,25 +183,25 @@ class Upload:
             return error
 
     def _needs(self, spec: JobSpec, scanned: dict[str, list[Entry] | GridError]) -> _Needs:
-        need = _Needs()
+        found: list[tuple[str, Entry]] = []
         for path in spec.inputs:
             if path not in scanned:
                 scanned[path] = self._scan(path)
-            entries = scanned[path]
-            if isinstance(entries, GridError):
-                raise entries
-            for entry in entries:
-                source = self._sources.get(entry.name)
-                if source is not None:
-                    if _key(source) == _key(entry) or entry.kind == "dir":
-                        continue
-                    need.skip.add(entry.name)
-                if self._is_large(entry):
-                    need.large[entry.name] = entry
-                else:
-                    need.small[_key(entry)] = entry
-                    if path not in spec.shared:
-                        need.private.add(_key(entry))
+            found += [(path, entry) for entry in _unwrap(scanned[path])]
+        found = without_hidden(found)
+        need = _Needs(skip=self._overlaps.of(entry for _, entry in found))
+        for path, entry in found:
+            source = self._sources.get(entry.name)
+            if source is not None:
+                if _key(source) == _key(entry) or entry.kind == "dir":
+                    continue
+                need.skip.add(entry.name)
+            if self._is_large(entry):
+                need.large[entry.name] = entry
+            else:
+                need.small[_key(entry)] = entry
+                if path not in spec.shared:
+                    need.private.add(_key(entry))
         return need
 
     def _scan(self, path: str) -> list[Entry] | GridError:
@@ -264,7 +266,7 @@ class Upload:
         return tuple(blob for blob in blobs if blob is not None)
 
     def _without(self, blob: Blob, skip: set[str]) -> Blob | None:
-        """Leave out sources that the job gets in a newer version as an input."""
+        """Leave out sources that the job must not get."""
         if blob.kind == "raw":
             return None if blob.name in skip else blob
         if not skip:

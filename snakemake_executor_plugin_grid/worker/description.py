@@ -9,7 +9,7 @@ from typing import Any
 
 from .runtime import Runtime
 
-VERSION = 1
+VERSION = 2
 JOB_FILE = "job.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.json"
@@ -135,15 +135,18 @@ def load(path: Path) -> Job:
     """
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.get("version") != VERSION:
-            raise ValueError(f"{path.name}: version {fields.get('version')!r}, expected {VERSION}")
+        if fields.get("version") not in (1, VERSION):  # version 1 has fewer fields
+            raise ValueError(
+                f"{path.name}: version {fields.get('version')!r}, expected {VERSION}: job and "
+                "worker come from different versions of snakemake-executor-plugin-grid"
+            )
         for blob in fields["blobs"]:
             if blob["wanted"] is not None:
                 blob["wanted"] = tuple(blob["wanted"])
         fields["blobs"] = tuple(Blob(**blob) for blob in fields["blobs"])
         fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
         fields["nesting"] = tuple(fields["nesting"])
-        fields["folders"] = tuple(fields["folders"])
+        fields["folders"] = tuple(fields.get("folders", ()))
         fields["runtime"] = Runtime.from_json(fields["runtime"])
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

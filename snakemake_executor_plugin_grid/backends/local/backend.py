@@ -87,8 +87,18 @@ class LocalBackend(Backend):
         """Make the site's folder, and check whether jobs can be isolated."""
         await asyncio.to_thread(self._prepare_folder)
         hello = await self._call("hello", start=False)
-        if hello is not None and hello["config"] != self.config.digest and not hello["busy"]:
-            await self._call("stop", start=False)
+        if hello is None or (self._guest and hello["busy"]):
+            return
+        # After an upgrade, its jobs go on under a new site, which knows what this run asks for.
+        upgraded = hello.get("version") != names.CODE_VERSION
+        if (upgraded or (hello["config"] != self.config.digest and not hello["busy"])) and (
+            await self._call("stop", start=False, hand_over=upgraded) == "busy"
+        ):
+            raise PermanentError(
+                f"the local site in {self.folder} was started by another version of this plugin "
+                "and still has jobs: wait until they have ended, or run 'snakemake-grid cancel'; "
+                "or choose another folder by --grid-local-dir"
+            )
 
     @property
     def config(self) -> Config:

@@ -8,8 +8,12 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from ...worker.description import VERSION
 
 CONFIG_FILE = "site.json"
 SOCKET_FILE = "socket"
@@ -18,6 +22,10 @@ LOG_FILE = "site.log"
 DATABASE_FILE = "site.sqlite"
 WORKER_FILE = "worker.pyz"
 JOBS_FOLDER = "jobs"
+CODE_VERSION = f"job.json {VERSION}"
+"""Version of this code; a site and its clients must have the same."""
+with suppress(PackageNotFoundError):  # it is not installed, but found by PYTHONPATH
+    CODE_VERSION += f", release {version(__package__.partition('.')[0].replace('_', '-'))}"
 _LONGEST_SOCKET = 100
 
 

@@ -76,6 +76,9 @@ class LocalServer:
         await self._starter.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(address)  # noqa: PTH108
+        if self._stop.is_set() and self.table.busy():
+            log.info("handed over")
+            os._exit(0)  # the workers go on: asyncio would kill those that are its children
 
     def _idle(self) -> bool:
         return not self.table.busy() and time.monotonic() - self._heard > _IDLE
@@ -104,7 +107,11 @@ class LocalServer:
     async def _answer(self, request: dict[str, Any]) -> Any:
         match request["call"]:
             case "hello":
-                return {"config": self.config.digest, "busy": self.table.busy()}
+                return {
+                    "config": self.config.digest,
+                    "busy": self.table.busy(),
+                    "version": names.CODE_VERSION,
+                }
             case "submit":
                 return [self._submit(**job) for job in request["jobs"]]
             case "states":
@@ -117,7 +124,7 @@ class LocalServer:
                 self.table.remove(request["ids"])
                 return True
             case "stop":
-                if self.table.busy():
+                if self.table.busy() and not request.get("hand_over"):
                     return "busy"
                 self._stop.set()
                 # Results of jobs that have ended may not be fetched yet.

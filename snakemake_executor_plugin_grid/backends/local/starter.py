@@ -16,11 +16,21 @@ from .isolation import hide
 log = logging.getLogger("snakemake-grid-site")
 
 _RESTART_WARM = 2
-# This package may be where only the controller's PYTHONPATH finds it.
-_WARM = (
-    f"import sys; sys.path.append(sys.argv[1]); import {__package__}.warm as warm; "
-    "from pathlib import Path; warm.main(Path(sys.argv[2]))"
-)
+# This package may be where only the controller's PYTHONPATH finds it, and the interpreter may have
+# another version of it. Its folder does not come first in sys.path: what else is there could take
+# the place of modules of the standard library.
+_WARM = f"""
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+sys.path.append(sys.argv[1])
+spec = PathFinder.find_spec({__package__.partition(".")[0]!r}, [sys.argv[1]])
+sys.modules[spec.name] = package = module_from_spec(spec)
+spec.loader.exec_module(package)
+import {__package__}.warm as warm
+warm.main(Path(sys.argv[2]))
+"""
 _PACKAGES = str(Path(__file__).parents[3])
 
 

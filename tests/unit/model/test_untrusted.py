@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -80,6 +81,22 @@ def test_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
         read_untrusted(path, 2)
     copy_untrusted(path, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"abc"
+
+
+def test_copy_where_the_file_system_does_not_know_holes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lseek(fd: int, position: int, whence: int) -> int:
+        if whence in (os.SEEK_DATA, os.SEEK_HOLE):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return seek(fd, position, whence)
+
+    seek = os.lseek
+    monkeypatch.setattr(os, "lseek", lseek)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(3_000_000) + b"end")
+    copy_untrusted(source, target)
+    assert target.read_bytes() == source.read_bytes()
 
 
 def test_copy_is_the_same_and_keeps_holes(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,24 @@ def test_worker_reads_what_was_written(tmp_path: Path, job: Job) -> None:
 def test_other_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text(json.dumps({**json.loads(PLAIN.dumps()), "version": 99}))
-    with pytest.raises(ValueError, match=r"job\.json: version 99, expected 1"):
+    with pytest.raises(ValueError, match=r"job\.json: version 99, expected 2.*different versions"):
         load(path)
+
+
+def test_job_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """A local site may have queued it before an upgrade."""
+    path = tmp_path / "job.json"
+    fields = json.loads(PLAIN.dumps()) | {"version": 1}
+    for name in ("folders", "env_modules", "output_limit"):
+        del fields[name]
+    path.write_text(json.dumps(fields))
+    assert load(path) == replace(PLAIN, version=1)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("[]", "null", "{}", '{"version": 1}', '{"version": 1, "blobs": [1]}', "\udcff"),
+        *("[]", "null", "{}", '{"version": 2}', '{"version": 2, "blobs": [1]}', "\udcff"),
         json.dumps({**json.loads(PLAIN.dumps()), "surprise": 1}),
         json.dumps({**json.loads(PLAIN.dumps()), "runtime": []}),
         json.dumps({**json.loads(PLAIN.dumps()), "outputs": [{"kind": "log"}]}),

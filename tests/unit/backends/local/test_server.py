@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Rejected
+from snakemake_executor_plugin_grid.backends.local import config
 from snakemake_executor_plugin_grid.backends.local.backend import LocalBackend
 from snakemake_executor_plugin_grid.backends.local.config import socket_address
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
@@ -94,6 +95,46 @@ def test_jobs_outlive_their_controller_and_are_found_by_the_next(make_bench: Mak
     bench = make_bench()
     asyncio.run(second(ids))
     assert bench.seen() == ["ran"]
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_after_an_upgrade_a_new_site_takes_over_the_jobs(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, cold: bool
+) -> None:
+    bench = make_bench(local_cold=cold, local_cores=1)
+
+    async def main() -> None:
+        ids = await bench.submit(
+            bench.payload("a-1", f"touch up; {UNTIL_GO}; echo ran >> seen"),
+            bench.payload("a-2", "echo queued >> seen"),
+        )
+        await bench.noted("up")
+        old = bench.site_pids()
+        await bench.backend.check()
+        assert bench.site_pids() == old
+        monkeypatch.setattr(config, "CODE_VERSION", "newer")
+        await bench.backend.check()
+        await eventually(lambda: not bench.site_pids())
+        assert (await bench.backend.states(ids))[ids[0]].state is JobState.RUNNING
+        assert bench.site_pids() not in ([], old)
+        (bench.notes / "go").touch()
+        assert {status.state for status in await bench.ended(ids)} == {JobState.DONE}
+
+    asyncio.run(main())
+    assert bench.seen() == ["ran", "queued"]
+
+
+def test_a_busy_site_that_cannot_hand_over_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def call(self: LocalBackend, name: str, **_: object) -> object:
+        return {"config": "", "busy": True} if name == "hello" else "busy"
+
+    monkeypatch.setattr(LocalBackend, "_call", call)
+    settings = ExecutorSettings(local_dir=tmp_path)
+    with pytest.raises(PermanentError, match=r"another version.*--grid-local-dir"):
+        asyncio.run(LocalBackend(settings, tmp_path).check())
+    asyncio.run(LocalBackend(settings, tmp_path, guest=True).check())  # can cancel its jobs
 
 
 def test_what_jobs_made_outlives_the_site_until_it_is_discarded(make_bench: MakeBench) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.local import starter
 from snakemake_executor_plugin_grid.backends.local.config import Config
 from snakemake_executor_plugin_grid.backends.local.server import LocalServer
 from snakemake_executor_plugin_grid.backends.local.starter import process_id
@@ -104,6 +107,26 @@ def test_a_python_that_cannot_be_run_fails_the_job(make_bench: MakeBench, tmp_pa
 
 
 # The warm process
+
+
+def test_the_warm_process_takes_this_package_and_no_other(tmp_path: Path) -> None:
+    for version in ("own", "other"):
+        folder = tmp_path / version / "snakemake_executor_plugin_grid" / "backends" / "local"
+        folder.mkdir(parents=True)
+        for package in (folder, *folder.parents[:2]):
+            (package / "__init__.py").touch()
+        (folder / "warm.py").write_text(f"""
+import textwrap
+def main(site):
+    print({version!r}, site, textwrap.dedent("  text"))
+""")
+    # Packages in the same folder must not hide modules of the standard library.
+    (tmp_path / "own" / "textwrap.py").touch()
+    (tmp_path / "own" / "inspect.py").write_text("raise ImportError")
+    command = [sys.executable, "-c", starter._WARM, tmp_path / "own", "site"]
+    environment = {"PYTHONPATH": str(tmp_path / "other")}
+    printed = subprocess.check_output(command, env=environment, cwd=tmp_path, text=True)
+    assert printed == "own site text\n"
 
 
 def test_warm_workers_survive_what_happens_to_the_warm_process(make_bench: MakeBench) -> None:
