@@ -386,6 +386,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
     """Move blobs that came back to where the run looks for them."""
+    (folder / DELIVERY_FOLDER).unlink(missing_ok=True)  # the worker makes no such file
     for name in names:
         match = _BLOB.fullmatch(name)
         if match:
