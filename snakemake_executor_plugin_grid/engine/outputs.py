@@ -104,7 +104,7 @@ class Outputs:
         if report.name != job.spec.name:
             reason = f"its report is that of job {report.name}"
             return outcomes.failure(job, reason, JobLogs.read(log))
-        self._install(job, report)
+        taken = self._install(job, report)
         rule_logs = self._rule_logs(report)
         if report.reason != reports.SUCCESS:
             logs = JobLogs.read(log, rule_logs)
@@ -112,7 +112,7 @@ class Outputs:
             reason = reason_of(report, self.layout.workdir, logs, maker)
             return outcomes.failure(job, reason, logs, report)
         # The report counts, not the disk: a file there may be left from an earlier run.
-        returned = {item.member.name for item in report.returned}
+        returned = {item.member.name for item in report.returned} - set(taken.not_replaced)
         missing = [
             output.name.partition("/")[2]
             for output in job.spec.outputs
@@ -143,7 +143,7 @@ class Outputs:
             return undeclared.maker(self.layout.member(path))
         return ""
 
-    def _install(self, job: TrackedJob, report: Report) -> None:
+    def _install(self, job: TrackedJob, report: Report) -> Installed:
         # Failed jobs return outputs, too, with --keep-incomplete.
         if any(item.kind == "output" for item in report.returned):
             times = report.times
@@ -172,6 +172,7 @@ class Outputs:
             },
         )
         self._tell(job, report, taken)
+        return taken
 
     def _hidden(self, spec: JobSpec) -> list[str]:
         """Make the folders that paths of the job lead through; return outputs not found then.

@@ -21,6 +21,7 @@ from ...model.errors import (
     TransientError,
     UnreachableError,
 )
+from ...model.untrusted import UntrustedError
 from ...resilience.connection_errors import unreachable
 from .credentials import renewal
 
@@ -145,7 +146,7 @@ def classify(message: str, errno: int = 0, exception: str = "") -> type[GridErro
         exception: Name of the exception's class, if one was raised.
     """
     if exception == _OF_THE_JOB:
-        return PermanentError
+        return UntrustedError
     text = message.casefold()
     if any(fragment in text for fragment in _CREDENTIALS) or _has_expired(text):
         return CredentialsError

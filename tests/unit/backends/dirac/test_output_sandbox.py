@@ -19,6 +19,7 @@ from snakemake_executor_plugin_grid.backends.dirac import program
 from snakemake_executor_plugin_grid.backends.dirac.backend import _sort_blobs
 from snakemake_executor_plugin_grid.backends.dirac.replies import error_of
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError
+from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
 
 _CLIENT = "DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient"
@@ -91,7 +92,7 @@ DAMAGED = {
 def test_damaged_sandbox_is_no_outage(fetch: Fetch, case: str) -> None:
     with pytest.raises(GridError) as caught:
         fetch(DAMAGED[case])
-    assert isinstance(caught.value, PermanentError)
+    assert isinstance(caught.value, UntrustedError)  # a permanent error
     assert "sandbox of the job is damaged" in str(caught.value)
 
 
