@@ -26,6 +26,7 @@ from ..staging.install import Installed, OutputDamagedError, install_outputs
 from ..staging.paths import WORK, Layout
 from ..stores import ResultStore
 from ..worker import report as reports
+from ..worker.archive.unpack import most_bytes
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..worker.report import Report
 from ..worker.tree import below
@@ -77,7 +78,7 @@ class Outputs:
         for digest, size in report.blobs.items():
             name = printable(files.get(digest, "").partition("/")[2])
             with transfer(name or f"outputs of {job.spec.title}", size, up=False):
-                found = self._fetch(job, digest).lstat().st_size
+                found = self._fetch(job, digest, size).lstat().st_size
             if found != size:
                 raise OutputDamagedError(
                     f"output damaged: {name or 'a tarball'} has {found} bytes, but the job's "
@@ -154,7 +155,7 @@ class Outputs:
             job.spec,
             report,
             self.layout,
-            lambda digest: self._fetch(job, digest),
+            lambda digest: self._fetch(job, digest, report.blobs[digest]),
             folder,
             self.compression,
             undeclared=job.plan.fetch_undeclared,
@@ -202,10 +203,12 @@ class Outputs:
             source.replace(target)
         return target if target.exists() else None  # it may be there from an earlier try
 
-    def _fetch(self, job: TrackedJob, digest: str) -> Path:
+    def _fetch(self, job: TrackedJob, digest: str, size: int) -> Path:
         """Return a blob, which is beside the report or was delivered to the store."""
         beside = path_below(self.incoming(job) / DELIVERY_FOLDER, digest)
-        return beside if is_regular(beside) else self.store.fetch_output(job.spec.name, digest)
+        return (
+            beside if is_regular(beside) else self.store.fetch_output(job.spec.name, digest, size)
+        )
 
     def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title
@@ -235,4 +238,11 @@ def _check_size(job: TrackedJob, report: Report) -> None:
         raise GridError(
             f"the outputs of {job.spec.title} take {file_size(size)}, more than the limit of "
             f"{file_size(limit)}; see --grid-output-limit and the resource grid_output_limit"
+        )
+    # Where there is no limit, the blobs still cannot be larger than the files in them.
+    held, most = sum(report.blobs.values()), most_bytes(item.member for item in report.returned)
+    if held > most + (most >> 8):  # some data grows when it is compressed
+        raise OutputDamagedError(
+            f"output damaged: the job's report lists {file_size(size)} of files, but they would "
+            f"take {file_size(held)} of download"
         )
