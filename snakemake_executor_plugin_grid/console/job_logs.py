@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model.untrusted import UntrustedError, open_untrusted
+from ..model.untrusted import UntrustedError, open_untrusted, printable
 from ..snakemake_api.output import RuleOutput, rule_output
+from .format import listed
 
 TAIL_LINES = 20
 LEFT_OUT = "[...]"
@@ -59,7 +60,7 @@ class JobLogs:
         shown = list(self.tails)[:_LOGS_SHOWN]
         lines: list[str] = []
         for name in shown:
-            lines.append(f"Last lines of {name}:")
+            lines.append(f"Last lines of {_title(name)}:")
             lines += _indented(self.tails[name][-TAIL_LINES // len(shown) :])
         printed = [*self.output.lines, *self.output.error][-TAIL_LINES:]
         # Rules that use tee have printed their log already.
@@ -68,7 +69,7 @@ class JobLogs:
             lines += _indented(printed)
         others = [name for name in self.rule_logs if name not in shown]
         if others:
-            lines.append(f"Other logs of the rule: {', '.join(others)}")
+            lines.append(f"Other logs of the rule: {listed([_title(name) for name in others])}")
         return lines
 
 
@@ -110,6 +111,10 @@ def shortened(line: str) -> str:
         return line
     half = _LONGEST_LINE // 2
     return f"{line[:half]} [...] {line[-half:]}"
+
+
+def _title(name: str) -> str:
+    return shortened(printable(name))
 
 
 def _indented(lines: list[str]) -> list[str]:

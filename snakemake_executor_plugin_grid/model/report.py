@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,14 @@ def parse_report(data: bytes) -> Report:
     return report
 
 
-def for_journal(report: Report) -> dict[str, Any]:
+def for_journal(report: Report, logs: Iterable[str] = ()) -> dict[str, Any]:
     """Return the fields of a report, without what would fill the journal.
 
     ``returned`` is the number of files; of long lists only the beginning is kept.
+
+    Args:
+        report: Of the worker.
+        logs: Names of the rule's own logs that came back.
     """
     return {
         **vars(report),
@@ -95,6 +99,7 @@ def for_journal(report: Report) -> dict[str, Any]:
         "missing": report.missing[:_IN_JOURNAL],
         "left_out": report.left_out[:_IN_JOURNAL],
         "blobs": dict(list(report.blobs.items())[:_IN_JOURNAL]),
+        "logs": list(logs)[:_IN_JOURNAL],
     }
 
 
