@@ -93,6 +93,23 @@ def read_lines(path: Path) -> Iterator[str]:
         return
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file, empty if it cannot be read.
+
+    Of a large one the middle is left out, as it would fill the memory.
+    """
+    try:
+        with open_untrusted(path) as stream:
+            data = stream.read(_HEAD_BYTES)
+            if os.fstat(stream.fileno()).st_size > _HEAD_BYTES + _END_BYTES:
+                stream.seek(-_END_BYTES, os.SEEK_END)
+                data += f"\n{LEFT_OUT}\n".encode()
+            data += stream.read(_END_BYTES)
+    except (OSError, UntrustedError):
+        return ""
+    return data.decode(errors="replace")
+
+
 def read_tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
     """Return the last lines of a file that are not blank, none if it cannot be read."""
     try:
