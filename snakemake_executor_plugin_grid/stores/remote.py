@@ -244,7 +244,7 @@ class RemoteStore(Store):
 
         def attempt() -> None:
             moving.restart()
-            self._transport.download(name, part, moving)
+            self._transport.download(name, part, moving, most)
 
         try:
             self._persist("a download", attempt)
