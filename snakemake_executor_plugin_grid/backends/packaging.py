@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..model.untrusted import UntrustedError, copy_untrusted, is_digest, open_untrusted
+from ..console.job_logs import read_text
+from ..model.untrusted import copy_untrusted, is_digest
 from ..worker.description import (
     DELIVERY_FOLDER,
     ENVIRONMENT_FILE,
@@ -158,13 +159,4 @@ def copy_results(folder: Path, target: Path) -> None:
 
 def read_logs(folder: Path) -> str:
     """Return the output of the worker and of the payload in the folder of a job."""
-    return "".join(text for name in (WORKER_LOG, LOG_FILE) for text in read_log(folder / name))
-
-
-def read_log(path: Path) -> list[str]:
-    """Return the text of a log, nothing if there is none."""
-    try:
-        with open_untrusted(path) as stream:
-            return [stream.read().decode(errors="replace")]
-    except (OSError, UntrustedError):
-        return []
+    return "".join(read_text(folder / name) for name in (WORKER_LOG, LOG_FILE))

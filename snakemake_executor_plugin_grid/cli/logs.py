@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.job import log_file
-from ..model.untrusted import printable_lines
+from ..model.untrusted import open_untrusted, printable, printable_lines
 from ..resilience.calls import SANDBOX_TIMEOUT
 from ..snakemake_api.output import rule_output
 from .selection import display_state, latest_to_read, select
@@ -25,6 +24,7 @@ from .server import ask, backend_of, by_backend, last_run, python_options
 from .workflow import directory_option, own_folder
 
 _JOBS = 5
+_LONGEST_PIECE = 1 << 20  # bytes of a line
 
 
 @click.command(
@@ -74,9 +74,9 @@ def logs(
         where = (
             f"none, {problem}" if problem else str(path) if answer is None else "from the server"
         )
-        click.echo(_header(job, where))
+        click.echo(printable(_header(job, where)))
         if job.phase is Phase.FAILED and job.detail not in ("", problem):
-            click.echo(job.detail)
+            click.echo(printable_lines(job.detail))
         logs = job.report.get("logs", ())
         for name in logs:
             _print_rule_log(name, directory / name, tail, replaced=owners[name] is not job)
@@ -150,11 +150,12 @@ def _header(job: JobRecord, where: str) -> str:
 
 
 def _print_rule_log(name: str, path: Path, tail: int | None, *, replaced: bool) -> None:
+    title = printable(name)
     if replaced or not path.is_file():
         lost = "replaced by that of a later submission" if replaced else "not here any more"
-        click.echo(f"--> {name}: {lost}")
+        click.echo(f"--> {title}: {lost}")
         return
-    click.echo(f"--> {name}")
+    click.echo(f"--> {title}")
     lines = read_lines(path)
     for line in deque(lines, tail) if tail else lines:
         click.echo(printable_lines(line))
@@ -190,8 +191,12 @@ def _lines(path: Path, tail: int | None) -> Iterator[str]:
         GridError: It cannot be read.
     """
     try:
-        with contextlib.closing(path.open(errors="replace")) as stream:
-            lines = (line.rstrip("\n") for line in stream)
-            yield from deque(lines, tail) if tail else lines
+        with open_untrusted(path) as stream:
+            if tail:
+                yield from deque(read_lines(path), tail)
+                return
+            while piece := stream.readline(_LONGEST_PIECE):
+                if piece.strip(b"\0"):  # not in a hole, which may be longer than any disk
+                    yield piece.decode(errors="replace").rstrip("\n")
     except OSError as error:
         raise GridError(f"{path}: cannot be read: {error.strerror}") from error

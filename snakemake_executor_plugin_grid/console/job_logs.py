@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model.untrusted import UntrustedError, open_untrusted
+from ..model.untrusted import UntrustedError, open_untrusted, printable
 from ..snakemake_api.output import RuleOutput, rule_output
+from .format import listed
 
 TAIL_LINES = 20
 LEFT_OUT = "[...]"
@@ -59,7 +60,7 @@ class JobLogs:
         shown = list(self.tails)[:_LOGS_SHOWN]
         lines: list[str] = []
         for name in shown:
-            lines.append(f"Last lines of {name}:")
+            lines.append(f"Last lines of {_title(name)}:")
             lines += _indented(self.tails[name][-TAIL_LINES // len(shown) :])
         printed = [*self.output.lines, *self.output.error][-TAIL_LINES:]
         # Rules that use tee have printed their log already.
@@ -68,7 +69,7 @@ class JobLogs:
             lines += _indented(printed)
         others = [name for name in self.rule_logs if name not in shown]
         if others:
-            lines.append(f"Other logs of the rule: {', '.join(others)}")
+            lines.append(f"Other logs of the rule: {listed([_title(name) for name in others])}")
         return lines
 
 
@@ -92,6 +93,23 @@ def read_lines(path: Path) -> Iterator[str]:
         return
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file, empty if it cannot be read.
+
+    Of a large one the middle is left out, as it would fill the memory.
+    """
+    try:
+        with open_untrusted(path) as stream:
+            data = stream.read(_HEAD_BYTES)
+            if os.fstat(stream.fileno()).st_size > _HEAD_BYTES + _END_BYTES:
+                stream.seek(-_END_BYTES, os.SEEK_END)
+                data += f"\n{LEFT_OUT}\n".encode()
+            data += stream.read(_END_BYTES)
+    except (OSError, UntrustedError):
+        return ""
+    return data.decode(errors="replace")
+
+
 def read_tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
     """Return the last lines of a file that are not blank, none if it cannot be read."""
     try:
@@ -110,6 +128,10 @@ def shortened(line: str) -> str:
         return line
     half = _LONGEST_LINE // 2
     return f"{line[:half]} [...] {line[-half:]}"
+
+
+def _title(name: str) -> str:
+    return shortened(printable(name))
 
 
 def _indented(lines: list[str]) -> list[str]:

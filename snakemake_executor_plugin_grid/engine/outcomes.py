@@ -121,7 +121,7 @@ class Outcomes:
     ) -> Write:
         text = None
         if report is not None:
-            text = json.dumps(for_journal(report) | {"logs": list(rule_logs)})
+            text = json.dumps(for_journal(report, rule_logs))
         return self._journal.ended(job.spec.name, phase, detail, text)
 
 

@@ -26,6 +26,7 @@ from ..staging.install import Installed, OutputDamagedError, install_outputs
 from ..staging.paths import WORK, Layout
 from ..stores import ResultStore
 from ..worker import report as reports
+from ..worker.archive.unpack import most_bytes
 from ..worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ..worker.report import Report
 from ..worker.tree import below
@@ -77,7 +78,7 @@ class Outputs:
         for digest, size in report.blobs.items():
             name = printable(files.get(digest, "").partition("/")[2])
             with transfer(name or f"outputs of {job.spec.title}", size, up=False):
-                found = self._fetch(job, digest).lstat().st_size
+                found = self._fetch(job, digest, size).lstat().st_size
             if found != size:
                 raise OutputDamagedError(
                     f"output damaged: {name or 'a tarball'} has {found} bytes, but the job's "
@@ -104,7 +105,7 @@ class Outputs:
         if report.name != job.spec.name:
             reason = f"its report is that of job {report.name}"
             return outcomes.failure(job, reason, JobLogs.read(log))
-        self._install(job, report)
+        taken = self._install(job, report)
         rule_logs = self._rule_logs(report)
         if report.reason != reports.SUCCESS:
             logs = JobLogs.read(log, rule_logs)
@@ -112,7 +113,7 @@ class Outputs:
             reason = reason_of(report, self.layout.workdir, logs, maker)
             return outcomes.failure(job, reason, logs, report)
         # The report counts, not the disk: a file there may be left from an earlier run.
-        returned = {item.member.name for item in report.returned}
+        returned = {item.member.name for item in report.returned} - set(taken.not_replaced)
         missing = [
             output.name.partition("/")[2]
             for output in job.spec.outputs
@@ -143,7 +144,7 @@ class Outputs:
             return undeclared.maker(self.layout.member(path))
         return ""
 
-    def _install(self, job: TrackedJob, report: Report) -> None:
+    def _install(self, job: TrackedJob, report: Report) -> Installed:
         # Failed jobs return outputs, too, with --keep-incomplete.
         if any(item.kind == "output" for item in report.returned):
             times = report.times
@@ -154,7 +155,7 @@ class Outputs:
             job.spec,
             report,
             self.layout,
-            lambda digest: self._fetch(job, digest),
+            lambda digest: self._fetch(job, digest, report.blobs[digest]),
             folder,
             self.compression,
             undeclared=job.plan.fetch_undeclared,
@@ -172,6 +173,7 @@ class Outputs:
             },
         )
         self._tell(job, report, taken)
+        return taken
 
     def _hidden(self, spec: JobSpec) -> list[str]:
         """Make the folders that paths of the job lead through; return outputs not found then.
@@ -201,10 +203,12 @@ class Outputs:
             source.replace(target)
         return target if target.exists() else None  # it may be there from an earlier try
 
-    def _fetch(self, job: TrackedJob, digest: str) -> Path:
+    def _fetch(self, job: TrackedJob, digest: str, size: int) -> Path:
         """Return a blob, which is beside the report or was delivered to the store."""
         beside = path_below(self.incoming(job) / DELIVERY_FOLDER, digest)
-        return beside if is_regular(beside) else self.store.fetch_output(job.spec.name, digest)
+        return (
+            beside if is_regular(beside) else self.store.fetch_output(job.spec.name, digest, size)
+        )
 
     def _tell(self, job: TrackedJob, report: Report, taken: Installed) -> None:
         title = job.spec.title
@@ -234,4 +238,11 @@ def _check_size(job: TrackedJob, report: Report) -> None:
         raise GridError(
             f"the outputs of {job.spec.title} take {file_size(size)}, more than the limit of "
             f"{file_size(limit)}; see --grid-output-limit and the resource grid_output_limit"
+        )
+    # Where there is no limit, the blobs still cannot be larger than the files in them.
+    held, most = sum(report.blobs.values()), most_bytes(item.member for item in report.returned)
+    if held > most + (most >> 8):  # some data grows when it is compressed
+        raise OutputDamagedError(
+            f"output damaged: the job's report lists {file_size(size)} of files, but they would "
+            f"take {file_size(held)} of download"
         )

@@ -7,8 +7,10 @@ one is refused.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from .untrusted import UntrustedError, checked_digest, parse_json, printable, re
 
 MOST_BYTES = 64 << 20
 """Size of the largest report that is read: one of some 200,000 returned files."""
+_LARGE = 1 << 20  # bytes
+_BYTES_PER_BRACKET = 32  # a returned file takes 100 for each, but may have some in its name
+_one_large = threading.Lock()
 _MOST_ENTRIES = 2_000_000
 _MOST_SIZE = 1 << 62  # bytes
 _MOST_NUMBER = 1e15
@@ -43,12 +48,15 @@ def load_report(path: Path) -> Report:
         UntrustedError: It is damaged; says in what.
         OSError: It cannot be read.
     """
-    if path.lstat().st_size > MOST_BYTES:
+    size = path.lstat().st_size
+    if size > MOST_BYTES:
         raise UntrustedError(
             f"it has more than {MOST_BYTES >> 20} MiB; if the job returns hundreds of thousands of "
             "files, let the rule pack them into an archive"
         )
-    return parse_report(read_untrusted(path, MOST_BYTES))
+    # In memory a report takes ten times its size.
+    with _one_large if size > _LARGE else contextlib.nullcontext():
+        return parse_report(read_untrusted(path, MOST_BYTES))
 
 
 def parse_report(data: bytes) -> Report:
@@ -61,6 +69,9 @@ def parse_report(data: bytes) -> Report:
     Raises:
         UntrustedError: It is damaged; says in what.
     """
+    # Empty objects would take thirty times their size.
+    if len(data) > _LARGE and _BYTES_PER_BRACKET * sum(map(data.count, (b"{", b"["))) > len(data):
+        raise UntrustedError("it has more brackets than the files that it could list need")
     fields = parse_json(data)
     if not isinstance(fields, dict):
         raise UntrustedError("it is no JSON object")
@@ -73,10 +84,14 @@ def parse_report(data: bytes) -> Report:
     return report
 
 
-def for_journal(report: Report) -> dict[str, Any]:
+def for_journal(report: Report, logs: Iterable[str] = ()) -> dict[str, Any]:
     """Return the fields of a report, without what would fill the journal.
 
     ``returned`` is the number of files; of long lists only the beginning is kept.
+
+    Args:
+        report: Of the worker.
+        logs: Names of the rule's own logs that came back.
     """
     return {
         **vars(report),
@@ -84,6 +99,7 @@ def for_journal(report: Report) -> dict[str, Any]:
         "missing": report.missing[:_IN_JOURNAL],
         "left_out": report.left_out[:_IN_JOURNAL],
         "blobs": dict(list(report.blobs.items())[:_IN_JOURNAL]),
+        "logs": list(logs)[:_IN_JOURNAL],
     }
 
 

@@ -49,6 +49,21 @@ def path_below(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def check_size(what: str, size: int, most: int | None) -> None:
+    """Refuse a file from outside that is larger than it may be.
+
+    Args:
+        what: Path or URL of the file.
+        size: Bytes that it has.
+        most: Bytes that it may have, None for any number.
+
+    Raises:
+        UntrustedError: It is larger.
+    """
+    if most is not None and size > most:
+        raise UntrustedError(f"{what} has {size:,} bytes, more than the {most:,} that it may have")
+
+
 def is_digest(text: str) -> bool:
     """Return whether a text is a SHA-256 in lower-case hex digits."""
     return bool(_DIGEST.fullmatch(text))

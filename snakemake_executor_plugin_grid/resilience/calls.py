@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..console import error_log
 from ..model.errors import DiskFullError, EndingError, GridError, PermanentError, TransientError
+from ..model.untrusted import UntrustedError
 from ..worker.transfer.retry import Errors
 from .clock import SYSTEM_CLOCK, Clock
 
@@ -86,7 +87,8 @@ def is_of_disk(error: BaseException) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno in (*_FULL, *_AWAY)
-    if isinstance(error, GridError):
+    # What a worker or a store has sent may hold any words.
+    if isinstance(error, GridError) and not isinstance(error, UntrustedError):
         words = str(error)
         return isinstance(error, DiskFullError) or any(os.strerror(n) in words for n in _FULL)
     return False

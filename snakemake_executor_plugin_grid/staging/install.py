@@ -7,14 +7,15 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..console.format import file_size
 from ..console.progress import size_of, transfer
-from ..model.errors import DiskFullError, GridError
+from ..model.errors import DiskFullError
 from ..model.job import JobSpec
 from ..model.untrusted import UntrustedError, printable
 from ..worker.archive.files import copy_file, place
@@ -24,8 +25,11 @@ from ..worker.report import Report, Returned
 from ..worker.tree import Tree, ancestry, below
 from .paths import WORK, Layout, climb
 
+_LARGEST_RATIO = 100
+"""Of unpacked to compressed bytes. A job that claims more does not make the run wait for space."""
 
-class OutputDamagedError(GridError):
+
+class OutputDamagedError(UntrustedError):
     """The returned files differ from the report, or the job may not return them."""
 
 
@@ -84,7 +88,7 @@ def install_outputs(
         replace(item, member=_by_clock_of_this_host(item.member, shift)) for item in report.returned
     ]
     returned = [item for item in packed if item.member.name not in not_replaced]
-    _check_space(returned, folder)
+    _check_space(returned, report.blobs, folder, compression)
     depth = max((climb(item.member.name.partition("/")[0]) for item in returned), default=0)
     shutil.rmtree(
         folder / "tree", ignore_errors=True
@@ -160,13 +164,33 @@ def _unpack_all(
     return extra
 
 
-def _check_space(returned: Iterable[Returned], folder: Path) -> None:
-    """Raise an error if the files cannot be on the disk of a folder: now, or ever."""
+def _check_space(
+    returned: Iterable[Returned], blobs: Mapping[str, int], folder: Path, compression: str
+) -> None:
+    """Raise an error if the files cannot be on the disk of a folder: now, or ever.
+
+    Only what the blobs can hold makes the run wait for space; their sizes are those of files that
+    were fetched, while the sizes of their members are claims of the worker.
+    """
+    sizes = Counter[str]()
+    for item in returned:
+        sizes[item.blob] += item.stored
+    held = sum(blobs[digest] for digest in sizes)
+    if compression == "none" and any(size > blobs[digest] for digest, size in sizes.items()):
+        raise OutputDamagedError(
+            "output damaged: the job's report lists more bytes than a tarball has"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    needed, disk = sum(item.stored for item in returned), shutil.disk_usage(folder)
+    needed, disk = sizes.total(), shutil.disk_usage(folder)
     if needed > disk.total:
         raise OutputDamagedError(
             f"the outputs take {file_size(needed)}, more than the whole disk of {folder}"
+        )
+    if needed > disk.free and needed > _LARGEST_RATIO * held:
+        raise OutputDamagedError(
+            f"the outputs take {file_size(needed)}, but {folder} has only "
+            f"{file_size(disk.free)} of free space; the run does not wait for more, as only "
+            f"{file_size(held)} came back"
         )
     if needed > disk.free:
         raise DiskFullError(
@@ -269,10 +293,15 @@ def _authorise(spec: JobSpec, returned: Iterable[Returned], layout: Layout | Non
     """Raise an error if the job returned a file that it may not return."""
     tops = {output.name for output in spec.outputs}
     for item in returned:
-        name = item.member.name
-        if item.kind == "undeclared" and layout is not None:
+        name, undeclared = item.member.name, item.kind == "undeclared"
+        if below(name, tops):
+            if undeclared:  # such files replace none, so that of an earlier run would stay
+                raise OutputDamagedError(
+                    f"the job returned its output {printable(name)} as a file that no rule names"
+                )
+        elif undeclared and layout is not None:
             _authorise_undeclared(name, layout)
-        elif not below(name, tops):
+        else:
             raise OutputDamagedError(
                 f"the job returned {printable(name)}, which is not an output of its rule"
             )

@@ -100,11 +100,18 @@ class ResultStore(ABC):
         """
 
     @abstractmethod
-    def fetch_output(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Return a local file with a blob that a job delivered; its bytes are not checked yet.
+
+        Args:
+            job: Name of the job.
+            digest: Of the blob.
+            most: Bytes that it may have, None for any number. A larger one is not downloaded;
+                the file of a folder is returned as it is.
 
         Raises:
             GridError: The store does not have it.
+            UntrustedError: It is larger than it may be.
         """
 
     @abstractmethod
@@ -126,13 +133,14 @@ class PrivateFiles(ABC):
     secret: bool = False
 
     @abstractmethod
-    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path, most: int | None = None) -> bool:
         """Copy a file that the worker of a job delivered into its inbox, such as its report.
 
         Args:
             job: Name of the job.
             leaf: Plain name of the file.
             target: Local file; it is replaced.
+            most: Bytes that it may have, None for any number.
 
         Returns:
             Whether the file exists.

@@ -14,6 +14,7 @@ from ..journal.catalog import Catalog
 from ..model.errors import GridError, PermanentError, TransientError
 from ..model.untrusted import (
     UntrustedError,
+    check_size,
     checked_digest,
     checked_name,
     copy_untrusted,
@@ -107,7 +108,7 @@ class DirectoryStore(BlobFolder, Store):
         """Return the URL of a folder, which the worker makes."""
         return self._inbox(job).as_uri()
 
-    def fetch_output(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Return the delivered file itself."""
         # The second: kept by a run that died before it noted this.
         for path in (path_below(self._inbox(job), checked_digest(digest)), self.path(digest)):
@@ -123,10 +124,11 @@ class DirectoryStore(BlobFolder, Store):
         self._find_folder()
         raise GridError(f"store {self.url}: the job has not delivered {digest}")
 
-    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path, most: int | None = None) -> bool:
         """Copy a file from the job's folder."""
         source = path_below(self._inbox(job), checked_name(leaf))
         try:
+            check_size(str(source), source.lstat().st_size, most)
             copy_untrusted(source, target)
         except (FileNotFoundError, NotADirectoryError) as error:
             if error.filename != str(source):

@@ -26,7 +26,7 @@ from ..model.errors import (
     TransientError,
 )
 from ..model.recent import Recent
-from ..model.untrusted import checked_digest, checked_name, path_below
+from ..model.untrusted import UntrustedError, check_size, checked_digest, checked_name, path_below
 from ..resilience.outages import Outages
 from ..resilience.threads import in_thread
 from ..worker.archive.files import file_digest
@@ -147,7 +147,7 @@ class RemoteStore(Store):
         """Return the URL of a folder."""
         return self._transport.inbox(_inbox(job))
 
-    def fetch_output(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Download what a job delivered, once."""
         target = path_below(self._incoming(job), checked_digest(digest))
         name = f"{_inbox(job)}/{digest}"
@@ -155,20 +155,23 @@ class RemoteStore(Store):
         if not target.exists():
             try:
                 with transfer(f"outputs of {job}", 0, up=False, store=self.url) as moving:
-                    self._download(name, target, moving)
+                    self._download(name, target, most, moving)
             except MissingError as error:
                 raise MissingError(
                     f"store {self.url}: the job has not delivered {name}: {error}"
                 ) from error
         return target
 
-    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path, most: int | None = None) -> bool:
         """Download a file that the worker left under a plain name."""
         name = f"{_inbox(job)}/{checked_name(leaf)}"
         try:
-            self._download(name, target)
+            self._download(name, target, most)
         except MissingError:
             return False
+        except UntrustedError:
+            self._note_delivered(job, leaf, name)  # it is removed as the others
+            raise
         self._note_delivered(job, leaf, name)
         return True
 
@@ -237,13 +240,18 @@ class RemoteStore(Store):
 
         self._persist("an upload", attempt)
 
-    def _download(self, name: str, target: Path, moving: Transfer = NOTHING) -> None:
+    def _download(
+        self, name: str, target: Path, most: int | None, moving: Transfer = NOTHING
+    ) -> None:
+        if most is not None:  # first, as a larger file may fill the disk
+            size = self._persist("the size of a file", lambda: self._transport.size(name))
+            check_size(self._url(name), size or 0, most)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
 
         def attempt() -> None:
             moving.restart()
-            self._transport.download(name, part, moving)
+            self._transport.download(name, part, moving, most)
 
         try:
             self._persist("a download", attempt)

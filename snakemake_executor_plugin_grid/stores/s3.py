@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ..console.format import clause
 from ..console.progress import NOTHING, Transfer
 from ..model.errors import CredentialsError, GridError, MissingError, PermanentError, TransientError
+from ..model.untrusted import check_size
 from ..worker.interruption import between_blocks
 from .transport import Transport
 
@@ -83,9 +84,11 @@ class S3Transport(Transport):
         key, count = self._key(name), _counter(transfer)
         self._call(lambda s3: s3.upload_file(str(path), self._bucket, key, Callback=count))
 
-    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
+    def download(
+        self, name: str, path: Path, transfer: Transfer = NOTHING, most: int | None = None
+    ) -> None:
         """Download an object, a large one in parts."""
-        key, count = self._key(name), _counter(transfer)
+        key, count = self._key(name), _counter(transfer, most)
         try:
             self._call(lambda s3: s3.download_file(self._bucket, key, str(path), Callback=count))
         except MissingError as error:
@@ -221,12 +224,16 @@ class S3Transport(Transport):
         return PermanentError(text)
 
 
-def _counter(transfer: Transfer) -> Callable[[int], None]:
+def _counter(transfer: Transfer, most: int | None = None) -> Callable[[int], None]:
     """Return a function that boto3 calls with the bytes of each block."""
+    moved = 0
 
     def count(size: int) -> None:
+        nonlocal moved
         between_blocks()
         transfer.advance(size)
+        moved += size
+        check_size("what the server sends", moved, most)
 
     return count
 

@@ -75,7 +75,7 @@ class SpoolStore(BlobFolder, ResultStore):
         """Return the scheme of the output sandbox."""
         return "sandbox:"
 
-    def fetch_output(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Refuse: the backend puts outputs beside the report.
 
         Raises:

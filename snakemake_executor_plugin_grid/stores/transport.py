@@ -47,13 +47,17 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
+    def download(
+        self, name: str, path: Path, transfer: Transfer = NOTHING, most: int | None = None
+    ) -> None:
         """Copy a file to a local path; after an error, the path may hold part of it.
 
         Args:
             name: Name of the file there.
             path: Where to.
             transfer: Is told how many bytes were received.
+            most: Bytes after which to stop, None for any number: a server may send more than
+                `size` said. XRootD's library cannot stop.
 
         Raises:
             MissingError: There is no such file.

@@ -69,11 +69,13 @@ class WebDavTransport(Transport):
         counted.transfer = transfer
         self._call(lambda: web.upload(counted, self._at(name), self._access))
 
-    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
+    def download(
+        self, name: str, path: Path, transfer: Transfer = NOTHING, most: int | None = None
+    ) -> None:
         """GET a file."""
         path.unlink(missing_ok=True)
         transfer.watch(size_of(path))
-        self._call(lambda: web.download(self._at(name), path, self._access))
+        self._call(lambda: web.download(self._at(name), path, self._access, most))
 
     def remove(self, names: Sequence[str]) -> dict[str, str]:
         """DELETE files, one by one.

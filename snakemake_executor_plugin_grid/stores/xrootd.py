@@ -148,7 +148,9 @@ class XRootDTransport(Transport):
             args = (str(local), self._at(name))
             self._call(name, "put", *args, limit=TRANSFER_TIMEOUT, told=transfer.reach)
 
-    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
+    def download(
+        self, name: str, path: Path, transfer: Transfer = NOTHING, most: int | None = None
+    ) -> None:
         """Copy a file here."""
         with plain(path) as local:
             transfer.watch(size_of(local))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ...console.job_logs import read_text
 from ...model.errors import PermanentError
 from ...model.names import JobName
 from ...model.state import JobState, JobStatus
@@ -271,8 +272,7 @@ class DiracBackend(Backend):
         """Return the output of the job, and the server's history of it."""
         with tempfile.TemporaryDirectory() as folder:
             await self._fetch_sandbox(grid_id, Path(folder))
-            log = Path(folder) / LOG_FILE
-            payload = log.read_text(errors="replace") if log.exists() else ""
+            payload = await asyncio.to_thread(read_text, Path(folder) / LOG_FILE)
             return payload + await self._account(grid_id, Path(folder))
 
     async def _fetch_sandbox(self, grid_id: str, folder: Path) -> list[str]:
@@ -285,8 +285,9 @@ class DiracBackend(Backend):
         """Return the output of the wrapper and the server's history of a job."""
         lines = []
         for name in ("std.out", "std.err"):
-            with contextlib.suppress(OSError):
-                lines += [f"--- {name}", (folder / name).read_text(errors="replace").rstrip()]
+            if (folder / name).exists():
+                text = await asyncio.to_thread(read_text, folder / name)
+                lines += [f"--- {name}", text.rstrip()]
         lines.append(f"--- DIRAC on job {grid_id}: time, source, status, reason")
         for status, minor, application, when, source in await self.client.call(
             "history", int(grid_id)
@@ -386,6 +387,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
     """Move blobs that came back to where the run looks for them."""
+    (folder / DELIVERY_FOLDER).unlink(missing_ok=True)  # the worker makes no such file
     for name in names:
         match = _BLOB.fullmatch(name)
         if match:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...console.job_logs import read_tail
+from ...console.job_logs import read_tail, read_text
 from ...model.errors import PermanentError
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError, read_untrusted
@@ -25,7 +25,7 @@ from ...worker.description import LOG_FILE
 from ...worker.processes import kill_marked
 from ..base import Backend, Payload, Rejected, Submitted
 from ..local.config import machine_cores
-from ..packaging import SCRIPT, read_log
+from ..packaging import SCRIPT
 from . import local_run
 from .jdl import Options, requirements
 from .local_results import DIRAC_LOG, collect, places
@@ -132,10 +132,11 @@ class LocalModeBackend(Backend):
     async def logs(self, grid_id: str) -> str:
         """Return the output of DIRAC and of the job."""
         sandbox = self._job(grid_id).sandbox
-        texts = []
-        for name in (DIRAC_LOG, "std.out", "std.err", LOG_FILE):
-            for place in places(sandbox):
-                texts += read_log(place / name)
+        texts = [
+            read_text(place / name)
+            for name in (DIRAC_LOG, "std.out", "std.err", LOG_FILE)
+            for place in places(sandbox)
+        ]
         return "".join(text for text in texts if text.strip())
 
     async def discard(self, ids: Collection[str]) -> None:

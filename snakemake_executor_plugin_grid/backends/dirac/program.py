@@ -1,15 +1,15 @@
 """The DIRAC client, in a separate process.
 
 Run by path with the Python that has DIRAC, so it imports nothing of this package but the loop in
-``process/serve.py``. An error is ``{"message": …, "errno": …, "exception": …}``. What DIRAC prints
-(its logger writes everything to stdout, errors included; seen with 9.1.22) goes to the log.
+``client_process/serve.py`` and ``output_sandbox.py``. An error is ``{"message": …, "errno": …,
+"exception": …}``. What DIRAC prints (its logger writes everything to stdout, errors included; seen
+with 9.1.22) goes to the log.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,6 @@ _HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")
 _HANDSHAKE_PAUSES = (0.1, 0.3, 0.9)
 _WMS = "/Systems/WorkloadManagement"
 _MEBIBYTE = 1 << 20
-_LARGEST_FILE = 1 << 30
 _ABSENT = ("No such file or directory", "Directory not found", "does not exist")
 
 
@@ -223,35 +222,19 @@ def fetch_sandbox(number: int, folder: str) -> list[str]:
     Returns:
         Their names; none if there is no sandbox (DIRAC makes none of empty files alone).
     """
-    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import (
-        SandboxStoreClient,
-        ZstdCompatibleTarFile,
-    )
+    from DIRAC.WorkloadManagementSystem.Client.SandboxStoreClient import SandboxStoreClient
+    from output_sandbox import unpack  # type: ignore[import-not-found]
 
     reply = SandboxStoreClient().downloadSandboxForJob(number, "Output", folder, unpack=False)
     if not reply["OK"] and "No Output sandbox found" in reply["Message"]:
         return []
     archives = [Path(archive) for archive in value_of(reply)]
     try:
-        with ZstdCompatibleTarFile(archives[-1]) as archive:
-            return [
-                name for name in (_extract(archive, member, folder) for member in archive) if name
-            ]
+        names: list[str] = unpack(archives[-1], Path(folder))
+        return names
     finally:
         for path in archives:
             shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> str:
-    """Unpack a regular file with a plain name; other members are no outputs of jobs."""
-    stream = archive.extractfile(member) if member.isfile() else None
-    if stream is None or "/" in member.name or member.name in ("", ".", ".."):
-        return ""
-    if member.size > _LARGEST_FILE:
-        raise ValueError(f"output sandbox: {member.name} has {member.size} bytes")
-    with (Path(folder) / member.name).open("wb") as target:
-        shutil.copyfileobj(stream, target)
-    return member.name
 
 
 def sizes(lfns: Sequence[str]) -> dict[str, int | None]:
@@ -391,7 +374,8 @@ def _error(error: BaseException) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # Run by path, where the package may not be installed.
-    sys.path.append(str(Path(__file__).parents[2] / "client_process"))
+    here = Path(__file__).parent
+    sys.path += [str(here), str(here.parents[1] / "client_process")]
     from serve import serve  # type: ignore[import-not-found]
 
     serve(_answer, _error)

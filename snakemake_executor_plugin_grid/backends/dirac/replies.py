@@ -21,6 +21,7 @@ from ...model.errors import (
     TransientError,
     UnreachableError,
 )
+from ...model.untrusted import UntrustedError
 from ...resilience.connection_errors import unreachable
 from .credentials import renewal
 
@@ -114,6 +115,7 @@ _PERMANENT = (
 _PERMANENT_CODES = frozenset({1501})  # EWMSJDL
 _FULL_DISK = frozenset({ENOSPC, EDQUOT})
 _PERMANENT_EXCEPTIONS = frozenset({"ModuleNotFoundError", "ImportError", "NotImplementedError"})
+_OF_THE_JOB = "SandboxError"  # its text may hold what the job has written, so no list is asked
 
 _HINTS = {
     "no configuration servers found": (
@@ -143,6 +145,8 @@ def classify(message: str, errno: int = 0, exception: str = "") -> type[GridErro
         errno: Of the reply.
         exception: Name of the exception's class, if one was raised.
     """
+    if exception == _OF_THE_JOB:
+        return UntrustedError
     text = message.casefold()
     if any(fragment in text for fragment in _CREDENTIALS) or _has_expired(text):
         return CredentialsError
@@ -173,7 +177,7 @@ def error_of(
     if kind is TransientError and (cause := unreachable(message)):
         return UnreachableError(f"DIRAC does not answer ({cause})", cause)
     said = readable(message)
-    if exception and exception not in ("SErrorException", "DIRACInitError"):
+    if exception and exception not in ("SErrorException", "DIRACInitError", _OF_THE_JOB):
         said = f"{exception}: {said}"
     if exception and errno in _FULL_DISK:
         return kind(f"the disk of the submit host is full: {said}")

@@ -20,7 +20,7 @@ from ...console.progress import size_of, transfer
 from ...journal.catalog import Catalog
 from ...model.errors import CredentialsError, GridError, PermanentError
 from ...model.recent import Recent
-from ...model.untrusted import checked_digest, checked_name, path_below
+from ...model.untrusted import UntrustedError, check_size, checked_digest, checked_name, path_below
 from ...resilience.calls import TRANSFER_TIMEOUT
 from ...resilience.outages import Outages
 from ...stores.base import InputStore, Limits, ResultStore
@@ -181,7 +181,7 @@ class LfnStore(InputStore, ResultStore):
         """Return the folder of a job."""
         return f"{SCHEME}{self.deliveries}/{checked_name(job)}"
 
-    def fetch_output(self, job: str, digest: str) -> Path:
+    def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Download what a job delivered, once."""
         target = path_below(self._incoming(job), checked_digest(digest))
         lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"
@@ -191,11 +191,16 @@ class LfnStore(InputStore, ResultStore):
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.parent / lfn.rpartition("/")[2]  # as DIRAC names it
             try:
+                if most is not None:  # first, as a larger file may fill the disk
+                    size = self._client.call_now("sizes", [lfn])[lfn]
+                    check_size(lfn, size or 0, most)
                 with transfer(f"outputs of {job}", 0, up=False, store=self._element) as moving:
                     moving.watch(size_of(part))
                     path = self._client.call_now(
                         "get", lfn, str(target.parent), limit=TRANSFER_TIMEOUT
                     )
+            except UntrustedError:
+                raise
             except PermanentError as error:
                 raise PermanentError(
                     f"the output {lfn} cannot be fetched: {clause(error)}; if "

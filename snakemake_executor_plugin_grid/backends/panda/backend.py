@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.errors import GridError, PermanentError
 from ...model.job import words
-from ...model.report import load_report
+from ...model.report import MOST_BYTES, load_report
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError
 from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
@@ -36,6 +36,7 @@ from .task import Options, shape, task, task_name
 from .task_registry import TaskRegistry
 
 _REPORT_PAUSES = (0.5, 2.0)
+_LARGEST_LOG = 1 << 30
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -191,13 +192,13 @@ class PandaBackend(Backend):
         has_report = await self._fetch_report(name, folder)
         if has_report:
             self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
-        if not await self._fetch(name, LOG_FILE, folder) and not has_report:
+        if not await self._fetch_log(name, folder) and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
 
     async def _fetch_report(self, name: str, folder: Path) -> bool:
         async def attempt() -> None:
-            if not await self._fetch(name, REPORT_FILE, folder):
+            if not await self._fetch(name, REPORT_FILE, folder, MOST_BYTES):
                 raise PassingError("the report is missing")  # stores may show files late
 
         try:
@@ -206,8 +207,15 @@ class PandaBackend(Backend):
             return False
         return True
 
-    async def _fetch(self, name: str, leaf: str, folder: Path) -> bool:
-        return await in_thread(self._store.fetch_file, name, leaf, folder / leaf)
+    async def _fetch_log(self, name: str, folder: Path) -> bool:
+        try:
+            return await self._fetch(name, LOG_FILE, folder, _LARGEST_LOG)
+        except UntrustedError as error:  # its outputs may be good
+            await asyncio.to_thread((folder / LOG_FILE).write_text, f"not fetched: {error}\n")
+            return True
+
+    async def _fetch(self, name: str, leaf: str, folder: Path, most: int) -> bool:
+        return await in_thread(self._store.fetch_file, name, leaf, folder / leaf, most)
 
     async def logs(self, grid_id: str) -> str:
         """Return what the server knows of a job, and its page on the monitor."""

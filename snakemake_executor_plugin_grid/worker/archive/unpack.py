@@ -20,7 +20,7 @@ from .reader import KINDS, Source, headers
 from .sparse import read_map, write_holes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from tarfile import TarInfo
     from typing import BinaryIO
@@ -81,7 +81,7 @@ def unpack(
         OSError: Something cannot be read or written.
     """
     tree = _Tree(roots, manifest, not_after_ns)
-    most = None if manifest is None else _UNLISTED + sum(map(_most, manifest.values()))
+    most = None if manifest is None else most_bytes(manifest.values())
     check_compression(compression)
     try:
         if digest is not None and compression != "none":
@@ -96,6 +96,11 @@ def unpack(
         return tree.unpacked
     except TarballError as error:
         raise TarballError(f"{archive}: {error}") from error
+
+
+def most_bytes(members: Iterable[Member]) -> int:
+    """Return how many bytes an archive of these members takes at most, not compressed."""
+    return _UNLISTED + sum(map(_most, members))
 
 
 def _most(member: Member) -> int:

@@ -87,8 +87,14 @@ def post(path: Path, signed: str, name: str) -> None:
     retry_transfer(lambda: _post(path, url, fields))
 
 
-def download(url: str, path: Path, access: Access) -> None:
+def download(url: str, path: Path, access: Access, most: int | None = None) -> None:
     """Download a file, or the rest of it if a part is there; one attempt.
+
+    Args:
+        url: Of the file.
+        path: Local file.
+        access: How to connect.
+        most: Bytes that the file may have, None for any number.
 
     Raises:
         TransferError: The download failed.
@@ -108,6 +114,8 @@ def download(url: str, path: Path, access: Access) -> None:
         with stream:
             while block := read(_BLOCK):
                 between_blocks()
+                if most is not None and stream.tell() + len(block) > most:
+                    raise TransferError(f"{shown(url)}: the server sends more than {most} bytes")
                 try:
                     stream.write(block)
                 except OSError as error:

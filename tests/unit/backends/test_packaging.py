@@ -84,6 +84,18 @@ def test_blob_of_local_mode_is_no_other_name_of_a_file(sandbox: Path, tmp_path: 
     assert (tmp_path / "secret").stat().st_nlink == 1
 
 
+def test_middle_of_a_huge_log_is_not_read(sandbox: Path) -> None:
+    path = sandbox / "payload.log"
+    path.write_text("begin\n")
+    os.truncate(path, 64 << 20)  # a hole
+    with path.open("a") as stream:
+        stream.write("\nend")
+    text = read_logs(sandbox)
+    assert (text[:6], text[-4:]) == ("begin\n", "\nend")
+    assert "\n[...]\n" in text
+    assert len(text) < 16 << 20
+
+
 def test_logs_that_are_not_regular_files_do_not_block(sandbox: Path, tmp_path: Path) -> None:
     os.mkfifo(sandbox / "payload.log")
     (sandbox / "worker.log").write_text("of the worker")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tracemalloc
 
 import pytest
 
@@ -207,3 +209,31 @@ def test_an_unknown_rule(past: Past, backend: FakeBackend) -> None:
     assert "Its rules are align" in result.output
     assert call(past, "logs").exit_code == 2
     assert backend.made == []
+
+
+@pytest.mark.parametrize("tail", [[], ["--tail", "2"]])
+def test_huge_whole_log_does_not_fill_the_memory(past: Past, tail: list[str]) -> None:
+    run_with(past, "a")
+    log = past.log("a-1", "begin\n")
+    os.truncate(log, 40 << 20)  # a hole
+    with log.open("a") as stream:
+        stream.write("\nend\n")
+    tracemalloc.start()
+    lines = call(past, "logs", "align", "--whole", *tail).output.splitlines()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert lines[-1] == "end"
+    assert tail or lines[1] == "begin"
+    assert peak < 40 << 20
+
+
+def test_names_of_logs_do_not_reach_the_terminal_as_they_are(past: Past) -> None:
+    run_with(past, "a")
+    past.log("a-1", "printed\n")
+    names = ["logs/\x1b[2Jgone\nfake.log", "\x1b[2Jlog"]
+    (past.directory / names[1]).write_text("of the rule\n")
+    past.journal.ended("a-1", Phase.FAILED, "\x1b[2Jdetail", json.dumps({"logs": names}))
+    output = call(past, "logs", "align").output
+    assert "\x1b" not in output
+    assert "--> logs/gone fake.log: not here" in output
+    assert "--> log\nof the rule\n" in output

@@ -55,6 +55,16 @@ def test_the_logs_of_the_rule_come_first(log: Path) -> None:
     assert len(one) == 21
 
 
+def test_names_of_logs_do_not_fill_the_message(log: Path) -> None:
+    names = ["a\nb", "n" * 4000, *(f"logs/{number}" for number in range(100_000))]
+    log.write_text("x\n")
+    lines = JobLogs.read(None, dict.fromkeys(names, log)).excerpt()
+    assert lines[0] == "Last lines of a b:"
+    assert lines[-1].endswith("more")
+    assert "logs/2, logs/3" in lines[-1]
+    assert len("".join(lines)) < 1500
+
+
 def test_the_logs_of_the_rule_that_failed_come_first_in_a_group(log: Path) -> None:
     log.write_text(failed_rule(3, logs="z"))
     rule_logs = {name: log.with_name(name) for name in "abcdefghijklmnopqrstuvwxyz"}

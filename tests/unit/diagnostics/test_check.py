@@ -203,7 +203,7 @@ def test_store_that_returns_other_contents(
 ) -> None:
     from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 
-    def fetch_output(self: DirectoryStore, job: str, digest: str) -> Path:
+    def fetch_output(self: DirectoryStore, job: str, digest: str, most: int | None = None) -> Path:
         (tmp_path / "other").write_text("something else")
         return tmp_path / "other"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
+import pytest
+
+from snakemake_executor_plugin_grid.console.job_logs import JobLogs
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.archive.member import Member
 from snakemake_executor_plugin_grid.worker.description import (
@@ -44,3 +48,17 @@ def test_the_logs_of_a_failed_rule_are_shown_and_noted(bench: Bench) -> None:
     ((detail, noted),) = bench.database.query("SELECT detail, report FROM jobs")
     assert "exit status 3" in detail
     assert json.loads(noted)["logs"] == ["logs/a.log"]
+
+
+@pytest.mark.parametrize("success", [False, True])
+def test_many_logs_fill_neither_the_journal_nor_the_message(bench: Bench, success: bool) -> None:
+    names = [f"logs/{number}.log" for number in range(50_000)]
+    job, report = tracked(spec("a-1")), Report("a-1", reports.PAYLOAD_FAILED)
+    bench.journal.submitting([job])
+    if success:
+        bench.outcomes.success(job, report, names)
+    else:
+        logs = JobLogs(rule_logs={name: Path(name) for name in names})
+        assert len(bench.outcomes.failure(job, "it failed", logs, report).message) < 1000
+    ((noted,),) = bench.database.query("SELECT report FROM jobs")
+    assert json.loads(noted)["logs"] == names[:100]

@@ -8,6 +8,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
 from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
+from snakemake_executor_plugin_grid.staging.install import OutputDamagedError
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.archive.member import Member
 from snakemake_executor_plugin_grid.worker.report import Report, Returned
@@ -24,8 +25,9 @@ def test_nothing_is_fetched_that_is_larger_than_allowed(
 ) -> None:
     fetched: list[str] = []
 
-    def fetch(_: str, digest: str) -> Path:
+    def fetch(_: str, digest: str, most: int) -> Path:
         fetched.append(digest)
+        assert most == {TARBALL: 9000, FILE: 1000}[digest]
         path = tmp_path / digest
         path.write_bytes(bytes(9000 if digest == TARBALL else 1000))
         return path
@@ -48,3 +50,20 @@ def test_nothing_is_fetched_that_is_larger_than_allowed(
     else:
         bench.outputs.fetch(job)
         assert fetched == [TARBALL, FILE]
+
+
+@pytest.mark.parametrize("limit", [None, 3000])
+def test_tarball_that_is_larger_than_its_files_is_not_fetched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(bench.store, "fetch_output", lambda _, digest, __: fetched.append(digest))
+    job = TrackedJob(Plan(spec("j-1"), Runtime("inherit"), output_limit=limit), spec("j-1"))
+    folder = bench.outputs.incoming(job)
+    folder.mkdir(parents=True)
+    small = Returned(Member("work/a", "file", 0o644, 1000, 0, FILE), "output", TARBALL)
+    report = Report("j-1", reports.SUCCESS, returned=[small], blobs={TARBALL: 40 << 30})
+    report.write(folder / "report.json")
+    with pytest.raises(OutputDamagedError, match=r"1\.0 kB of files.* 42\.9 GB"):
+        bench.outputs.fetch(job)
+    assert fetched == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -57,6 +58,38 @@ def test_submit_host_reads_what_was_written(tmp_path: Path, report: Report) -> N
 
 def test_report_of_an_earlier_version_may_lack_fields() -> None:
     assert parse_report(b'{"name": "j", "returned": []}') == Report("j")
+
+
+@pytest.mark.parametrize("filler", ["{}", '{"a":0}', "[]", "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"])
+def test_many_brackets_do_not_fill_the_memory(filler: str) -> None:
+    data = f'{{"name":"j","returned":[{f"{filler}," * (2_000_000 // len(filler))}{{}}]}}'.encode()
+    tracemalloc.start()
+    with pytest.raises(UntrustedError, match="brackets"):
+        parse_report(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_large_report_with_brackets_in_names_is_read(tmp_path: Path) -> None:
+    names = [f"work/{{{number}}}[a=1,b=2].txt" for number in range(5000)]
+    returned = [Returned(Member(name, "dir", 0o755, 0, 1), "output", B) for name in names]
+    path = tmp_path / "report.json"
+    Report("j", returned=returned, blobs={B: 1}).write(path)
+    assert path.stat().st_size > 1 << 20
+    assert [item.member.name for item in load_report(path).returned] == names
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_large_reports_are_read_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    locked = []
+    monkeypatch.setattr(model, "parse_report", lambda _: locked.append(model._one_large.locked()))
+    path = tmp_path / "report.json"
+    path.write_bytes(bytes(2 << 20 if large else 100))
+    load_report(path)
+    assert (locked, model._one_large.locked()) == ([large], False)
 
 
 @pytest.fixture(scope="module")

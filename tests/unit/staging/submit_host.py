@@ -77,7 +77,11 @@ class SubmitHost:
         return digest
 
     def install_outputs(
-        self, *returned: dict[str, Any], undeclared: bool = True, ended: float = ENDED
+        self,
+        *returned: dict[str, Any],
+        undeclared: bool = True,
+        ended: float = ENDED,
+        compression: str = "none",
     ) -> Installed:
         """Install the entries of a report, each a member with ``blob`` and ``kind``."""
         items = [
@@ -91,7 +95,11 @@ class SubmitHost:
         ]
         path = self.scratch / "report.json"
         report = {"name": "job-1", "reason": "success", "times": {"ended": ended}}
-        sizes = {item["blob"]: item["member"]["size"] for item in items}
+        tarballs = {path.name: path.stat().st_size for path in self.blobs.iterdir()}
+        sizes = {
+            item["blob"]: item["member"]["size"] if item["raw"] else tarballs[item["blob"]] or 10240
+            for item in items
+        }
         path.write_text(json.dumps(report | {"returned": items, "blobs": sizes}))
         return install_outputs(
             self.spec,
@@ -99,7 +107,7 @@ class SubmitHost:
             Layout(self.workdir),
             lambda digest: self.blobs / digest,
             self.scratch,
-            "none",
+            compression,
             undeclared=undeclared,
         )
 

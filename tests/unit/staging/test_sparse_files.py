@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import DiskFullError
+from snakemake_executor_plugin_grid.resilience.calls import is_of_disk
 from snakemake_executor_plugin_grid.staging import install as installing
 from snakemake_executor_plugin_grid.staging.install import OutputDamagedError
 from snakemake_executor_plugin_grid.worker.archive.files import file_digest
@@ -135,4 +136,22 @@ def test_outputs_have_to_fit_on_the_disk(
         return
     with pytest.raises(problem, match=r"outputs.* take 3 bytes"):
         host.install_outputs(returned)
+    assert host.read("out/a.txt") == "old"
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize(("claimed", "problem"), [(10**6, OutputDamagedError), (40, DiskFullError)])
+def test_run_does_not_wait_for_space_that_a_job_only_claims(
+    host: SubmitHost,
+    monkeypatch: pytest.MonkeyPatch,
+    compression: str,
+    claimed: int,
+    problem: type[Exception],
+) -> None:
+    disk = SimpleNamespace(total=10**7, free=30)
+    monkeypatch.setattr(installing.shutil, "disk_usage", lambda _: disk)
+    returned = entry(OUTPUT, NEW, blob=host.store(bytes(50)), size=claimed)
+    with pytest.raises(problem) as caught:
+        host.install_outputs(returned, compression=compression)
+    assert is_of_disk(caught.value) is (problem is DiskFullError)
     assert host.read("out/a.txt") == "old"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
+from snakemake_executor_plugin_grid.resilience.calls import is_of_disk
 from snakemake_executor_plugin_grid.staging.install import OutputDamagedError
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
 
@@ -100,6 +101,28 @@ def test_file_that_is_not_an_output_of_the_rule_is_refused(
     with pytest.raises(OutputDamagedError, match=f"returned {name}, "):
         host.install_outputs(entry(name, b"x", blob=blob, as_=as_, raw=raw))
     assert host.picture() == before
+
+
+@pytest.mark.parametrize("name", [OUTPUT, "work/folder/inner.txt", "work/folder/new.txt"])
+@pytest.mark.parametrize("undeclared", [False, True])
+def test_output_that_pretends_to_be_undeclared_is_refused(
+    host: SubmitHost, name: str, undeclared: bool
+) -> None:
+    blob = host.store(NEW)
+    before = host.picture()
+    with pytest.raises(OutputDamagedError, match=f"{name} as a file that no rule names"):
+        host.install_outputs(
+            entry(name, NEW, blob=blob, as_="undeclared", raw=True), undeclared=undeclared
+        )
+    assert host.picture() == before
+
+
+def test_words_of_a_job_do_not_make_the_run_wait_for_a_full_disk(host: SubmitHost) -> None:
+    blob = host.store(b"x")
+    name = "work/No space left on device"
+    with pytest.raises(OutputDamagedError, match="No space left") as caught:
+        host.install_outputs(entry(name, b"x", blob=blob, raw=True))
+    assert not is_of_disk(caught.value)
 
 
 @pytest.mark.parametrize(

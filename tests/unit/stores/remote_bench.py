@@ -54,7 +54,9 @@ class FolderTransport(Transport):
         shutil.copyfile(path, self.folder / name)
         self._fail("upload", self.lost)
 
-    def download(self, name: str, path: Path, transfer: Transfer = NOTHING) -> None:
+    def download(
+        self, name: str, path: Path, transfer: Transfer = NOTHING, most: int | None = None
+    ) -> None:
         self.calls.append(f"download {name}")
         path.write_bytes(b"part")
         self._fail("download", self.errors)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError, MissingError, PermanentError
+from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 
 from .remote_bench import DOWN, URL, Bench, bench
 
@@ -26,6 +27,23 @@ def test_delivered_output_is_downloaded_once(bench: Bench) -> None:
     assert (
         bench.transport.calls == [f"download delivered/j-1/{digest}"] * 2
     )  # the first attempt failed
+
+
+def test_output_that_is_larger_than_reported_is_not_downloaded(bench: Bench) -> None:
+    digest = bench.deliver("j-1", b"a bomb")
+    with pytest.raises(UntrustedError, match=f"delivered/j-1/{digest} has 6 bytes"):
+        bench.store.fetch_output("j-1", digest, 5)
+    assert bench.transport.calls == ["size"]
+    assert bench.store.fetch_output("j-1", digest, 6).read_bytes() == b"a bomb"
+
+
+def test_report_that_is_too_large_is_removed_and_not_downloaded(bench: Bench) -> None:
+    bench.deliver("j-1", b"too long", "report.json")
+    with pytest.raises(UntrustedError):
+        bench.store.fetch_file("j-1", "report.json", bench.folder / "report.json", 7)
+    assert bench.transport.calls == ["size"]
+    bench.store.drop("j-1")
+    assert bench.transport.files() == set()
 
 
 def test_error_names_a_missing_output(bench: Bench) -> None:

@@ -77,6 +77,19 @@ def test_download_of_a_missing_file(transport: Transport, tmp_path: Path) -> Non
         urls.get(transport.source("no/such"), tmp_path / "back")
 
 
+def test_download_stops_where_a_file_is_larger_than_it_may_be(
+    transport: Transport, make: Make, tmp_path: Path
+) -> None:
+    transport.upload(make(LARGE), "bomb")
+    back = tmp_path / "back"
+    transport.download("bomb", back, most=LARGE)
+    assert back.stat().st_size == LARGE
+    back.unlink()
+    with pytest.raises(PermanentError, match=r"server sends|more than the 1,000"):
+        transport.download("bomb", back, most=1000)
+    assert not back.exists() or back.stat().st_size <= 1000
+
+
 def test_listing_and_removing(transport: Transport, make: Make) -> None:
     names = ["one/a", "one/b c", "one/deep/d", "two/a"]
     for name in names:

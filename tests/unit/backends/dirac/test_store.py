@@ -14,6 +14,7 @@ from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError, TransientError
+from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores.spool import RESERVE, SpoolStore
 from tests.unit.backends.dirac.fake_dirac import FakeDirac
@@ -179,6 +180,14 @@ def test_what_a_job_delivered_is_downloaded_once(bench: Bench) -> None:
     for _ in range(2):
         assert bench.store.fetch_output("j-1", digest).read_bytes() == b"output"
     assert bench.dirac.counts["get"] == 1
+
+
+def test_output_that_is_larger_than_reported_is_not_downloaded(bench: Bench) -> None:
+    digest = bench.deliver("j-1", b"a bomb")
+    with pytest.raises(UntrustedError, match=f"{digest}.data has 6 bytes"):
+        bench.store.fetch_output("j-1", digest, 5)
+    assert bench.dirac.counts["get"] == 0
+    assert bench.store.fetch_output("j-1", digest, 6).read_bytes() == b"a bomb"
 
 
 def test_an_output_that_is_not_there_is_named(bench: Bench) -> None:

@@ -25,6 +25,7 @@ from snakemake_executor_plugin_grid.backends.panda.task import Options
 from snakemake_executor_plugin_grid.backends.panda.task_registry import TaskRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.model.errors import PermanentError
+from snakemake_executor_plugin_grid.model.untrusted import check_size
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
 from snakemake_executor_plugin_grid.stores.spool import SpoolStore
 from snakemake_executor_plugin_grid.worker.description import Blob
@@ -254,8 +255,9 @@ class RemoteStore(DirectoryStore):
         for name in names:
             self.posted.pop(name, None)
 
-    def fetch_file(self, job: str, leaf: str, target: Path) -> bool:
+    def fetch_file(self, job: str, leaf: str, target: Path, most: int | None = None) -> bool:
         if (job, leaf) in self.brought_files:
+            check_size(leaf, len(self.brought_files[job, leaf]), most)
             target.write_bytes(self.brought_files[job, leaf])
         return (job, leaf) in self.brought_files
 

@@ -9,6 +9,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Submitted
 from snakemake_executor_plugin_grid.backends.panda import backend as module
+from snakemake_executor_plugin_grid.backends.panda import backend as panda_backend
 from snakemake_executor_plugin_grid.backends.panda import cancelling
 from snakemake_executor_plugin_grid.backends.panda.task import Options
 from snakemake_executor_plugin_grid.model.errors import (
@@ -18,6 +19,7 @@ from snakemake_executor_plugin_grid.model.errors import (
     TransientError,
 )
 from snakemake_executor_plugin_grid.model.state import UNKNOWN, JobState, JobStatus
+from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import LOG_FILE, REPORT_FILE
 from tests.unit.backends.panda.fake_panda import Bench, name, names
@@ -81,6 +83,24 @@ def test_report_and_log_come_from_the_store(bench: Bench, tmp_path: Path) -> Non
     assert (tmp_path / REPORT_FILE).read_text() == "{}"
     assert (tmp_path / LOG_FILE).read_text() == "said"
     assert not bench.panda.asked
+
+
+@pytest.mark.parametrize("leaf", [REPORT_FILE, LOG_FILE])
+def test_huge_files_are_not_fetched(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: str
+) -> None:
+    monkeypatch.setattr(panda_backend, "MOST_BYTES", 1000)
+    monkeypatch.setattr(panda_backend, "_LARGEST_LOG", 1000)
+    (grid_id,) = bench.submitted(1)
+    files = {REPORT_FILE: b"{}", LOG_FILE: b"said"} | {leaf: bytes(1001)}
+    bench.store.brought_files = {(name(0), leaf): data for leaf, data in files.items()}
+    if leaf == REPORT_FILE:
+        with pytest.raises(UntrustedError, match="1,001 bytes"):
+            bench.call(bench.backend.retrieve(grid_id, tmp_path))
+        return
+    bench.call(bench.backend.retrieve(grid_id, tmp_path))
+    assert (tmp_path / REPORT_FILE).read_text() == "{}"
+    assert "not fetched" in (tmp_path / LOG_FILE).read_text()
 
 
 @pytest.mark.parametrize("bench", [{"monitor": "https://monitor.test/"}], indirect=True)
