@@ -191,7 +191,8 @@ class Upload:
             for entry in entries:
                 source = self._sources.get(entry.name)
                 if source is not None:
-                    if _key(source) == _key(entry) or entry.kind == "dir":
+                    same = _key(source) == _key(entry) or entry.name in spec.marked_files
+                    if same or entry.kind == "dir":
                         continue
                     need.skip.add(entry.name)
                 if self._is_large(entry):
@@ -349,11 +350,12 @@ class Upload:
         )
 
     def _fingerprint(self, entries: list[Entry]) -> str:
-        """Return a digest of these files by name, size, time and inode, without reading them."""
+        """Return a digest of these files by name, size, time, path and inode; none is read."""
         lines = [self._compression]
         for entry in sorted(entries, key=lambda entry: entry.name):
             inode = os.lstat(entry.path).st_ino if entry.path else 0
-            lines.append(f"{_key(entry)!r} {entry.kind} {entry.target!r} {inode}")
+            facts = (*_key(entry), entry.kind, entry.target, entry.path, inode)
+            lines.append(repr(facts))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _is_large(self, entry: Entry) -> bool:
