@@ -95,12 +95,14 @@ class _Source:
         parts: Its texts.
         load: Reads texts as Snakemake does.
         before: Characters before a value, apart from white space.
+        travels: Whether a worker gets a copy of the file.
     """
 
     name: str
     parts: list[str]
     load: Callable[[list[str]], Any]
     before: str = "\"'[]{},"
+    travels: bool = True
 
     @cached_property
     def config(self) -> Any:
@@ -127,6 +129,8 @@ class _Source:
         new = {text: new[text] for text in self.values & new.keys()}
         if not new:
             return self.parts
+        if not self.travels:
+            return None
         spelled = {spell(old): spell(text) for old, text in new.items() for spell in (str, _json)}
         longest_first = sorted(spelled, key=len, reverse=True)
         pattern = re.compile(
@@ -150,10 +154,15 @@ def _sources(workflow: Any) -> Iterator[_Source]:
     settings = workflow.config_settings
     if given := list(settings.config_args):
         yield _Source(_COMMAND_LINE, given, parse_config, "=\"'[]{},")
-    # A relative path is relative to the working directory, as it is on a worker.
-    for path in dict.fromkeys(map(os.path.relpath, workflow.configfiles)):
+    homes = [Path.cwd(), *(Path(str(file)).parent for file in workflow.included)]
+    for file in dict.fromkeys(workflow.configfiles):
+        # Those of the command line are sent by relative paths, others below these folders only.
+        travels = isinstance(file, Path) or any((homes[0] / file).is_relative_to(h) for h in homes)
+        # A relative path is relative to the working directory, as it is on a worker.
+        path = os.path.relpath(file)
         try:
-            source = _Source(path, [Path(path).read_bytes().decode()], _load)
+            text = Path(path).read_bytes().decode()
+            source = _Source(path, [text], _load, travels=travels)
             _ = source.values
         except (WorkflowError, OSError, UnicodeDecodeError):
             continue  # it is gone, or a relative path was meant from another folder

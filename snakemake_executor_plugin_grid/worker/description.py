@@ -151,7 +151,8 @@ def in_folder(text: str, folder: Path) -> str:
     if found := _NEEDS_QUOTES.search(path):
         raise FolderError(
             f"the absolute paths of the configuration cannot be set on this node, as the path of "
-            f"the job's folder, {path!r}, contains {found[0]!r}"
+            f"the job's folder, {path!r}, contains {found[0]!r}; write them relative to the "
+            "working directory"
         )
     return text.replace(WORKDIR, path)
 

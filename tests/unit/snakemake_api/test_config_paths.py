@@ -160,6 +160,16 @@ def test_two_files_and_the_command_line_may_differ(build: Build, workdir: Path) 
     assert parse_config([in_folder(argument, ELSEWHERE)]) == {"out": f"{ELSEWHERE}/three"}
 
 
+def test_a_file_that_stays_at_home_is_named(build: Build, workdir: Path) -> None:
+    elsewhere = workdir.parent / f"{workdir.name}-shared.yaml"
+    put(workdir, "out: WD/r\n", str(elsewhere))
+    found = Found(build, workdir, ["WD/r/x"], f"configfile: '{elsewhere}'\n{RULE}")
+    assert found.texts() == {}
+    assert found.origin("WD/r/x")[1] == f"../{elsewhere.name}"
+    given = options.ConfigSettings(configfiles=[elsewhere])  # the worker gets a relative path
+    assert Found(build, workdir, ["WD/r/x"], RULE, config=given).texts() != {}
+
+
 def test_a_workdir_directive_drops_no_values(build: Build, workdir: Path) -> None:
     (workdir / "inner").mkdir()
     put(workdir, "out: WD/inner/r\n")
