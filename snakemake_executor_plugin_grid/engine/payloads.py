@@ -61,6 +61,7 @@ class Payloads:
             blobs=blobs,
             outputs=spec.outputs,
             folders=spec.folders,
+            marked_files=spec.marked_files,
             runtime=plan.runtime,
             env_modules=spec.env_modules,
             time_limit=spec.resources.runtime_s,

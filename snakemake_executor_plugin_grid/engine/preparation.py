@@ -11,8 +11,10 @@ from typing import Any
 
 from ..console.format import file_size, listed
 from ..journal.backups import Backups
+from ..journal.database import FOLDER
 from ..model.errors import GridError
 from ..planning import sources
+from ..planning.config_copies import with_copies
 from ..planning.path_check import PathCheck
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
@@ -31,6 +33,7 @@ class Preparation:
     def __init__(
         self,
         workflow: Any,
+        workflow_api: WorkflowApi,
         parsed: Mapping[str, bool],
         layout: Layout,
         context: RunContext,
@@ -42,6 +45,7 @@ class Preparation:
 
         Args:
             workflow: Snakemake's workflow.
+            workflow_api: The view of it.
             parsed: Files that were read while the workflow was parsed.
             layout: Of the submit host.
             context: Of the run.
@@ -50,7 +54,7 @@ class Preparation:
             path_check: Knows which paths cannot work.
         """
         self._workflow = workflow
-        self._workflow_api = WorkflowApi(workflow)
+        self._workflow_api = workflow_api
         self._settings: ExecutorSettings = workflow.executor_settings
         self._parsed = parsed
         self._layout = layout
@@ -78,7 +82,10 @@ class Preparation:
         self._check_paths()
         found = self._collect_sources()
         self._warn(found)
-        controller.call(controller.send_sources(found.entries))
+        copies = self._workflow_api.config_paths.copies
+        folder = self._layout.workdir / FOLDER / "config"
+        entries = with_copies(found.entries, copies, self._layout, folder)
+        controller.call(controller.send_sources(entries))
         self._done = True
 
     def environment(self) -> dict[str, str]:

@@ -137,7 +137,8 @@ class Run:
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
         self.preparation = Preparation(
-            workflow, parsed, layout, context, self.controller, backups, path_check
+            *(workflow, self.workflow_api, parsed, layout),
+            *(context, self.controller, backups, path_check),
         )
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
@@ -168,11 +169,12 @@ class Run:
 
 
 def _empty_folder(folder: Path) -> Path:
-    """Remove what an earlier run was fetching; write the worker program and return its path."""
+    """Remove files of an earlier run; write the worker program and return its path."""
     worker = folder / "worker.pyz"
     try:
         write_worker(worker)
-        shutil.rmtree(folder / "incoming", ignore_errors=True)
+        for name in ("incoming", "config"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     except OSError as error:
         raise GridError(f"{folder}: {error.strerror}") from error
     return worker

@@ -51,6 +51,7 @@ class JobSpec:
         consumed: Names of outputs that are inputs of other jobs of the workflow.
         folders: Names of folders that must exist on both sides, because a path of the job leads
             through them by ``..``.
+        marked_files: Names of configuration files in which the worker sets its working directory.
         awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
     """
 
@@ -71,6 +72,7 @@ class JobSpec:
     consumed: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()
+    marked_files: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -14,6 +14,8 @@ from ..model.errors import GridError
 from ..model.job import title
 from ..snakemake_api.workflow import WorkflowApi, names, products
 from ..staging.paths import Layout, OutsideError, is_below
+from ..worker.description import WORKDIR
+from ..worker.tree import ancestry
 
 _MOST_READ = 16 << 20
 # The worker starts Snakemake with its own --directory.
@@ -21,7 +23,7 @@ _WORKDIR = re.compile(r"^\s*workdir\s*:\s*f?['\"].*$", re.MULTILINE)
 _COMMENT = re.compile(r"#.*$", re.MULTILINE)
 _REMEDY = (
     "Write it relative to the working directory. In a configuration file it may be absolute, as a "
-    "value of its own or in a list of texts: a worker gets it in its own form"
+    "text of its own that stands in the file as it is"
 )
 
 
@@ -94,21 +96,32 @@ class PathCheck:
 
         A worker does not have the link, unless its site shares the file system.
         """
-        return (
-            path.startswith("/")
-            and not any(is_below(os.path.normpath(path), base) for base in self._bases)
-            and not self._workflow_api.config_paths.gives(path)
+        if not path.startswith("/"):
+            return False
+        given, origin = self._workflow_api.config_paths.origin(path)
+        translated = given and not origin
+        return not translated and not any(
+            is_below(os.path.normpath(path), base) for base in self._bases
         )
 
     def fault(self, path: str) -> str:
         """Return why a path below the working directory means another file on a worker, or ""."""
-        if not path.startswith("/") or self._workflow_api.config_paths.gives(path):
+        if not path.startswith("/"):
             return ""
+        given, origin = self._workflow_api.config_paths.origin(path)
+        if origin:
+            return f"comes from {origin}, where it cannot be translated for a worker. {_REMEDY}"
         if self.uses_alias(path):
             return f"names the working directory by a link, which a worker does not have. {_REMEDY}"
-        for literal, file in self._literals:
-            if path.startswith(literal):
-                shown = os.path.relpath(file, self._layout.workdir)
+        marked = self._layout.on_worker(path)
+        found = [folder for folder in ancestry(marked) if folder in self._literals]
+        found += [
+            text for text in self._literals if text[-1] == "{" and marked.startswith(text[:-1])
+        ]
+        for literal in found:
+            # A shorter one may be the default of what the configuration gives.
+            if len(literal) > len(given):
+                shown = os.path.relpath(self._literals[literal], self._layout.workdir)
                 return (
                     f"stands as an absolute path in {shown}, but a worker has another working "
                     f"directory. {_REMEDY}"
@@ -116,14 +129,18 @@ class PathCheck:
         return ""
 
     @cached_property
-    def _literals(self) -> list[tuple[str, str]]:
-        """Absolute paths below the working directory that stand in files, and the files.
+    def _literals(self) -> dict[str, str]:
+        """Paths below the working directory, as on a worker, that stand in files, and the files.
 
         A path that the workflow computes, as by ``os.path.abspath``, is right on a worker as well.
+        The working directory itself is left out: it stands in ``sys.path`` and the like. What ends
+        with ``{`` goes on with a wildcard.
         """
         bases = "|".join(map(re.escape, self._bases))
-        pattern = re.compile(rf"(?<![\w./-])(?:{bases})(?=$|[^\w.-])[^\s'\"`{{}}(),;|<>]*")
-        found: dict[tuple[str, str], None] = {}
+        pattern = re.compile(
+            rf"(?<![\w./-])((?:{bases})(?=$|[^\w.-])[^\s'\"`{{}}()\[\],;|<>]*)({{?)"
+        )
+        found: dict[str, str] = {}
         for file in self._files_read:
             try:
                 with Path(file).open(encoding="utf-8", errors="replace") as stream:
@@ -131,5 +148,8 @@ class PathCheck:
             except OSError:
                 continue
             text = _COMMENT.sub("", _WORKDIR.sub("", text))
-            found.update(dict.fromkeys((literal, file) for literal in pattern.findall(text)))
-        return list(found)
+            for literal, brace in pattern.findall(text):
+                marked = self._layout.on_worker(literal.rstrip(":"))
+                if marked.rstrip("/") != WORKDIR:
+                    found.setdefault(marked + brace if brace else marked.rstrip("/"), file)
+        return found

@@ -130,6 +130,7 @@ class Planner:
             ),
             outputs=tuple(self._outputs(members, written, unneeded)),
             folders=self._folders([*inputs, *(path for _, path in written)]),
+            marked_files=tuple(map(self._layout.member, workflow_api.config_paths.copies)),
             awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             env_modules=workflow_api.uses_env_modules(job),
             consumed=frozenset(

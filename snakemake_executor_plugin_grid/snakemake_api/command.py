@@ -32,13 +32,6 @@ def quote_for_shell(
     return command.replace(old, " ".join([flag, *quoted]) if quoted else "", 1)
 
 
-def replace_values(command: str, flag: str, values: list[str], new: list[str]) -> str:
-    """Replace the values of an option, which is appended if the command has none."""
-    if values or not new:
-        return quote_for_shell(command, flag, values, new)
-    return f"{command} {flag} {shlex.join(new)}"
-
-
 def read_target(text: str) -> dict[str, str] | None:
     """Return the wildcards that Snakemake reads from a value of ``--target-jobs``."""
     from snakemake.target_jobs import parse_target_jobs_cli_args

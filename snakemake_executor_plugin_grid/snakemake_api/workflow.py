@@ -25,7 +25,6 @@ from .command import (
     named_snakefile,
     quote_for_shell,
     read_target,
-    replace_values,
     resources_as_given,
     unambiguous_output,
 )
@@ -61,8 +60,18 @@ class WorkflowApi:
 
     @cached_property
     def config_paths(self) -> ConfigPaths:
-        """The absolute paths below the working directory that the configuration gives."""
-        return ConfigPaths(self._workflow, self._translate)
+        """The absolute paths of the configuration that are translated for workers."""
+        return ConfigPaths(self._workflow, self._translate, self._declared())
+
+    def _declared(self) -> Iterator[str]:
+        """Yield the paths of jobs that have to run, and of jobs that checkpoints may add."""
+        for job in self._dag.needrun_jobs():
+            yield from names(job.input)
+            yield from (path for _, path in products(job))
+        for rule in self._workflow.rules if self.has_checkpoints else ():
+            for path in (*rule.input, *rule.output, *rule.log, rule.benchmark):
+                if isinstance(path, str):
+                    yield str(path)
 
     @property
     def has_checkpoints(self) -> bool:
@@ -264,7 +273,7 @@ class WorkflowApi:
         command = quote_for_shell(command, "--snakefile", *named_snakefile(workflow.main_snakefile))
         command = resources_as_given(command, workflow.resource_settings)
         given = list(workflow.config_settings.config_args)
-        command = replace_values(command, "--config", given, [*given, *self.config_paths.arguments])
+        command = quote_for_shell(command, "--config", given, self.config_paths.arguments)
         command = self._with_storage(quote_for_shell(command, "--configfiles", files))
         # The worker would retry by the `retries` of the rule, with the resources of the first
         # attempt. --retries 0 does not stop that, but these options do, for all rules.

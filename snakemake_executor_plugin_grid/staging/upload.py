@@ -175,9 +175,9 @@ class Upload:
 
     def _attempt(self, work: Callable[[S], T], subject: S) -> T | GridError:
         """Call a function; return its result, or its error for the jobs that need the file."""
-        if self._stopped.is_set():
-            return EndingError("the run is ending")
         try:
+            if self._stopped.is_set():
+                raise EndingError("the run is ending")
             return work(subject)
         except GridError as error:
             return error
@@ -185,15 +185,14 @@ class Upload:
     def _needs(self, spec: JobSpec, scanned: dict[str, list[Entry] | GridError]) -> _Needs:
         found: list[tuple[str, Entry]] = []
         for path in spec.inputs:
-            if path not in scanned:
-                scanned[path] = self._scan(path)
+            scanned[path] = scanned.get(path) or self._scan(path)
             found += [(path, entry) for entry in _unwrap(scanned[path])]
         found = without_hidden(found)
         need = _Needs(skip=self._overlaps.of(entry for _, entry in found))
         for path, entry in found:
-            source = self._sources.get(entry.name)
-            if source is not None:
-                if _key(source) == _key(entry) or entry.kind == "dir":
+            if source := self._sources.get(entry.name):
+                same = _key(source) == _key(entry) or entry.name in spec.marked_files
+                if same or entry.kind == "dir":
                     continue
                 need.skip.add(entry.name)
             if self._is_large(entry):
@@ -351,11 +350,12 @@ class Upload:
         )
 
     def _fingerprint(self, entries: list[Entry]) -> str:
-        """Return a digest of these files by name, size, time and inode, without reading them."""
+        """Return a digest of these files by name, size, time, path and inode; none is read."""
         lines = [self._compression]
         for entry in sorted(entries, key=lambda entry: entry.name):
             inode = os.lstat(entry.path).st_ino if entry.path else 0
-            lines.append(f"{_key(entry)!r} {entry.kind} {entry.target!r} {inode}")
+            facts = (*_key(entry), entry.kind, entry.target, entry.path, inode)
+            lines.append(repr(facts))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _is_large(self, entry: Entry) -> bool:

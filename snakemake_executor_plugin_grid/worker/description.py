@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ LOG_FILE = "payload.log"
 STARTED_FILE = "started"
 DELIVERY_FOLDER = "out"
 WORKDIR = "<grid_workdir>"
-"""Stands in a command for the absolute path of the working directory, within single quotes."""
+"""Stands for the absolute path of the working directory: in a command within single quotes, and in
+configuration files as plain text."""
+
+# Shells, JSON and YAML read a path with none of these as it is, also in front of another one.
+_NEEDS_QUOTES = re.compile(
+    r"""["'\\,\[\]{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]|: | #|[: ]$"""
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Job:
         blobs: What to stage in.
         outputs: What to stage out.
         folders: Folders to make, because paths lead through them by ``..``.
+        marked_files: Names of configuration files in which `WORKDIR` stands.
         runtime: How the job gets its Snakemake on the node.
         env_modules: Whether the payload needs the command ``module`` of environment modules.
         time_limit: Seconds that the payload may take, None for no limit.
@@ -105,6 +113,7 @@ class Job:
     outputs: tuple[Output, ...]
     runtime: Runtime
     folders: tuple[str, ...] = ()
+    marked_files: tuple[str, ...] = ()
     env_modules: bool = False
     time_limit: float | None = None
     keep_incomplete: bool = False
@@ -124,6 +133,28 @@ class Job:
         fields = asdict(self)
         fields["runtime"] = self.runtime.to_json()
         return json.dumps(fields)
+
+
+class FolderError(Exception):
+    """The path of the job's folder cannot stand in a command or configuration file."""
+
+
+def in_folder(text: str, folder: Path) -> str:
+    """Put a folder in the place of `WORKDIR`.
+
+    Raises:
+        FolderError: The path would need quotes.
+    """
+    if WORKDIR not in text:
+        return text
+    path = str(folder)
+    if found := _NEEDS_QUOTES.search(path):
+        raise FolderError(
+            f"the absolute paths of the configuration cannot be set on this node, as the path of "
+            f"the job's folder, {path!r}, contains {found[0]!r}; write them relative to the "
+            "working directory"
+        )
+    return text.replace(WORKDIR, path)
 
 
 def load(path: Path) -> Job:
@@ -147,6 +178,7 @@ def load(path: Path) -> Job:
         fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
         fields["nesting"] = tuple(fields["nesting"])
         fields["folders"] = tuple(fields.get("folders", ()))
+        fields["marked_files"] = tuple(fields.get("marked_files", ()))
         fields["runtime"] = Runtime.from_json(fields["runtime"])
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

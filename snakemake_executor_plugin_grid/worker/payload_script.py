@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from pathlib import Path
 
-from .description import WORKDIR
 from .interpreter import NAMES, PROBE, RUNS_SNAKEMAKE
 
 SETUP_FAILED = 90
@@ -15,12 +12,6 @@ PYTHON_MISSING = 91
 """Exit code of a script that found no Python with Snakemake."""
 MODULES_MISSING = 92
 """Exit code of a script that found no environment modules."""
-
-
-def in_folder(command: str, folder: Path) -> str:
-    """Put a folder in the place of `WORKDIR`, which stands within single quotes, often in JSON."""
-    text = json.dumps(str(folder), ensure_ascii=False)[1:-1]
-    return command.replace(WORKDIR, text.replace("'", "'\"'\"'"))
 
 
 def script(

@@ -23,8 +23,10 @@ from .description import (
     LOG_FILE,
     REPORT_FILE,
     STARTED_FILE,
+    FolderError,
     Job,
     Output,
+    in_folder,
     load,
 )
 from .environment import (
@@ -36,7 +38,7 @@ from .environment import (
 from .fetch import InputDamagedError
 from .interpreter import interpreter
 from .log import tail, trim
-from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED, in_folder, script
+from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED, script
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import RuntimeMissing
@@ -99,6 +101,8 @@ def run_job(
             report.fail(reports.OUT_OF_DISK, f"the disk of the worker node is full: {error}")
         else:
             report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
+    except FolderError as error:
+        report.fail(reports.WORKER_FAILED, str(error))
     except Exception as error:
         report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
     finally:

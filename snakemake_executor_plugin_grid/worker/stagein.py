@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 import time
 from pathlib import Path
 
 from .archive.files import place
 from .archive.member import Member, TarballError
 from .archive.unpack import unpack
-from .description import Blob, Job
+from .description import Blob, Job, in_folder
 from .fetch import InputDamagedError, forget, locate
 from .transfer.errors import shown
 from .transfer.urls import READABLE, scheme_of
@@ -30,6 +32,7 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
 
     Raises:
         InputDamagedError: An input is missing or damaged.
+        FolderError: The path of the working directory cannot stand in a configuration file.
         OSError: Disk full, and the like.
     """
     names: set[str] = set()
@@ -65,10 +68,22 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                     "; run 'snakemake-grid clean', which removes it; the next run stores it again"
                 )
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
+    for name in job.marked_files:
+        _set_folder(tree.path(name), tree.cwd)
     tree.make_folders(job.folders)
     for blob in job.blobs:
         forget(blob, sandbox)
     return names, sum(blob.size for blob in job.blobs)
+
+
+def _set_folder(path: Path, folder: Path) -> None:
+    """Write the working directory into a configuration file, which keeps its mode and time."""
+    status = path.stat()
+    text = in_folder(path.read_bytes().decode(), folder)
+    path.chmod(0o600)
+    path.write_bytes(text.encode())
+    path.chmod(stat.S_IMODE(status.st_mode))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _place(blob: Blob, source: Path, target: Path) -> None:

@@ -162,3 +162,34 @@ rule first:
     assert f"rule last: output {project.folder}/last.txt" in finished.output
     assert "submitted" not in finished.output
     assert not (project.folder / "first.txt").exists()
+
+
+def test_10_a_configuration_with_absolute_paths_keeps_its_order_and_other_values(
+    project: Project,
+) -> None:
+    project.write(
+        Snakefile="""
+if not config:
+    configfile: "config.yaml"
+config["out"] += "/deep"
+rule all:
+    input: config["out"] + "_all.txt"
+rule join:
+    input: [f"{name}.txt" for name in config["samples"].values()], "config.yaml"
+    output: config["out"] + "_all.txt"
+    params: config["big"], config["number"], config["url"]
+    shell: "cat {input[0]} {input[1]} > {output}; echo {params} >> {output}; grep out {input[2]}"
+rule sample:
+    output: "{name}.txt"
+    shell: "echo $(basename {wildcards.name}) > {output}"
+"""
+    )
+    base = project.folder
+    project.put(
+        "config.yaml",
+        f"samples: {{A: rel, B: {base}/b}}\nnumber: 007\nbig: {base}/big.db\n"
+        f"url: {base}/x http://a//b\nout: {base}/results\n",
+    )
+    project.run().succeeded()
+    made = f"rel\nb\n{base}/big.db 7 {base}/x http://a//b\n"
+    assert project.read("results/deep_all.txt") == made

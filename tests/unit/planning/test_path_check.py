@@ -59,7 +59,12 @@ def test_an_absolute_output_of_a_table_is_refused(check: Check, tmp_path: Path) 
         "import os\nSITE = '/cvmfs/WORKDIR/x'\nOUT = os.path.abspath('results')\n",
         "import os\nSITE = 'WORKDIR-other/x'\nOUT = os.path.abspath('results')\n",
         "import os\nDATA = 'WORKDIR/data'\nOUT = os.path.abspath('results')\n",
+        "import os\nDATA = 'WORKDIR/result'\nOUT = os.path.abspath('results')\n",
+        "import os, sys\nsys.path.insert(0, 'WORKDIR')\nOUT = os.path.abspath('results')\n",
+        "import os\nHOME = 'WORKDIR/'\nOUT = os.path.abspath('results')\n",
         "configfile: 'config.json'\nOUT = config['out']\n",
+        "configfile: 'config.json'\nOUT = config['out'] + '_1'\n",
+        "configfile: 'config.json'\nOUT = config.get('out', 'WORKDIR/results')\n",
     ],
 )
 def test_paths_that_are_right_on_a_worker_are_taken(
@@ -73,9 +78,21 @@ def test_paths_that_are_right_on_a_worker_are_taken(
 def test_a_path_of_the_configuration_that_cannot_be_replaced_is_refused(
     check: Check, tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"files": [f"{tmp_path}/results", 1]}))
-    with pytest.raises(GridError, match=r"config\.json"):
-        check(f"configfile: 'config.json'\nOUT = config['files'][0]\n{RULE}")
+    config = {"out": f"{tmp_path}/results", "help": f"see {tmp_path}/results for more"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(GridError, match=r"output .*/results_1/o\.txt .*config\.json.* translated"):
+        check(f"configfile: 'config.json'\nOUT = config['out'] + '_1'\n{RULE}")
+
+
+@pytest.mark.parametrize("start", ["WORKDIR/out/{x}", "WORKDIR/o_{x}", "WORKDIR/r/deep/{x}"])
+def test_an_absolute_path_with_a_wildcard_is_refused(
+    check: Check, tmp_path: Path, start: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"out": f"{tmp_path}/r"}))
+    target = start.replace("{x}", "1")
+    rule = f"rule b:\n    input: '{target}'\nrule a:\n    output: '{start}'\n    shell: 'true'\n"
+    with pytest.raises(GridError, match="Snakefile"):
+        check(f"configfile: 'config.json'\n{rule}")
 
 
 def test_an_output_through_a_link_is_refused(check: Check, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,21 @@ def test_a_later_job_gets_the_new_version_of_an_input(host: Submission) -> None:
     new = prepared(upload, spec("j2", ["in"], ["in"]))["j2"]
     assert host.stage_in_files(new) == {"work/in": "newer"}
     assert host.stage_in_files(old) == {"work/in": "old"}
+
+
+def test_a_copy_that_travels_stays_where_the_original_is_an_input(host: Submission) -> None:
+    host.put("config", "original")
+    entry = host.sources("config")["work/config"]
+    copy = host.put("copy", "copy 1")
+    stored = []
+    for number in (1, 2):  # of two runs: a removed file may leave its inode to the next
+        copy = copy.rename(host.home / f"copy {number}")
+        copy.write_text(f"copy {number}")
+        upload = host.upload()
+        upload.send_sources({entry.name: replace(entry, path=str(copy), size=6)})
+        job = spec("j", ["config"], marked_files=("work/config",))
+        stored.append(host.stage_in_files(prepared(upload, job)["j"]))
+    assert stored == [{"work/config": "copy 1"}, {"work/config": "copy 2"}]
 
 
 @pytest.mark.parametrize(("old", "new"), [("old", "newer"), ("o" * LARGE, "n" * (LARGE + 1))])

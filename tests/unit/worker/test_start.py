@@ -13,7 +13,7 @@ import pytest
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.description import Job
+from snakemake_executor_plugin_grid.worker.description import WORKDIR, Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.start import main
 
@@ -94,6 +94,19 @@ def test_a_job_that_cannot_be_read_leaves_a_report(
     assert said in report.message
     assert not (sandbox / "jobs.json").exists()
     assert not (sandbox / ".reserve").exists()
+
+
+def test_a_folder_that_the_configuration_cannot_name_is_told(tmp_path: Path) -> None:
+    sandbox = tmp_path / "it's"
+    sandbox.mkdir()
+    write_worker(sandbox / "worker.pyz")
+    (sandbox / "job.json").write_text(job("a-1", f"ls '{WORKDIR}'"))
+    (sandbox / "environment.json").write_text("{}")
+    assert run(sandbox).returncode == 1
+    report = load_report(sandbox / "report.json")
+    assert report.reason == reports.WORKER_FAILED
+    assert "configuration" in report.message
+    assert "Error" not in report.message
 
 
 def test_a_damaged_job_without_a_name_leaves_a_message(sandbox: Path) -> None:
