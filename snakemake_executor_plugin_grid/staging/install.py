@@ -172,16 +172,20 @@ def _check_space(
     Only what the blobs can hold makes the run wait for space; their sizes are those of files that
     were fetched, while the sizes of their members are claims of the worker.
     """
-    sizes = Counter[str]()
+    packed = Counter[str]()
+    large = 0  # such files are blobs themselves; equal ones share one
     for item in returned:
-        sizes[item.blob] += item.stored
-    held = sum(blobs[digest] for digest in sizes)
-    if compression == "none" and any(size > blobs[digest] for digest, size in sizes.items()):
+        if item.raw:
+            large += item.stored
+        else:
+            packed[item.blob] += item.stored
+    held = large + sum(blobs[digest] for digest in packed)
+    if compression == "none" and any(size > blobs[digest] for digest, size in packed.items()):
         raise OutputDamagedError(
             "output damaged: the job's report lists more bytes than a tarball has"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    needed, disk = sizes.total(), shutil.disk_usage(folder)
+    needed, disk = large + packed.total(), shutil.disk_usage(folder)
     if needed > disk.total:
         raise OutputDamagedError(
             f"the outputs take {file_size(needed)}, more than the whole disk of {folder}"

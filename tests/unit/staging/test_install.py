@@ -46,6 +46,13 @@ def test_good_result_replaces_the_old_one(host: SubmitHost) -> None:
     assert sorted(installed.moved) == ["work/folder", "work/log.txt", "work/out/a.txt"]
 
 
+def test_equal_large_files_share_a_blob(host: SubmitHost) -> None:
+    blob = host.store(NEW)
+    names = (OUTPUT, "work/folder/one.txt", "work/folder/two.txt")
+    host.install_outputs(*(entry(name, NEW, blob=blob, raw=True) for name in names))
+    assert {host.read(name.partition("/")[2]) for name in names} == {"new"}
+
+
 @pytest.mark.parametrize("inner_first", [True, False])
 def test_output_inside_a_folder_that_is_an_output(host: SubmitHost, inner_first: bool) -> None:
     outputs = [Output("work/folder/inner.txt"), Output("work/folder")]
