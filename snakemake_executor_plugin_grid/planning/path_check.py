@@ -120,7 +120,7 @@ class PathCheck:
         ]
         for literal in found:
             # A shorter one may be the default of what the configuration gives.
-            if len(literal) > len(given):
+            if len(literal.rstrip("{")) > len(given):
                 shown = os.path.relpath(self._literals[literal], self._layout.workdir)
                 return (
                     f"stands as an absolute path in {shown}, but a worker has another working "

@@ -53,8 +53,8 @@ class ConfigPaths:
             place = bisect_left(used, marked)
             if marked != text and place < len(used) and used[place].startswith(marked):
                 new[text] = marked
-        # By what stands for a value: the source in which it cannot be translated.
-        self._origins = dict.fromkeys(new.values(), "")
+        # By what stands for a value, up to a wildcard: the source in which it cannot be translated.
+        self._origins = {marked.partition("{")[0]: "" for marked in new.values()}
         while True:
             rewritten = {source.name: source.rewrite(new) for source in sources}
             failed = [source for source in sources if rewritten[source.name] is None]
@@ -63,7 +63,7 @@ class ConfigPaths:
             # Snakemake merges sources: a value has to be the same in all of them.
             for source in failed:
                 for text in (source.values | source.keys) & new.keys():
-                    self._origins[new.pop(text)] = source.name
+                    self._origins[new.pop(text).partition("{")[0]] = source.name
         changed = {
             source.name: parts
             for source in sources

@@ -64,11 +64,13 @@ class WorkflowApi:
         return ConfigPaths(self._workflow, self._translate, self._declared())
 
     def _declared(self) -> Iterator[str]:
-        """Yield the paths of jobs that have to run, and of jobs that checkpoints may add."""
-        for job in self._dag.needrun_jobs():
+        """Yield the paths of jobs that have to run, also with wildcards, as rules name them."""
+        jobs = list(self._dag.needrun_jobs())
+        for job in jobs:
             yield from names(job.input)
             yield from (path for _, path in products(job))
-        for rule in self._workflow.rules if self.has_checkpoints else ():
+        # A checkpoint may add jobs of any rule.
+        for rule in self._workflow.rules if self.has_checkpoints else {job.rule for job in jobs}:
             for path in (*rule.input, *rule.output, *rule.log, rule.benchmark):
                 if isinstance(path, str):
                     yield str(path)

@@ -84,6 +84,14 @@ def test_a_path_of_the_configuration_that_cannot_be_replaced_is_refused(
         check(f"configfile: 'config.json'\nOUT = config['out'] + '_1'\n{RULE}")
 
 
+def test_a_pattern_of_the_configuration_is_taken(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"pattern": f"{tmp_path}/r/a_{{x}}.txt"}))
+    check(
+        "configfile: 'config.json'\nrule b:\n    input: expand(config['pattern'], x=1)\n"
+        "rule a:\n    output: config['pattern']\n    shell: 'true'\n"
+    )
+
+
 @pytest.mark.parametrize("start", ["WORKDIR/out/{x}", "WORKDIR/o_{x}", "WORKDIR/r/deep/{x}"])
 def test_an_absolute_path_with_a_wildcard_is_refused(
     check: Check, tmp_path: Path, start: str
