@@ -28,7 +28,7 @@ _AROUND = re.compile(
     r"SNAKEMAKE|={9}|Building DAG of jobs\.\.\.|Using shell: .*|Provided cores: .*"
     r"|  (Date|Workflow ID|Platform|Host|User|Snakemake version|Python version|Command|Snakefile"
     r"|Base directory|Run directory|Working directory|Config file\(s\)|Config MD5): .*"
-    r"|Rules claiming more threads .*|Select jobs to execute\.\.\.|Execute \d+ jobs\.\.\."
+    r"|host: .*|Rules claiming more threads .*|Select jobs to execute\.\.\.|Execute \d+ jobs\.\.\."
     r"|Activating environment modules: .*|Finished jobid: \d+ .*|\d+ of \d+ steps \(.*\) done"
     r"|Storing output in storage\.|Elapsed time: .*|Complete log\(s\): .*"
 )

@@ -200,7 +200,7 @@ def test_only_a_run_with_this_executor_has_a_hook(options: tuple[str, ...], hook
         "import sys; hooks = []\n"
         "sys.addaudithook(lambda event, _: event == 'sys.addaudithook' and hooks.append(event))\n"
         "from snakemake.cli import parse_args, args_to_api\n"
-        f"parser, args = parse_args(['--cores', '1', '--dry-run', *{options!r}])\n"
+        f"parser, args = parse_args(['--cores', '1', '--list-rules', *{options!r}])\n"
         "assert args_to_api(args, parser)\n"
         "from snakemake_executor_plugin_grid.snakemake_api import files_read\n"
         "print(len(hooks), any(path.endswith('/samples.csv') for path in files_read.stop()))"

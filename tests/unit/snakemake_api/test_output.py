@@ -47,7 +47,8 @@ def test_the_output_of_a_rule_is_told_from_that_of_snakemake(tmp_path: Path) -> 
     assert found.error == (), "the command is no news, and the status is told apart"
     assert found.ending == "exit status 3"
     assert (found.names, found.logs) == (("a", "b"), ("a.log", "b.log"))
-    assert found.folder == str(tmp_path.resolve())
+    # Older versions do not print it.
+    assert found.folder == (str(tmp_path.resolve()) if "Working directory" in text else "")
     assert not lacks_storage_plugin(text)
 
 
@@ -64,8 +65,9 @@ def test_the_error_of_python_code_in_a_rule_is_kept_without_folders(tmp_path: Pa
     rule = f"rule a:\n    output: 'a'\n    run:\n        {code}\n"
     found = rule_output(printed(tmp_path, rule).splitlines())
     assert found.lines == ("own",)
-    assert found.error[:2] == ('ValueError in file "Snakefile", line 4:', "bad")
-    assert str(tmp_path) not in "".join(found.error)
+    file = "Snakefile" if found.folder else f"{tmp_path}/Snakefile"
+    assert found.error[:2] == (f'ValueError in file "{file}", line 4:', "bad")
+    assert not found.folder or str(tmp_path) not in "".join(found.error)
     assert found.exit_status is None
 
 
