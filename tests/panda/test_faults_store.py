@@ -68,7 +68,7 @@ def test_the_store_is_away_when_outputs_are_fetched(
     run = held(scene, go)
     s3.stop()
     scene.server.clear_faults()
-    run.tells("asked for a download")
+    run.tells("asked for the size of a file")
     assert not list(scene.project.folder.glob("out/*"))
     s3.start()
     finished = run.finish().succeeded()

@@ -128,5 +128,5 @@ def test_a_proxy_reaches_the_client(one: Project, seen: Seen, tmp_path: Path) ->
     one.environment |= {"PANDA_AUTH": "voms", "X509_USER_PROXY": "proxy.pem"}
     # This server speaks no HTTPS, so that it cannot know a certificate.
     output = refused(one, seen, "--grid-panda-python", str(python))
-    assert noted.read_text().splitlines()[0] == f"voms {proxy}"
+    assert f"voms {proxy}" in noted.read_text().splitlines()
     assert "proxy" in output

@@ -131,7 +131,7 @@ def fetching(scene: Scene, s3: S3Server, go: Path, *args: str) -> Running:
     eventually(lambda: scene.statuses() == {"finished": 2})
     s3.stop()
     scene.server.clear_faults()
-    run.tells(f"{DOWN}, asked for a download")
+    run.tells(f"{DOWN}, asked for the size of a file")
     return run
 
 
