@@ -38,7 +38,6 @@ common_settings = CommonSettings(
 
 _LEAST_PAUSE = 0.05
 _TICK = 0.2
-_LAST_ROUND = 1.0
 _NOT_TAKEN = "Snakemake could not complete it after it came back (its message is above)"
 
 

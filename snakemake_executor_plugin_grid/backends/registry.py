@@ -93,7 +93,7 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
             if not chosen.owns(name) and any(kind.owns(name) for kind in kinds)
         }
         # What a variable sets for another backend is no mistake.
-        settings = copy.copy(settings)  # not made anew, which `when_made` would be told
+        settings = copy.copy(settings)  # a new object would call `when_made` again
         for name in others:
             setattr(settings, name, getattr(_DEFAULTS, name))
         problems += _misplaced(settings, kinds)

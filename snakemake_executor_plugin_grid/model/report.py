@@ -263,7 +263,7 @@ _FIELDS: dict[str, _Check] = {
 
 
 def _check_names(returned: Sequence[Returned]) -> None:
-    """Refuse a name that is there twice, or that is below something else than a folder."""
+    """Refuse a report that lists a name twice, or a name below something that is not a folder."""
     kinds = {item.member.name: item.member.kind for item in returned}
     if len(kinds) < len(returned):
         raise UntrustedError("returned: a name is there twice")

@@ -43,7 +43,7 @@ class PathCheck:
         self._layout = layout
         self._workflow_api = workflow_api
         self._files_read = files_read
-        # A shell may know the working directory by a link; workers have this variable as well.
+        # PWD may lead through a link to the working directory. Workers set PWD as well.
         shell = os.path.normpath(os.environ.get("PWD") or layout.workdir)
         bases = [str(layout.workdir)]
         if shell not in bases and os.path.realpath(shell) == os.path.realpath(layout.workdir):
@@ -133,7 +133,7 @@ class PathCheck:
         """Paths below the working directory, as on a worker, that stand in files, and the files.
 
         A path that the workflow computes, as by ``os.path.abspath``, is right on a worker as well.
-        The working directory itself is left out: it stands in ``sys.path`` and the like. What ends
+        The working directory itself does not count: ``sys.path`` and the like name it. What ends
         with ``{`` goes on with a wildcard.
         """
         bases = "|".join(map(re.escape, self._bases))

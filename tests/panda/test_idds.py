@@ -164,20 +164,20 @@ def test_a_job_that_fails_is_reported(project: Project, seen: Seen) -> None:
     assert AGAIN not in output
 
 
-def test_an_interrupt_aborts_the_request_and_its_task(
-    project: Project, panda_server: PandaServer, seen: Seen, requests: Requests
-) -> None:
-    project.put(
-        "Snakefile",
-        """
+LONG_JOBS = """
 rule all:
     input: expand("{n}.txt", n=range(2))
     localrule: True
 rule wait:
     output: "{n}.txt"
     shell: "sleep 100; touch {output}"
-""",
-    )
+"""
+
+
+def test_an_interrupt_aborts_the_request_and_its_task(
+    project: Project, panda_server: PandaServer, seen: Seen, requests: Requests
+) -> None:
+    project.put("Snakefile", LONG_JOBS)
     with running(project) as run:
         run.until(lambda: seen.states() == ["running"] * 2)
         output = run.interrupt()
@@ -192,17 +192,7 @@ rule wait:
 def test_an_interrupt_that_idds_loses_kills_the_task_that_comes(
     project: Project, panda_server: PandaServer, seen: Seen, requests: Requests
 ) -> None:
-    project.put(
-        "Snakefile",
-        """
-rule all:
-    input: expand("{n}.txt", n=range(2))
-    localrule: True
-rule wait:
-    output: "{n}.txt"
-    shell: "sleep 100; touch {output}"
-""",
-    )
+    project.put("Snakefile", LONG_JOBS)
     panda_server.forget_requests()
     # The abort comes before there is a task: iDDS tries again to submit it.
     panda_server.fault("hang", SUBMIT, seconds=4)

@@ -1,4 +1,4 @@
-"""Cancelling: what is killed, what that costs, and what is not confirmed."""
+"""Cancelling kills jobs or tasks, at a bounded cost, and tells which ends are not confirmed."""
 
 from __future__ import annotations
 
