@@ -184,7 +184,7 @@ def test_an_interrupt_aborts_the_request_and_its_task(
     assert "2 job(s) cancelled" in output
     assert "Not confirmed" not in output
     until(lambda: seen.states() == ["cancelled"] * 2)
-    assert [task["status"] for task in seen.tasks()] == ["aborted"]
+    until(lambda: [task["status"] for task in seen.tasks()] == ["aborted"])
     assert [request["abort"] for request in requests()] == [True]
     until(lambda: panda_server.status()["payloads"] == 0)
 
