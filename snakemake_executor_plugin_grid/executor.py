@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -187,9 +188,9 @@ class Executor(RemoteExecutor):
                 if run.workflow_api.uses_cache(job) and run.workflow_api.fetch_from_cache(job):
                     self.report_job_success(SubmittedJobInfo(job))
                     continue
-                name, command = self._next_name(job), self.format_job_exec(job)
                 environment = run.preparation.environment()
-                plan = run.planner.plan(job, name, command, environment)
+                command = partial(self.format_job_exec, job)
+                plan = run.planner.plan(job, self._next_name(job), command, environment)
             except EndingError:
                 raise
             except Exception as error:  # fails the job, not the run
@@ -198,13 +199,16 @@ class Executor(RemoteExecutor):
                 message = sentence(f"rule {job.name}, not submitted: {words}") + "\n"
                 self._report_error(SubmittedJobInfo(job), message, words, [])
                 continue
+            plans.append((job, plan))
+        if any(plan.spec.decision is None for _, plan in plans):
+            run.preparation.send_sources()
+        for job, plan in plans:
             info = SubmittedJobInfo(job, external_jobid=plan.spec.name)
             self._infos[plan.spec.name], self._names[job] = info, plan.spec.name
-            plans.append(plan)
             # Registered later: present outputs stay complete until they are replaced.
             self.report_job_submission(info, register_job=False)
         if plans:
-            run.controller.submit(plans)
+            run.controller.submit([plan for _, plan in plans])
 
     def _mark_incomplete(self, name: str, grid_id: str, seconds: float) -> None:
         """Mark outputs as incomplete before they are replaced, in case the run dies meanwhile."""

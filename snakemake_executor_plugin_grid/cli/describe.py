@@ -18,12 +18,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..console.decision_script import decision_script
 from ..console.format import duration
 from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.state import UNKNOWN, JobStatus
+from ..model.untrusted import printable_lines
 from ..reporting.measured import Measured, measured
+from ..worker.decided.decision import Decision
 from .overview import Overview, is_asked, overview, waits_for
 from .selection import display_state, select
 from .server import ask, backend_of, by_backend, last_run, python_options, tell
@@ -60,34 +63,61 @@ class _Answers:
 @directory_option
 @click.option("--server", is_flag=True, help="Also ask the server.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+@click.option(
+    "--script",
+    is_flag=True,
+    help="Print only what the worker ran for the job, as a shell script to run by hand.",
+)
 @python_options
 def describe(
     words: tuple[str, ...],
     directory: Path,
     server: bool,
     as_json: bool,
+    script: bool,
     pythons: Mapping[str, Path],
 ) -> None:
     """Select the jobs, ask the server if wanted, and print."""
     folder = own_folder(directory)
     with JournalReader(folder) as reader:
         runs, jobs = reader.runs(), reader.jobs()
-    origins = {job.origin for job in select(jobs, words)}
-    chosen = [job for job in jobs if job.origin in origins]
+        origins = {job.origin for job in select(jobs, words)}
+        chosen = [job for job in jobs if job.origin in origins]
+        last = {job.origin: job for job in chosen}
+        decisions = {origin: reader.decision(job) for origin, job in last.items()}
+    if script:
+        _print_scripts(list(last.values()), decisions, directory.absolute())
+        return
     answers = asyncio.run(_ask_all(folder, runs, chosen, pythons, server=server))
     seen = overview(folder, runs, chosen, time.time())
     by_origin: dict[str, list[JobRecord]] = {}
     for job in chosen:
         by_origin.setdefault(job.origin, []).append(job)
     if as_json:
-        found = [_to_json(seen, some, answers, server=server) for some in by_origin.values()]
+        found = [
+            _to_json(seen, some, answers, decisions[origin], server=server)
+            for origin, some in by_origin.items()
+        ]
         click.echo(json.dumps({"jobs": found, "problems": answers.problems}, indent=2))
         return
     for problem in answers.problems:
         tell(problem)
     screen = console()
-    for some in by_origin.values():
-        show(screen, _page(seen, some, answers))
+    for origin, some in by_origin.items():
+        show(screen, _page(seen, some, answers, decisions[origin]))
+
+
+def _print_scripts(
+    jobs: Sequence[JobRecord], decisions: Mapping[str, Decision | None], workdir: Path
+) -> None:
+    for job in jobs:
+        decision = decisions[job.origin]
+        if decision is None:
+            raise GridError(
+                f"{job.name} ({job.title}): Snakemake ran on the worker, or the job is too old; "
+                "there is no script"
+            )
+        click.echo(printable_lines(decision_script(decision, workdir)), nl=False)
 
 
 async def _ask_all(
@@ -120,13 +150,19 @@ async def _ask_all(
 
 
 def _to_json(
-    seen: Overview, submissions: Sequence[JobRecord], answers: _Answers, *, server: bool
+    seen: Overview,
+    submissions: Sequence[JobRecord],
+    answers: _Answers,
+    decision: Decision | None,
+    *,
+    server: bool,
 ) -> dict[str, Any]:
     """Return a job of ``describe --json``; times are seconds since the epoch.
 
     Its keys: ``rule``, ``wildcards``, ``origin`` (the unique name of the first submission),
     ``jobid``, ``attempt``, ``outputs``, ``requested`` (resources), ``state``, ``waits_for`` (null
-    if the job is over), ``options`` (of its last run) and ``submissions``, each with ``name``,
+    if the job is over), ``options`` (of its last run), ``decision`` (what the worker does; null if
+    Snakemake runs there) and ``submissions``, each with ``name``,
     ``run``, ``backend``, ``grid_id``, ``state``, ``site``, ``host``, ``reason``, ``times``
     (``began``, ``sent``, ``accepted``, ``running``, ``ended``, ``finished``), ``report`` (of the
     worker), ``log``, ``page`` (URL) and, with ``--server``, ``server`` (``state``, ``detail``,
@@ -162,11 +198,17 @@ def _to_json(
         "state": display_state(last).value,
         "waits_for": None if last.phase.over else waits_for(seen, last),
         "options": run.settings if run else {},
+        "decision": decision.to_json() if decision else None,
         "submissions": found,
     }
 
 
-def _page(seen: Overview, submissions: Sequence[JobRecord], answers: _Answers) -> RenderableType:
+def _page(
+    seen: Overview,
+    submissions: Sequence[JobRecord],
+    answers: _Answers,
+    decision: Decision | None,
+) -> RenderableType:
     last = submissions[-1]
     run = _run_of(seen, last)
     now = display_state(last).value if last.phase.over else waits_for(seen, last)
@@ -176,12 +218,25 @@ def _page(seen: Overview, submissions: Sequence[JobRecord], answers: _Answers) -
         "Outputs": "\n".join(name.partition("/")[2] for name in last.outputs),
         "Requested": _requested(last.requested),
         "Options": _options(run.settings) if run else "",
+        "Runs": _runs(last, decision),
     }
     parts: list[RenderableType] = [Text(last.title, style="bold"), _rows(rows)]
     for number, job in enumerate(submissions, start=1):
         of_all = f" {number} of {len(submissions)}" if len(submissions) > 1 else ""
         parts += [Text(f"  Submission{of_all}: {job.name}"), _submission(seen, job, answers)]
     return Padding(Group(*parts), (0, 0, 1, 0), expand=False)
+
+
+def _runs(job: JobRecord, decision: Decision | None) -> str:
+    """Return the commands of a job, and how to see all that the worker does."""
+    if decision is None:
+        return ""
+    commands = [
+        printable_lines(command.text.strip("\n"))
+        for step in decision.steps
+        for command in step.commands[:1]
+    ]
+    return "\n".join([*commands, f"(all of it: snakemake-grid describe --script {job.origin})"])
 
 
 def _submission(seen: Overview, job: JobRecord, answers: _Answers) -> RenderableType:

@@ -142,9 +142,9 @@ class Controller:
             self._sites.runs(site)
         await self.recovery.look()
 
-    async def send_sources(self, sources: Mapping[str, Entry]) -> None:
-        """Store the files that every job needs."""
-        await self._submission.send_sources(sources)
+    async def send(self, sources: Mapping[str, Entry], *, included: bool) -> None:
+        """Store files that many jobs need: those of ``--grid-include``, or all sources."""
+        await self._submission.send(sources, included=included)
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""

@@ -21,7 +21,7 @@ class Payloads:
         backend: Runs the jobs.
         stores: Where files go and come from.
         layout: Of the submit host.
-        upload: Knows how many levels above the working directory the sources reach.
+        upload: Knows how many levels above the working directory common files reach.
         worker: The worker program.
         keep_incomplete: Whether outputs of failed jobs come back.
         large_file: Files of this size in bytes, or more, travel alone.
@@ -52,11 +52,13 @@ class Payloads:
         if inputs.secret:  # signed again: a run may last longer than a signature
             blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
         named = [*spec.folders, *(output.name for output in spec.outputs)]
-        climbs = max(self.layout.deepest(spec.inputs), depth(named), self.upload.depth)
+        named += [name for name, _ in spec.files]
+        climbs = max(self.layout.deepest(spec.inputs), depth(named), self.upload.depth(spec))
         limits = results.limits
         description = Job(
             name=spec.name,
             command=spec.command,
+            decision=spec.decision,
             nesting=self.layout.nesting(climbs),
             blobs=blobs,
             outputs=spec.outputs,

@@ -1,4 +1,4 @@
-"""What is done once in a run, before its first job: checks, jobs of earlier runs, source files."""
+"""What is done once in a run: checks, jobs of earlier runs, source files."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Preparation:
         self._backups = backups
         self._path_check = path_check
         self._spelled: dict[str, set[str]] = {}
-        self._done = False
+        self._done = self._sent = False
 
     def prepare(self) -> None:
-        """Check the backend, and store what every job needs; the first time only.
+        """Check the backend and what earlier runs have left; the first time only.
 
         Raises:
             GridError: It cannot be done: says what to do.
@@ -80,13 +80,27 @@ class Preparation:
         self._spelled = self._spellings(self._workflow_api.awaited())
         controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
         self._check_paths()
+        if self._settings.include:
+            included = sources.collect_included(self._layout, self._filters())
+            self._warn(included)
+            controller.call(controller.send(included.entries, included=True))
+        self._done = True
+
+    def send_sources(self) -> None:
+        """Store the sources of the workflow, for jobs that run Snakemake; the first time only.
+
+        Raises:
+            GridError: They cannot be found or stored.
+        """
+        if self._sent:
+            return
         found = self._collect_sources()
         self._warn(found)
         copies = self._workflow_api.config_paths.copies
         folder = self._layout.workdir / FOLDER / "config"
         entries = with_copies(found.entries, copies, self._layout, folder)
-        controller.call(controller.send_sources(entries))
-        self._done = True
+        self._controller.call(self._controller.send(entries, included=False))
+        self._sent = True
 
     def environment(self) -> dict[str, str]:
         """Return the variables that every job gets; they may be secrets.
@@ -122,7 +136,7 @@ class Preparation:
             self._context.say(problem)
 
     def _collect_sources(self) -> sources.Sources:
-        settings, workflow_api = self._settings, self._workflow_api
+        workflow_api = self._workflow_api
         declared, warning = workflow_api.declared_sources()
         origin = sources.WorkflowFiles(
             declared=declared,
@@ -131,17 +145,20 @@ class Preparation:
             products=self._members(workflow_api.products()),
             inputs=self._members(workflow_api.inputs()),
         )
-        rules = sources.Filters(
+        found = sources.collect(self._layout, origin, self._filters())
+        if warning:
+            found.warnings.append(warning)
+        return found
+
+    def _filters(self) -> sources.Filters:
+        settings = self._settings
+        return sources.Filters(
             include=tuple(settings.include),
             exclude=tuple(settings.exclude),
             file_limit=settings.source_file_limit,
             total_limit=settings.source_limit,
             secrets=secret_files(os.environ, settings.store_token),
         )
-        found = sources.collect(self._layout, origin, rules)
-        if warning:
-            found.warnings.append(warning)
-        return found
 
     def _warn(self, found: sources.Sources) -> None:
         for warning in found.warnings:

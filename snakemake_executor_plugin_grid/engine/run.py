@@ -18,6 +18,7 @@ from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.untrusted import printable_lines
+from ..planning.deciding import make_decider
 from ..planning.fingerprint import Fingerprints
 from ..planning.path_check import PathCheck
 from ..planning.planner import Planner
@@ -143,7 +144,14 @@ class Run:
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
         self.planner = Planner(
-            settings, self.workflow_api, layout, path_check, shipper.ship, say, fingerprints
+            settings,
+            self.workflow_api,
+            layout,
+            path_check,
+            make_decider(workflow, self.workflow_api, layout),
+            shipper.ship,
+            say,
+            fingerprints,
         )
 
     def close(self, end: str, give_up: Callable[[], bool]) -> None:
@@ -162,6 +170,7 @@ class Run:
                 self.left_open = self._journal.on_the_grid()
                 self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes).wait()
                 self._catalog.prune()
+                self._journal.prune()
             self._database.close()
         finally:
             self._log.close()

@@ -86,12 +86,11 @@ class Submission:
         self._under_way: set[asyncio.Future[None]] = set()
         self.unanswered: set[str] = set()
 
-    async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
-        """Store the files that every job needs."""
+    async def send(self, sources: Mapping[str, FileEntry], *, included: bool) -> None:
+        """Store files that many jobs need: those of ``--grid-include``, or all sources."""
+        store = self._upload.send_included if included else self._upload.send_sources
         async with self._staging:
-            await self._context.outages.retry_when_disk_full(
-                lambda: in_thread(self._upload.send_sources, sources)
-            )
+            await self._context.outages.retry_when_disk_full(lambda: in_thread(store, sources))
 
     def stop(self) -> None:
         """Submit nothing more, as the run is ending. Must be called in the event loop."""

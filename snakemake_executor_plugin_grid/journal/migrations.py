@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _TEXT, _TIME = "TEXT NOT NULL DEFAULT ''", "REAL"
 _ADDED_IN_2: dict[str, dict[str, str]] = {
     "jobs": {
@@ -24,6 +24,7 @@ _ADDED_IN_2: dict[str, dict[str, str]] = {
     "runs": {"trouble": _TEXT, "troubled": _TIME},
 }
 _ADDED_IN_4 = {table: {"used": "REAL NOT NULL DEFAULT 0"} for table in ("files", "bundles")}
+_ADDED_IN_5 = {"jobs": {"decision": _TEXT}}
 _RENAMED_IN_3 = {
     "jobs": {
         "place": "endpoint",
@@ -52,6 +53,7 @@ def upgrade(connection: sqlite3.Connection) -> int:
             _add_columns(connection, _ADDED_IN_2)
             _rename(connection)
             _add_columns(connection, _ADDED_IN_4)
+            _add_columns(connection, _ADDED_IN_5)
             for table in filter(partial(_columns, connection), _ADDED_IN_4):
                 connection.execute(f"UPDATE {table} SET used=?", (time.time(),))  # noqa: S608
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

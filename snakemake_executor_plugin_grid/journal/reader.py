@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import GridError
+from ..worker.decided.decision import Decision
 from .database import DATABASE_FILE, connect, needs_shared_memory
 from .file_system import is_local
 from .migrations import SCHEMA_VERSION, version_of
@@ -100,6 +103,17 @@ class JournalReader:
         # `status --watch` comes back: of the jobs that have not changed nothing is parsed again.
         self._jobs = {row: self._jobs.get(row) or JobRecord.from_row(row) for row in rows}
         return list(self._jobs.values())
+
+    def decision(self, job: JobRecord) -> Decision | None:
+        """Return what the worker did for a job; None if Snakemake ran there, or it is forgotten."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT data FROM decisions WHERE digest=?", (job.decision,)
+            ).fetchall()
+        try:
+            return Decision.from_json(json.loads(zlib.decompress(rows[0][0]))) if rows else None
+        except (ValueError, zlib.error) as error:
+            raise GridError(f"{self.path}: the decision of {job.name}: {error}") from error
 
     def close(self) -> None:
         """Close the database."""

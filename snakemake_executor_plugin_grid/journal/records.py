@@ -107,6 +107,7 @@ class JobRecord:
         identity: Fingerprint of the job; empty if an older version submitted it.
         endpoint: Server that it was submitted to; empty if an older version submitted it.
         needs_cleanup: Whether the backend still keeps something for it.
+        decision: SHA-256 of its decision; empty if Snakemake ran on the worker.
     """
 
     name: str
@@ -135,6 +136,7 @@ class JobRecord:
     identity: str = ""
     endpoint: str = ""
     needs_cleanup: bool = False
+    decision: str = ""
 
     @classmethod
     def from_row(cls, values: Sequence[Any]) -> JobRecord:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
@@ -43,9 +45,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     accepted REAL,
     running REAL,
     ended REAL,
-    finished REAL
+    finished REAL,
+    decision TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
+CREATE TABLE IF NOT EXISTS decisions (
+    digest TEXT PRIMARY KEY,
+    data BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     name TEXT PRIMARY KEY,
     backend TEXT NOT NULL,
@@ -63,6 +70,8 @@ CREATE TABLE IF NOT EXISTS runs (
 ) WITHOUT ROWID;
 """
 _LATELY = 7 * 86400.0  # seconds
+_KEPT = 90 * 86400.0
+"""Seconds after its last change at which the decision of a job is forgotten."""
 _OPEN = tuple(phase.value for phase in OPEN_PHASES)
 _COLUMNS = ", ".join(JOB_COLUMNS)
 
@@ -140,10 +149,16 @@ class Journal:
     def submitting(self, jobs: Sequence[TrackedJob]) -> Write:
         """Note that these jobs are about to be submitted."""
         now = time.time()
+        texts = {job.spec.name: decision.dumps() for job in jobs if (decision := job.spec.decision)}
+        digests = {name: text_digest(text) for name, text in texts.items()}
+        _ = self._database.write(
+            "INSERT OR IGNORE INTO decisions (digest, data) VALUES (?, ?)",
+            [(digests[name], zlib.compress(text.encode())) for name, text in texts.items()],
+        )
         return self._database.write(
             "INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, changed,"
-            " origin, endpoint, identity, outputs, requested, began, sent)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, endpoint, identity, outputs, requested, began, sent, decision)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     job.spec.name,
@@ -162,6 +177,7 @@ class Journal:
                     json.dumps(asdict(job.spec.resources)),
                     job.began,
                     now,
+                    digests.get(job.spec.name, ""),
                 )
                 for job in jobs
             ],
@@ -310,6 +326,14 @@ class Journal:
         )
         return [str(site) for (site,) in rows]
 
+    def prune(self) -> None:
+        """Forget the decisions of jobs that have not changed for 90 days."""
+        self._database.change(
+            "DELETE FROM decisions WHERE digest NOT IN "
+            "(SELECT decision FROM jobs WHERE changed>=?)",
+            [(time.time() - _KEPT,)],
+        )
+
     def on_the_grid(self) -> int:
         """Return how many jobs the backend has or may have."""
         rows = self._database.query(
@@ -326,6 +350,11 @@ class Journal:
             (*_OPEN, self._backend),
         )
         return str(rows[0][0]) if rows else ""
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def output_names(spec: JobSpec) -> list[str]:

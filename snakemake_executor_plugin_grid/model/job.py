@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..worker.decided.decision import Decision
 from ..worker.description import Output
 
 
@@ -39,7 +40,8 @@ class JobSpec:
         wildcards: Names and values.
         jobid: Snakemake's own id.
         attempt: 1 for the first.
-        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter.
+        command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter; empty
+            for a decided job.
         inputs: Paths of files and folders to stage in, as the workflow names them.
         shared: Those inputs that other jobs of the workflow need as well.
         outputs: Files and folders that come back.
@@ -53,6 +55,10 @@ class JobSpec:
             through them by ``..``.
         marked_files: Names of configuration files in which the worker sets its working directory.
         awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
+        decision: What the worker does; None if it runs Snakemake, which needs the sources of the
+            workflow.
+        files: Files of a decided job besides its inputs, such as scripts: name in the archives, and
+            absolute path.
     """
 
     name: str
@@ -73,6 +79,8 @@ class JobSpec:
     folders: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()
     marked_files: tuple[str, ...] = ()
+    decision: Decision | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:

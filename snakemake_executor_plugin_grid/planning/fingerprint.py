@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..model.job import JobSpec
+from ..snakemake_api.deciding.decided import Decided
+from ..snakemake_api.deciding.identity import identity
 from ..snakemake_api.rerun import rerun_facts
 from ..snakemake_api.workflow import WorkflowApi, names, source_paths
 
@@ -18,9 +20,9 @@ class Fingerprints:
     """Computes the fingerprint of a job: a digest of what it does, and of its inputs.
 
     It covers what Snakemake's own rerun triggers cover: code, parameters, software, and the name,
-    size and time of each input. It also covers the expanded shell command, the contents of the
-    script and, for rules that can read it, the configuration. Resources and the attempt are not
-    part of it.
+    size and time of each input. For a decided job that is the decision itself. For others it also
+    covers the expanded shell command, the contents of the script and, for rules that can read it,
+    the configuration; resources and the attempt are not part of it.
     """
 
     def __init__(self, workflow: Any, workdir: Path, context: Iterable[str]) -> None:
@@ -36,23 +38,31 @@ class Fingerprints:
         self._context = list(context)
         self._states: dict[str, list[tuple[str, int, int]]] = {}
 
-    def of(self, job: Any, spec: JobSpec) -> str:
+    def of(self, job: Any, spec: JobSpec, decided: Decided | None) -> str:
         """Return the fingerprint of a job.
 
         Args:
             job: Snakemake's job or group.
             spec: The specification made from it.
+            decided: What was decided about it.
         """
+        # Files that the job updates in place are left out: it may have changed them already.
+        read = {*names(job.input), *source_paths(job.input), *(path for _, path in spec.files)}
         facts = [
             self._context,
-            # Snakemake lists the jobs of a group in no fixed order.
-            sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job)),
-            # Files that the job updates in place are left out: it may have changed them already.
-            [self._state(path) for path in sorted({*names(job.input), *source_paths(job.input)})],
+            self._does(job, decided),
+            [self._state(path) for path in sorted(read)],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),
             sorted(spec.placeholders),
         ]
         return hashlib.sha256(_text(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _does(self, job: Any, decided: Decided | None) -> list[str]:
+        if decided is not None:
+            # Not the values of envvars:, which may be tokens that are renewed.
+            return ["decided", identity(decided.decision), _text(dict(decided.environment))]
+        # Snakemake lists the jobs of a group in no fixed order.
+        return sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job))
 
     def begin(self) -> None:
         """Forget the cached state of all files; until the next call each file is read once."""

@@ -62,8 +62,13 @@ class PathCheck:
                     problems.setdefault(member.name, f"rule {rule}: {error}")
         return list(problems.values())
 
-    def check(self, members: Iterable[Any]) -> None:
+    def check(self, members: Iterable[Any], *, decided: bool = False) -> None:
         """Check all paths of some jobs.
+
+        Args:
+            members: Single jobs.
+            decided: Whether their commands are decided here: then the worker puts its working
+                directory into absolute paths.
 
         Raises:
             GridError: A path cannot work: names it and says what to do.
@@ -80,7 +85,7 @@ class PathCheck:
                         f"{kind} {path} is outside of the working directory; a job on the "
                         "grid can only write below it. Use a relative path"
                     ) from error
-                if fault := self.fault(path):
+                if not decided and (fault := self.fault(path)):
                     raise GridError(f"{kind} {path} {fault}")
 
     def _check_climbs(self, kind: str, path: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -16,15 +17,18 @@ from ..model.size import read_size
 from ..model.tracked import Plan
 from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
+from ..snakemake_api.deciding.decided import Decided
+from ..snakemake_api.deciding.job import Decider
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
 from ..worker.runtime import Runtime
+from .deciding import Deciding
 from .fingerprint import Fingerprints
 from .path_check import PathCheck
 
 _OVERRIDES = {
-    *("runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
+    *("decide", "runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }
@@ -42,6 +46,7 @@ class Planner:
         workflow_api: WorkflowApi,
         layout: Layout,
         path_check: PathCheck,
+        decider: Decider,
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
@@ -53,6 +58,7 @@ class Planner:
             workflow_api: Snakemake's workflow.
             layout: Maps paths of the submit host to names in the archives.
             path_check: Knows which paths cannot work.
+            decider: Decides what jobs run.
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
@@ -66,6 +72,7 @@ class Planner:
         self._say = say
         self._said: set[str] = set()
         self._checkpoints: list[str] = []
+        self._deciding = Deciding(decider, settings.decide, self._say_once)
 
     def begin(self) -> None:
         """Read the current state of the DAG; called before each batch of jobs is planned."""
@@ -73,32 +80,45 @@ class Planner:
             self._fingerprints.begin()
         self._checkpoints = list(self._workflow_api.checkpoint_outputs())
 
-    def plan(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> Plan:
+    def plan(
+        self, job: Any, name: str, command: Callable[[], str], environment: Mapping[str, str]
+    ) -> Plan:
         """Return the plan of a Snakemake job.
 
         Args:
             job: Snakemake's job or group.
             name: Unique name of the grid job.
-            command: Shell line that runs it.
+            command: Returns the shell line that runs it by Snakemake.
             environment: Variables that ``envvars:`` names, with their values.
 
         Raises:
             GridError: The job cannot run on the grid; the text says why.
         """
-        spec = self._spec(job, name, command, environment)
+        overrides = read_overrides(job.resources.items())
+        decided = self._deciding.of(job, overrides.get("decide"))
+        spec = self._spec(job, name, overrides, decided)
+        if decided is None:
+            spec = replace(spec, command=command(), environment=dict(environment))
+        else:
+            spec = replace(spec, environment={**decided.environment, **environment})
         self._check_outputs(spec)
         for resource in spec.overrides.keys() - _OVERRIDES:
             self._say_once(f"resource grid_{resource} is unknown and is ignored.")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
             raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)
-        runtime = self._runtime(spec.overrides)
+        runtime = self._runtime(spec.overrides, decided=decided is not None)
         blob = self._ship(runtime) if runtime.kind == "wheels" else None
-        identity = self._fingerprints.of(job, spec) if self._fingerprints is not None else ""
+        identity = (
+            self._fingerprints.of(job, spec, decided) if self._fingerprints is not None else ""
+        )
         limit = self._output_limit(spec.overrides)
         return Plan(spec, runtime, blob, undeclared == "fetch", identity, limit)
 
-    def _spec(self, job: Any, name: str, command: str, environment: Mapping[str, str]) -> JobSpec:
+    def _spec(
+        self, job: Any, name: str, overrides: Mapping[str, str], decided: Decided | None
+    ) -> JobSpec:
+        """Return the specification without what the worker's Snakemake needs."""
         workflow_api = self._workflow_api
         members = workflow_api.members(job)
         updated = [
@@ -107,30 +127,30 @@ class Planner:
             for path in member.output
             if is_flagged(path, "update") and os.path.lexists(path)
         ]
-        self._path_check.check(members)
+        self._path_check.check(members, decided=decided is not None)
+        # Snakemake on the worker evaluates input functions, which may look at these.
+        checkpoints = self._checkpoints if decided is None else []
         inputs = tuple(
             path
-            for path in dict.fromkeys([*names(job.input), *updated, *self._checkpoints])
-            if self._may_stage(path)
+            for path in dict.fromkeys([*names(job.input), *updated, *checkpoints])
+            if self._may_stage(path, decided=decided is not None)
         )
         unneeded = workflow_api.unneeded_temp_files(job)
-        resources = list(job.resources.items())
         written = [item for member in members for item in products(member)]
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
-        return JobSpec(
+        spec = JobSpec(
             name=name,
             rule=job.name,
             wildcards=tuple(workflow_api.wildcards(job).items()),
             jobid=str(job.jobid),
             attempt=job.attempt,
-            command=command,
+            command="",
             inputs=inputs,
             shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
-                self._checkpoints
+                checkpoints
             ),
-            outputs=tuple(self._outputs(members, written, unneeded)),
+            outputs=tuple(self._outputs(members, written, unneeded, decided)),
             folders=self._folders([*inputs, *(path for _, path in written)]),
-            marked_files=tuple(map(self._layout.member, workflow_api.config_paths.copies)),
             awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             env_modules=workflow_api.uses_env_modules(job),
             consumed=frozenset(
@@ -140,20 +160,42 @@ class Planner:
                 if workflow_api.uses(path)
             ),
             placeholders=placeholders,
-            resources=read_resources(job.threads, resources),
-            environment=dict(environment),
-            overrides=read_overrides(resources),
+            resources=read_resources(job.threads, job.resources.items()),
+            environment={},
+            overrides=overrides,
+        )
+        if decided is None:
+            copies = workflow_api.config_paths.copies
+            return replace(spec, marked_files=tuple(map(self._layout.member, copies)))
+        files = {self._layout.member(path): file for path, file in decided.files.items()}
+        sent = {self._layout.member(path) for path in inputs if self._is_staged(path)}
+        return replace(
+            spec,
+            decision=decided.decision,
+            files=tuple((name, file) for name, file in files.items() if name not in sent),
         )
 
     def _outputs(
-        self, members: list[Any], written: list[tuple[str, str]], unneeded: set[str]
+        self,
+        members: list[Any],
+        written: list[tuple[str, str]],
+        unneeded: set[str],
+        decided: Decided | None,
     ) -> Iterable[Output]:
         for kind, path in written:
-            yield Output(self._layout.member(path), kind, kind != "log" and path not in unneeded)
+            # Snakemake on the worker deletes those that no job needs.
+            stays = decided is not None and path in unneeded
+            required = kind != "log" and path not in unneeded
+            yield Output(self._layout.member(path), "staying" if stays else kind, required)
         for member in members:
             for path in staying(member.output):
                 with contextlib.suppress(OutsideError):
                     yield Output(self._layout.member(path), "staying", required=False)
+
+    def _is_staged(self, path: str) -> bool:
+        with contextlib.suppress(OutsideError):
+            return bool(self._layout.member(path))
+        return False
 
     def _folders(self, paths: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(chain.from_iterable(map(self._layout.passed, paths))))
@@ -170,13 +212,15 @@ class Planner:
                     "remove it or make it writable, so that the rule can write it again"
                 )
 
-    def _may_stage(self, path: str) -> bool:
+    def _may_stage(self, path: str, *, decided: bool) -> bool:
         """Return whether an input may have to be staged; tell the user what to expect otherwise."""
         try:
             self._layout.member(path)
         except OutsideError:
             self._say_once(f"input {path} is expected at the site: it is not staged.")
-            return True  # nothing is: see Upload
+            return True  # nothing is: see staging.needs
+        if decided:
+            return True  # the worker puts its own working directory into absolute paths
         fault = self._path_check.fault(path)
         if fault:
             self._say_once(
@@ -197,11 +241,13 @@ class Planner:
         except ValueError as error:
             raise GridError(f"resource grid_output_limit: {error}") from error
 
-    def _runtime(self, overrides: Mapping[str, str]) -> Runtime:
+    def _runtime(self, overrides: Mapping[str, str], *, decided: bool) -> Runtime:
         settings = self._settings
         kind = overrides.get("runtime", settings.runtime)
         if kind not in RUNTIMES:
             raise _unknown_value("grid_runtime", kind, RUNTIMES)
+        if kind == "wheels" and decided and not settings.runtime_packages:
+            kind = "inherit"  # nothing in them is used
         image = overrides.get("runtime_image", settings.runtime_image) or ""
         setup = overrides.get("runtime_setup", settings.runtime_setup) or ""
         needed = {"container": ("runtime_image", image), "setup": ("runtime_setup", setup)}

@@ -18,6 +18,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from ..backends.base import Payload
 from ..backends.dirac.store import SCHEME
 from ..backends.registry import make_backend
+from ..console.decision_script import decision_script
 from ..console.format import file_size
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database, open_database
@@ -33,6 +34,7 @@ from ..stores.spool import RESERVE
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
+from .deciding import make_decider
 from .path_check import PathCheck
 from .planner import Planner
 
@@ -99,16 +101,23 @@ class _Previews:
         ).backend
         path_check = PathCheck(self._layout, self.workflow_api, files_read)
         self._planner = Planner(
-            self._settings, self.workflow_api, self._layout, path_check, _ship_nothing, say
+            self._settings,
+            self.workflow_api,
+            self._layout,
+            path_check,
+            make_decider(workflow, self.workflow_api, self._layout),
+            _ship_nothing,
+            say,
         )
         self._planner.begin()
         self._awaited = set(self.workflow_api.awaited())
 
     def text(self, job: Any, name: str) -> str:
         """Return the backend's description of a job, after notes as comments."""
-        # No description contains the command or the environment, and the latter may be secret.
-        spec = self._planner.plan(job, name, "", {}).spec
-        self.workflow_api.targets(job)  # raises an error if no command can name the job
+        # No description contains the environment, which may be secret.
+        spec = self._planner.plan(job, name, str, {}).spec
+        if spec.decision is None:
+            self.workflow_api.targets(job)  # raises an error if no command can name the job
         notes, blobs = [], []
         pending = [
             key
@@ -131,7 +140,11 @@ class _Previews:
                 )
         payload = Payload(spec, "", tuple(blobs), self._folder / "worker.pyz")
         comments = [f"# {_line(note)}\n" for note in (self._title(job, spec), *notes)]
-        return f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n\n"
+        parts = [f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n"]
+        if spec.decision is not None:
+            script = decision_script(spec.decision, self._layout.workdir)
+            parts.append(f"# What the worker runs:\n{script}")
+        return "\n".join(parts) + "\n"
 
     def _exists(self, path: str) -> bool:
         return path not in self._awaited and os.path.lexists(path)

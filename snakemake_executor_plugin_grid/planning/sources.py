@@ -96,6 +96,20 @@ def collect(layout: Layout, files: WorkflowFiles, filters: Filters) -> Sources:
     return sources
 
 
+def collect_included(layout: Layout, filters: Filters) -> Sources:
+    """Find what ``--grid-include`` names.
+
+    Raises:
+        GridError: As of `collect`.
+    """
+    sources = Sources()
+    files = WorkflowFiles(frozenset(), {}, (), set(), set())
+    collector = _Collector(layout, files, filters, sources)
+    collector.add_included()
+    collector.add_links()
+    return sources
+
+
 class _Collector:
     def __init__(
         self, layout: Layout, files: WorkflowFiles, filters: Filters, sources: Sources
@@ -161,6 +175,10 @@ class _Collector:
                 self._warn_of_many()
                 break
         self._leave_out(small, self._add_copies())
+        self.add_links()
+
+    def add_links(self) -> None:
+        """Add the links to folders that may travel; warn of the others."""
         for entry in self._links.travelling(self._sources.entries):
             self._add(entry)
         if out := list(map(self._shown, self._links.leading_out())):

@@ -1,6 +1,7 @@
 """The values that options with a choice may have."""
 
 RUNTIMES = ("inherit", "setup", "container", "wheels")
+DECIDE = ("auto", "always", "never")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ISOLATIONS = ("auto", "require", "off")
 UNDECLARED = ("list", "fetch")

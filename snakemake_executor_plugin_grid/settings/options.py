@@ -50,16 +50,15 @@ class ExecutorSettings(ObservedSettings):
     )
     runtime: str = _option(
         "inherit",
-        "Where the worker gets Snakemake from: 'inherit' uses the first Python on the worker that "
-        "has it, 'setup' runs the lines of --grid-runtime-setup first, 'container' uses the image "
-        "of --grid-runtime-image, 'wheels' sends the Snakemake of this host. Per rule: resource "
-        "grid_runtime.",
+        "What jobs find on the worker: 'inherit' uses what is there, 'setup' runs the lines of "
+        "--grid-runtime-setup first, 'container' uses the image of --grid-runtime-image, 'wheels' "
+        "sends Snakemake to jobs that need it. Per rule: resource grid_runtime.",
         env_var=True,
         metavar="KIND",
     )
     runtime_setup: str | None = _option(
         None,
-        "Shell lines to run on the worker before Snakemake, such as '. /cvmfs/…/setup.sh'. "
+        "Shell lines to run on the worker before the job, such as '. /cvmfs/…/setup.sh'. "
         "Per rule: resource grid_runtime_setup.",
         env_var=True,
         type=str,
@@ -67,7 +66,7 @@ class ExecutorSettings(ObservedSettings):
     )
     runtime_image: str | None = _option(
         None,
-        "Container image that contains Snakemake: a file or folder on the worker (/cvmfs/…), or a "
+        "Container image in which jobs run: a file or folder on the worker (/cvmfs/…), or a "
         "URL that apptainer accepts. Per rule: resource grid_runtime_image.",
         env_var=True,
         type=str,
@@ -77,10 +76,7 @@ class ExecutorSettings(ObservedSettings):
         "apptainer", f"Container engine on the worker: {', '.join(ENGINES)}.", metavar="NAME"
     )
     runtime_options: str | None = _option(
-        None,
-        "More options for the container engine, as one string.",
-        type=str,
-        metavar="OPTIONS",
+        None, "More options for the container engine, as one string.", type=str, metavar="OPTIONS"
     )
     runtime_python: str | None = _option(
         None,
@@ -97,13 +93,20 @@ class ExecutorSettings(ObservedSettings):
         metavar="TAG",
     )
     runtime_packages: list[str] = _list_option(
-        "For 'wheels': more packages to send, as pip requirements.",
-        metavar="REQUIREMENT",
+        "For 'wheels': more packages to send, as pip requirements.", metavar="REQUIREMENT"
+    )
+    decide: str = _option(
+        "auto",
+        "Where it is decided what a job runs: 'auto' decides here, so that the worker needs no "
+        "Snakemake, but for jobs with run: and the like; 'always' refuses those; 'never' lets "
+        "Snakemake on the worker parse the workflow again.",
+        env_var=True,
+        metavar="KIND",
     )
     describe: bool = _option(
         False,
-        "Print the JDL or the PanDA task parameters of each job and exit. No server is contacted "
-        "and nothing is staged.",
+        "Print what each job runs and its JDL or PanDA task parameters, and exit. No server is "
+        "contacted and nothing is staged.",
     )
     include: list[str] = _list_option(
         "Globs of files that every job needs although no rule names them, relative to the working "
@@ -111,8 +114,7 @@ class ExecutorSettings(ObservedSettings):
         metavar="GLOB",
     )
     exclude: list[str] = _list_option(
-        "Globs of files that must not be sent with every job.",
-        metavar="GLOB",
+        "Globs of files that must not be sent with every job.", metavar="GLOB"
     )
     source_file_limit: int = _option(
         1 << 20,
@@ -153,9 +155,7 @@ class ExecutorSettings(ObservedSettings):
     )
     staging_threads: int = _option(4, "Number of threads that pack and upload files.", metavar="N")
     start_limit: int = _option(
-        600,
-        "For 'local': time limit, in seconds, for a worker to start.",
-        metavar="SECONDS",
+        600, "For 'local': time limit, in seconds, for a worker to start.", metavar="SECONDS"
     )
     lost_limit: int = _option(
         3600,

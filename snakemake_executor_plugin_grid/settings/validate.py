@@ -13,7 +13,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from ..model.job import words
 from ..model.size import read_size
-from .choices import COMPRESSIONS, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED
+from .choices import COMPRESSIONS, DECIDE, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED
 from .names import flag
 from .options import ExecutorSettings
 
@@ -26,6 +26,7 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
         *bad_choices(
             settings,
             runtime=RUNTIMES,
+            decide=DECIDE,
             runtime_engine=ENGINES,
             compression=COMPRESSIONS,
             undeclared=UNDECLARED,

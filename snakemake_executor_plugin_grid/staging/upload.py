@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,14 +24,11 @@ from ..worker.archive.listing import Entry, scan
 from ..worker.archive.member import TarballError
 from ..worker.archive.pack import pack
 from ..worker.description import Blob
-from .paths import WORK, Layout, OutsideError, depth
-from .symlinks import Overlaps, scan_following, without_hidden
+from .needs import Common, Key, Needs, NeedsFinder, Scanned, key_of
+from .paths import WORK, Layout
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-Key = tuple[str, int, int, int]
-"""Name, size, time and mode: small inputs with the same key count as the same file."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +53,6 @@ class Traffic:
     stored_bytes: int = 0
     spared_bytes: int = 0
     reused: int = 0
-
-
-@dataclass
-class _Needs:
-    """The inputs of one job, apart from the sources of the workflow.
-
-    Attributes:
-        small: Files to pack, by key.
-        large: Files to store one by one, by archive name.
-        skip: Names of sources that are in the way of an input, such as older versions of it.
-        private: Keys of small files that no other job needs.
-    """
-
-    small: dict[Key, Entry] = field(default_factory=dict)
-    large: dict[str, Entry] = field(default_factory=dict)
-    skip: set[str] = field(default_factory=set)
-    private: set[Key] = field(default_factory=set)
 
 
 class Upload:
@@ -102,28 +82,23 @@ class Upload:
             large_file: Files of this size in bytes, or more, travel alone.
             compression: Compression of the tarballs.
         """
-        self._layout = layout
+        self._needs = NeedsFinder(layout, large_file)
         self._store = store
         self._catalog = catalog
         self._pool = pool
         self._large_file = large_file
         self._compression = compression
         self._packed: Recent[Key, Bundle] = Recent()
-        self._sources: Mapping[str, Entry] = {}
-        self._overlaps = Overlaps({})
-        self._depth = 0
-        self._source_blobs: list[Blob] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.traffic = Traffic()
 
-    @property
-    def depth(self) -> int:
-        """How many levels above the working directory the sources reach."""
-        return self._depth
+    def depth(self, spec: JobSpec) -> int:
+        """Return how many levels above the working directory reaches what many jobs get."""
+        return self._needs.common(spec).depth
 
     def send_sources(self, sources: Mapping[str, Entry]) -> None:
-        """Store the sources of the workflow, which go to every job.
+        """Store the sources of the workflow, which go to every job that runs Snakemake.
 
         Args:
             sources: Files by archive name.
@@ -131,14 +106,18 @@ class Upload:
         Raises:
             GridError: A file cannot be read or stored.
         """
+        self._needs.sources = self._send_common(sources)
+
+    def send_included(self, included: Mapping[str, Entry]) -> None:
+        """Store the files of ``--grid-include`` for decided jobs; as `send_sources`."""
+        self._needs.included = self._send_common(included)
+
+    def _send_common(self, sources: Mapping[str, Entry]) -> Common:
         small = [entry for entry in sources.values() if not self._is_large(entry)]
         large = [entry for entry in sources.values() if self._is_large(entry)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
-        self._source_blobs = blobs + [future.result() for future in futures]
-        self._sources = sources
-        self._overlaps = Overlaps(sources)
-        self._depth = depth(self._sources)
+        return Common(sources, (*blobs, *(future.result() for future in futures)))
 
     def send_folder(self, folder: Path) -> Blob:
         """Store a folder as one tarball, which the worker puts into its PYTHONPATH."""
@@ -153,11 +132,11 @@ class Upload:
             submitted.
         """
         results: dict[str, tuple[Blob, ...] | GridError] = {}
-        needs: dict[str, _Needs] = {}
-        scanned: dict[str, list[Entry] | GridError] = {}
+        needs: dict[str, Needs] = {}
+        scanned: Scanned = {}
         for spec in specs:
             try:
-                needs[spec.name] = self._needs(spec, scanned)
+                needs[spec.name] = self._needs.of(spec, scanned)
             except GridError as error:
                 results[spec.name] = error
         bundles = self._send_small(needs)
@@ -182,40 +161,7 @@ class Upload:
         except GridError as error:
             return error
 
-    def _needs(self, spec: JobSpec, scanned: dict[str, list[Entry] | GridError]) -> _Needs:
-        found: list[tuple[str, Entry]] = []
-        for path in spec.inputs:
-            scanned[path] = scanned.get(path) or self._scan(path)
-            found += [(path, entry) for entry in _unwrap(scanned[path])]
-        found = without_hidden(found)
-        need = _Needs(skip=self._overlaps.of(entry for _, entry in found))
-        for path, entry in found:
-            if source := self._sources.get(entry.name):
-                same = _key(source) == _key(entry) or entry.name in spec.marked_files
-                if same or entry.kind == "dir":
-                    continue
-                need.skip.add(entry.name)
-            if self._is_large(entry):
-                need.large[entry.name] = entry
-            else:
-                need.small[_key(entry)] = entry
-                if path not in spec.shared:
-                    need.private.add(_key(entry))
-        return need
-
-    def _scan(self, path: str) -> list[Entry] | GridError:
-        try:
-            name = self._layout.member(path)
-        except OutsideError:
-            return []  # site data such as /cvmfs: the worker reports it if it is missing
-        try:
-            return list(scan_following(self._layout.local(name), name))
-        except FileNotFoundError:
-            return GridError(f"input {path} does not exist")
-        except OSError as error:
-            return GridError(f"input {error.filename or path}: {error.strerror}")
-
-    def _send_small(self, needs: dict[str, _Needs]) -> dict[Key, Bundle | GridError]:
+    def _send_small(self, needs: dict[str, Needs]) -> dict[Key, Bundle | GridError]:
         """Pack the small files that are in no tarball of this run yet."""
         entries: dict[Key, Entry] = {}
         users: dict[Key, set[str]] = defaultdict(set)
@@ -236,12 +182,12 @@ class Upload:
         bundles = self._pool.map(lambda group: self._attempt(self._pack, group), groups.values())
         for group, bundle in zip(groups.values(), bundles, strict=True):
             for entry in group:
-                known[_key(entry)] = bundle
+                known[key_of(entry)] = bundle
                 if isinstance(bundle, Bundle):
-                    self._packed[_key(entry)] = bundle
+                    self._packed[key_of(entry)] = bundle
         return known
 
-    def _send_large(self, needs: dict[str, _Needs]) -> dict[str, Blob | GridError]:
+    def _send_large(self, needs: dict[str, Needs]) -> dict[str, Blob | GridError]:
         entries = {entry.name: entry for need in needs.values() for entry in need.large.values()}
         blobs = self._pool.map(
             lambda entry: self._attempt(self._store_large, entry), entries.values()
@@ -250,12 +196,12 @@ class Upload:
 
     def _blobs(
         self,
-        need: _Needs,
+        need: Needs,
         bundles: dict[Key, Bundle | GridError],
         large: dict[str, Blob | GridError],
     ) -> tuple[Blob, ...]:
         wanted: dict[str, tuple[Bundle, set[str]]] = {}
-        blobs = [self._without(blob, need.skip) for blob in self._source_blobs]
+        blobs = [self._without(blob, need) for blob in need.common.blobs]
         for key, entry in need.small.items():
             bundle = _unwrap(bundles[key])
             wanted.setdefault(bundle.digest, (bundle, set()))[1].add(entry.name)
@@ -264,16 +210,16 @@ class Upload:
         blobs += [_unwrap(large[name]) for name in need.large]
         return tuple(blob for blob in blobs if blob is not None)
 
-    def _without(self, blob: Blob, skip: set[str]) -> Blob | None:
-        """Leave out sources that the job must not get."""
+    def _without(self, blob: Blob, need: Needs) -> Blob | None:
+        """Leave out what the job must not get."""
         if blob.kind == "raw":
-            return None if blob.name in skip else blob
-        if not skip:
+            return None if blob.name in need.skip else blob
+        if not need.skip:
             return blob
         names = {
             name
-            for name, entry in self._sources.items()
-            if not self._is_large(entry) and name not in skip
+            for name, entry in need.common.entries.items()
+            if not self._is_large(entry) and name not in need.skip
         }
         return Blob(
             blob.digest,
@@ -354,7 +300,7 @@ class Upload:
         lines = [self._compression]
         for entry in sorted(entries, key=lambda entry: entry.name):
             inode = os.lstat(entry.path).st_ino if entry.path else 0
-            facts = (*_key(entry), entry.kind, entry.target, entry.path, inode)
+            facts = (*key_of(entry), entry.kind, entry.target, entry.path, inode)
             lines.append(repr(facts))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -366,10 +312,6 @@ class Upload:
             self.traffic.stored_bytes += size
             self.traffic.spared_bytes += spared
             self.traffic.reused += size == 0
-
-
-def _key(entry: Entry) -> Key:
-    return (entry.name, entry.size, entry.mtime_ns, entry.mode)
 
 
 def _shown(entry: Entry) -> str:
