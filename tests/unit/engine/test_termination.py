@@ -115,7 +115,7 @@ def begin():
 handler = termination.Termination(begin, lambda: None).handle
 signal.signal(signal.SIGTERM, handler)
 with lock:
-    for _ in range(1000):
+    for _ in range(100):  # they nest: more would reach Python's limit of recursion
         os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
 """
