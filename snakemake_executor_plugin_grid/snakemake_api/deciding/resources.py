@@ -1,0 +1,92 @@
+"""The resources of a job as its command sees them: a mark in the place of ``tmpdir``.
+
+Snakemake leaves ``tmpdir`` undecided on the submit host, as ``<TBD>`` (``Job.resources``, 9.27):
+the worker decides. A workflow may demand a folder; only constants are taken from it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake.common.tbdstring import TBDString
+
+from ...worker.decided.decision import TMPDIR
+from .decided import Unsupported
+
+TOKEN = f"<grid-tmpdir-{secrets.token_hex(8)}>"
+"""Stands for the folder of temporary files while a command is made; no workflow contains it."""
+
+
+def tmpdir_of(rule: Any) -> str | None:
+    """Return the folder of temporary files that a rule demands.
+
+    Args:
+        rule: ``snakemake.rules.Rule``.
+
+    Returns:
+        Its path; empty for the job's own; None if the rule has no resource ``tmpdir``.
+
+    Raises:
+        Unsupported: Only the worker can evaluate it.
+    """
+    if "tmpdir" not in rule.resources:
+        return None
+    resource = rule.resources["tmpdir"]
+    value, raw = resource._value, resource.raw
+    if raw == "system_tmpdir":
+        return ""
+    if not resource.is_evaluable():
+        if isinstance(value, str | os.PathLike) and not isinstance(value, TBDString):
+            return os.fspath(value)
+    elif isinstance(raw, str) and not set("$~") & set(raw):
+        if raw.startswith("/"):
+            return raw  # no expression, so Snakemake takes it as it is
+        try:
+            constant = ast.literal_eval(raw)
+        except (ValueError, SyntaxError):
+            constant = None
+        if isinstance(constant, str):
+            return constant
+    raise Unsupported("its resource tmpdir is evaluated on the worker")
+
+
+def with_tmpdir(resources: Any, folder: str | None, mark: str) -> Any:
+    """Return a copy of the resources with a folder or mark as ``tmpdir``.
+
+    Args:
+        resources: ``snakemake.iocontainers.ResourceList``.
+        folder: As `tmpdir_of` returns it.
+        mark: For the job's own folder.
+    """
+    copy = type(resources)(toclone=resources)
+    if folder is not None and "tmpdir" in copy.keys():  # noqa: SIM118 - a list with names
+        index, _ = copy._names["tmpdir"]
+        copy[index] = folder or mark
+        copy._set_name("tmpdir", index)
+    return copy
+
+
+def without(resources: Any, names: Iterable[str]) -> Any:
+    """Return a copy of the resources without some."""
+    left = {name: value for name, value in resources.items() if name not in set(names)}
+    return type(resources)(fromdict=left)
+
+
+def marked(text: str) -> str:
+    """Put the worker's mark in the place of `TOKEN`.
+
+    Raises:
+        Unsupported: A function of the workflow has changed it, or has made it a part of a path.
+    """
+    if text.lower().count(TOKEN[1:-1]) != text.count(TOKEN) or f"/{TOKEN}" in text:
+        raise Unsupported("it computes with resources.tmpdir, which only the worker knows")
+    return text.replace(TOKEN, TMPDIR)
+
+
+def has_undecided(values: Any) -> bool:
+    """Return whether values, however deep, contain one that Snakemake could not decide yet."""
+    return str(TBDString()) in repr(values)
