@@ -1,0 +1,122 @@
+"""Python scripts: the preamble that makes their ``snakemake`` object, and their command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from snakemake.iocontainers import Snakemake
+from snakemake.settings.types import DeploymentMethod
+
+from ....worker.decided.decision import PYTHON, SCRIPT, TMPDIR
+from ....worker.description import WORKDIR
+from ..paths import Paths
+from . import source as sources
+from .beside import modules_below
+from .pickling import dumps
+from .source import Source
+
+_START = "######## snakemake preamble start (automatically inserted, do not edit) ########"
+_END = "######## snakemake preamble end #########"
+_OF_MODULES = '"$(command -v python || command -v python3)"'
+
+
+def preamble(
+    call: Any, source: Source, job: Any, paths: Paths, addendum: str = ""
+) -> tuple[str, dict[str, str], tuple[str, ...]]:
+    """Return the text before the source of a script or notebook.
+
+    It does what ``snakemake.script.PythonScript.generate_preamble`` does, in as many lines and with
+    the same names, but loads the object through the module ``grid_script`` of the stand-in.
+
+    Args:
+        call: The arguments of Snakemake's function.
+        source: The script.
+        job: ``snakemake.jobs.Job``.
+        paths: Translates paths.
+        addendum: Code that follows.
+
+    Returns:
+        The text, files as `Rendered.files`, and packages.
+
+    Raises:
+        Unsupported: A value cannot be pickled.
+    """
+    snakemake = Snakemake(
+        call.input,
+        call.output,
+        call.params,
+        call.wildcards,
+        call.threads,
+        call.resources,
+        call.log,
+        call.config,
+        call.rulename,
+        call.bench_iteration,
+        source.place.get_basedir().get_path_or_uri(),
+    )
+    data, packages = dumps(snakemake, paths)
+    folders, files = _search_path(job, paths)
+    folders = list(dict.fromkeys((*folders, *source.folders)))
+    shell_exec = call.resources.get("shell_exec")
+    code = [
+        "import os, sys",
+        "sys.path.insert(1, os.environ['GRID_SHIM'])",
+        "import grid_script, pickle",
+        f"snakemake = grid_script.load({data!r}, {WORKDIR!r}, {TMPDIR!r})",
+        f"sys.path.extend({folders!r})",
+        "from snakemake.logging import logger",
+        "from snakemake.iocontainers import Snakemake",
+    ]
+    if shell_exec is not None:
+        code.append(f"from snakemake.shell import shell; shell.executable({shell_exec!r})")
+    if addendum:
+        code.append(addendum)
+    return "\n".join([_START, "; ".join(code) + ";", _END, ""]), files, packages
+
+
+def real_file(source: Source) -> str:
+    """Return the code that sets ``__file__`` as ``PythonScript.get_preamble`` does."""
+    return f"__real_file__ = __file__; __file__ = {source.file!r}"
+
+
+def command(job: Any) -> str:
+    """Return the shell text that runs a script.
+
+    As ``PythonScript.execute_script``: the Python of the container or of the environment modules,
+    else that of the node in the place of the one that runs Snakemake.
+    """
+    methods = job.rule.workflow.deployment_settings.deployment_method
+    if DeploymentMethod.APPTAINER in methods and job.container_img_url:
+        return f"python {SCRIPT}"
+    if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
+        return f"{_OF_MODULES} {SCRIPT}"
+    return f"{PYTHON} {SCRIPT}"
+
+
+def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
+    """Return the workflow's own folders on Python's search path, and the modules in them.
+
+    Scripts inherit the search path of Snakemake (``get_snakemake_searchpaths``), to which a
+    Snakefile may have added folders.
+    """
+    workdir = os.getcwd()  # noqa: PTH109
+    homes = {workdir, job.rule.workflow.basedir}
+    folders: list[str] = []
+    files: dict[str, str] = {}
+    for entry in dict.fromkeys(map(os.path.abspath, filter(None, sys.path))):
+        if not os.path.isdir(entry) or not _of_workflow(entry, homes):  # noqa: PTH112
+            continue
+        folders.append(sources.on_worker(entry, paths))
+        deep = not any(f"{home}/".startswith(f"{entry}/") for home in homes)
+        files.update(sources.named(set(modules_below(entry, deep=deep)), paths))
+    return folders, files
+
+
+def _of_workflow(entry: str, homes: set[str]) -> bool:
+    if ".snakemake" in entry.split("/") or "site-packages" in entry:
+        return False
+    if any(f"{entry}/".startswith(f"{prefix}/") for prefix in (sys.prefix, sys.base_prefix)):
+        return False
+    return any(f"{entry}/".startswith(f"{home}/") for home in homes)

@@ -1,0 +1,109 @@
+"""The files of the stand-in for Snakemake, which travels in the worker program.
+
+A part is this project's own (`stand_in/`), the other is read from the installed Snakemake (9.27):
+``iocontainers.py`` as it is, the class ``shell``, and what ``utils.py`` has for it.
+
+The stand-in runs on Python 3.6 or later, as far as its parts do.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import snakemake
+from snakemake import iocontainers, utils
+from snakemake import shell as _  # noqa: F401 - the name is that of the class
+
+FOLDER = "shim"
+"""Of the files in the worker program; the variable ``GRID_SHIM`` names it on the node."""
+
+_OWN = Path(__file__).parent / "stand_in"
+_PACKAGE = Path(snakemake.__file__).parent
+_LACKS = "from grid_script import lacks\n\n__getattr__ = lacks(__name__)\n"
+
+_UTILS = (
+    "SequenceFormatter",
+    "QuotedFormatter",
+    "AlwaysQuotedFormatter",
+    "format",
+    "Unformattable",
+    "argvquote",
+    "cmd_exe_quote",
+    "makedirs",
+    "linecount",
+    "simplify_path",
+    "update_config",
+    "available_cpu_count",
+    "os_sync",
+)
+"""What scripts get of ``snakemake.utils``: what needs only the standard library."""
+_UTILS_HEAD = """\
+import collections.abc
+import inspect
+import multiprocessing
+import os
+import re
+import shlex
+import string
+import sys
+
+from snakemake.common import ON_WINDOWS
+from snakemake.exceptions import WorkflowError
+from snakemake.iocontainers import Namedlist, Wildcards
+from snakemake.logging import logger
+"""
+_ABSENT = {
+    "snakemake_interface_logger_plugins.common": "class LogEvent:\n    SHELLCMD = 'shellcmd'\n",
+    "snakemake.deployment": "singularity = None\n",
+}
+"""What stands in for names that ``shell.py`` imports from modules that nodes do not have."""
+
+
+class LayoutError(Exception):
+    """The installed Snakemake has another layout; the stand-in has to be adapted to it."""
+
+
+@cache
+def files() -> dict[str, bytes]:
+    """Return the files by their names in the worker program, below `FOLDER`.
+
+    Raises:
+        LayoutError: The installed Snakemake lacks what the stand-in takes of it.
+    """
+    own = {str(path.relative_to(_OWN)): path.read_text("utf-8") for path in _OWN.rglob("*.py")}
+    own["snakemake/__init__.py"] = own["snakemake/__init__.py"].replace(
+        '__version__ = "0"', f"__version__ = {str(snakemake.__version__)!r}"
+    )
+    own["snakemake/iocontainers.py"] = Path(iocontainers.__file__).read_text("utf-8")
+    own["snakemake/utils.py"] = _utils(Path(utils.__file__).read_text("utf-8"))
+    own["snakemake/shell.py"] = _shell((_PACKAGE / "shell.py").read_text("utf-8"))
+    return {f"{FOLDER}/{name}": own[name].encode() for name in sorted(own)}
+
+
+def _utils(text: str) -> str:
+    taken = {
+        name: part
+        for node in ast.parse(text).body
+        if (name := getattr(node, "name", "")) in _UTILS
+        and (part := ast.get_source_segment(text, node))
+    }
+    if missing := [name for name in _UTILS if name not in taken]:
+        raise LayoutError(f"snakemake.utils of {snakemake.__version__} has no {missing}")
+    return "\n\n".join((_UTILS_HEAD, *(taken[name] for name in _UTILS), _LACKS))
+
+
+def _shell(text: str) -> str:
+    """Return ``shell.py`` with other imports."""
+    lines = text.splitlines(keepends=True)
+    absent = dict(_ABSENT)
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom) and node.module in absent:
+            lines[node.lineno - 1 : node.end_lineno] = [
+                absent.pop(node.module),
+                *[""] * ((node.end_lineno or node.lineno) - node.lineno),
+            ]
+    if absent:
+        raise LayoutError(f"snakemake.shell of {snakemake.__version__} imports no {list(absent)}")
+    return "".join(lines) + "\n" + _LACKS
