@@ -15,13 +15,13 @@ from ..journal.database import FOLDER
 from ..model.errors import GridError
 from ..planning import sources
 from ..planning.config_copies import with_copies
+from ..planning.deciding import Deciding
 from ..planning.path_check import PathCheck
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from ..snakemake_api.incomplete import marked_incomplete
 from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
-from ..staging.secret_files import secret_files
 from ..worker.environment import STORE_TOKEN
 from .context import RunContext
 from .controller import Controller
@@ -40,6 +40,7 @@ class Preparation:
         controller: Controller,
         backups: Backups,
         path_check: PathCheck,
+        deciding: Deciding,
     ) -> None:
         """Store the arguments; ``prepare`` does the work.
 
@@ -52,6 +53,7 @@ class Preparation:
             controller: Asks the backend.
             backups: Of files that jobs of earlier runs were updating.
             path_check: Knows which paths cannot work.
+            deciding: Knows which jobs will be decided.
         """
         self._workflow = workflow
         self._workflow_api = workflow_api
@@ -62,6 +64,7 @@ class Preparation:
         self._controller = controller
         self._backups = backups
         self._path_check = path_check
+        self._deciding = deciding
         self._spelled: dict[str, set[str]] = {}
         self._done = self._sent = False
 
@@ -81,7 +84,7 @@ class Preparation:
         controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
         self._check_paths()
         if self._settings.include:
-            included = sources.collect_included(self._layout, self._filters())
+            included = sources.collect_included(self._layout, sources.filters_of(self._settings))
             self._warn(included)
             controller.call(controller.send(included.entries, included=True))
         self._done = True
@@ -127,7 +130,9 @@ class Preparation:
 
     def _check_paths(self) -> None:
         """Raise an error if a job has a path that cannot work; say it with --keep-going."""
-        problems = self._path_check.check_all(self._workflow_api.needed_jobs())
+        problems = self._path_check.check_all(
+            (job, self._deciding.expects(job)) for job in self._workflow_api.needed_jobs()
+        )
         if not problems:
             return
         if not self._workflow.execution_settings.keep_going:
@@ -145,20 +150,10 @@ class Preparation:
             products=self._members(workflow_api.products()),
             inputs=self._members(workflow_api.inputs()),
         )
-        found = sources.collect(self._layout, origin, self._filters())
+        found = sources.collect(self._layout, origin, sources.filters_of(self._settings))
         if warning:
             found.warnings.append(warning)
         return found
-
-    def _filters(self) -> sources.Filters:
-        settings = self._settings
-        return sources.Filters(
-            include=tuple(settings.include),
-            exclude=tuple(settings.exclude),
-            file_limit=settings.source_file_limit,
-            total_limit=settings.source_limit,
-            secrets=secret_files(os.environ, settings.store_token),
-        )
 
     def _warn(self, found: sources.Sources) -> None:
         for warning in found.warnings:

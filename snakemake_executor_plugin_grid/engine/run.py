@@ -18,7 +18,7 @@ from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.untrusted import printable_lines
-from ..planning.deciding import make_decider
+from ..planning.deciding import make_deciding
 from ..planning.fingerprint import Fingerprints
 from ..planning.path_check import PathCheck
 from ..planning.planner import Planner
@@ -132,14 +132,15 @@ class Run:
         )
         self.workflow_api = WorkflowApi(workflow, layout.on_worker)
         path_check = PathCheck(layout, self.workflow_api, parsed)
+        deciding = make_deciding(workflow, self.workflow_api, layout, say)
         self.scheduler_api = SchedulerApi(workflow)
         backups = Backups(folder / "backups", self._database)
         self.output_backups = OutputBackups(
             self.workflow_api, layout.workdir, backups, enabled=not keep_incomplete
         )
         self.preparation = Preparation(
-            *(workflow, self.workflow_api, parsed, layout),
-            *(context, self.controller, backups, path_check),
+            *(workflow, self.workflow_api, parsed, layout, context),
+            *(self.controller, backups, path_check, deciding),
         )
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
         fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
@@ -148,7 +149,7 @@ class Run:
             self.workflow_api,
             layout,
             path_check,
-            make_decider(workflow, self.workflow_api, layout),
+            deciding,
             shipper.ship,
             say,
             fingerprints,

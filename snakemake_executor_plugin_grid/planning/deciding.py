@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ..console.format import listed
+from ..console.once import once
 from ..model.errors import GridError
+from ..model.job import read_overrides
 from ..settings.choices import DECIDE
-from ..snakemake_api.deciding.decided import Decided, Unsupported
+from ..settings.options import ExecutorSettings
+from ..snakemake_api.deciding.decided import Decided, NotYet, Unsupported
 from ..snakemake_api.deciding.job import Decider
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
+from .sources import Filters, filters_of
 
 
 class Deciding:
     """Applies ``--grid-decide`` to the jobs of a run."""
 
-    def __init__(self, decider: Decider, mode: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        mode: str,
+        filters: Filters,
+        say: Callable[[str], None],
+        *,
+        early: bool = False,
+    ) -> None:
         """Store the arguments.
 
         Args:
             decider: Turns jobs into decisions.
             mode: ``--grid-decide``: one of ``choices.DECIDE``.
-            say: Shows a line to the user, the first time only.
+            filters: Know which files must not be sent.
+            say: Shows a line to the user.
+            early: Whether inputs of jobs may be missing, as in a preview.
         """
         self._decider = decider
         self._mode = mode
-        self._say = say
+        self._filters = filters
+        self._say = once(say)
+        self._early = early
+
+    def expects(self, job: Any) -> bool:
+        """Return whether a job will be decided, as far as its rules tell before its inputs exist.
+
+        Args:
+            job: Snakemake's job or group.
+        """
+        mode = read_overrides(job.resources.items()).get("decide", self._mode)
+        return mode != "never" and self._decider.expects(job)
 
     def of(self, job: Any, own: str | None = None) -> Decided | None:
         """Return what a job runs; None if Snakemake on the worker decides that.
@@ -51,6 +76,9 @@ class Deciding:
         try:
             decided = self._decider.decide(job)
         except Unsupported as why:
+            if self._early and isinstance(why, NotYet):
+                self._say(f"{_kind(job)} {job.name}: what it runs is known later, as {why}.")
+                return None
             if mode == "always":
                 raise GridError(
                     f"it needs Snakemake on the worker: {why}. --grid-decide always (or the "
@@ -58,6 +86,7 @@ class Deciding:
                 ) from None
             self._say(f"{_kind(job)} {job.name} needs Snakemake on the worker: {why}.")
             return None
+        decided = self._without_excluded(decided)
         if decided.undeclared:
             files = listed(list(decided.undeclared))
             self._say(
@@ -72,14 +101,29 @@ class Deciding:
             )
         return decided
 
+    def _without_excluded(self, decided: Decided) -> Decided:
+        """Leave out what ``--grid-exclude`` names, and files that hold credentials."""
+        kept = {
+            name: path
+            for name, path in decided.files.items()
+            if not self._filters.excludes(path, name)
+        }
+        undeclared = tuple(filter(kept.__contains__, decided.undeclared))
+        return replace(decided, files=kept, undeclared=undeclared)
 
-def make_decider(workflow: Any, workflow_api: WorkflowApi, layout: Layout) -> Decider:
-    """Return what decides the jobs of a workflow."""
 
-    def products() -> frozenset[str]:
-        return frozenset(map(os.path.normpath, workflow_api.products()))
-
-    return Decider(workflow, layout.on_worker, products)
+def make_deciding(
+    workflow: Any,
+    workflow_api: WorkflowApi,
+    layout: Layout,
+    say: Callable[[str], None],
+    *,
+    early: bool = False,
+) -> Deciding:
+    """Return what decides the jobs of a workflow; arguments as of `Deciding`."""
+    settings: ExecutorSettings = workflow.executor_settings
+    decider = Decider(workflow, layout.on_worker, workflow_api.product_names)
+    return Deciding(decider, settings.decide, filters_of(settings), say, early=early)
 
 
 def _kind(job: Any) -> str:

@@ -50,13 +50,17 @@ class PathCheck:
             bases.append(shell)
         self._bases = tuple(bases)
 
-    def check_all(self, jobs: Iterable[Any]) -> list[str]:
-        """Return one message for each rule with a path that cannot work."""
+    def check_all(self, jobs: Iterable[tuple[Any, bool]]) -> list[str]:
+        """Return one message for each rule with a path that cannot work.
+
+        Args:
+            jobs: Jobs and groups, each with whether its commands are decided here.
+        """
         problems: dict[str, str] = {}
-        for job in jobs:
+        for job, decided in jobs:
             for member in self._workflow_api.members(job):
                 try:
-                    self.check([member])
+                    self.check([member], decided=decided)
                 except GridError as error:
                     rule = title(member.name, self._workflow_api.wildcards(member).items())
                     problems.setdefault(member.name, f"rule {rule}: {error}")

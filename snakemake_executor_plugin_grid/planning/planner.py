@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from ..console.once import once
 from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.size import read_size
@@ -18,7 +19,6 @@ from ..model.tracked import Plan
 from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.decided import Decided
-from ..snakemake_api.deciding.job import Decider
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
@@ -46,7 +46,7 @@ class Planner:
         workflow_api: WorkflowApi,
         layout: Layout,
         path_check: PathCheck,
-        decider: Decider,
+        deciding: Deciding,
         ship: Callable[[Runtime], Blob],
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
@@ -58,7 +58,7 @@ class Planner:
             workflow_api: Snakemake's workflow.
             layout: Maps paths of the submit host to names in the archives.
             path_check: Knows which paths cannot work.
-            decider: Decides what jobs run.
+            deciding: Decides what jobs run.
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
@@ -69,10 +69,9 @@ class Planner:
         self._workflow_api = workflow_api
         self._layout = layout
         self._ship = ship
-        self._say = say
-        self._said: set[str] = set()
+        self._say = once(say)
         self._checkpoints: list[str] = []
-        self._deciding = Deciding(decider, settings.decide, self._say_once)
+        self._deciding = deciding
 
     def begin(self) -> None:
         """Read the current state of the DAG; called before each batch of jobs is planned."""
@@ -103,7 +102,7 @@ class Planner:
             spec = replace(spec, environment={**decided.environment, **environment})
         self._check_outputs(spec)
         for resource in spec.overrides.keys() - _OVERRIDES:
-            self._say_once(f"resource grid_{resource} is unknown and is ignored.")
+            self._say(f"resource grid_{resource} is unknown and is ignored.")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
             raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)
@@ -217,22 +216,15 @@ class Planner:
         try:
             self._layout.member(path)
         except OutsideError:
-            self._say_once(f"input {path} is expected at the site: it is not staged.")
+            self._say(f"input {path} is expected at the site: it is not staged.")
             return True  # nothing is: see staging.needs
         if decided:
             return True  # the worker puts its own working directory into absolute paths
         fault = self._path_check.fault(path)
         if fault:
-            self._say_once(
-                f"input {path} {fault}. A job finds it only at a site that has this path."
-            )
+            self._say(f"input {path} {fault}. A job finds it only at a site that has this path.")
         # A job looks for it under this path, as it does for data of the site.
         return not self._path_check.uses_alias(path)
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._say(text)
 
     def _output_limit(self, overrides: Mapping[str, str]) -> int | None:
         text = overrides.get("output_limit", self._settings.output_limit)

@@ -34,7 +34,7 @@ from ..stores.spool import RESERVE
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
-from .deciding import make_decider
+from .deciding import make_deciding
 from .path_check import PathCheck
 from .planner import Planner
 
@@ -105,7 +105,7 @@ class _Previews:
             self.workflow_api,
             self._layout,
             path_check,
-            make_decider(workflow, self.workflow_api, self._layout),
+            make_deciding(workflow, self.workflow_api, self._layout, say, early=True),
             _ship_nothing,
             say,
         )

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from ..console.format import listed
 from ..model.errors import GridError
+from ..settings.options import ExecutorSettings
 from ..staging.paths import Layout, OutsideError, is_below
+from ..staging.secret_files import secret_files
 from ..staging.symlinks import scan_following
 from ..worker.archive.listing import Entry, scan
 from ..worker.tree import below
@@ -79,6 +81,28 @@ class Filters:
     file_limit: int
     total_limit: int
     secrets: frozenset[str] = frozenset()
+
+    def excludes(self, path: str, shown: str) -> bool:
+        """Return whether a file must not be sent.
+
+        Args:
+            path: Absolute path.
+            shown: Path relative to the working directory.
+        """
+        if self.secrets and os.path.realpath(path) in self.secrets:
+            return True
+        return any(fnmatch.fnmatch(shown, glob) for glob in (_REPORT_FILE, *self.exclude))
+
+
+def filters_of(settings: ExecutorSettings) -> Filters:
+    """Return the filters that the options of a run set."""
+    return Filters(
+        include=tuple(settings.include),
+        exclude=tuple(settings.exclude),
+        file_limit=settings.source_file_limit,
+        total_limit=settings.source_limit,
+        secrets=secret_files(os.environ, settings.store_token),
+    )
 
 
 def collect(layout: Layout, files: WorkflowFiles, filters: Filters) -> Sources:
@@ -280,10 +304,7 @@ class _Collector:
         self._sources.entries.setdefault(entry.name, entry)
 
     def _is_excluded(self, path: str) -> bool:
-        if self._filters.secrets and os.path.realpath(path) in self._filters.secrets:
-            return True
-        shown = self._shown(path)
-        return any(fnmatch.fnmatch(shown, glob) for glob in (_REPORT_FILE, *self._filters.exclude))
+        return self._filters.excludes(path, self._shown(path))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._layout.workdir)

@@ -48,7 +48,8 @@ class WorkflowApi:
         self._translate = translate
         self._dag = workflow.dag
         self._uses: Counter[str] = Counter()
-        self._counted = -1
+        self._counted = self._named = -1
+        self._product_names: frozenset[str] = frozenset()
 
     @property
     def replaces_config(self) -> bool:
@@ -143,6 +144,16 @@ class WorkflowApi:
             for path in chain(job.output, job.log, benchmark):
                 if not path.is_storage:
                     yield str(path)
+
+    def product_names(self) -> frozenset[str]:
+        """Return outputs, logs and benchmarks of all jobs, normalised, relative where possible."""
+        jobs = len(self._dag.jobs)
+        if jobs != self._named:  # the first call, or a checkpoint has changed the DAG
+            base = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+            normalised = map(os.path.normpath, self.products())
+            self._product_names = frozenset(path.removeprefix(base) for path in normalised)
+            self._named = jobs
+        return self._product_names
 
     def inputs(self) -> Iterator[str]:
         """Yield inputs of all jobs."""

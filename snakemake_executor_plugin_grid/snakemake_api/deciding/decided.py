@@ -33,3 +33,7 @@ class Decided:
 
 class Unsupported(Exception):  # noqa: N818 - not an error: such a job needs Snakemake
     """The job cannot be decided; the text says why, as in "it has run:"."""
+
+
+class NotYet(Unsupported):
+    """The job depends on files that are not there yet, so that it may be decided later."""

@@ -14,7 +14,7 @@ from ..workflow import WorkflowApi, is_flagged
 from .benchmarks import benchmark_of
 from .call import call, kind_of
 from .containers import container_of
-from .decided import Decided, Unsupported
+from .decided import Decided, NotYet, Unsupported
 from .groups import Late, late_values, refuse_late_scripts
 from .marking import Marker, check
 from .mentioned import Mentioned
@@ -96,6 +96,18 @@ class Decider:
             undeclared=tuple(sorted(decision.undeclared)),
             packages=tuple(sorted(decision.packages)),
         )
+
+    def expects(self, job: Any) -> bool:
+        """Return whether a job can be decided, by what its rules say: inputs may be missing yet."""
+        try:
+            for member in self._workflow_api.members(job):
+                refuse_storage([*member.input, *member.output, *member.log])
+                if not member.rule.norun:
+                    kind_of(member.rule)
+                _refuse_conda(member)
+        except Unsupported:
+            return False
+        return True
 
     def _layers(self, group: Any, decision: _Job) -> tuple[tuple[Step, ...], ...]:
         made = {str(path) for member in group.jobs for path in member.output}
@@ -228,7 +240,7 @@ class _Job:
 
     def _shell_command(self, job: Any, text: str) -> str:
         if has_undecided(text):
-            raise Unsupported(_UNDECIDED)
+            raise NotYet(_UNDECIDED)
         check(text)
         found = self._mentioned.files(text, job, self._paths, self._products)
         self.undeclared.update(found.keys() - self._paths.files.keys())
@@ -243,7 +255,7 @@ class _Job:
             refuse_late_scripts(made.late, _source(job) if kind == "script" else None)
             resources = without(resources, made.late.resources)
         if has_undecided([*made.params, *resources]):
-            raise Unsupported(_UNDECIDED)
+            raise NotYet(_UNDECIDED)
         for value in (made.params, job.wildcards, job.input, job.output, job.log):
             check(repr(list(value)).replace(TMPDIR, ""))
         return _Made(made.params, resources, None)
