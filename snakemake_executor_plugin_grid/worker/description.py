@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .decided.decision import Decision
 from .runtime import Runtime
 
-VERSION = 2
+VERSION = 3
 JOB_FILE = "job.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.json"
@@ -80,7 +81,7 @@ class Job:
     Attributes:
         name: Unique name.
         command: Shell line that runs Snakemake, with ``"$GRID_PYTHON"`` as the interpreter, and
-            `WORKDIR` for the working directory.
+            `WORKDIR` for the working directory. Empty for a job with a decision.
         nesting: Names of the folders that lead to the working directory.
         blobs: What to stage in.
         outputs: What to stage out.
@@ -104,6 +105,7 @@ class Job:
         log_limit: Bytes of the payload's output that are kept, None for all.
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
             returns them.
+        decision: What the worker does without Snakemake, None if the command runs Snakemake.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Job:
     output_limit: int | None = None
     log_limit: int | None = None
     report_to: str = ""
+    decision: Decision | None = None
     version: int = VERSION
 
     def dumps(self) -> str:
@@ -166,7 +169,7 @@ def load(path: Path) -> Job:
     """
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.get("version") not in (1, VERSION):  # version 1 has fewer fields
+        if fields.get("version") not in (1, 2, VERSION):  # older versions have fewer fields
             raise ValueError(
                 f"{path.name}: version {fields.get('version')!r}, expected {VERSION}: job and "
                 "worker come from different versions of snakemake-executor-plugin-grid"
@@ -180,6 +183,8 @@ def load(path: Path) -> Job:
         fields["folders"] = tuple(fields.get("folders", ()))
         fields["marked_files"] = tuple(fields.get("marked_files", ()))
         fields["runtime"] = Runtime.from_json(fields["runtime"])
+        if fields.get("decision") is not None:
+            fields["decision"] = Decision.from_json(fields["decision"])
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: damaged: {error}") from error

@@ -179,9 +179,9 @@ def kill_marked(mark: str) -> None:
                 os.kill(int(entry), signal.SIGKILL)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux)."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process a signal when its parent dies (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _redirect(log: Path) -> None:

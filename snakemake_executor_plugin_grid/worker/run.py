@@ -6,8 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import re
-import shlex
 import shutil
 import signal
 import sys
@@ -16,7 +14,7 @@ from typing import Callable
 
 from . import processes, stageout
 from . import report as reports
-from .container import container_command, container_environment
+from .decided.result import Result, not_created, read_result
 from .description import (
     ENVIRONMENT_FILE,
     JOB_FILE,
@@ -26,19 +24,13 @@ from .description import (
     FolderError,
     Job,
     Output,
-    in_folder,
     load,
 )
-from .environment import (
-    STORE_TOKEN,
-    payload_environment,
-    wheels_environment,
-    without_bash,
-)
+from .environment import STORE_TOKEN
 from .fetch import InputDamagedError
-from .interpreter import interpreter
 from .log import tail, trim
-from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED, script
+from .payload import SCRATCH, TREE, Entry, sets_up_inside, starter
+from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import RuntimeMissing
@@ -47,10 +39,6 @@ from .transfer import urls
 from .transfer.errors import TransferError
 from .tree import Tree
 
-Entry = Callable[["list[str]"], int]
-"""Function that runs Snakemake in this process; takes the arguments, returns the exit code."""
-
-PYTHON = '"$GRID_PYTHON"'
 _RESERVE = 256 << 10
 _SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 _FULL = 1 << 20
@@ -90,7 +78,7 @@ def run_job(
         return 1
     reserve = _reserve(sandbox)
     report = Report.start(name)
-    scratch = sandbox / "scratch"
+    scratch = sandbox / SCRATCH
     job = None
     try:
         job = read(sandbox)
@@ -123,23 +111,6 @@ def run_job(
     return 0 if report.reason == reports.SUCCESS else 1
 
 
-def plain_argv(command: str) -> list[str] | None:
-    """Return the arguments of Snakemake if a shell would only split the line into words.
-
-    Args:
-        command: Shell line; must start with ``"$GRID_PYTHON" -m snakemake``.
-    """
-    prefix = f"{PYTHON} -m snakemake "
-    if not command.startswith(prefix):
-        return None
-    line = command[len(prefix) :]
-    quoted = r"""'[^']*'|"[^"$`\\]*\""""
-    # A newline outside of quotes ends the command.
-    if re.search(r"[^\w \t@%+=:,./-]", re.sub(quoted, "", line)):
-        return None
-    return shlex.split(line)
-
-
 def _run(
     job: Job,
     sandbox: Path,
@@ -151,7 +122,7 @@ def _run(
     report.begin("staging in")
     _take_store_token(sandbox)
     scratch.mkdir()
-    tree = Tree(scratch / "tree", job.nesting)
+    tree = Tree(scratch / TREE, job.nesting)
     runtime_folder = scratch / "runtime"
     try:
         staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
@@ -160,7 +131,7 @@ def _run(
         return
     report.begin("running")
     try:
-        start = _starter(job, sandbox, scratch, tree, entry)
+        start = starter(job, sandbox, scratch, tree, entry)
     except RuntimeMissing as error:
         report.fail(reports.NO_RUNTIME, str(error))
         return
@@ -171,15 +142,21 @@ def _run(
         report.fail(reports.NO_RUNTIME, message)
         return
     report.begin("staging out")
-    _judge(job, report, ended, scratch)
-    # Snakemake itself checks the outputs, and fails if one is missing.
-    missed = report.reason == reports.PAYLOAD_FAILED and _MISSED in tail(sandbox / LOG_FILE)
+    result = read_result(scratch) if job.decision is not None else None
+    _judge(job, report, ended, scratch, result)
+    # The checks of the outputs come before; Snakemake's fail if one is missing.
+    missed = report.reason == reports.OUTPUT_MISSING or (
+        report.reason == reports.PAYLOAD_FAILED
+        and job.decision is None
+        and _MISSED in tail(sandbox / LOG_FILE)
+    )
     if report.reason == reports.SUCCESS or missed:
         report.missing = stageout.missing_outputs(job, tree)
         if report.missing:
-            names = ", ".join(name.partition("/")[2] for name in report.missing)
-            report.reason = reports.OUTPUT_MISSING
-            report.message = f"the job succeeded but did not create {names}"
+            names = [name.partition("/")[2] for name in report.missing]
+            if report.reason != reports.OUTPUT_MISSING:
+                report.reason = reports.OUTPUT_MISSING
+                report.message = not_created(names)
     if report.reason == reports.SUCCESS and (special := stageout.special_outputs(job, tree)):
         report.reason = reports.OUTPUT_MISSING
         report.message = (
@@ -209,55 +186,17 @@ def _take_store_token(sandbox: Path) -> None:
         path.write_text(json.dumps(declared))
 
 
-def _starter(
-    job: Job, sandbox: Path, scratch: Path, tree: Tree, entry: Entry | None
-) -> Callable[[], int]:
-    declared = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
-    env = payload_environment(os.environ, declared, scratch, job.name)
-    log = sandbox / LOG_FILE
-    command = in_folder(job.command, tree.cwd)
-    script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
-    argv = None if script_needed else plain_argv(command)
-    if entry is not None and argv is not None and job.runtime.kind == "inherit":
-        # The same variables as with a shell.
-        env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
-        return processes.fork_starter(entry, argv, tree.cwd, env, log)
-    runtime = job.runtime
-    if runtime.kind == "wheels":
-        env = wheels_environment(env, str(scratch / "runtime"))
-    if runtime.kind == "container":
-        env = without_bash(env)
-        env.update(container_environment(env, runtime.engine))
-    python = interpreter(runtime, command, path=env["PATH"])
-    packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
-    script_path = scratch / "payload.sh"
-    script_path.write_text(
-        script(
-            command,
-            runtime.setup,
-            python=python,
-            packages=packages,
-            env_modules=job.env_modules,
-        )
-    )
-    # dash does not pass on functions that bash exports.
-    bash = shutil.which("bash", path=env["PATH"]) if without_bash(env) != env else None
-    line = [bash or "/bin/sh", str(script_path)]
-    if runtime.kind == "container":
-        line = container_command(
-            runtime,
-            folder=str(scratch),
-            cwd=str(tree.cwd),
-            env_names=sorted(env),
-            script=str(script_path),
-        )
-    return processes.starter(line, tree.cwd, env, log)
-
-
-def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
-    report.exit_code, report.signal = ended.exit_code, ended.signal
+def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result | None) -> None:
+    exit_code, number = ended.exit_code, ended.signal
+    if result is not None and exit_code == result.status:
+        # What ended is the runner, which tells how its command did.
+        exit_code, number = result.exit_code, result.signal
+    else:
+        result = None
+    report.exit_code, report.signal = exit_code, number
     report.cpu_seconds = round(ended.cpu_seconds, 3)
     report.peak_memory_mb = ended.peak_memory_mb
+    killed = "it was killed by SIGKILL, as by a memory limit of the node"
     if ended.timed_out:
         limit = f"{job.time_limit:g} s" if job.time_limit is not None else "unknown length"
         report.fail(
@@ -268,27 +207,33 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         report.fail(reports.KILLED, "it was killed from outside")
     elif ended.exit_code == 0:
         report.reason = reports.SUCCESS
-    elif ended.exit_code in (SETUP_FAILED, PYTHON_MISSING):
-        report.fail(reports.NO_RUNTIME, "Snakemake could not be set up on the worker")
-    elif ended.exit_code == MODULES_MISSING and job.env_modules:
+        report.exit_code = 0
+    elif exit_code in (SETUP_FAILED, PYTHON_MISSING) and (result is None or sets_up_inside(job)):
+        what = "Snakemake" if job.decision is None else "the runtime"
+        report.fail(reports.NO_RUNTIME, f"{what} could not be set up on the worker")
+    elif exit_code == MODULES_MISSING and job.env_modules and result is None:
         report.fail(
             reports.NO_RUNTIME,
             "the worker node has no command module (environment modules) for the rule's "
             "envmodules; make it available by --grid-runtime-setup, choose a site that has it, or "
             "use conda or containers",
         )
+    elif result is not None and result.reason != reports.PAYLOAD_FAILED:
+        report.fail(result.reason, result.message)
     elif shutil.disk_usage(scratch).free < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
-    elif ended.signal == signal.SIGKILL or ended.exit_code == _SHELL_SAYS_KILLED:
-        report.fail(reports.KILLED, "it was killed by SIGKILL, as by a memory limit of the node")
-    elif ended.signal:
-        known = {
-            number.value: number.name for number in signal.Signals
-        }  # some real-time signals have no name
-        name = known.get(ended.signal, f"signal {ended.signal}")
+    elif number == signal.SIGKILL or exit_code == _SHELL_SAYS_KILLED:
+        several = job.decision is not None and len(job.decision.steps) > 1
+        rule = f"{result.message}: " if result is not None and several else ""
+        report.fail(reports.KILLED, rule + killed)
+    elif result is not None:
+        report.fail(reports.PAYLOAD_FAILED, result.message)
+    elif number:
+        known = {one.value: one.name for one in signal.Signals}  # some real-time ones have no name
+        name = known.get(number, f"signal {number}")
         report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
-        report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
+        report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {exit_code}")
 
 
 def _met_full_disk(path: Path) -> bool:

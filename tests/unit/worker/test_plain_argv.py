@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.worker.run import plain_argv
+from snakemake_executor_plugin_grid.worker.payload import plain_argv
 
 START = '"$GRID_PYTHON" -m snakemake '
 SHOW = "import json, sys; print(json.dumps(sys.argv[1:]))"

@@ -1,0 +1,69 @@
+"""Puts values that only the worker knows in the place of marks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..description import WORKDIR, FolderError
+from .decision import PYTHON, SCRIPT, TMPDIR
+
+# Characters that no shell changes outside of quotes; a blank needs single quotes.
+_PLAIN = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
+# Shells, Python, R, Julia and JSON read all other characters as they are within quotes.
+_SPECIAL = re.compile(r"""["'\\$`\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]""")
+_NAMES = {
+    WORKDIR: "the job's folder",
+    TMPDIR: "the folder for temporary files",
+    SCRIPT: "the script",
+    PYTHON: "Python",
+}
+
+
+def fill_path(path: str, values: Mapping[str, str]) -> str:
+    """Return a path with the values of its marks."""
+    for mark, value in values.items():
+        path = path.replace(mark, value)
+    return path
+
+
+def fill_script(text: str, values: Mapping[str, str]) -> str:
+    """Return the text of a script, in which marks stand within strings.
+
+    Raises:
+        FolderError: A value contains quotes, backslashes, ``$`` or control characters.
+    """
+    for mark, value in values.items():
+        if mark in text:
+            if found := _SPECIAL.search(value):
+                raise _error(mark, value, found[0], "a script")
+            text = text.replace(mark, value)
+    return text
+
+
+def fill_command(text: str, values: Mapping[str, str]) -> str:
+    """Return a shell text.
+
+    Values with blanks are possible only where each of their marks follows a single quote, as
+    ``{input:q}`` writes it.
+
+    Raises:
+        FolderError: A value would need quotes.
+    """
+    for mark, value in values.items():
+        if mark not in text:
+            continue
+        if not _PLAIN.fullmatch(value):
+            quoted = text.count("'" + mark) == text.count(mark)
+            found = _SPECIAL.search(value) if quoted else re.search(r"[^\w@%+=:,./-]", value)
+            if found:
+                raise _error(mark, value, found[0], "a command")
+        text = text.replace(mark, value)
+    return text
+
+
+def _error(mark: str, value: str, character: str, where: str) -> FolderError:
+    return FolderError(
+        f"the path of {_NAMES.get(mark, mark)} on this node, {value!r}, contains {character!r}, "
+        f"so it cannot stand in {where}; use relative paths in the rule, or another site"
+    )
