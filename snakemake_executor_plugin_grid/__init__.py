@@ -27,8 +27,17 @@ _MODULES = {
     "common_settings": "executor",
 }
 
+
+def _before_parsing() -> None:
+    """Remember what the workflow's own code may change, and record what it reads."""
+    from .snakemake_api.deciding import process_state
+
+    process_state.remember()
+    files_read.record()
+
+
 if "snakemake" in sys.modules and not files_read.by_command_line():
-    files_read.record()  # a program may parse its workflow before it chooses the executor
+    _before_parsing()  # a program may parse its workflow before it chooses the executor
 
 
 def __getattr__(name: str) -> Any:
@@ -39,5 +48,5 @@ def __getattr__(name: str) -> Any:
     found = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     if name == "ExecutorSettings":
         # Snakemake's command line makes them if this executor is chosen, and parses afterwards.
-        found.when_made = files_read.record
+        found.when_made = _before_parsing
     return found

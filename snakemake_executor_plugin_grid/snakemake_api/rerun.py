@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from .workflow import local_script
+from .local_script import local_script
 
 
 def rerun_facts(workflow: Any, job: Any) -> list[Any]:

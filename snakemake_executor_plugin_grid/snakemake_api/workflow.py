@@ -29,6 +29,7 @@ from .command import (
     unambiguous_output,
 )
 from .config_paths import ConfigPaths, Translate
+from .local_script import local_script
 
 _SOURCE = "sourcecache_entry"
 """Flag of a file of ``workflow.source_path``; its value is the path in the workflow."""
@@ -341,15 +342,6 @@ class WorkflowApi:
 
         # Snakemake runs coroutines in threads that have no event loop.
         await asyncio.to_thread(self._workflow.async_run, store())
-
-
-def local_script(rule: Any) -> str:
-    """Return the absolute path of a local script or notebook of a rule, or an empty string."""
-    script = rule.script or rule.notebook
-    if not isinstance(script, str):
-        return ""
-    path = os.path.abspath(os.path.join(str(rule.basedir), script))  # noqa: PTH100, PTH118
-    return path if os.path.isfile(path) else ""  # noqa: PTH113 - or it is a URL
 
 
 def _rule_and_wildcards(job: Any) -> tuple[str, list[str]]:
