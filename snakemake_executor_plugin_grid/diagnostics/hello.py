@@ -24,7 +24,7 @@ from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
 from .storing import no_traces
 
-_SNAKEFILE = """
+_WITH_SNAKEMAKE = """
 rule hello:
     output: "hello.json"
     run:
@@ -38,6 +38,26 @@ rule hello:
         }
         with open(output[0], "w") as stream:
             json.dump(facts, stream)
+"""
+# Runs without Snakemake on the worker, and looks for one.
+_DECIDED = """
+rule hello:
+    output: "hello.json"
+    shell:
+        r'''
+        python=$(command -v python3 || command -v python)
+        "$python" - >{output} <<'END'
+import json, platform, socket, sys
+try:
+    from importlib.metadata import version
+    found = version("snakemake")
+except Exception:
+    found = ""
+facts = dict(host=socket.gethostname(), python=platform.python_version(),
+    executable=sys.executable, snakemake=found)
+json.dump(facts, sys.stdout)
+END
+        '''
 """
 _ANSWER = "hello.json"
 _FACTS = ("host", "python", "executable", "snakemake")
@@ -76,7 +96,11 @@ async def check_job(
         GridError: The job has failed, or has not ended in time.
     """
     folder = Path(tempfile.mkdtemp(prefix="grid-check-"))
-    (folder / "Snakefile").write_text(_SNAKEFILE)
+    # A runtime is for jobs that run Snakemake on the worker.
+    decided = settings.decide == "always" or (
+        settings.decide == "auto" and settings.runtime == "inherit"
+    )
+    (folder / "Snakefile").write_text(_DECIDED if decided else _WITH_SNAKEMAKE)
     with no_traces(settings.store or ""):
         return await _try(_own(settings, folder.name), folder, minutes, note)
 
@@ -223,13 +247,21 @@ def _told(folder: Path, code: int) -> Told:
     facts = {**answer, "site": site, "grid_id": job.grid_id, "seconds": seconds}
     text = (
         f"{job.backend} job {job.grid_id} ran at {site} on {answer['host']}: Python "
-        f"{answer['python']} ({answer['executable']}), Snakemake {answer['snakemake']}; {steps}"
+        f"{answer['python']} ({answer['executable']}), {_snakemake(answer)}; {steps}"
     )
     skew = _skew(times)
     if abs(skew) > _CLOCKS_DIFFER:
         way = "ahead of" if skew > 0 else "behind"
         text += f". The clock there is at least {abs(skew):.0f} s {way} the one here"
     return Told(text, abs(skew) > _CLOCKS_DIFFER, {**facts, "clock_skew": round(skew, 1)})
+
+
+def _snakemake(answer: dict[str, str]) -> str:
+    if answer["snakemake"]:
+        return f"Snakemake {answer['snakemake']}"
+    return (
+        "no Snakemake: only rules with run: and the like need it (--grid-runtime wheels sends it)"
+    )
 
 
 def read_answer(path: Path) -> dict[str, str]:
