@@ -1,4 +1,4 @@
-"""Ships Snakemake and the packages that it needs to worker nodes that do not have them."""
+"""Ships Python packages to worker nodes that do not have them: Snakemake, and those asked for."""
 
 from __future__ import annotations
 
@@ -39,21 +39,27 @@ class WheelShipper:
         self._say = say
         self._blobs: dict[tuple[str, ...], Blob] = {}
 
-    def ship(self, runtime: Runtime) -> Blob:
+    def ship(self, runtime: Runtime, *, snakemake: bool) -> Blob:
         """Store the packages for a runtime, if they are not stored yet.
 
         After a checkpoint the workflow may use more storage plugins than before.
+
+        Args:
+            runtime: Names the version of Python.
+            snakemake: Whether Snakemake runs there: decided jobs get ``--grid-runtime-packages``
+                only.
         """
-        plugins = self._workflow_api.storage_plugins()
-        key = (runtime.python, *plugins)
+        plugins = self._workflow_api.storage_plugins() if snakemake else []
+        key = (runtime.python, str(snakemake), *plugins)
         if key not in self._blobs:
             from ..staging.wheels import WheelsSpec, build, default_packages
 
             settings = self._settings
+            extra = tuple(settings.runtime_packages)
             spec = WheelsSpec(
                 python=runtime.python,
                 platform=settings.runtime_platform or "",
-                packages=default_packages(settings.runtime_packages, plugins),
+                packages=default_packages(extra, plugins) if snakemake else extra,
             )
             folder = build(spec, self._folder / "runtime", progress=self._say)
             self._blobs[key] = self._controller.call(self._controller.send_runtime(folder))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from ..console.once import once
 from ..model.errors import GridError
@@ -34,6 +34,13 @@ _OVERRIDES = {
 }
 
 
+class Ship(Protocol):
+    """Stores the packages of a runtime of kind ``wheels``; see `engine.wheels`."""
+
+    def __call__(self, runtime: Runtime, *, snakemake: bool) -> Blob:
+        """Return their blob."""
+
+
 class Planner:
     """Makes the plans of a run, in Snakemake's main thread. Nothing is submitted or stored here.
 
@@ -47,7 +54,7 @@ class Planner:
         layout: Layout,
         path_check: PathCheck,
         deciding: Deciding,
-        ship: Callable[[Runtime], Blob],
+        ship: Ship,
         say: Callable[[str], None],
         fingerprints: Fingerprints | None = None,
     ) -> None:
@@ -107,7 +114,7 @@ class Planner:
         if undeclared not in UNDECLARED:
             raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)
         runtime = self._runtime(spec.overrides, decided=decided is not None)
-        blob = self._ship(runtime) if runtime.kind == "wheels" else None
+        blob = self._ship(runtime, snakemake=decided is None) if runtime.kind == "wheels" else None
         identity = (
             self._fingerprints.of(job, spec, decided) if self._fingerprints is not None else ""
         )

@@ -174,7 +174,7 @@ class _Previews:
         return Blob(digest or "", entry.size, url or placeholder, kind="raw"), url is not None
 
 
-def _ship_nothing(_: Runtime) -> Blob:
+def _ship_nothing(runtime: Runtime, *, snakemake: bool) -> Blob:
     return Blob("", 0, kind="runtime")
 
 
