@@ -27,7 +27,8 @@ from ...worker.processes import kill_marked
 from . import config as names
 from .config import Config, socket_address
 from .jobs import Job, JobTable
-from .starter import Starter, process_id
+from .starter import Starter
+from .warm_process import process_id
 from .watch import is_alive, process_start, wait_for_exit
 
 log = logging.getLogger("snakemake-grid-site")

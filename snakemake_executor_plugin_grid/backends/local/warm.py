@@ -1,4 +1,4 @@
-"""A process that has imported Snakemake, and forks a worker for each job it is told of.
+"""A process that has imported the worker, or Snakemake too, and forks a worker for each job.
 
 It reads lines of JSON, ``{"folder": …}``, and answers each with ``{"pid": …}``. It has one thread
 and does nothing else, so that a fork of it is as good as a fresh start.
@@ -17,6 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
+from ...worker.payload import Entry
 from ...worker.run import run_job
 from .config import CONFIG_FILE, Config
 from .isolation import hide
@@ -29,16 +30,22 @@ A payload gets its own environment after that.
 _KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR"}
 
 
-def main(site: Path) -> None:
-    """Serve requests from standard input until it ends."""
+def main(site: Path, *, snakemake: bool) -> None:
+    """Serve requests from standard input until it ends.
+
+    Args:
+        site: Folder of the site.
+        snakemake: Whether to import Snakemake, for jobs that run it.
+    """
     config = Config.loads((site / CONFIG_FILE).read_text())
     environment = dict(os.environ)
-    # The program that started the site has imported the same plugins.
-    for key in environment.keys() - _KEPT:
-        del os.environ[key]
-    _import_snakemake()
-    _IMPORTED.update((key, os.environ[key]) for key in os.environ.keys() - _KEPT)
-    os.environ.update(environment)
+    if snakemake:
+        # The program that started the site has imported the same plugins.
+        for key in environment.keys() - _KEPT:
+            del os.environ[key]
+        _import_snakemake()
+        _IMPORTED.update((key, os.environ[key]) for key in os.environ.keys() - _KEPT)
+        os.environ.update(environment)
     gc.collect()
     gc.freeze()
     # The kernel reaps the workers: the site watches them itself.
@@ -49,7 +56,7 @@ def main(site: Path) -> None:
         folder = Path(json.loads(line)["folder"])
         pid = os.fork()
         if pid == 0:
-            _work(folder, config)
+            _work(folder, config, _snakemake if snakemake else None)
         replies.write(json.dumps({"pid": pid}) + "\n")
 
 
@@ -69,7 +76,7 @@ def _import_snakemake() -> None:
     StoragePluginRegistry()
 
 
-def _work(folder: Path, config: Config) -> None:
+def _work(folder: Path, config: Config, entry: Entry | None) -> None:
     """Run the worker of a job; does not return."""
     code = 1
     try:
@@ -84,7 +91,7 @@ def _work(folder: Path, config: Config) -> None:
         os.chdir(folder)
         if config.hidden:
             hide(Path(config.hidden), [Path(path) for path in config.kept])
-        code = run_job(folder, _snakemake)
+        code = run_job(folder, entry)
     except BaseException:
         traceback.print_exc()
     finally:

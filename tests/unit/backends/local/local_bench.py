@@ -124,9 +124,12 @@ class Bench:
         os.kill(pid, number)
 
     def warm(self) -> list[int]:
-        """Return the warm process: the workers, forked from it, look the same but are leaders."""
+        """Return the warm process with Snakemake: its workers look the same but are leaders."""
         return [
-            pid for pid in self.processes(".warm as warm") if parent_of(pid) in self.site_pids()
+            pid
+            for pid in self.processes(".warm as warm")
+            if parent_of(pid) in self.site_pids()
+            and Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0snakemake\0")
         ]
 
     def site_pids(self) -> list[int]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.local import starter
+from snakemake_executor_plugin_grid.backends.local import warm_process
 from snakemake_executor_plugin_grid.backends.local.config import Config
 from snakemake_executor_plugin_grid.backends.local.server import LocalServer
-from snakemake_executor_plugin_grid.backends.local.starter import process_id
+from snakemake_executor_plugin_grid.backends.local.warm_process import process_id
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.description import STARTED_FILE
 from tests.unit.backends.local.local_bench import UNTIL_GO, Bench, MakeBench, eventually
@@ -117,16 +117,16 @@ def test_the_warm_process_takes_this_package_and_no_other(tmp_path: Path) -> Non
             (package / "__init__.py").touch()
         (folder / "warm.py").write_text(f"""
 import textwrap
-def main(site):
-    print({version!r}, site, textwrap.dedent("  text"))
+def main(site, snakemake):
+    print({version!r}, site, snakemake, textwrap.dedent("  text"))
 """)
     # Packages in the same folder must not hide modules of the standard library.
     (tmp_path / "own" / "textwrap.py").touch()
     (tmp_path / "own" / "inspect.py").write_text("raise ImportError")
-    command = [sys.executable, "-c", starter._WARM, tmp_path / "own", "site"]
+    command = [sys.executable, "-c", warm_process._WARM, tmp_path / "own", "site", "worker"]
     environment = {"PYTHONPATH": str(tmp_path / "other")}
     printed = subprocess.check_output(command, env=environment, cwd=tmp_path, text=True)
-    assert printed == "own site text\n"
+    assert printed == "own site False text\n"
 
 
 def test_warm_workers_survive_what_happens_to_the_warm_process(make_bench: MakeBench) -> None:
