@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from snakemake.exceptions import RuleException, format_error, get_exception_origin
+from snakemake.exceptions import RuleException, WorkflowError, format_error, get_exception_origin
 from snakemake.utils import format as snakemake_format
 
 from .decided import Unsupported
@@ -67,7 +67,8 @@ def call(rule: Any, kind: str, values: Mapping[str, Any]) -> Call:
 
     Raises:
         Unsupported: It does something else.
-        RuleException: The user's code raised an exception, as in a local run.
+        RuleException: The user's code raised an exception; the text is that of a local run.
+        WorkflowError: The same, but not in a Snakefile.
     """
     made: list[Call] = []
     function = _with_recorders(rule.run_func, made)
@@ -77,13 +78,13 @@ def call(rule: Any, kind: str, values: Mapping[str, Any]) -> Call:
         raise Unsupported(f"this version of Snakemake gives rules {', '.join(unknown)}")
     try:
         function(*(values[name] for name in names))
-    except (Unsupported, KeyboardInterrupt, SystemExit):
+    except Unsupported:
         raise
-    except BaseException as error:
+    except Exception as error:
         linemaps = rule.workflow.linemaps
         origin = get_exception_origin(error, linemaps)
-        if origin is None:
-            raise
+        if origin is None:  # not in a Snakefile
+            raise WorkflowError(error, rule=rule) from error
         line, file = origin
         text = format_error(error, line, linemaps=linemaps, snakefile=file, show_traceback=True)
         raise RuleException(text) from error

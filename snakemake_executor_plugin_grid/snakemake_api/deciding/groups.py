@@ -37,6 +37,7 @@ class Late:
         """
         if rule.resources["_cores"].is_evaluable():
             raise Unsupported(_WHY.format("threads"))
+        self._count = len(rule.params)
         self.params = tuple(n for n, value in enumerate(rule.params) if is_callable(value))
         self.resources = tuple(
             name
@@ -48,9 +49,14 @@ class Late:
         """Replace the values by ones that refuse any use.
 
         Args:
-            params: ``snakemake.iocontainers.Params``, as long as the rule's.
+            params: ``snakemake.iocontainers.Params``.
             resources: ``snakemake.iocontainers.ResourceList``.
+
+        Raises:
+            Unsupported: The params of the job are not those of its rule, one for one.
         """
+        if self.params and len(params) != self._count:
+            raise Unsupported(_WHY.format("params"))
         for position in self.params:
             _replace(params, position, Unknown(_WHY.format("params")))
         for name in self.resources:

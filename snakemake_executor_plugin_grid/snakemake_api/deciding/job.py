@@ -76,6 +76,7 @@ class Decider:
         Raises:
             Unsupported: It needs Snakemake on the worker; the text says why.
             WorkflowError: Code of the workflow fails; the text is Snakemake's.
+            RuleException: The same, which Snakemake says in this way of a rule's command.
         """
         paths = Paths(self._translate, self._caches)
         decision = _Job(paths, self._marker, self._mentioned, self._products())
@@ -225,7 +226,7 @@ class _Job:
             made = self._for_script(job, kind, made)
         try:
             got = call(job.rule, kind, _arguments(job, made, repeat))
-        except (Unsupported, KeyboardInterrupt):
+        except Unsupported:
             raise
         except Exception as error:
             if made.late is not None:  # perhaps not with the values of the time when it runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Container, Iterator
 from typing import Any
 
@@ -19,15 +20,16 @@ _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _ENDS = ":,;"
 
 Found = dict[str, str]
+"""Path on the worker relative to the working directory, and absolute path on the submit host."""
 
 
 class Mentioned:
-    """Finds such files; what a word means is looked up once for all jobs."""
+    """Finds such files; a folder is listed once for all jobs."""
 
     def __init__(self, workdir: str) -> None:
         """Store the working directory."""
         self._workdir = workdir
-        self._known: dict[str, Found] = {}
+        self._folders: dict[str, Found] = {}
 
     def files(self, text: str, job: Any, paths: Paths, products: Container[str]) -> Found:
         """Return the files that a command names.
@@ -40,44 +42,51 @@ class Mentioned:
                 left out: the job has to declare them.
 
         Returns:
-            Path on the worker relative to the working directory, and absolute path. A folder counts
-            with all of its files or not at all, as a part of it would be taken for the whole.
+            A folder counts with all of its files or not at all, as a part of it would be taken for
+            the whole. Files above 1 MiB do not count, nor do folders above 200 files or 16 MiB.
         """
-        own: set[str] | None = None
+        own: set[str] = set()
         found: Found = {}
-        for word in words(text):
-            if (files := self._files(word, paths, products)) and word not in found:
-                if own is None:
-                    own = {os.path.normpath(path) for path in _own(job)}
-                found.update(
-                    (name, path) for name, path in files.items() if not _is_below(name, own)
-                )
+        for word in _words(text):
+            name = _relative(word, paths)
+            if not name or not (files := self._look_up(name)):
+                continue
+            own = own or {_relative(path, paths) or path for path in _own(job)}
+            files = {name: path for name, path in files.items() if not _is_below(name, own)}
+            if not any(_is_below(name, products) for name in files):
+                found.update(files)
         return found
 
-    def _files(self, word: str, paths: Paths, products: Container[str]) -> Found:
-        if word not in self._known:
-            self._known[word] = {}
-            name = _relative(word, paths)
-            if name and not _is_below(name, products):
-                self._known[word] = self._look_up(name, products)
-        return self._known[word]
-
-    def _look_up(self, name: str, products: Container[str]) -> Found:
+    def _look_up(self, name: str) -> Found:
         path = os.path.join(self._workdir, name)  # noqa: PTH118
-        if os.path.isfile(path):  # noqa: PTH113
-            return {name: path} if os.path.getsize(path) <= _LARGEST else {}  # noqa: PTH202
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return {}
+        if stat.S_ISREG(status.st_mode):
+            return {name: path} if status.st_size <= _LARGEST else {}
+        if not stat.S_ISDIR(status.st_mode):
+            return {}
+        if name not in self._folders:
+            self._folders[name] = self._listed(path)
+        return self._folders[name]
+
+    def _listed(self, folder: str) -> Found:
         found: Found = {}
         total = 0
-        for file in _walk(path):
-            inside = os.path.relpath(file, self._workdir)
-            total += os.path.getsize(file) if os.path.isfile(file) else _MOST_BYTES  # noqa: PTH113, PTH202
-            if total >= _MOST_BYTES or len(found) == _MOST_FILES or _is_below(inside, products):
+        for file in _walk(folder):
+            try:
+                status = os.stat(file)  # noqa: PTH116
+            except OSError:
                 return {}
-            found[inside] = file
+            total += status.st_size
+            if not stat.S_ISREG(status.st_mode) or total > _MOST_BYTES or len(found) >= _MOST_FILES:
+                return {}
+            found[os.path.relpath(file, self._workdir)] = file
         return found
 
 
-def words(text: str) -> set[str]:
+def _words(text: str) -> set[str]:
     """Return the words of a command that may be paths, with and without quotes around them."""
     found = {word.rstrip(_ENDS) for word in WORD.findall(text)}
     for single, double in _QUOTED.findall(text):
@@ -87,8 +96,6 @@ def words(text: str) -> set[str]:
 
 def _relative(word: str, paths: Paths) -> str:
     """Return a word as a normalised path relative to the working directory, empty if it is none."""
-    if "\0" in word:
-        return ""
     if word.startswith("/"):
         marked = paths.on_worker(word)
         if not marked.startswith(f"{WORKDIR}/"):
@@ -102,9 +109,11 @@ def _relative(word: str, paths: Paths) -> str:
 
 
 def _walk(folder: str) -> Iterator[str]:
+    """Yield all files below a folder, and links to folders."""
     for top, folders, files in os.walk(folder):
         folders.sort()
-        for name in sorted(files):
+        links = [name for name in folders if os.path.islink(os.path.join(top, name))]  # noqa: PTH114, PTH118
+        for name in sorted([*files, *links]):
             yield os.path.join(top, name)  # noqa: PTH118
 
 

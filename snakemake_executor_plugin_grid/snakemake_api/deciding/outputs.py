@@ -31,7 +31,7 @@ def output_of(job: Any, path: Any, on_worker: Callable[[str], str]) -> DecidedOu
         WorkflowError: The workflow's function for a checksum fails.
     """
     ensured = path.flags.get("ensure") or {}
-    algorithm = ensured.get("checksum_algorithm") or ""
+    algorithm = _name(ensured.get("checksum_algorithm"))
     return DecidedOutput(
         path=on_worker(str(path)),
         directory=bool(path.is_directory),
@@ -44,6 +44,11 @@ def output_of(job: Any, path: Any, on_worker: Callable[[str], str]) -> DecidedOu
         algorithm=algorithm,
         checksum=_checksum(job, ensured["checksum"]) if algorithm else "",
     )
+
+
+def _name(algorithm: Any) -> str:
+    """Return the name of an algorithm; Snakemake 9.17 has a function of ``hashlib`` instead."""
+    return str(algorithm().name) if callable(algorithm) else algorithm or ""
 
 
 def _checksum(job: Any, checksum: Any) -> str:

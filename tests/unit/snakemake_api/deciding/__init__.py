@@ -1,0 +1,1 @@
+"""Deciding jobs on the submit host."""

@@ -1,0 +1,61 @@
+"""Files that a command names and no rule declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Make
+
+
+def snakefile(command: str) -> str:
+    return (
+        'rule one:\n    input: "in.csv"\n    output: "out/one.txt"\n    log: "log.txt"\n'
+        f"    shell: {command!r}\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    for name in ("tools/x.py", "tools/lib/y.py", "a b.txt", "made.txt", "parts/1", "mixed/old"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (tmp_path / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    (tmp_path / "many").mkdir()
+    for number in range(201):
+        (tmp_path / "many" / str(number)).touch()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "link").symlink_to("../tools")
+    (tmp_path / ".snakemake").mkdir(exist_ok=True)
+    (tmp_path / ".snakemake" / "own").touch()
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("python tools/x.py {input} > {output}", {"tools/x.py"}),
+        ("python ./tools/x.py; cat 'a b.txt'", {"tools/x.py", "a b.txt"}),
+        ("x --script=tools/x.py, 2>{log}", {"tools/x.py"}),
+        ("x tools", {"tools/x.py", "tools/lib/y.py"}),
+        ("x {workflow.basedir}/tools/lib", {"tools/lib/y.py"}),
+        ("x . .. / ../ gone .snakemake/own large many linked", set()),
+        # Products of other jobs have to be declared, and folders that hold them.
+        ("cat made.txt parts/1 parts mixed", set()),
+        ("cat in.csv; mkdir -p out", set()),
+    ],
+)
+def test_small_files_that_nobody_makes_travel(
+    deciding: Make, tmp_path: Path, command: str, names: set[str]
+) -> None:
+    products = {"made.txt", "parts", "mixed/new", "out/one.txt", "log.txt"}
+    (tmp_path / "mixed" / "new").write_text("")
+    decided = deciding(snakefile(command), products=products).decided("one")
+    assert set(decided.undeclared) == names
+    assert decided.files == {name: str(tmp_path / name) for name in names}
+
+
+def test_an_input_with_an_absolute_name_is_declared(deciding: Make, tmp_path: Path) -> None:
+    text = snakefile("cat {input} in.csv").replace('"in.csv"', f'"{tmp_path}/in.csv"')
+    assert deciding(text).decided("one").undeclared == ()
