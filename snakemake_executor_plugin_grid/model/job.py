@@ -52,6 +52,7 @@ class JobSpec:
         folders: Names of folders that must exist on both sides, because a path of the job leads
             through them by ``..``.
         marked_files: Names of configuration files in which the worker sets its working directory.
+        comparison: What the worker compares with what it is about to do, as JSON text.
         awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
     """
 
@@ -73,6 +74,7 @@ class JobSpec:
     folders: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()
     marked_files: tuple[str, ...] = ()
+    comparison: str = ""
 
     @property
     def title(self) -> str:

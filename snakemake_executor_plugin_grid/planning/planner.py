@@ -16,6 +16,7 @@ from ..model.size import read_size
 from ..model.tracked import Plan
 from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
+from ..snakemake_api.compared import Comparison
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
@@ -25,6 +26,7 @@ from .path_check import PathCheck
 
 _OVERRIDES = {
     *("runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
+    "compare",
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }
@@ -58,6 +60,7 @@ class Planner:
             fingerprints: Computes fingerprints; None for a preview, which needs none.
         """
         self._fingerprints = fingerprints
+        self._comparison = Comparison(layout.workdir, layout.on_worker)
         self._path_check = path_check
         self._settings = settings
         self._workflow_api = workflow_api
@@ -131,6 +134,9 @@ class Planner:
             outputs=tuple(self._outputs(members, written, unneeded)),
             folders=self._folders([*inputs, *(path for _, path in written)]),
             marked_files=tuple(map(self._layout.member, workflow_api.config_paths.copies)),
+            comparison=self._comparison.expected(
+                members, environment, workflow_api.config_paths.translated
+            ),
             awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             env_modules=workflow_api.uses_env_modules(job),
             consumed=frozenset(

@@ -102,6 +102,8 @@ class Job:
             limit.
         deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
+        comparison: What the worker's Snakemake compares with what it is about to do, as JSON text;
+            see ``snakemake_api/comparison``. Empty for nothing.
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
             returns them.
     """
@@ -125,6 +127,7 @@ class Job:
     deliver_hint: str = ""
     output_limit: int | None = None
     log_limit: int | None = None
+    comparison: str = ""
     report_to: str = ""
     version: int = VERSION
 

@@ -16,6 +16,13 @@ from typing import Callable
 
 from . import processes, stageout
 from . import report as reports
+from .comparison import (
+    FOLDER,
+    compared_command,
+    comparison_folder,
+    found_difference,
+    write_comparison,
+)
 from .container import container_command, container_environment
 from .description import (
     ENVIRONMENT_FILE,
@@ -218,10 +225,14 @@ def _starter(
     command = in_folder(job.command, tree.cwd)
     script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
     argv = None if script_needed else plain_argv(command)
+    write_comparison(job, scratch, tree)
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
         # The same variables as with a shell.
         env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
+        if job.comparison:
+            env[FOLDER] = str(comparison_folder(scratch))
         return processes.fork_starter(entry, argv, tree.cwd, env, log)
+    command = compared_command(command, job, scratch)
     runtime = job.runtime
     if runtime.kind == "wheels":
         env = wheels_environment(env, str(scratch / "runtime"))
@@ -288,7 +299,8 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path) -> None:
         name = known.get(ended.signal, f"signal {ended.signal}")
         report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
-        report.fail(reports.PAYLOAD_FAILED, f"the payload ended with exit code {ended.exit_code}")
+        ending = f"the payload ended with exit code {ended.exit_code}"
+        report.fail(reports.PAYLOAD_FAILED, found_difference(scratch) or ending)
 
 
 def _met_full_disk(path: Path) -> bool:
