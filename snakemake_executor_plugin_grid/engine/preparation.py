@@ -16,8 +16,10 @@ from ..model.errors import GridError
 from ..planning import sources
 from ..planning.config_copies import with_copies
 from ..planning.path_check import PathCheck
+from ..planning.placeholders import collect, write_listing
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
+from ..snakemake_api import files_read
 from ..snakemake_api.incomplete import marked_incomplete
 from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
@@ -85,7 +87,12 @@ class Preparation:
         copies = self._workflow_api.config_paths.copies
         folder = self._layout.workdir / FOLDER / "config"
         entries = with_copies(found.entries, copies, self._layout, folder)
-        controller.call(controller.send_sources(entries))
+        found_names = collect(
+            self._layout, files_read.listed(), self._workflow_api.source_folders(), entries
+        )
+        if found_names.warning:
+            self._context.say(found_names.warning)
+        controller.call(controller.send_sources(entries, write_listing(found_names, folder)))
         self._done = True
 
     def environment(self) -> dict[str, str]:

@@ -86,11 +86,13 @@ class Submission:
         self._under_way: set[asyncio.Future[None]] = set()
         self.unanswered: set[str] = set()
 
-    async def send_sources(self, sources: Mapping[str, FileEntry]) -> None:
+    async def send_sources(
+        self, sources: Mapping[str, FileEntry], listing: FileEntry | None = None
+    ) -> None:
         """Store the files that every job needs."""
         async with self._staging:
             await self._context.outages.retry_when_disk_full(
-                lambda: in_thread(self._upload.send_sources, sources)
+                lambda: in_thread(self._upload.send_sources, sources, listing)
             )
 
     def stop(self) -> None:

@@ -122,11 +122,12 @@ class Upload:
         """How many levels above the working directory the sources reach."""
         return self._depth
 
-    def send_sources(self, sources: Mapping[str, Entry]) -> None:
+    def send_sources(self, sources: Mapping[str, Entry], listing: Entry | None = None) -> None:
         """Store the sources of the workflow, which go to every job.
 
         Args:
             sources: Files by archive name.
+            listing: File that lists files for which workers get placeholders.
 
         Raises:
             GridError: A file cannot be read or stored.
@@ -135,10 +136,13 @@ class Upload:
         large = [entry for entry in sources.values() if self._is_large(entry)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
-        self._source_blobs = blobs + [future.result() for future in futures]
+        blobs += [future.result() for future in futures]
         self._sources = sources
         self._overlaps = Overlaps(sources)
-        self._depth = depth(self._sources)
+        self._depth = depth([*sources, *([listing.name] if listing else [])])
+        if listing is not None:
+            blobs.append(replace(self._store_large(listing), kind="placeholders", name=""))
+        self._source_blobs = blobs
 
     def send_folder(self, folder: Path) -> Blob:
         """Store a folder as one tarball, which the worker puts into its PYTHONPATH."""
@@ -266,15 +270,10 @@ class Upload:
 
     def _without(self, blob: Blob, skip: set[str]) -> Blob | None:
         """Leave out sources that the job must not get."""
-        if blob.kind == "raw":
-            return None if blob.name in skip else blob
-        if not skip:
-            return blob
-        names = {
-            name
-            for name, entry in self._sources.items()
-            if not self._is_large(entry) and name not in skip
-        }
+        if blob.kind != "tar" or not skip:
+            return None if blob.kind == "raw" and blob.name in skip else blob
+        sources = self._sources.items()
+        names = {name for name, one in sources if not self._is_large(one) and name not in skip}
         return Blob(
             blob.digest,
             blob.size,

@@ -37,8 +37,9 @@ class Blob:
         url: Where to get it: ``file://…``, ``lfn:/vo/…/<digest>`` for DIRAC's catalog, or a URL
             that `transfer.urls` reads. A file beside ``job.json`` with the digest as its name comes
             first; with an empty URL it is the only place.
-        kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
-            into a folder that goes into PYTHONPATH).
+        kind: ``tar`` (unpacked into the tree), ``raw`` (one file), ``runtime`` (unpacked
+            into a folder that goes into PYTHONPATH) or ``placeholders`` (a listing of files that
+            get no contents, see `placeholders`).
         compression: ``none``, ``gzip`` or ``zstd``; for tarballs only.
         wanted: For ``tar``: the names to unpack, None for all.
         name: For ``raw``: name of the file in the tree.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ def watch(folder: str) -> None:
         AttributeError: This version of Snakemake has other names.
     """
     from snakemake.executors import local
-    from snakemake_interface_common.exceptions import WorkflowError
 
     expected = json.loads(Path(folder, EXPECTED_FILE).read_text())
     placeholders = Placeholders(folder)
@@ -54,7 +54,9 @@ def watch(folder: str) -> None:
         message = difference(job, expected)
         if message:
             Path(folder, DIFFERENCE_FILE).write_text(message)
-            return self.pool.submit(_fail, WorkflowError(message))
+            # Its text in the report is enough: the log need not repeat it.
+            sys.stderr.write(f"{_title(job)} did not run: the submit host means another job.\n")
+            return self.pool.submit(_fail)
         if self.use_threads or job.is_template_engine or not (job.is_shadow or job.is_run):
             placeholders.remove()  # another process runs the other jobs
         return inner(self, job)
@@ -67,9 +69,11 @@ def watch(folder: str) -> None:
     local.Executor.get_python_executable = get_python_executable
 
 
-def _fail(error: Exception) -> None:
+def _fail() -> None:
     """Fail as a job does; an error of ``run_single_job`` would end Snakemake instead."""
-    raise error
+    from snakemake.exceptions import SpawnedJobError
+
+    raise SpawnedJobError  # of which it shows no traceback
 
 
 def difference(job: Any, expected: Mapping[str, Any]) -> str:
@@ -126,6 +130,8 @@ def compare(
     for name in sorted({*wanted, *here}, key=_rank):
         if name in skipped or _kind(name) in skipped:
             continue
+        if name not in wanted and _kind(name) == "resources":
+            continue  # a worker's Snakemake sets defaults, such as mem_mb (9.27)
         there, own = wanted.get(name, _CLOSED), here.get(name, _CLOSED)
         if there is not None and own is not None and not _same(there, own):
             yield name, there, own
