@@ -24,7 +24,6 @@ from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.site_bans import SiteBans
 from ..resilience.threads import in_thread
 from ..staging.upload import Upload
-from ..worker.archive.listing import Entry
 from ..worker.description import Blob
 from ..worker.interruption import interrupt_by
 from .avoid_limit import AvoidLimit
@@ -55,6 +54,7 @@ class Controller:
 
     Attributes:
         recovery: Knows the jobs that earlier runs have left.
+        send: Stores files that many jobs need; see `Submission.send`.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Controller:
         self._submission = Submission(
             context, upload, payloads, self.recovery, faults, self._jobs, self._fail
         )
+        self.send = self._submission.send
         self._completion = Completion(context, outputs, self._ends, faults, self._end, self._launch)
         self._avoid_limit = AvoidLimit(context, avoid_limit, self._completion.drop, self._launch)
         self._events = EventLoop(clock, self.crashed)
@@ -141,10 +142,6 @@ class Controller:
         for site in await in_thread(context.journal.good_sites):
             self._sites.runs(site)
         await self.recovery.look()
-
-    async def send(self, sources: Mapping[str, Entry], *, included: bool) -> None:
-        """Store files that many jobs need: those of ``--grid-include``, or all sources."""
-        await self._submission.send(sources, included=included)
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""

@@ -64,6 +64,7 @@ class Payloads:
             outputs=spec.outputs,
             folders=spec.folders,
             marked_files=spec.marked_files,
+            comparison=spec.comparison,
             runtime=plan.runtime,
             env_modules=spec.env_modules,
             time_limit=spec.resources.runtime_s,

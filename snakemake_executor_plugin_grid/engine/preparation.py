@@ -17,8 +17,10 @@ from ..planning import sources
 from ..planning.config_copies import with_copies
 from ..planning.deciding import Deciding
 from ..planning.path_check import PathCheck
+from ..planning.placeholders import collect, write_listing
 from ..settings.options import ExecutorSettings
 from ..settings.serialize import to_json
+from ..snakemake_api import files_read
 from ..snakemake_api.incomplete import marked_incomplete
 from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
@@ -102,7 +104,13 @@ class Preparation:
         copies = self._workflow_api.config_paths.copies
         folder = self._layout.workdir / FOLDER / "config"
         entries = with_copies(found.entries, copies, self._layout, folder)
-        self._controller.call(self._controller.send(entries, included=False))
+        listed_names = collect(
+            self._layout, files_read.listed(), self._workflow_api.source_folders(), entries
+        )
+        if listed_names.warning:
+            self._context.say(listed_names.warning)
+        listing = write_listing(listed_names, folder)
+        self._controller.call(self._controller.send(entries, listing))
         self._sent = True
 
     def environment(self) -> dict[str, str]:

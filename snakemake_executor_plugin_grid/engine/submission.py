@@ -86,11 +86,23 @@ class Submission:
         self._under_way: set[asyncio.Future[None]] = set()
         self.unanswered: set[str] = set()
 
-    async def send(self, sources: Mapping[str, FileEntry], *, included: bool) -> None:
+    async def send(
+        self,
+        sources: Mapping[str, FileEntry],
+        listing: FileEntry | None = None,
+        *,
+        included: bool = False,
+    ) -> None:
         """Store files that many jobs need: those of ``--grid-include``, or all sources."""
-        store = self._upload.send_included if included else self._upload.send_sources
+
+        def store() -> None:
+            if included:
+                self._upload.send_included(sources)
+            else:
+                self._upload.send_sources(sources, listing)
+
         async with self._staging:
-            await self._context.outages.retry_when_disk_full(lambda: in_thread(store, sources))
+            await self._context.outages.retry_when_disk_full(lambda: in_thread(store))
 
     def stop(self) -> None:
         """Submit nothing more, as the run is ending. Must be called in the event loop."""

@@ -54,6 +54,7 @@ class JobSpec:
         folders: Names of folders that must exist on both sides, because a path of the job leads
             through them by ``..``.
         marked_files: Names of configuration files in which the worker sets its working directory.
+        comparison: What the worker compares with what it is about to do, as JSON text.
         awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
         decision: What the worker does; None if it runs Snakemake, which needs the sources of the
             workflow.
@@ -81,6 +82,7 @@ class JobSpec:
     marked_files: tuple[str, ...] = ()
     decision: Decision | None = None
     files: tuple[tuple[str, str], ...] = ()
+    comparison: str = ""
 
     @property
     def title(self) -> str:

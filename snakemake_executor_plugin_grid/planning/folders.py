@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SKIPPED = frozenset({".snakemake", ".git", ".hg", ".svn", "__pycache__", "node_modules"})
-_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
 def walk(homes: Iterable[Path]) -> Iterator[tuple[str, bool]]:
@@ -36,7 +36,7 @@ def _reaches(home: Path, other: Path) -> bool:
 
 def _walk(home: Path) -> Iterator[tuple[str, bool]]:
     for folder, folders, files in os.walk(home):
-        if any(mark in files or mark in folders for mark in _ENVIRONMENT_MARKS):
+        if any(mark in files or mark in folders for mark in ENVIRONMENT_MARKS):
             folders.clear()
             continue
         # Hidden files are settings of this machine and may hold secrets (.env, .netrc).

@@ -18,6 +18,7 @@ from ..model.size import read_size
 from ..model.tracked import Plan
 from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
+from ..snakemake_api.compared import Comparison
 from ..snakemake_api.deciding.decided import Decided
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
@@ -28,7 +29,8 @@ from .fingerprint import Fingerprints
 from .path_check import PathCheck
 
 _OVERRIDES = {
-    *("decide", "runtime", "runtime_image", "runtime_setup", "undeclared", "output_limit"),
+    *("decide", "compare", "runtime", "runtime_image", "runtime_setup"),
+    *("undeclared", "output_limit"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }
@@ -71,6 +73,7 @@ class Planner:
             fingerprints: Computes fingerprints; None for a preview, which needs none.
         """
         self._fingerprints = fingerprints
+        self._comparison = Comparison(layout.workdir, layout.on_worker)
         self._path_check = path_check
         self._settings = settings
         self._workflow_api = workflow_api
@@ -104,7 +107,14 @@ class Planner:
         decided = self._deciding.of(job, overrides.get("decide"))
         spec = self._spec(job, name, overrides, decided)
         if decided is None:
-            spec = replace(spec, command=command(), environment=dict(environment))
+            members = self._workflow_api.members(job)
+            translated = self._workflow_api.config_paths.translated
+            spec = replace(
+                spec,
+                command=command(),
+                environment=dict(environment),
+                comparison=self._comparison.expected(members, environment, translated),
+            )
         else:
             spec = replace(spec, environment={**decided.environment, **environment})
         self._check_outputs(spec)

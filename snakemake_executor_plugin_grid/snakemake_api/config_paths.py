@@ -33,6 +33,7 @@ class ConfigPaths:
     Attributes:
         copies: By relative path of a configuration file, the contents that travel.
         arguments: Values of ``--config`` for a worker.
+        translated: The paths that are translated.
     """
 
     def __init__(self, workflow: Any, translate: Translate, declared: Iterable[str]) -> None:
@@ -69,6 +70,7 @@ class ConfigPaths:
             for source in sources
             if (parts := rewritten[source.name]) and parts != source.parts
         }
+        self.translated = tuple(new)
         self.arguments = changed.pop(_COMMAND_LINE, list(workflow.config_settings.config_args))
         self.copies = {name: text.encode() for name, (text,) in changed.items()}
 

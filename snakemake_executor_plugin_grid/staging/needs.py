@@ -11,7 +11,7 @@ from ..model.errors import GridError
 from ..model.job import JobSpec
 from ..worker.archive.listing import Entry
 from ..worker.description import Blob
-from .paths import Layout, OutsideError, depth
+from .paths import Layout, OutsideError
 from .symlinks import Overlaps, scan_following, without_hidden
 
 Key = tuple[str, int, int, int]
@@ -28,20 +28,17 @@ class Common:
     Attributes:
         entries: The files by archive name.
         blobs: What they are stored in.
+        depth: How many levels above the working directory they reach.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     blobs: tuple[Blob, ...] = ()
+    depth: int = 0
 
     @cached_property
     def overlaps(self) -> Overlaps:
         """Finds those that are in the way of inputs."""
         return Overlaps(self.entries)
-
-    @cached_property
-    def depth(self) -> int:
-        """How many levels above the working directory they reach."""
-        return depth(self.entries)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from ..worker.archive.member import TarballError
 from ..worker.archive.pack import pack
 from ..worker.description import Blob
 from .needs import Common, Key, Needs, NeedsFinder, Scanned, key_of
-from .paths import WORK, Layout
+from .paths import WORK, Layout, depth
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -97,27 +97,32 @@ class Upload:
         """Return how many levels above the working directory reaches what many jobs get."""
         return self._needs.common(spec).depth
 
-    def send_sources(self, sources: Mapping[str, Entry]) -> None:
+    def send_sources(self, sources: Mapping[str, Entry], listing: Entry | None = None) -> None:
         """Store the sources of the workflow, which go to every job that runs Snakemake.
 
         Args:
             sources: Files by archive name.
+            listing: File that lists files for which workers get placeholders.
 
         Raises:
             GridError: A file cannot be read or stored.
         """
-        self._needs.sources = self._send_common(sources)
+        self._needs.sources = self._send_common(sources, listing)
 
     def send_included(self, included: Mapping[str, Entry]) -> None:
         """Store the files of ``--grid-include`` for decided jobs; as `send_sources`."""
         self._needs.included = self._send_common(included)
 
-    def _send_common(self, sources: Mapping[str, Entry]) -> Common:
+    def _send_common(self, sources: Mapping[str, Entry], listing: Entry | None = None) -> Common:
         small = [entry for entry in sources.values() if not self._is_large(entry)]
         large = [entry for entry in sources.values() if self._is_large(entry)]
         futures = [self._pool.submit(self._store_large, entry) for entry in large]
         blobs = [self._tar_blob(self._pack(small, "source files"), None)] if small else []
-        return Common(sources, (*blobs, *(future.result() for future in futures)))
+        blobs += [future.result() for future in futures]
+        if listing is None:
+            return Common(sources, tuple(blobs), depth(sources))
+        blobs.append(replace(self._store_large(listing), kind="placeholders", name=""))
+        return Common(sources, tuple(blobs), depth([*sources, listing.name]))
 
     def send_folder(self, folder: Path) -> Blob:
         """Store a folder as one tarball, which the worker puts into its PYTHONPATH."""
@@ -212,10 +217,8 @@ class Upload:
 
     def _without(self, blob: Blob, need: Needs) -> Blob | None:
         """Leave out what the job must not get."""
-        if blob.kind == "raw":
-            return None if blob.name in need.skip else blob
-        if not need.skip:
-            return blob
+        if blob.kind != "tar" or not need.skip:
+            return None if blob.kind == "raw" and blob.name in need.skip else blob
         names = {
             name
             for name, entry in need.common.entries.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _FOLDER = Path(__file__).parents[1] / "worker"
+_COMPARISON = Path(__file__).parents[1] / "snakemake_api" / "comparison"
 _START = "import sys\nfrom worker.start import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -21,6 +22,9 @@ def write_worker(path: Path) -> None:
         _add(archive, "__main__.py", _START)
         for module in sorted(_FOLDER.rglob("*.py")):
             _add(archive, f"worker/{module.relative_to(_FOLDER)}", module.read_bytes())
+        for module in sorted(_COMPARISON.glob("*.py")):  # `worker.comparison` reads these
+            name = module.relative_to(_COMPARISON.parents[1])
+            _add(archive, name.as_posix(), module.read_bytes())
     part.replace(path)
 
 

@@ -38,8 +38,9 @@ class Blob:
         url: Where to get it: ``file://…``, ``lfn:/vo/…/<digest>`` for DIRAC's catalog, or a URL
             that `transfer.urls` reads. A file beside ``job.json`` with the digest as its name comes
             first; with an empty URL it is the only place.
-        kind: ``tar`` (unpacked into the tree), ``raw`` (one file) or ``runtime`` (unpacked
-            into a folder that goes into PYTHONPATH).
+        kind: ``tar`` (unpacked into the tree), ``raw`` (one file), ``runtime`` (unpacked
+            into a folder that goes into PYTHONPATH) or ``placeholders`` (a listing of files that
+            get no contents, see `placeholders`).
         compression: ``none``, ``gzip`` or ``zstd``; for tarballs only.
         wanted: For ``tar``: the names to unpack, None for all.
         name: For ``raw``: name of the file in the tree.
@@ -103,6 +104,8 @@ class Job:
             limit.
         deliver_hint: Advice for the error message when outputs exceed that limit.
         log_limit: Bytes of the payload's output that are kept, None for all.
+        comparison: What the worker's Snakemake compares with what it is about to do, as JSON text;
+            see ``snakemake_api/comparison``. Empty for nothing.
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
             returns them.
         decision: What the worker does without Snakemake, None if the command runs Snakemake.
@@ -127,6 +130,7 @@ class Job:
     deliver_hint: str = ""
     output_limit: int | None = None
     log_limit: int | None = None
+    comparison: str = ""
     report_to: str = ""
     decision: Decision | None = None
     version: int = VERSION

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 from . import processes
+from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
 from .container import container_command, container_environment
 from .decided.engine import command_line
 from .decided.place import Place
@@ -82,10 +83,14 @@ def starter(
     command = in_folder(job.command, tree.cwd)
     script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
     argv = None if script_needed else plain_argv(command)
+    write_comparison(job, scratch, tree)
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
         # The same variables as with a shell.
         env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
+        if job.comparison:
+            env[FOLDER] = str(comparison_folder(scratch))
         return processes.fork_starter(entry, argv, tree.cwd, env, log)
+    command = compared_command(command, job, scratch)
     runtime = job.runtime
     if runtime.kind == "wheels":
         env = wheels_environment(env, str(scratch / "runtime"))

@@ -8,11 +8,12 @@ import stat
 import time
 from pathlib import Path
 
-from .archive.files import place
+from .archive.files import file_digest, place
 from .archive.member import Member, TarballError
 from .archive.unpack import unpack
 from .description import Blob, Job, in_folder
 from .fetch import InputDamagedError, forget, locate
+from .placeholders import make_placeholders
 from .transfer.errors import shown
 from .transfer.urls import READABLE, scheme_of
 from .tree import Tree
@@ -36,12 +37,17 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
         OSError: Disk full, and the like.
     """
     names: set[str] = set()
+    kept = {output.name for output in job.outputs}
+    listings = []
     for blob in job.blobs:
         archive = locate(blob, sandbox)
         try:
             if blob.kind == "raw":
                 _place(blob, archive, tree.path(blob.name))
                 names.add(blob.name)
+            elif blob.kind == "placeholders":
+                listings.append(archive)
+                _check(archive, blob)
             elif blob.kind == "runtime":
                 runtime_folder.mkdir()
                 unpack(
@@ -61,6 +67,7 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                     not_after_ns=time.time_ns(),
                 )
                 names.update(member.name for member in unpacked.members)
+                kept.update(one.name for one in unpacked.members if one.kind == "dir")
         except (TarballError, ValueError) as error:
             origin = f" ({shown(blob.url)})" if blob.url else ""
             if scheme_of(blob.url) in READABLE:
@@ -68,6 +75,12 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                     "; run 'snakemake-grid clean', which removes it; the next run stores it again"
                 )
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
+    for archive in listings:  # last: only where there is nothing
+        try:
+            make_placeholders(archive, tree, kept)
+        except TarballError as error:
+            raise InputDamagedError(f"input damaged: {error}") from error
+    names.update(tree.placeholders)
     for name in job.marked_files:
         _set_folder(tree.path(name), tree.cwd)
     tree.make_folders(job.folders)
@@ -84,6 +97,11 @@ def _set_folder(path: Path, folder: Path) -> None:
     path.write_bytes(text.encode())
     path.chmod(stat.S_IMODE(status.st_mode))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _check(archive: Path, blob: Blob) -> None:
+    if file_digest(archive) != (blob.size, blob.digest):
+        raise TarballError(f"{archive} is not the file with SHA-256 {blob.digest}")
 
 
 def _place(blob: Blob, source: Path, target: Path) -> None:

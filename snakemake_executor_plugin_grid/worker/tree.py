@@ -14,6 +14,7 @@ class Tree:
         base: The outermost folder of the job.
         cwd: Where the payload runs, ``base`` or nested below it.
         roots: Folder by the first component of a tarball name: ``work``, ``up1``, …
+        placeholders: Size in bytes and time in ns of placeholders, by name.
     """
 
     def __init__(self, base: Path, nesting: Sequence[str]) -> None:
@@ -21,6 +22,7 @@ class Tree:
         self.base = base
         self.cwd = base.joinpath(*nesting)
         self.cwd.mkdir(parents=True)
+        self.placeholders: dict[str, tuple[int, int]] = {}
         self.roots = {"work": self.cwd}
         folder = self.cwd
         for level in range(1, len(nesting) + 1):

@@ -17,6 +17,8 @@ import time
 import traceback
 from pathlib import Path
 
+from ...snakemake_api.comparison.watch import watch
+from ...worker.comparison import FOLDER
 from ...worker.payload import Entry
 from ...worker.run import run_job
 from .config import CONFIG_FILE, Config
@@ -115,7 +117,10 @@ def _snakemake(argv: list[str]) -> int:
     sys.argv = [sys.modules["snakemake"].__path__[0] + "/__main__.py", *argv]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    comparison = os.environ.pop(FOLDER, "")
     try:
+        if comparison:
+            watch(comparison)
         snakemake_main(argv)
     except SystemExit as end:
         code = end.code

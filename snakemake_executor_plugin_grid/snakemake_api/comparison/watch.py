@@ -1,0 +1,166 @@
+"""Stops a job that this Snakemake would do differently than the submit host has asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .facts import Facts, cleaner, facts, key
+from .placeholders import Placeholders
+from .plain import UNDECIDED, workdir_places
+
+EXPECTED_FILE = "expected.json"
+"""What the submit host asked for."""
+DIFFERENCE_FILE = "difference.txt"
+"""Why a job did not run; the worker puts it into its report."""
+_CLOSED = "(none)"
+_ADVICE = {
+    "input": "Declare the files by which the workflow decides as inputs of the rule, or send them "
+    "by --grid-include",
+    "params": "Take the value from the configuration (--config, configfile:), or from a variable "
+    "that envvars: names",
+    "resources": "Set the resource by a number, or by --set-resources",
+    "global": "Pass the value to the rule by params or the configuration",
+}
+_KINDS = {"output": "input", "log": "input", "benchmark": "input", "wildcards": "input"}
+
+
+def watch(folder: str) -> None:
+    """Have this process compare each job before Snakemake touches anything.
+
+    ``Executor.run_single_job`` starts every job, also each member of a group, and the call of
+    ``Job.prepare`` in it removes outputs (Snakemake 9.27).
+
+    Args:
+        folder: Holds `EXPECTED_FILE`. Python runs it as a program: see `start`.
+
+    Raises:
+        AttributeError: This version of Snakemake has other names.
+    """
+    from snakemake.executors import local
+
+    expected = json.loads(Path(folder, EXPECTED_FILE).read_text())
+    placeholders = Placeholders(folder)
+    inner = local.Executor.run_single_job
+    python = local.Executor.get_python_executable
+
+    def run_single_job(self: Any, job: Any) -> Any:
+        message = difference(job, expected)
+        if message:
+            Path(folder, DIFFERENCE_FILE).write_text(message)
+            # Its text in the report is enough: the log need not repeat it.
+            sys.stderr.write(f"{_title(job)} did not run: the submit host means another job.\n")
+            return self.pool.submit(_fail)
+        if self.use_threads or job.is_template_engine or not (job.is_shadow or job.is_run):
+            placeholders.remove()  # another process runs the other jobs
+        return inner(self, job)
+
+    def get_python_executable(self: Any) -> str:
+        # `start` takes "-m snakemake", which follows.
+        return f"{python(self)} {shlex.quote(folder)}"
+
+    local.Executor.run_single_job = run_single_job
+    local.Executor.get_python_executable = get_python_executable
+
+
+def _fail() -> None:
+    """Fail as a job does; an error of ``run_single_job`` would end Snakemake instead."""
+    from snakemake.exceptions import SpawnedJobError
+
+    raise SpawnedJobError  # of which it shows no traceback
+
+
+def difference(job: Any, expected: Mapping[str, Any]) -> str:
+    """Return why a job must not run, empty if it may.
+
+    Args:
+        job: ``snakemake.jobs.Job``.
+        expected: ``jobs``, by `key`: ``facts`` and the names to ``except``, or None if the rule is
+            not compared; ``places``: paths and marks; ``secrets``: names of variables; ``folders``:
+            how many folders above the working directory the job has.
+    """
+    here = os.getcwd()  # noqa: PTH109
+    own = workdir_places(here, int(expected["folders"]))
+    places = [*own, *((path, mark) for path, mark in expected["places"])]
+    secrets = {name: os.environ[name] for name in expected["secrets"] if name in os.environ}
+    clean = cleaner(job, places, secrets)
+    jobs = expected["jobs"]
+    name = key(job.rule.name, job.wildcards_dict, clean)
+    if name not in jobs:
+        asked = "; ".join(sorted(jobs))
+        return (
+            f"{_BEGIN}, so {_title(job)} does not run. The submit host has not asked for this job, "
+            f"but for {asked}. What to do: {_advice('input')}."
+        )
+    if jobs[name] is None:
+        return ""
+    wanted, excepted = jobs[name]["facts"], set(jobs[name]["except"])
+    found = list(compare(wanted, facts(job, clean), excepted))
+    if not found:
+        return ""
+    shown = ". ".join(f"{item}: {one} on the submit host, {two} here" for item, one, two in found)
+    names = ",".join(item for item, _, _ in found)
+    advice = ". ".join(dict.fromkeys(_advice(item) for item, _, _ in found))
+    return (
+        f"{_BEGIN}, so {_title(job)} does not run. {shown}. What to do: {advice}. If it may "
+        f'differ, set the resource grid_compare="{names}" of the rule.'
+    )
+
+
+_BEGIN = "the workflow means something else on this worker than on the submit host"
+
+
+def compare(
+    wanted: Mapping[str, str | None], here: Facts, excepted: Iterable[str] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the name and both values of each fact that differs.
+
+    Args:
+        wanted: Facts of the submit host.
+        here: Facts of this process.
+        excepted: Names of facts, or of kinds of facts, that may differ.
+    """
+    skipped = {*excepted, *(kind for kind in ("params", "resources") if kind in {*wanted, *here})}
+    for name in sorted({*wanted, *here}, key=_rank):
+        if name in skipped or _kind(name) in skipped:
+            continue
+        if name not in wanted and _kind(name) == "resources":
+            continue  # a worker's Snakemake sets defaults, such as mem_mb (9.27)
+        there, own = wanted.get(name, _CLOSED), here.get(name, _CLOSED)
+        if there is not None and own is not None and not _same(there, own):
+            yield name, there, own
+
+
+def _same(there: str, here: str) -> bool:
+    """Return whether two texts are the same, as far as the submit host could decide."""
+    if there == here:
+        return True
+    if UNDECIDED not in there:
+        return False
+    pattern = ".*".join(map(re.escape, there.split(UNDECIDED)))
+    return re.fullmatch(pattern, here, re.DOTALL) is not None
+
+
+def _kind(name: str) -> str:
+    return re.split(r"[. ]", name, maxsplit=1)[0]
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    """Return the order of facts: a command, which contains others, comes last."""
+    return name == "command", name
+
+
+def _advice(name: str) -> str:
+    kind = _kind(name)
+    return _ADVICE.get(_KINDS.get(kind, kind), _ADVICE["params"])
+
+
+def _title(job: Any) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in job.wildcards_dict.items())
+    return f"rule {job.rule.name} ({values})" if values else f"rule {job.rule.name}"
