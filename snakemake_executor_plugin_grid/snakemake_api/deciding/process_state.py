@@ -18,10 +18,15 @@ _environment: dict[str, str] | None = None
 _umask: int | None = None
 
 
-def remember() -> None:
-    """Store the state of the process, if that has not been done."""
+def remember(*, again: bool = False) -> None:
+    """Store the state of the process, unless that has been done.
+
+    Args:
+        again: Whether to store it anew. Snakemake's command line makes the options right before it
+            parses the workflow; a program may make them later.
+    """
     global _environment, _umask
-    if _environment is None:
+    if _environment is None or again:
         _environment = dict(os.environ)
         _umask = current_umask()
 

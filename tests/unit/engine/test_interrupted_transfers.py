@@ -107,7 +107,7 @@ def test_an_upload_that_the_main_thread_waits_for_ends_with_the_run(
 
     def start() -> None:
         try:
-            bench.controller.call(bench.controller.send_sources({}))
+            bench.controller.call(bench.controller.send({}))
         except EndingError as error:
             errors.append(error)
 

@@ -99,7 +99,7 @@ def test_version_1_keeps_its_rows(tmp_path: Path) -> None:
         ) == [("a-2", "succeeded", "{}", None)]
         assert database.query("SELECT * FROM backups") == [("/w/a", "/c/1")]
         assert database.query("SELECT count(*) FROM runs") == [(0,)]
-        assert database.query("PRAGMA user_version") == [(4,)]
+        assert database.query("PRAGMA user_version") == [(migrations.SCHEMA_VERSION,)]
         database.close()
 
 

@@ -15,17 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snakemake.exceptions import RuleException
 from snakemake.resources import Resources
 from snakemake.settings import types as options
 
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
-from snakemake_executor_plugin_grid.planning.path_check import PathCheck
-from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
-from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.worker.description import Blob
-from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.unit.planning.planners import planner_of
 from tests.unit.snakemake_api.dags import made
 
 ROOT = Path(__file__).parents[3]
@@ -76,10 +73,6 @@ FILES = {
 }
 
 
-def no_runtime(runtime: Runtime) -> Blob:
-    raise NotImplementedError(runtime.kind)
-
-
 def fingerprints(
     context: tuple[str, ...] = ("file:///store", "none"),
     *,
@@ -99,22 +92,16 @@ def fingerprints(
     ) as workflow:
         workflow.async_run(workflow.dag.postprocess())  # finds groups
         workflow_api = WorkflowApi(workflow)
-        layout = Layout(Path.cwd())
-        planner = Planner(
-            ExecutorSettings(),
-            workflow_api,
-            layout,
-            PathCheck(layout, workflow_api),
-            no_runtime,
-            lambda _: None,
-            Fingerprints(workflow, Path.cwd(), context),
+        planner = planner_of(
+            workflow,
+            ExecutorSettings(decide=os.environ["DECIDE"]),
+            fingerprints=Fingerprints(workflow, Path.cwd(), context),
         )
-        planner.begin()
         found = {}
         for number, job in enumerate(workflow_api.needed_jobs()):
             job.attempt = attempt
             name = "group" if job.is_group() else f"{job.name} {','.join(job.wildcards)}"
-            found[name] = planner.plan(job, f"j-{number}", f"run {number}", {}).identity
+            found[name] = planner.plan(job, f"j-{number}", lambda: "run", {}).identity
     return found
 
 
@@ -126,8 +113,12 @@ def write(files: Mapping[str, str]) -> None:
         os.utime(path, (1e9, 1e9))
 
 
-@pytest.fixture(autouse=True)
-def _workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["auto", "never"])
+def _workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """A workflow whose jobs are decided, and the same with Snakemake on the worker."""
+    monkeypatch.setenv("DECIDE", request.param)
     monkeypatch.chdir(tmp_path)
     write(FILES)
 
@@ -177,7 +168,7 @@ def test_jobs_and_groups_are_the_same_in_other_processes(
     assert list(here[1]) == ["group"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.planning.test_fingerprint", tmp_path, group],
+            [sys.executable, "-P", "-m", "tests.unit.planning.test_fingerprint", tmp_path, group],
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
@@ -198,9 +189,9 @@ def test_a_group_changes_with_one_of_its_jobs() -> None:
     write({"Snakefile": GROUP.replace("range(9)", "range(1)")})
     found = set()
     for number in range(8):  # its jobs have no order
-        edit('    output: "all.txt"', f'    params: {number}\n    output: "all.txt"')
+        edit('    output: "all.txt"', f'    log: "log{number}"\n    output: "all.txt"')
         found.add(fingerprints()["group"])
-        edit(f"    params: {number}\n", "")
+        edit(f'    log: "log{number}"\n', "")
     assert len(found) == 8
 
 
@@ -212,19 +203,30 @@ RULE_CHANGES = [
     ('"sort {input}', '"sort -r {input}', "sort"),
     ('"show {params', '"view {params', "show"),
     ("limit=3", "limit=4", "run"),
-    ('words=["x", "y"]', 'words=["x", "z"]', "show"),
-    ('deep={"z": 1', 'deep={"z": 2', "show"),
     ('{"a": 1, "b": 2}', '{"a": 1, "b": 3}', "show"),
     ('print(config["cut"], params', 'print(config["other"], params', "run"),
     ('    log: "logs/{sample}.log"', '    log: "logs/{sample}.txt"', "sort"),
     ('"data/{sample}.csv"\n    output: "run', '"data/a.csv"\n    output: "run', "run"),
+]
+UNUSED = [
+    ('words=["x", "y"]', 'words=["x", "z"]', "show"),
+    ('deep={"z": 1', 'deep={"z": 2', "show"),
     ("threads: 2", 'threads: 2\n    envmodules: "tools"', "sort"),
 ]
+"""Changes of what commands do not use."""
 
 
 @pytest.mark.parametrize(("old", "new", "rule"), RULE_CHANGES)
 def test_a_job_changes_with_its_rule_and_no_other_does(old: str, new: str, rule: str) -> None:
     assert changed(lambda: edit(old, new)) == {rule}
+
+
+@pytest.mark.parametrize(("old", "new", "rule"), UNUSED)
+def test_a_decided_job_does_not_change_with_what_it_does_not_use(
+    old: str, new: str, rule: str
+) -> None:
+    expected = {rule} if os.environ["DECIDE"] == "never" else set()
+    assert changed(lambda: edit(old, new)) == expected
 
 
 def test_only_the_jobs_change_whose_parameters_do() -> None:
@@ -257,7 +259,9 @@ def test_what_does_not_change_the_result_changes_no_job(old: str, new: str) -> N
 
 def test_attempts_and_default_resources_change_no_job() -> None:
     assert changed(lambda: None, attempt=3) == set()
-    assert changed(lambda: None, resources=("mem_mb=700", "disk_mb=9")) == set()
+    # A script can read its resources; what it was decided to get contains them.
+    readers = {"scripted"} if os.environ["DECIDE"] == "auto" else set()
+    assert changed(lambda: None, resources=("mem_mb=700", "disk_mb=9")) == readers
 
 
 INPUT_CHANGES: list[tuple[str, Callable[[], object], set[str]]] = [
@@ -331,8 +335,12 @@ def test_a_file_updated_in_place_does_not_change_its_job() -> None:
     assert fingerprints() == before
 
 
-def test_a_shell_command_that_cannot_be_expanded_is_ignored() -> None:
+def test_a_shell_command_that_cannot_be_expanded() -> None:
     edit('"sort {input}', '"sort {missing.thing} {input}')
+    if os.environ["DECIDE"] == "auto":
+        with pytest.raises(RuleException, match="missing"):
+            fingerprints()
+        return
     assert set(fingerprints()) == {
         f"{rule} {sample}" for rule in ("sort", "show", "run", "scripted") for sample in "ab"
     }

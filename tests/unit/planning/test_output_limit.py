@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
-from snakemake_executor_plugin_grid.planning.path_check import PathCheck
-from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
-from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
-from snakemake_executor_plugin_grid.staging.paths import Layout
-from snakemake_executor_plugin_grid.worker.description import Blob
+from tests.unit.planning.planners import planner_of
 from tests.unit.snakemake_api.dags import made
 
 SNAKEFILE = """
@@ -32,18 +28,9 @@ def limits(value: object, option: str | None) -> dict[str, int | None]:
     Path("Snakefile").write_text(SNAKEFILE.format(value=value))
     said: list[str] = []
     with made(Path("Snakefile")) as workflow:
-        layout, workflow_api = Layout(Path.cwd()), WorkflowApi(workflow)
-        planner = Planner(
-            ExecutorSettings(output_limit=option),
-            workflow_api,
-            layout,
-            PathCheck(layout, workflow_api),
-            lambda _: Blob("", 0),
-            said.append,
-        )
-        planner.begin()
+        planner = planner_of(workflow, ExecutorSettings(output_limit=option), said.append)
         jobs = {job.name: job for job in workflow.dag.needrun_jobs()}
-        found = {name: planner.plan(jobs[name], name, "run", {}).output_limit for name in "ab"}
+        found = {name: planner.plan(jobs[name], name, str, {}).output_limit for name in "ab"}
     assert said == []
     return found
 

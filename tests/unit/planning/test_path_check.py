@@ -150,5 +150,5 @@ def test_all_jobs_are_checked_before_the_first(build: Build, tmp_path: Path) -> 
     )
     layout = Layout(tmp_path)
     jobs = [made.job("far", name=name) for name in "ab"]
-    (message,) = PathCheck(layout, made.workflow_api).check_all(jobs)
+    (message,) = PathCheck(layout, made.workflow_api).check_all([(job, False) for job in jobs])
     assert "rule far (name=a): output /else/a/o is outside" in message
