@@ -37,7 +37,7 @@ _HOME = str(Path(__file__).parents[1])
 # Last in sys.path: other packages beside the worker's must not hide the standard library.
 _RUN = (
     "import sys; sys.path.append(sys.argv[1]); from pathlib import Path; "
-    f"from {__package__.rpartition('.')[2]}.payload import run_decision; "
+    f"from {Path(__file__).parent.name}.payload import run_decision; "
     "sys.exit(run_decision(Path(sys.argv[2])))"
 )
 

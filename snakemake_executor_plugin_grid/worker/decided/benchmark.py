@@ -141,7 +141,7 @@ def _family(pid: int) -> list[int]:
     """Return a process and its descendants."""
     children: dict[int, list[int]] = {}
     try:
-        entries = os.listdir("/proc")  # noqa: PTH208
+        entries = os.listdir("/proc")
     except OSError:
         return []
     for entry in entries:

@@ -169,7 +169,7 @@ def _write(folder: str, name: str, text: str, mode: int) -> str:
     os.makedirs(folder, exist_ok=True)
     plain = "".join(one if one.isalnum() or one in "._-" else "_" for one in name)
     while True:
-        path = os.path.abspath(f"{folder}/tmp{os.urandom(4).hex()}.{plain}")
+        path = os.path.abspath(f"{folder}/{os.urandom(4).hex()}.{plain}")
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
