@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +13,7 @@ from .archive.listing import Entry
 from .archive.member import Member
 from .archive.pack import pack
 from .description import DELIVERY_FOLDER, Job
+from .records import dataclass, replace
 from .report import Report, Returned
 from .transfer import urls
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .decided.decision import Decision
+from .records import asdict, dataclass
 from .runtime import Runtime
 
 VERSION = 3

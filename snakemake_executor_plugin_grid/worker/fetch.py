@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -108,6 +105,10 @@ def _get_file(lfn: str, target: Path) -> str:
 
     The command writes to its current folder, under the basename of the LFN (DIRAC 9.1).
     """
+    import shutil
+    import subprocess
+    import tempfile
+
     command = shutil.which(_GET_FILE)
     if command is None:
         return f"the worker node has no {_GET_FILE}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +46,8 @@ def plain_argv(command: str) -> list[str] | None:
     Args:
         command: Shell line; must start with ``"$GRID_PYTHON" -m snakemake``.
     """
+    import shlex
+
     prefix = f"{PYTHON} -m snakemake "
     if not command.startswith(prefix):
         return None
@@ -168,6 +168,8 @@ def _carry_out(job: Job, scratch: Path, env: Mapping[str, str]) -> int:
 
 
 def _shell_line(script_path: Path, env: Mapping[str, str]) -> list[str]:
+    import shutil
+
     # dash does not pass on functions that bash exports.
     bash = shutil.which("bash", path=env["PATH"]) if without_bash(env) != env else None
     return [bash or "/bin/sh", str(script_path)]

@@ -6,12 +6,12 @@ import contextlib
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
+
+from .records import dataclass
 
 MARK = "SNAKEMAKE_GRID_JOB"
 """Environment variable by which processes of a job are recognised."""
@@ -112,6 +112,7 @@ def run(
 
 def starter(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Callable[[], int]:
     """Return a function that starts a program for ``run``."""
+    import subprocess  # slow, and not needed to fork
 
     def start() -> int:
         with log.open("ab") as stream:

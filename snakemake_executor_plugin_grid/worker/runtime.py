@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
+
+from .records import dataclass, fields
 
 KINDS = ("inherit", "setup", "container", "wheels")
 ENGINES = ("apptainer", "singularity")

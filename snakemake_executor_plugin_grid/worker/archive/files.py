@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import shutil
 import stat
 import time
 from contextlib import suppress
@@ -127,6 +126,8 @@ def copy_file(source: str | Path, target: str | Path) -> None:
 
     Half a copy is removed again.
     """
+    import shutil
+
     if not stat.S_ISREG(os.lstat(source).st_mode):
         shutil.copy2(source, target, follow_symlinks=False)
         return

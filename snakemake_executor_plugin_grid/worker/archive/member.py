@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from ..records import dataclass
 
 MAX_SECONDS = 1 << 33
 """Limit of modification times, in seconds from the epoch; ``utime()`` accepts it."""

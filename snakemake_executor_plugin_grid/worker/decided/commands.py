@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from ..container import container_command, container_environment
 from ..environment import without_bash
 from ..payload_script import script as payload_script
+from ..records import dataclass, field, replace
 from ..runtime import RuntimeMissing
 from .decision import PYTHON, SCRIPT, Command, Step
 from .engine import VARIABLE_PREFIXES, engine_line, find_engine, quoted

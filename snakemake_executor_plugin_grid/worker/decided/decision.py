@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
+
+from ..records import asdict, dataclass, fields
 
 VERSION = 1
 TMPDIR = "<grid_tmpdir>"

@@ -12,11 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from .. import processes
 from ..description import WORKDIR, FolderError
+from ..records import replace
 from ..report import KILLED, OUT_OF_DISK, PAYLOAD_FAILED, WORKER_FAILED
 from .decision import Decision
 from .errors import StepError, failed
