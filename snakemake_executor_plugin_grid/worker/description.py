@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from .decided.decision import Decision
 from .records import asdict, dataclass
 from .runtime import Runtime
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = 3
 JOB_FILE = "job.json"
@@ -140,6 +143,10 @@ class Job:
         fields = asdict(self)
         fields["runtime"] = self.runtime.to_json()
         return json.dumps(fields)
+
+
+class InputDamagedError(Exception):
+    """An input is missing in the store, or differs from what the submit host stored."""
 
 
 class FolderError(Exception):

@@ -6,20 +6,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Callable
 
 from . import processes
-from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
-from .container import container_command, container_environment
-from .decided.engine import command_line
 from .decided.place import Place
 from .decided.runner import carry_out
+from .decided.search import command_line
 from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, Job, in_folder, load
 from .environment import payload_environment, wheels_environment, without_bash
-from .interpreter import interpreter
-from .payload_script import script
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]
@@ -80,6 +75,11 @@ def starter(
     log = sandbox / LOG_FILE
     if job.decision is not None:
         return _decided(job, sandbox, scratch, tree.cwd, env)
+    from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
+    from .container import container_command, container_environment
+    from .interpreter import interpreter
+    from .payload_script import script
+
     command = in_folder(job.command, tree.cwd)
     script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
     argv = None if script_needed else plain_argv(command)
@@ -131,6 +131,8 @@ def _decided(
     log = sandbox / LOG_FILE
     in_container = job.runtime.kind == "container"  # setup lines belong into the container
     if job.env_modules or (job.runtime.setup.strip() and not in_container):
+        from .payload_script import script
+
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
         script_path = scratch / "payload.sh"
         setup = "" if in_container else job.runtime.setup

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from .files import SIZE
 from .member import TarballError
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 COMPRESSIONS = ("none", "gzip", "zstd")
 _GZIP_LEVEL = 3  # most of the gain of 6 at three times its speed

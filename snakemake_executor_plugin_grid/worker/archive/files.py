@@ -10,11 +10,14 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ..interruption import between_blocks
 from .member import Member, TarballError
 from .sparse import parts_of, write_holes
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 SIZE = 1 << 20
 """Bytes that are read or written at a time."""

@@ -7,16 +7,18 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 from ..interruption import between_blocks
 from ..records import dataclass
-from .compression import check_compression, compressing
 from .files import NEW, SIZE, HashedFile, file_digest, open_regular
 from .header import header
 from .listing import Entry
 from .member import Member, TarballError, check_name
 from .sparse import BLOCKSIZE, REAL_SIZE, SPARSE, Part, parts_of, write_map
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ def pack(
             relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """
-    check_compression(compression)
+    if compression != "none":
+        from .compression import check_compression, compressing
+
+        check_compression(compression)
     chosen = sorted(entries, key=lambda entry: entry.name)
     for before, entry in zip([None, *chosen], chosen):
         check_name(entry.name)

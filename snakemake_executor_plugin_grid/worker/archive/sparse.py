@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
-from typing import Callable
+from collections.abc import Callable, Iterable
 
 from ..interruption import between_blocks
 from .member import TarballError

@@ -9,17 +9,12 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-from ..container import container_command, container_environment
-from ..environment import without_bash
-from ..payload_script import script as payload_script
 from ..records import dataclass, field, replace
-from ..runtime import RuntimeMissing
 from .decision import PYTHON, SCRIPT, Command, Step
-from .engine import VARIABLE_PREFIXES, engine_line, find_engine, quoted
 from .errors import lacking
 from .marks import fill_command, fill_path, fill_script
 from .place import Place
-from .search import find_python, find_shell, which
+from .search import find_python, find_shell, quoted, which
 
 LONGEST = 16 * 4096 - 1
 """``snakemake.shell.MAX_ARG_LEN``: bytes of a longer command go through a script file."""
@@ -82,6 +77,7 @@ def _compose(line: Line, command: Command, step: Step, place: Place) -> None:
         line.files.append(path)
         values[SCRIPT] = _usable(path, place.cwd)
         if command.script.uses_snakemake:
+            from .engine import VARIABLE_PREFIXES
             from .shim import unpack_shim
 
             for name in ("", *VARIABLE_PREFIXES):
@@ -96,6 +92,8 @@ def _compose(line: Line, command: Command, step: Step, place: Place) -> None:
         line.files.append(path)
         text = f'"{program}" {quoted(path)}'
     if step.container is not None:
+        from .engine import engine_line, find_engine
+
         container = replace(
             step.container,
             image=fill_path(step.container.image, values),
@@ -134,6 +132,11 @@ def _shell_inside(step: Step) -> str:
 
 def _enter_container(line: Line, text: str, program: str, place: Place) -> None:
     """Run a command in the image of the whole job, after its setup lines."""
+    from ..container import container_command, container_environment
+    from ..environment import without_bash
+    from ..payload_script import script as payload_script
+    from ..runtime import RuntimeMissing
+
     runtime = place.runtime
     engine = runtime.engine
     if "/" not in engine and not (engine := which(engine, place.path)):
