@@ -26,9 +26,7 @@ WORKDIR = "<grid_workdir>"
 configuration files as plain text."""
 
 # Shells, JSON and YAML read a path with none of these as it is, also in front of another one.
-_NEEDS_QUOTES = re.compile(
-    r"""["'\\,\[\]{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]|: | #|[: ]$"""
-)
+_NEEDS_QUOTES = r"""["'\\,\[\]{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]|: | #|[: ]$"""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def in_folder(text: str, folder: Path) -> str:
     if WORKDIR not in text:
         return text
     path = str(folder)
-    if found := _NEEDS_QUOTES.search(path):
+    if found := re.search(_NEEDS_QUOTES, path):
         raise FolderError(
             f"the absolute paths of the configuration cannot be set on this node, as the path of "
             f"the job's folder, {path!r}, contains {found[0]!r}; write them relative to the "

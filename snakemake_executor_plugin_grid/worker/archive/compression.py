@@ -154,7 +154,12 @@ def check_compression(compression: str) -> None:
 
 def _zstd_module() -> Any:
     import importlib
+    import sys
 
+    if sys.flags.no_site:  # the worker is started without site-packages
+        import site
+
+        site.main()
     for name in ("compression.zstd", "zstandard"):
         with suppress(ImportError):
             return importlib.import_module(name)
