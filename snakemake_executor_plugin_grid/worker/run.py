@@ -13,7 +13,6 @@ from pathlib import Path
 
 from . import processes, stageout
 from . import report as reports
-from .comparison import found_difference
 from .decided.result import Result, not_created, read_result
 from .description import (
     ENVIRONMENT_FILE,
@@ -31,7 +30,6 @@ from .environment import STORE_TOKEN
 from .log import tail, trim
 from .payload import SCRATCH, TREE, Entry, sets_up_inside, starter
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
-from .placeholders import changed_placeholders
 from .processes import Cancellation, Ended
 from .removal import remove_tree
 from .report import Report
@@ -166,7 +164,10 @@ def _run(
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
-    staged -= changed_placeholders(tree)
+    if tree.placeholders:
+        from .placeholders import changed_placeholders
+
+        staged -= changed_placeholders(tree)
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:
@@ -235,6 +236,8 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         name = known.get(number, f"signal {number}")
         report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
+        from .comparison import found_difference
+
         ending = f"the payload ended with exit code {exit_code}"
         report.fail(reports.PAYLOAD_FAILED, found_difference(scratch) or ending)
 
