@@ -31,8 +31,8 @@ WORKER_LOG = "worker.log"
 SCRIPT = f"""#!/bin/sh
 # Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.
 for python in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-        exec "$python" {WORKER_FILE} --jobs {JOBS_FILE} "$1"
+    if "$python" -S -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+        exec "$python" -S -I {WORKER_FILE} --jobs {JOBS_FILE} "$1"
     fi
 done
 echo "There is no Python 3.9 or later on this worker node." >&2

@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import zipfile
+from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
-_FOLDER = Path(__file__).parents[1] / "worker"
-_COMPARISON = Path(__file__).parents[1] / "snakemake_api" / "comparison"
+_PACKAGE = Path(__file__).parents[1]
 _START = "import sys\nfrom worker.start import main\nsys.exit(main(sys.argv[1:]))\n"
+_UNCHECKED_HASH = (0b01).to_bytes(4, "little")
+"""Flags of a ``.pyc`` that is used without a look at its source (PEP 552)."""
+# References between objects, as later versions have them, depend on what else is in the memory.
+_REPRODUCIBLE = 2
 
 
-def write_worker(path: Path) -> None:
-    """Write the archive; the same sources give the same bytes.
+def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
+    """Write the archive; the same sources and the same Python give the same bytes.
+
+    Each module is there as source and compiled: a Python of another version takes the source.
 
     Args:
         path: Where to; replaced if it is there.
+        files: More files by name: the stand-in for Snakemake of Python scripts, below ``shim/``.
     """
     part = path.with_name(path.name + ".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add(archive, "__main__.py", _START)
-        for module in sorted(_FOLDER.rglob("*.py")):
-            _add(archive, f"worker/{module.relative_to(_FOLDER)}", module.read_bytes())
-        for module in sorted(_COMPARISON.glob("*.py")):  # `worker.comparison` reads these
-            name = module.relative_to(_COMPARISON.parents[1])
-            _add(archive, name.as_posix(), module.read_bytes())
+        _add(archive, "__main__.py", _START.encode())
+        for folder in (_PACKAGE / "worker", _PACKAGE / "snakemake_api" / "comparison"):
+            for module in sorted(folder.rglob("*.py")):
+                name = module.relative_to(_PACKAGE).as_posix()
+                _add(archive, name, module.read_bytes())
+                if folder.name == "worker":  # what compares is written out as source
+                    _add(archive, f"{name}c", compiled(module, name))
+        for name, data in sorted((files or {}).items()):
+            _add(archive, name, data)
     part.replace(path)
 
 
-def _add(archive: zipfile.ZipFile, name: str, text: str | bytes) -> None:
+def compiled(path: Path, name: str) -> bytes:
+    """Return a module as a ``.pyc`` for the Python of this process.
+
+    Python keeps what it has once compiled, so this seldom compiles anything.
+
+    Args:
+        path: The module.
+        name: Shown in tracebacks.
+    """
+    code = SourceFileLoader(name, str(path)).get_code(name)
+    assert code is not None  # noqa: S101 - for mypy; there is a source
+    digest = importlib.util.source_hash(path.read_bytes())
+    data = marshal.dumps(_renamed(code, name), _REPRODUCIBLE)
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + digest + data
+
+
+def _renamed(code: CodeType, name: str) -> CodeType:
+    constants = (
+        _renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
+    )
+    return code.replace(co_filename=name, co_consts=tuple(constants))
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     info = zipfile.ZipInfo(name, _LONG_AGO)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
-    archive.writestr(info, text)
+    archive.writestr(info, data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,8 +13,8 @@ from .archive.listing import Entry
 from .archive.member import Member
 from .archive.pack import pack
 from .description import DELIVERY_FOLDER, Job
+from .records import dataclass, replace
 from .report import Report, Returned
-from .transfer import urls
 
 SANDBOX_SUFFIX = ".blob"
 """Suffix of files for the output sandbox of the WMS."""
@@ -60,6 +59,8 @@ class Delivery:
         if not scheme:
             return cls(sandbox / DELIVERY_FOLDER)
         if scheme == "file":
+            from .transfer import urls
+
             folder = Path(unquote(urlsplit(job.deliver).path))
             urls.require_store(folder)
             return cls(folder)
@@ -67,6 +68,8 @@ class Delivery:
             return cls(sandbox, DATA_SUFFIX)
         if scheme in ("sandbox", "lfn"):
             return cls(sandbox, SANDBOX_SUFFIX, job.deliver_limit)
+        from .transfer import urls
+
         if scheme in urls.WRITABLE:
             return cls(sandbox / _UPLOADS, url=job.deliver)
         raise ValueError(f"the worker cannot write to {scheme}:// URLs")
@@ -118,6 +121,8 @@ class Delivery:
 
     def _put(self, report: Report) -> None:
         if self.url:
+            from .transfer import urls
+
             for digest in report.blobs:
                 urls.put(self.path(digest), self.url, digest)
                 self.path(digest).unlink()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from .decided.decision import Decision
+from .records import asdict, dataclass
 from .runtime import Runtime
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = 3
 JOB_FILE = "job.json"
@@ -23,9 +26,7 @@ WORKDIR = "<grid_workdir>"
 configuration files as plain text."""
 
 # Shells, JSON and YAML read a path with none of these as it is, also in front of another one.
-_NEEDS_QUOTES = re.compile(
-    r"""["'\\,\[\]{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]|: | #|[: ]$"""
-)
+_NEEDS_QUOTES = r"""["'\\,\[\]{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]|: | #|[: ]$"""
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,10 @@ class Job:
         return json.dumps(fields)
 
 
+class InputDamagedError(Exception):
+    """An input is missing in the store, or differs from what the submit host stored."""
+
+
 class FolderError(Exception):
     """The path of the job's folder cannot stand in a command or configuration file."""
 
@@ -155,7 +160,7 @@ def in_folder(text: str, folder: Path) -> str:
     if WORKDIR not in text:
         return text
     path = str(folder)
-    if found := _NEEDS_QUOTES.search(path):
+    if found := re.search(_NEEDS_QUOTES, path):
         raise FolderError(
             f"the absolute paths of the configuration cannot be set on this node, as the path of "
             f"the job's folder, {path!r}, contains {found[0]!r}; write them relative to the "

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from .archive.files import file_digest
-from .description import Blob
+from .description import Blob, InputDamagedError
 from .processes import die_with_parent
 from .transfer import urls
 from .transfer.errors import TransferError
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import IO
 
 _GET_FILE = "dirac-dms-get-file"
 _TIME_LIMIT = 3600.0  # seconds; of one file
 _LAST_WORDS = 2048  # bytes of the command's output that are read
 _LAST_LINES = 3
-
-
-class InputDamagedError(Exception):
-    """An input is missing in the store, or differs from what the submit host stored."""
 
 
 def locate(blob: Blob, sandbox: Path) -> Path:
@@ -108,6 +104,10 @@ def _get_file(lfn: str, target: Path) -> str:
 
     The command writes to its current folder, under the basename of the LFN (DIRAC 9.1).
     """
+    import shutil
+    import subprocess
+    import tempfile
+
     command = shutil.which(_GET_FILE)
     if command is None:
         return f"the worker node has no {_GET_FILE}"

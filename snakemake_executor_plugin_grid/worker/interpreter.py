@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 
 from .runtime import Runtime, RuntimeMissing
@@ -42,6 +40,8 @@ def find_python(kind: str, *, path: str, wanted: str = "", snakemake: bool = Fal
     Raises:
         RuntimeMissing: None fits; the message lists what was found.
     """
+    import shutil
+
     wheels = kind == "wheels"
     names = (f"python{wanted}", "python3", "python") if wheels else NAMES
     candidates = [shutil.which(name, path=path) for name in names]
@@ -78,6 +78,8 @@ def find_python(kind: str, *, path: str, wanted: str = "", snakemake: bool = Fal
 
 def _probe(python: str) -> tuple[str, bool] | None:
     """Return the minor version of an interpreter and whether it has Snakemake, None if it fails."""
+    import subprocess
+
     try:
         done = subprocess.run(
             [python, "-c", PROBE],

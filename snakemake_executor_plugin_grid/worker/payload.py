@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Callable
 
 from . import processes
-from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
-from .container import container_command, container_environment
-from .decided.engine import command_line
 from .decided.place import Place
 from .decided.runner import carry_out
+from .decided.search import command_line
 from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, Job, in_folder, load
 from .environment import payload_environment, wheels_environment, without_bash
-from .interpreter import interpreter
-from .payload_script import script
 from .tree import Tree
 
 Entry = Callable[["list[str]"], int]
@@ -37,7 +30,7 @@ _HOME = str(Path(__file__).parents[1])
 # Last in sys.path: other packages beside the worker's must not hide the standard library.
 _RUN = (
     "import sys; sys.path.append(sys.argv[1]); from pathlib import Path; "
-    f"from {__package__.rpartition('.')[2]}.payload import run_decision; "
+    f"from {Path(__file__).parent.name}.payload import run_decision; "
     "sys.exit(run_decision(Path(sys.argv[2])))"
 )
 
@@ -48,6 +41,8 @@ def plain_argv(command: str) -> list[str] | None:
     Args:
         command: Shell line; must start with ``"$GRID_PYTHON" -m snakemake``.
     """
+    import shlex
+
     prefix = f"{PYTHON} -m snakemake "
     if not command.startswith(prefix):
         return None
@@ -80,6 +75,11 @@ def starter(
     log = sandbox / LOG_FILE
     if job.decision is not None:
         return _decided(job, sandbox, scratch, tree.cwd, env)
+    from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
+    from .container import container_command, container_environment
+    from .interpreter import interpreter
+    from .payload_script import script
+
     command = in_folder(job.command, tree.cwd)
     script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
     argv = None if script_needed else plain_argv(command)
@@ -131,6 +131,8 @@ def _decided(
     log = sandbox / LOG_FILE
     in_container = job.runtime.kind == "container"  # setup lines belong into the container
     if job.env_modules or (job.runtime.setup.strip() and not in_container):
+        from .payload_script import script
+
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
         script_path = scratch / "payload.sh"
         setup = "" if in_container else job.runtime.setup
@@ -168,6 +170,8 @@ def _carry_out(job: Job, scratch: Path, env: Mapping[str, str]) -> int:
 
 
 def _shell_line(script_path: Path, env: Mapping[str, str]) -> list[str]:
+    import shutil
+
     # dash does not pass on functions that bash exports.
     bash = shutil.which("bash", path=env["PATH"]) if without_bash(env) != env else None
     return [bash or "/bin/sh", str(script_path)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from .interpreter import NAMES, PROBE, RUNS_SNAKEMAKE
 
 SETUP_FAILED = 90
@@ -36,6 +34,8 @@ def script(
         env_modules: Whether the script ends with `MODULES_MISSING` if bash, in which Snakemake runs
             shell commands, has no command `module`. Snakemake 9.27 ignores that it fails.
     """
+    import shlex
+
     parts = ["#!/bin/sh"]
     has_setup = bool(setup.strip())
     if has_setup:

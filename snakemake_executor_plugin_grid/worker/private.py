@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import tempfile
 from pathlib import Path
-from typing import Any
 
 from .transfer import urls
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 PRIVATE_FILE = "private.json"
 """File beside the description of the jobs; tells where their private part is."""
@@ -30,6 +31,8 @@ def read_private(folder: Path) -> dict[str, Any]:
         TransferError: It cannot be fetched.
         OSError: The folder cannot be written.
     """
+    import tempfile
+
     pointer = folder / PRIVATE_FILE
     if not pointer.exists():
         return {}
@@ -48,6 +51,8 @@ def read_private(folder: Path) -> dict[str, Any]:
 
 def _secret(name: str, folder: Path) -> dict[str, Any]:
     """Find one of the user's secrets; runGen-00-00-02 moves their file to the job's folder."""
+    import base64
+
     for place in (folder, *folder.resolve().parents[:_PARENTS]):
         path = place / SECRETS_FILE
         if path.is_file():

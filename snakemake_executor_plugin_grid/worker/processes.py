@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
+
+from .records import dataclass
 
 MARK = "SNAKEMAKE_GRID_JOB"
 """Environment variable by which processes of a job are recognised."""
 
+_adopting = False
+"""Whether this process adopts the payload's orphans."""
 _GRACE = 5.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -59,7 +62,8 @@ def adopt_orphans() -> None:
     """Make this process adopt the payload's orphans (Linux)."""
     # If the pilot ignores SIGCHLD, the worker inherits that and the kernel keeps no exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    global _adopting
+    _adopting = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def run(
@@ -78,6 +82,7 @@ def run(
     """
     began = time.monotonic()
     pid = start()
+    handle = _handle_of(pid)
     timed_out = cancelled = False
     stop_at: float | None = None
     while True:
@@ -93,10 +98,13 @@ def run(
                 _signal_group(pid, signal.SIGTERM)
         elif now > stop_at:
             _signal_group(pid, signal.SIGKILL)
-        time.sleep(min(0.2, 0.005 + (now - began) / 20))
+        _wait_for(handle, min(0.2, 0.005 + (now - began) / 20))
+    if handle >= 0:
+        os.close(handle)
     _signal_group(pid, signal.SIGKILL)
-    kill_marked(mark)
-    _kill_children()
+    if not (_adopting and _reap()):
+        kill_marked(mark)
+        _kill_children()
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     # ru_maxrss is in kilobytes on Linux and in bytes on macOS (getrusage(2) of either).
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -112,6 +120,7 @@ def run(
 
 def starter(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Callable[[], int]:
     """Return a function that starts a program for ``run``."""
+    import subprocess  # slow, and not needed to fork
 
     def start() -> int:
         with log.open("ab") as stream:
@@ -222,10 +231,29 @@ def _children() -> list[int]:
     return found
 
 
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
+def _reap() -> bool:
+    """Reap the children that have ended; return whether none is left."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return True
+    return False
+
+
+def _handle_of(pid: int) -> int:
+    """Return a descriptor that can be read when a child has ended, -1 without (old kernels)."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
+
+
+def _wait_for(handle: int, seconds: float) -> None:
+    if handle >= 0:
+        select.select([handle], [], [], seconds)
+    else:
+        time.sleep(seconds)
 
 
 def _entries(folder: str) -> list[str]:
@@ -235,6 +263,8 @@ def _entries(folder: str) -> list[str]:
         return []
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int) -> bool:
+    """Call prctl(2); return whether it succeeded."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+    return False

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import socket
+import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .archive.member import Member
+from .records import asdict, dataclass, field
 
 SUCCESS = "success"
 PAYLOAD_FAILED = "payload failed"
@@ -118,10 +117,10 @@ class Report:
         """Return the report of a job that starts now on this host."""
         report = cls(
             name,
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             site=_first(_SITE_VARIABLES),
             wms_id=_first(_ID_VARIABLES),
-            python=platform.python_version(),
+            python=sys.version.split()[0],
         )
         report.begin("received")
         return report

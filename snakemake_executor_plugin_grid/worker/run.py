@@ -6,15 +6,13 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from . import processes, stageout
 from . import report as reports
-from .comparison import found_difference
 from .decided.result import Result, not_created, read_result
 from .description import (
     ENVIRONMENT_FILE,
@@ -23,21 +21,20 @@ from .description import (
     REPORT_FILE,
     STARTED_FILE,
     FolderError,
+    InputDamagedError,
     Job,
     Output,
     load,
 )
 from .environment import STORE_TOKEN
-from .fetch import InputDamagedError
 from .log import tail, trim
 from .payload import SCRATCH, TREE, Entry, sets_up_inside, starter
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
-from .placeholders import changed_placeholders
 from .processes import Cancellation, Ended
+from .removal import remove_tree
 from .report import Report
 from .runtime import RuntimeMissing
 from .stagein import stage_in
-from .transfer import urls
 from .transfer.errors import TransferError
 from .tree import Tree
 
@@ -96,7 +93,7 @@ def run_job(
     except Exception as error:
         report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
     finally:
-        _remove(scratch)
+        remove_tree(scratch)
         if reserve is not None:
             reserve.unlink(missing_ok=True)
         if job is not None and job.log_limit is not None:
@@ -167,7 +164,10 @@ def _run(
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
-    staged -= changed_placeholders(tree)
+    if tree.placeholders:
+        from .placeholders import changed_placeholders
+
+        staged -= changed_placeholders(tree)
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:
@@ -223,7 +223,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         )
     elif result is not None and result.reason != reports.PAYLOAD_FAILED:
         report.fail(result.reason, result.message)
-    elif shutil.disk_usage(scratch).free < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
+    elif _free(scratch) < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
     elif number == signal.SIGKILL or exit_code == _SHELL_SAYS_KILLED:
         several = job.decision is not None and len(job.decision.steps) > 1
@@ -236,8 +236,16 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         name = known.get(number, f"signal {number}")
         report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
+        from .comparison import found_difference
+
         ending = f"the payload ended with exit code {exit_code}"
         report.fail(reports.PAYLOAD_FAILED, found_difference(scratch) or ending)
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _met_full_disk(path: Path) -> bool:
@@ -248,6 +256,8 @@ def _met_full_disk(path: Path) -> bool:
 
 def _send_report(job: Job, sandbox: Path) -> bool:
     """Upload the log, then the report; the submit host waits for the report."""
+    from .transfer import urls
+
     try:
         for leaf in (LOG_FILE, REPORT_FILE):
             if (sandbox / leaf).exists():
@@ -283,24 +293,6 @@ def _make_room(paths: list[Path]) -> None:
     """Remove files that do not come back, so that the logs can be packed on a full disk."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
-            _remove(path)
+            remove_tree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree, including read-only folders."""
-
-    def retry(function: Callable[[str], object], path: str, _error: object) -> None:
-        try:
-            Path(path).parent.chmod(0o700)
-            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
-                Path(path).chmod(0o700)
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(path)
-        except OSError as error:  # files of another user, left by a container
-            sys.stderr.write(f"{path}: not removed: {error}\n")
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=retry)

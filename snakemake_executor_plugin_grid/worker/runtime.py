@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+
+from .records import dataclass, fields
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 KINDS = ("inherit", "setup", "container", "wheels")
 ENGINES = ("apptainer", "singularity")

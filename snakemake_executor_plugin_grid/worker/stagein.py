@@ -10,12 +10,7 @@ from pathlib import Path
 
 from .archive.files import file_digest, place
 from .archive.member import Member, TarballError
-from .archive.unpack import unpack
-from .description import Blob, Job, in_folder
-from .fetch import InputDamagedError, forget, locate
-from .placeholders import make_placeholders
-from .transfer.errors import shown
-from .transfer.urls import READABLE, scheme_of
+from .description import Blob, InputDamagedError, Job, in_folder
 from .tree import Tree
 
 
@@ -39,6 +34,12 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
     names: set[str] = set()
     kept = {output.name for output in job.outputs}
     listings = []
+    if job.blobs:
+        from .fetch import forget, locate
+        from .transfer.errors import shown
+        from .transfer.urls import READABLE, scheme_of
+    if any(blob.kind != "raw" for blob in job.blobs):
+        from .archive.unpack import unpack  # slow
     for blob in job.blobs:
         archive = locate(blob, sandbox)
         try:
@@ -76,6 +77,8 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
                 )
             raise InputDamagedError(f"input damaged: {error}{origin}") from error
     for archive in listings:  # last: only where there is nothing
+        from .placeholders import make_placeholders
+
         try:
             make_placeholders(archive, tree, kept)
         except TarballError as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from tarfile import BLOCKSIZE
 
 from .archive.listing import Entry, scan, special_kind
+from .archive.sparse import BLOCKSIZE
 from .delivery import Delivery
 from .description import Job, Output
+from .records import replace
 from .report import OUTPUT_NOT_STORED, OUTPUT_TOO_LARGE, SUCCESS, Report, megabytes
 from .transfer.errors import TransferError
 from .tree import Tree, below

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .description import ENVIRONMENT_FILE, JOB_FILE, Job, load
-from .private import read_private
 from .run import run_job
 
 
@@ -50,6 +49,8 @@ def pick(file: Path, name: str, sandbox: Path) -> Job:
         TransferError: The private part cannot be fetched.
         OSError: It cannot be read, or the folder cannot be written.
     """
+    from .private import read_private
+
     try:
         jobs = json.loads(file.read_text())
         if not isinstance(jobs, dict) or name not in jobs:

@@ -58,6 +58,7 @@ class Starter:
         with (folder / "worker.log").open("ab") as stream:
             process = await asyncio.create_subprocess_exec(
                 self._config.python,
+                *("-S", "-I"),  # it starts in half the time
                 str(self._folder / names.WORKER_FILE),
                 str(folder),
                 cwd=folder,

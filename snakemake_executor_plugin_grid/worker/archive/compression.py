@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib
 import io
-import shutil
-import subprocess
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from .files import SIZE
 from .member import TarballError
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 COMPRESSIONS = ("none", "gzip", "zstd")
 _GZIP_LEVEL = 3  # most of the gain of 6 at three times its speed
@@ -31,6 +29,9 @@ def compressing(file: Any, compression: str) -> Iterator[Any]:
     Raises:
         OSError: The ``zstd`` program failed, or the file cannot be written.
     """
+    import gzip
+    import subprocess
+
     if compression == "gzip":
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as stream:
             yield stream
@@ -61,6 +62,10 @@ def decompressing(file: Any, compression: str) -> Iterator[io.BufferedReader]:
         file: The open archive; closed by the caller.
         compression: ``gzip`` or ``zstd``.
     """
+    import gzip
+    import subprocess
+    import zlib
+
     errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
     module = _zstd_module() if compression == "zstd" else None
     if compression == "gzip":
@@ -108,6 +113,8 @@ class _Checked(io.RawIOBase):
 
 @contextmanager
 def _zstd(options: list[str], source: Any, target: Any) -> Iterator[Any]:
+    import subprocess
+
     process = subprocess.Popen(
         [_zstd_program(), "-q", "-c", *options],
         stdin=source,
@@ -146,6 +153,13 @@ def check_compression(compression: str) -> None:
 
 
 def _zstd_module() -> Any:
+    import importlib
+    import sys
+
+    if sys.flags.no_site:  # the worker is started without site-packages
+        import site
+
+        site.main()
     for name in ("compression.zstd", "zstandard"):
         with suppress(ImportError):
             return importlib.import_module(name)
@@ -159,6 +173,8 @@ def _zstd_writer(module: Any, file: Any) -> Any:
 
 
 def _zstd_program() -> str:
+    import shutil
+
     found = shutil.which("zstd")
     if found is None:
         raise TarballError(

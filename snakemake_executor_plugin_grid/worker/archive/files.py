@@ -6,16 +6,18 @@ import errno
 import hashlib
 import io
 import os
-import shutil
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ..interruption import between_blocks
 from .member import Member, TarballError
 from .sparse import parts_of, write_holes
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 SIZE = 1 << 20
 """Bytes that are read or written at a time."""
@@ -127,6 +129,8 @@ def copy_file(source: str | Path, target: str | Path) -> None:
 
     Half a copy is removed again.
     """
+    import shutil
+
     if not stat.S_ISREG(os.lstat(source).st_mode):
         shutil.copy2(source, target, follow_symlinks=False)
         return

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+
+from ..records import dataclass
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_SECONDS = 1 << 33
 """Limit of modification times, in seconds from the epoch; ``utime()`` accepts it."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import secrets
-import tarfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from ..interruption import between_blocks
-from .compression import check_compression, compressing
+from ..records import dataclass
 from .files import NEW, SIZE, HashedFile, file_digest, open_regular
+from .header import header
 from .listing import Entry
 from .member import Member, TarballError, check_name
-from .sparse import REAL_SIZE, SPARSE, Part, parts_of, write_map
+from .sparse import BLOCKSIZE, REAL_SIZE, SPARSE, Part, parts_of, write_map
 
-_TYPES = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,16 @@ def pack(
             relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """
-    check_compression(compression)
+    if compression != "none":
+        from .compression import check_compression, compressing
+
+        check_compression(compression)
     chosen = sorted(entries, key=lambda entry: entry.name)
     for before, entry in zip([None, *chosen], chosen):
         check_name(entry.name)
         if before is not None and before.name == entry.name:
             raise TarballError(f"{archive}: {entry.name!r} was to be packed twice")
-    part = archive.with_name(f".{archive.name}.{secrets.token_hex(6)}.part")
+    part = archive.with_name(f".{archive.name}.{os.urandom(6).hex()}.part")
     try:
         with os.fdopen(os.open(part, NEW, 0o600), "wb") as file:
             if compression == "none":
@@ -90,17 +92,13 @@ def _write(entries: list[Entry], out: BinaryIO, sums: bool) -> tuple[Member, ...
             members.append(
                 Member(entry.name, entry.kind, entry.mode, 0, entry.mtime_ns, "", entry.target)
             )
-    out.write(bytes(2 * tarfile.BLOCKSIZE))
+    out.write(bytes(2 * BLOCKSIZE))
     return tuple(members)
 
 
 def _write_header(entry: Entry, out: BinaryIO, stored: int, *, sparse: bool = False) -> None:
-    info = tarfile.TarInfo(entry.name)
-    info.type, info.mode, info.size = _TYPES[entry.kind], entry.mode, stored
-    info.mtime, info.linkname = entry.mtime_ns // 10**9, entry.target
-    if sparse:
-        info.pax_headers = {**SPARSE, REAL_SIZE: str(entry.size)}
-    out.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+    records = {**SPARSE, REAL_SIZE: str(entry.size)} if sparse else {}
+    out.write(header(entry, stored, records))
 
 
 def _write_file(entry: Entry, out: BinaryIO, sums: bool) -> Member:
@@ -134,7 +132,7 @@ def _write_file(entry: Entry, out: BinaryIO, sums: bool) -> Member:
         os.close(fd)
     if left or after.st_size != entry.size or after.st_mtime_ns != before.st_mtime_ns:
         raise _changed(entry, after)
-    out.write(bytes(-stored % tarfile.BLOCKSIZE))
+    out.write(bytes(-stored % BLOCKSIZE))
     return Member(
         entry.name,
         "file",

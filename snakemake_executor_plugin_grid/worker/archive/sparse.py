@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
-from tarfile import BLOCKSIZE
-from typing import Callable
+from collections.abc import Callable, Iterable
 
 from ..interruption import between_blocks
 from .member import TarballError
@@ -22,6 +20,9 @@ SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 """Records of the PAX header of a sparse member, besides `REAL_SIZE`."""
 REAL_SIZE = "GNU.sparse.realsize"
 """Record with the bytes of the file."""
+
+BLOCKSIZE = 512
+"""Bytes by which archives are measured: `tarfile.BLOCKSIZE`, whose import is slow."""
 
 Part = tuple[int, int]
 """Offset and length in bytes of a part of a file that holds data."""

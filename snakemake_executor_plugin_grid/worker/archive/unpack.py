@@ -9,10 +9,10 @@ import os
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, field
 from tarfile import BLOCKSIZE
 from typing import TYPE_CHECKING
 
+from ..records import dataclass, field
 from .compression import check_compression, decompressing
 from .files import NEW, SIZE, HashedFile, file_digest, open_regular
 from .member import Member, TarballError, check_name

@@ -10,9 +10,12 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from .decision import Benchmark
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 HEADER = (
     *("s", "h:m:s", "max_rss", "max_vms", "max_uss", "max_pss"),
@@ -141,7 +144,7 @@ def _family(pid: int) -> list[int]:
     """Return a process and its descendants."""
     children: dict[int, list[int]] = {}
     try:
-        entries = os.listdir("/proc")  # noqa: PTH208
+        entries = os.listdir("/proc")
     except OSError:
         return []
     for entry in entries:

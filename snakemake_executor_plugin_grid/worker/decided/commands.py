@@ -8,18 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
-from ..container import container_command, container_environment
-from ..environment import without_bash
-from ..payload_script import script as payload_script
-from ..runtime import RuntimeMissing
+from ..records import dataclass, field, replace
 from .decision import PYTHON, SCRIPT, Command, Step
-from .engine import VARIABLE_PREFIXES, engine_line, find_engine, quoted
 from .errors import lacking
 from .marks import fill_command, fill_path, fill_script
 from .place import Place
-from .search import find_python, find_shell, which
+from .search import find_python, find_shell, quoted, which
 
 LONGEST = 16 * 4096 - 1
 """``snakemake.shell.MAX_ARG_LEN``: bytes of a longer command go through a script file."""
@@ -82,6 +77,7 @@ def _compose(line: Line, command: Command, step: Step, place: Place) -> None:
         line.files.append(path)
         values[SCRIPT] = _usable(path, place.cwd)
         if command.script.uses_snakemake:
+            from .engine import VARIABLE_PREFIXES
             from .shim import unpack_shim
 
             for name in ("", *VARIABLE_PREFIXES):
@@ -96,6 +92,8 @@ def _compose(line: Line, command: Command, step: Step, place: Place) -> None:
         line.files.append(path)
         text = f'"{program}" {quoted(path)}'
     if step.container is not None:
+        from .engine import engine_line, find_engine
+
         container = replace(
             step.container,
             image=fill_path(step.container.image, values),
@@ -134,6 +132,11 @@ def _shell_inside(step: Step) -> str:
 
 def _enter_container(line: Line, text: str, program: str, place: Place) -> None:
     """Run a command in the image of the whole job, after its setup lines."""
+    from ..container import container_command, container_environment
+    from ..environment import without_bash
+    from ..payload_script import script as payload_script
+    from ..runtime import RuntimeMissing
+
     runtime = place.runtime
     engine = runtime.engine
     if "/" not in engine and not (engine := which(engine, place.path)):
@@ -169,7 +172,7 @@ def _write(folder: str, name: str, text: str, mode: int) -> str:
     os.makedirs(folder, exist_ok=True)
     plain = "".join(one if one.isalnum() or one in "._-" else "_" for one in name)
     while True:
-        path = os.path.abspath(f"{folder}/tmp{os.urandom(4).hex()}.{plain}")
+        path = os.path.abspath(f"{folder}/{os.urandom(4).hex()}.{plain}")
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+
+from ..records import asdict, dataclass, fields
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 VERSION = 1
 TMPDIR = "<grid_tmpdir>"
@@ -18,8 +24,6 @@ SCRIPT = "<grid_script>"
 """Stands for the path of the script file that the command runs."""
 PYTHON = "<grid_python>"
 """Stands for the Python that runs Python scripts: the first of python3, python on PATH."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ paths are quoted for the shell, and the job's folder is bound, for temporary fil
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from ..runtime import ENGINES
 from .decision import Container
 from .errors import lacking
-from .search import which
+from .search import command_line, which
 
 VARIABLE_PREFIXES = tuple(f"{engine.upper()}ENV_" for engine in ENGINES)
 """Before the name of a variable that must reach the container also with ``--cleanenv``."""
@@ -66,13 +65,3 @@ def engine_line(
             words += ["--bind", bind]
     parts = [command_line(words), container.arguments]
     return " ".join([*parts, command_line(["--pwd", cwd, image, shell, "-c", text])])
-
-
-def quoted(text: str) -> str:
-    """Return a word as the shell reads it; the same as `shlex.quote`, without its import."""
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def command_line(words: Sequence[str]) -> str:
-    """Return words as a shell line."""
-    return " ".join(map(quoted, words))

@@ -9,9 +9,9 @@ from ..description import WORKDIR, FolderError
 from .decision import PYTHON, SCRIPT, TMPDIR
 
 # Characters that no shell changes outside of quotes; a blank needs single quotes.
-_PLAIN = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
+_PLAIN = r"[\w@%+=:,./-]*"
 # Shells, Python, R, Julia and JSON read all other characters as they are within quotes.
-_SPECIAL = re.compile(r"""["'\\$`\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]""")
+_SPECIAL = r"""["'\\$`\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]"""
 _NAMES = {
     WORKDIR: "the job's folder",
     TMPDIR: "the folder for temporary files",
@@ -35,7 +35,7 @@ def fill_script(text: str, values: Mapping[str, str]) -> str:
     """
     for mark, value in values.items():
         if mark in text:
-            if found := _SPECIAL.search(value):
+            if found := re.search(_SPECIAL, value):
                 raise _error(mark, value, found[0], "a script")
             text = text.replace(mark, value)
     return text
@@ -53,9 +53,9 @@ def fill_command(text: str, values: Mapping[str, str]) -> str:
     for mark, value in values.items():
         if mark not in text:
             continue
-        if not _PLAIN.fullmatch(value):
+        if not re.fullmatch(_PLAIN, value, re.ASCII):
             quoted = text.count("'" + mark) == text.count(mark)
-            found = _SPECIAL.search(value) if quoted else re.search(r"[^\w@%+=:,./-]", value)
+            found = re.search(_SPECIAL, value) if quoted else re.search(r"[^\w@%+=:,./-]", value)
             if found:
                 raise _error(mark, value, found[0], "a command")
         text = text.replace(mark, value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..description import WORKDIR
+from ..records import dataclass
 from ..runtime import Runtime
 from .decision import TMPDIR, Step
 from .marks import fill_path

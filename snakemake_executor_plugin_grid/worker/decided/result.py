@@ -7,9 +7,9 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..records import asdict, dataclass
 from ..report import REASONS, SUCCESS
 
 RESULT_FILE = "result.json"

@@ -12,11 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from .. import processes
 from ..description import WORKDIR, FolderError
+from ..records import replace
 from ..report import KILLED, OUT_OF_DISK, PAYLOAD_FAILED, WORKER_FAILED
 from .decision import Decision
 from .errors import StepError, failed
@@ -162,7 +162,11 @@ class Runner:
             if self._terminated:  # SIGTERM came while it was started
                 signal_group(work.pid, signal.SIGTERM)
             return True
-        self._try(work, work.finish)
+        try:
+            self._try(work, work.finish)
+        except _FailedError as error:
+            error.result = replace(error.result, exit_code=0)  # of the last command
+            raise
         return False
 
     def _wait(self, timeout: float | None) -> None:
@@ -254,7 +258,7 @@ class Runner:
 
     def _named(self, work: Work, result: Result) -> Result:
         """Return a result whose message names the rule, if there are several."""
-        ended = result.exit_code is not None or result.signal
+        ended = result.exit_code or result.signal
         if result.reason == PAYLOAD_FAILED and ended:
             subject = "the payload" if self._alone else f"rule {work.name}"
             return replace(result, message=f"{subject} {result.message}")

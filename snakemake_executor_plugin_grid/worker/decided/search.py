@@ -1,8 +1,9 @@
-"""Finds programs on PATH."""
+"""Finds programs on PATH, and writes shell words."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from .errors import lacking
 
@@ -62,3 +63,13 @@ def find_python(path: str) -> str:
         f"the worker node has neither python3 nor python on PATH {path!r}, which the rule's Python "
         "script needs; make one available by --grid-runtime-setup, or choose another site"
     )
+
+
+def quoted(text: str) -> str:
+    """Return a word as the shell reads it; the same as `shlex.quote`, without its import."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return words as a shell line."""
+    return " ".join(map(quoted, words))

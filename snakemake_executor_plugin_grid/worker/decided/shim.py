@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from pathlib import Path
 
+from .errors import lacking
+
 FOLDER = "shim"
-"""Its folder, beside the package of the worker."""
+"""Its folder in the worker program."""
+ARCHIVE = Path(__file__).parents[2]
+"""The worker program; a process that runs the worker from elsewhere has to set it."""
 
 
 def unpack_shim(scratch: str) -> str:
@@ -20,21 +23,21 @@ def unpack_shim(scratch: str) -> str:
         The folder with its files.
 
     Raises:
+        StepError: The worker program has none.
         OSError: Disk full, and the like.
     """
     target = Path(scratch, FOLDER)
     if target.exists():
         return str(target)
     part = Path(scratch, f"{FOLDER}.part")
-    home = Path(__file__).parents[2]  # worker.pyz, or the package in a source tree
-    if home.is_file():
-        with zipfile.ZipFile(home) as archive:
-            for name in archive.namelist():
-                if name.startswith(FOLDER + "/") and not name.endswith("/"):
-                    path = part / name[len(FOLDER) + 1 :]
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(archive.read(name))
-    else:
-        shutil.copytree(home / FOLDER, part, ignore=shutil.ignore_patterns("__pycache__"))
+    part.mkdir()
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        names = [name for name in archive.namelist() if name.startswith(FOLDER + "/")]
+        if not names:
+            raise lacking("this worker program has no stand-in for Snakemake; see --grid-decide")
+        for name in names:
+            path = part / name[len(FOLDER) + 1 :]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(archive.read(name))
     part.replace(target)
     return str(target)

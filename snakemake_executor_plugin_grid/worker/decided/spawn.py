@@ -67,7 +67,7 @@ def _become(argv: Sequence[str], env: Mapping[str, str], writing: int) -> None:
 def keep_descriptors() -> None:
     """Keep what the pilot has left open from the commands, except standard streams."""
     with contextlib.suppress(OSError):
-        for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        for entry in os.listdir("/proc/self/fd"):
             if int(entry) > 2:
                 with contextlib.suppress(OSError):
                     os.set_inheritable(int(entry), False)

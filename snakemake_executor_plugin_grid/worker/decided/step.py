@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 from ..report import PAYLOAD_FAILED
-from .benchmark import Sampler, write_benchmark
 from .commands import Line, compose, filled
 from .decision import Step
 from .errors import StepError, failed
@@ -15,6 +13,12 @@ from .outputs import check_outputs, make_folder, make_logs, prepare_outputs, rem
 from .place import Place
 from .result import Result
 from .spawn import signal_group, spawn
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .benchmark import Sampler
 
 
 class Work:
@@ -101,6 +105,8 @@ class Work:
             self._line.clean()
             raise
         if self.step.benchmark:
+            from .benchmark import Sampler
+
             self.sampler = Sampler(self.pid)
         return True
 
@@ -134,6 +140,8 @@ class Work:
         step = self.step
         benchmark = ""
         if step.benchmark and step.commands and not self.stopped:
+            from .benchmark import write_benchmark
+
             benchmark = step.benchmark.path
             write_benchmark(step.benchmark, benchmark, self._rows, step.inputs)
         check_outputs(step.outputs, step.logs, benchmark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -36,6 +35,8 @@ def get(url: str, path: Path, *, public: bool = False) -> None:
         TransferError: The download failed.
         OSError: The local disk is full, and the like.
     """
+    import shutil
+
     scheme = scheme_of(url)
     if scheme in ("http", "https"):
         from . import http as web
@@ -102,6 +103,8 @@ def require_store(folder: Path) -> None:
 
 
 def _copy(path: Path, folder: Path, name: str) -> None:
+    import shutil
+
     part = folder / f".{name}.part"
     try:
         require_store(folder)

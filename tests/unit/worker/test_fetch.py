@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.worker import fetch
-from snakemake_executor_plugin_grid.worker.description import Blob, Job
-from snakemake_executor_plugin_grid.worker.fetch import InputDamagedError, locate
+from snakemake_executor_plugin_grid.worker.description import Blob, InputDamagedError, Job
+from snakemake_executor_plugin_grid.worker.fetch import locate
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in
 from snakemake_executor_plugin_grid.worker.tree import Tree

@@ -13,8 +13,8 @@ from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.stores import open_transport
 from snakemake_executor_plugin_grid.worker import fetch, stageout
 from snakemake_executor_plugin_grid.worker import report as reports
-from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
-from snakemake_executor_plugin_grid.worker.fetch import InputDamagedError, locate
+from snakemake_executor_plugin_grid.worker.description import Blob, InputDamagedError, Job, Output
+from snakemake_executor_plugin_grid.worker.fetch import locate
 from snakemake_executor_plugin_grid.worker.report import Report
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.stagein import stage_in
@@ -221,9 +221,10 @@ def test_the_report_of_a_job_that_failed_is_delivered_too(tmp_path: Path) -> Non
 
 def test_the_report_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from snakemake_executor_plugin_grid.worker import run
+    from snakemake_executor_plugin_grid.worker.transfer import urls
 
     order: list[str] = []
-    monkeypatch.setattr(run.urls, "put", lambda path, url, name: order.append(name))
+    monkeypatch.setattr(urls, "put", lambda path, url, name: order.append(name))
     for leaf in ("report.json", "payload.log"):
         (tmp_path / leaf).touch()
     job = Job("j", "", (), (), (), Runtime("inherit"), report_to="dav://host")
