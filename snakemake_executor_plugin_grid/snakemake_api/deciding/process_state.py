@@ -1,12 +1,13 @@
 """What a Snakefile changes in its process and jobs inherit: environment variables, and the umask.
 
-``remember`` has to run before Snakemake parses a workflow.
+``remember`` has to run before Snakemake parses a workflow, and after it has imported its plugins:
+some set variables, which are not the workflow's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from .decided import Unsupported
 
@@ -19,11 +20,10 @@ _umask: int | None = None
 
 
 def remember() -> None:
-    """Store the state of the process, if that has not been done."""
+    """Store the state of the process; the last call counts."""
     global _environment, _umask
-    if _environment is None:
-        _environment = dict(os.environ)
-        _umask = current_umask()
+    _environment = dict(os.environ)
+    _umask = current_umask()
 
 
 def current_umask() -> int:
@@ -47,23 +47,21 @@ def changed_umask() -> int | None:
 
 
 def changed_environment(
-    mark: Callable[[str], str], before: Mapping[str, str] | None = None
+    mark: Callable[[str], str],
 ) -> dict[str, str]:
     """Return the variables that have changed since `remember`; removed ones do not count.
 
     Args:
         mark: Puts marks into a text.
-        before: What to compare with; None for what `remember` has stored.
 
     Raises:
         Unsupported: A variable has another value on each node, so that its new value is useless.
     """
-    before = _environment if before is None else before
-    if before is None:
+    if _environment is None:
         return {}
     changed = {}
     for name, value in os.environ.items():
-        if (old := before.get(name)) == value:
+        if (old := _environment.get(name)) == value:
             continue
         if name in _OF_THE_NODE or (old and _extends(value, old)):
             raise Unsupported(f"the workflow changes {name}, whose value differs on the worker")
