@@ -51,6 +51,7 @@ class Mentioned:
         self._workdir = workdir
         self._sources = tuple(f"{folder.rstrip('/')}/" for folder in sources)
         self._folders: dict[str, Files] = {}
+        self._last: tuple[Any, set[str]] | None = None
 
     def files(self, text: str, job: Any, paths: Paths, products: Container[str]) -> Found:
         """Return the files that a command names.
@@ -66,13 +67,12 @@ class Mentioned:
             A folder counts with all of its files or not at all, as a part of it would be taken for
             the whole. Files above 1 MiB do not count, nor do folders above 200 files or 16 MiB.
         """
-        own: set[str] = set()
+        own = self._own(job, paths)
         found = Found()
         for word in _words(text):
             name = self._relative(word, paths)
-            if not name or not (files := self._look_up(name)):
+            if not name or name in own or not (files := self._look_up(name)):
                 continue
-            own = own or {self._relative(path, paths) or path for path in _own(job)}
             files = {name: path for name, path in files.items() if not _is_below(name, own)}
             if any(_is_below(name, products) for name in files):
                 continue
@@ -80,6 +80,12 @@ class Mentioned:
             if word.startswith(self._sources):
                 found.elsewhere[word] = f"{WORKDIR}/{name}"
         return found
+
+    def _own(self, job: Any, paths: Paths) -> set[str]:
+        """Return the normalised paths of a job's own files."""
+        if self._last is None or self._last[0] is not job:
+            self._last = job, {self._relative(path, paths) or path for path in _files(job)}
+        return self._last[1]
 
     def _relative(self, word: str, paths: Paths) -> str:
         """Return a word as a normalised path relative to the working directory, empty if none."""
@@ -145,7 +151,7 @@ def _walk(folder: str) -> Iterator[str]:
             yield os.path.join(top, name)  # noqa: PTH118
 
 
-def _own(job: Any) -> Iterator[str]:
+def _files(job: Any) -> Iterator[str]:
     for paths in (job.input, job.output, job.log, [job.benchmark] if job.benchmark else []):
         yield from map(str, paths)
 
