@@ -67,6 +67,8 @@ def step_of(
     if not kind and benchmark:
         raise Unsupported("it has a benchmark and no command")
     _refuse_conda(job)
+    if kind == "notebook" and job.dag.is_edit_notebook_job(job):
+        raise Unsupported("its notebook is edited")
     folder = tmpdir_of(rule)
     values = _values(job, folder, TOKEN if kind == "shell" else TMPDIR, late)
 
@@ -74,6 +76,8 @@ def step_of(
         return texts.text(text, job)
 
     shell = shell_of(job, values.resources, text)
+    if texts.path(shell.executable) != shell.executable:
+        raise Unsupported("its shell is a file below the working directory")
     commands: list[Command] = []
     repeats: list[int | None] = [*range(job.benchmark_repeats)] if benchmark else [None]
     for repeat in repeats if kind else ():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snakemake.settings import types as options
 from snakemake.shell import shell
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
@@ -82,6 +83,17 @@ def test_scripts_get_what_snakemake_gives_them(
     assert decided.files == {"s.py": "/here/s.py"}
     assert decided.packages == ("numpy",)
     assert decided.undeclared == ()
+
+
+def test_a_notebook_that_the_user_edits_is_not_decided(
+    deciding: Make, rendering: Rendering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = deciding('rule one:\n    output: "one"\n    notebook: "scripts/show.ipynb"\n')
+    made.workflow.execution_settings.edit_notebook = options.NotebookEditMode("127.0.0.1:8888")
+    monkeypatch.setattr(made.workflow.dag, "targetfiles", {made.find("one").targetfile})
+    with pytest.raises(Unsupported, match="notebook is edited"):
+        made.decided("one")
+    assert rendering == []
 
 
 def test_a_script_in_a_group_gets_no_values_that_may_change(
