@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,9 @@ from snakemake.shell import shell
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
 from snakemake_executor_plugin_grid.snakemake_api.deciding import step as module
-from snakemake_executor_plugin_grid.snakemake_api.deciding.call import call
 from snakemake_executor_plugin_grid.snakemake_api.deciding.decided import Unsupported
 from snakemake_executor_plugin_grid.snakemake_api.deciding.paths import Paths
 from snakemake_executor_plugin_grid.snakemake_api.deciding.scripts import Rendered
-from snakemake_executor_plugin_grid.snakemake_api.deciding.unknown import Unknown
 from snakemake_executor_plugin_grid.worker.decided.decision import TMPDIR, Command
 
 from .conftest import Make
@@ -170,67 +166,3 @@ def test_a_snakefile_outside_of_the_working_directory(
         f"python <grid_workdir>/../scripts/show.py {tmp_path}/gone /opt/x"
     )
     assert decided.files == {"../scripts/show.py": str(tmp_path / "scripts" / "show.py")}
-
-
-def test_a_rule_function_that_does_something_else_is_refused() -> None:
-    values = {"input": ["a"]}
-
-    def rule(function: Callable[..., None]) -> Any:
-        class Rule:
-            run_func = staticmethod(function)
-
-        return Rule
-
-    def twice(input: Any) -> None:
-        shell("echo {input}")
-        shell("echo {input}")
-
-    def never(input: Any) -> None:
-        pass
-
-    def other(input: Any) -> None:
-        script("x.py", input)  # type: ignore[name-defined] # noqa: F821
-
-    def option(input: Any) -> None:
-        shell("echo {input}", read=True)
-
-    def more(input: Any, more: Any) -> None:
-        pass
-
-    for function, why in (
-        (twice, r"calls shell\(\), shell\(\) instead of shell\(\) once"),
-        (never, "calls nothing"),
-        (other, r"calls script\(\)"),
-        (option, "options read"),
-        (more, "gives rules more"),
-    ):
-        with pytest.raises(Unsupported, match=why):
-            call(rule(function), "shell", values)
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        str,
-        repr,
-        "{}".format,
-        bool,
-        len,
-        list,
-        int,
-        float,
-        os.fspath,
-        lambda value: value + 1,
-        lambda value: 2 * value,
-        lambda value: f"{value:03}",
-        lambda value: value == 1,
-        lambda value: value > 1,
-        lambda value: value.upper(),
-        lambda value: value[0],
-        lambda value: {value},
-        pickle.dumps,
-    ],
-)
-def test_an_unknown_value_cannot_be_used(use: Callable[[Any], object]) -> None:
-    with pytest.raises(Unsupported, match="because"):
-        use(Unknown("because"))
