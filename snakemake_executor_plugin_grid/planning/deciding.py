@@ -13,7 +13,7 @@ from ..model.job import read_overrides
 from ..settings.choices import DECIDE
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.decided import Decided, NotYet, Unsupported
-from ..snakemake_api.deciding.job import Decider
+from ..snakemake_api.deciding.job import Decider, needs_snakemake
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
 from .sources import Filters, filters_of
@@ -53,7 +53,7 @@ class Deciding:
             job: Snakemake's job or group.
         """
         mode = read_overrides(job.resources.items()).get("decide", self._mode)
-        return mode != "never" and self._decider.expects(job)
+        return mode != "never" and not needs_snakemake(WorkflowApi.members(job))
 
     def of(self, job: Any, own: str | None = None) -> Decided | None:
         """Return what a job runs; None if Snakemake on the worker decides that.

@@ -13,6 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 from ...worker.decided import decision
 from ...worker.description import WORKDIR
 from .decided import Unsupported
+from .marking import check
 from .paths import Paths
 
 
@@ -43,12 +44,12 @@ def container_of(
     url = str(url)
     if " " in url:
         raise WorkflowError("Invalid singularity image URL containing whitespace.", rule=job.rule)
-    image = _local(url, paths, products) if is_local_file(url) else mark(url)
+    image = _local(url, paths, products) if is_local_file(url) else check(url)
     return decision.Container(image, arguments=mark(settings.apptainer_args or ""))
 
 
 def _local(url: str, paths: Paths, products: Container[str]) -> str:
-    path = os.path.abspath(parse_uri(url).uri_path)  # noqa: PTH100 - keeps links
+    path = os.path.abspath(check(parse_uri(url).uri_path))  # noqa: PTH100 - keeps links
     image = paths.on_worker(path)
     inside = image.removeprefix(f"{WORKDIR}/")
     if inside == image or inside in products:

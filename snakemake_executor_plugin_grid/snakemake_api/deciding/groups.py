@@ -41,8 +41,9 @@ class Late:
         self.params = tuple(n for n, value in enumerate(rule.params) if is_callable(value))
         self.resources = tuple(
             name
-            for name, resource in rule.resources.items()
-            if name != "tmpdir" and resource.is_evaluable()
+            for given, resource in rule.resources.items()
+            if given != "tmpdir" and resource.is_evaluable()
+            for name in _units(given)
         )
 
     def hide(self, params: Any, resources: Any) -> None:
@@ -94,6 +95,12 @@ def refuse_late_scripts(late: Late | None, source: str | None) -> None:
         raise Unsupported(_WHY.format("params"))
     if source is None or "resources" in source:
         raise Unsupported(_WHY.format("resources"))
+
+
+def _units(name: str) -> tuple[str, ...]:
+    """Return the names under which a job has a resource (``Resources.expand_items``, 9.27)."""
+    size = name.removesuffix("_mb")
+    return (name,) if size == name else (name, size, f"{size}_mib")
 
 
 def _replace(items: Any, position: int, value: Any) -> None:

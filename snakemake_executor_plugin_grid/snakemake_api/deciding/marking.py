@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...worker.description import WORKDIR
@@ -53,12 +53,13 @@ class Marker:
         self._pattern = re.compile(f"{_BEGIN}(?:{names}){_END}") if names else re.compile("(?!)")
         self._aliases: dict[str, str] = {}
 
-    def mark(self, text: str, paths: Paths) -> str:
+    def mark(self, text: str, paths: Paths, elsewhere: Mapping[str, str] | None = None) -> str:
         """Return a text with marks for the paths in it.
 
         Args:
             text: Such as a shell command.
             paths: Of the job, which collects files of the source cache.
+            elsewhere: Other absolute paths, and what stands for them.
 
         Raises:
             Unsupported: See `check`; or a file of the source cache is not recognised.
@@ -66,7 +67,7 @@ class Marker:
         check(text)
         if "/" not in text:
             return text
-        aliases = self._aliases_in(text)
+        aliases = {**self._aliases_in(text), **(elsewhere or {})}
         if any(folder in text for folder in self._folders):
             text = self._replace(text, paths)
         for alias, marked in aliases.items():

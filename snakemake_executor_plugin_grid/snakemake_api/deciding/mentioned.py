@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...worker.description import WORKDIR
@@ -19,17 +20,38 @@ _LONGEST = 1000
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _ENDS = ":,;"
 
-Found = dict[str, str]
+Files = dict[str, str]
 """Path on the worker relative to the working directory, and absolute path on the submit host."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a text names.
+
+    Attributes:
+        files: Files that have to travel.
+        elsewhere: Words that are absolute paths in a folder of a Snakefile outside of the working
+            directory, and what stands for them.
+    """
+
+    files: Files = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
 
 class Mentioned:
     """Finds such files; a folder is listed once for all jobs."""
 
-    def __init__(self, workdir: str) -> None:
-        """Store the working directory."""
+    def __init__(self, workdir: str, sources: Iterable[str] = ()) -> None:
+        """Set up the search.
+
+        Args:
+            workdir: Working directory.
+            sources: Folders of Snakefiles outside of it.
+        """
         self._workdir = workdir
-        self._folders: dict[str, Found] = {}
+        self._sources = tuple(f"{folder.rstrip('/')}/" for folder in sources)
+        self._folders: dict[str, Files] = {}
+        self._last: tuple[Any, set[str]] | None = None
 
     def files(self, text: str, job: Any, paths: Paths, products: Container[str]) -> Found:
         """Return the files that a command names.
@@ -45,20 +67,44 @@ class Mentioned:
             A folder counts with all of its files or not at all, as a part of it would be taken for
             the whole. Files above 1 MiB do not count, nor do folders above 200 files or 16 MiB.
         """
-        own: set[str] = set()
-        found: Found = {}
+        own = self._own(job, paths)
+        found = Found()
         for word in _words(text):
-            name = _relative(word, paths)
-            if not name or not (files := self._look_up(name)):
+            name = self._relative(word, paths)
+            if not name or name in own or not (files := self._look_up(name)):
                 continue
-            own = own or {_relative(path, paths) or path for path in _own(job)}
             files = {name: path for name, path in files.items() if not _is_below(name, own)}
-            if not any(_is_below(name, products) for name in files):
-                found.update(files)
+            if any(_is_below(name, products) for name in files):
+                continue
+            found.files.update(files)
+            if word.startswith(self._sources):
+                found.elsewhere[word] = f"{WORKDIR}/{name}"
         return found
 
-    def _look_up(self, name: str) -> Found:
-        path = os.path.join(self._workdir, name)  # noqa: PTH118
+    def _own(self, job: Any, paths: Paths) -> set[str]:
+        """Return the normalised paths of a job's own files."""
+        if self._last is None or self._last[0] is not job:
+            self._last = job, {self._relative(path, paths) or path for path in _files(job)}
+        return self._last[1]
+
+    def _relative(self, word: str, paths: Paths) -> str:
+        """Return a word as a normalised path relative to the working directory, empty if none."""
+        if word.startswith("/"):
+            marked = paths.on_worker(word)
+            if marked.startswith(f"{WORKDIR}/"):
+                word = marked.removeprefix(f"{WORKDIR}/")
+            elif word.startswith(self._sources):
+                word = os.path.relpath(word, self._workdir)
+            else:
+                return ""
+        name = os.path.normpath(word)
+        # Not the working directory itself, one above, or what Snakemake keeps.
+        if not name.strip("./") or name.split("/")[0] == ".snakemake":
+            return ""
+        return name
+
+    def _look_up(self, name: str) -> Files:
+        path = os.path.normpath(os.path.join(self._workdir, name))  # noqa: PTH118
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
@@ -71,8 +117,8 @@ class Mentioned:
             self._folders[name] = self._listed(path)
         return self._folders[name]
 
-    def _listed(self, folder: str) -> Found:
-        found: Found = {}
+    def _listed(self, folder: str) -> Files:
+        found: Files = {}
         total = 0
         for file in _walk(folder):
             try:
@@ -89,23 +135,11 @@ class Mentioned:
 def _words(text: str) -> set[str]:
     """Return the words of a command that may be paths, with and without quotes around them."""
     found = {word.rstrip(_ENDS) for word in WORD.findall(text)}
+    for word in [word for word in found if ":" in word]:
+        found.update(word.split(":"))  # such as a list of folders
     for single, double in _QUOTED.findall(text):
         found.add(single or double)
     return {word for word in found if 0 < len(word) <= _LONGEST}
-
-
-def _relative(word: str, paths: Paths) -> str:
-    """Return a word as a normalised path relative to the working directory, empty if it is none."""
-    if word.startswith("/"):
-        marked = paths.on_worker(word)
-        if not marked.startswith(f"{WORKDIR}/"):
-            return ""
-        word = marked.removeprefix(f"{WORKDIR}/")
-    name = os.path.normpath(word)
-    # Not the working directory itself, one above, or what Snakemake keeps.
-    if not name.strip("./") or name.split("/")[0] == ".snakemake":
-        return ""
-    return name
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -117,7 +151,7 @@ def _walk(folder: str) -> Iterator[str]:
             yield os.path.join(top, name)  # noqa: PTH118
 
 
-def _own(job: Any) -> Iterator[str]:
+def _files(job: Any) -> Iterator[str]:
     for paths in (job.input, job.output, job.log, [job.benchmark] if job.benchmark else []):
         yield from map(str, paths)
 

@@ -21,10 +21,10 @@ from ..conftest import Build
 class Deciding:
     """A workflow, and decisions about its jobs."""
 
-    def __init__(self, made: Any, folder: Path, products: Collection[str]) -> None:
+    def __init__(self, made: Any, products: Collection[str]) -> None:
         self.workflow = made.workflow
         self.find = made.job
-        self.decider = Decider(made.workflow, Layout(folder).on_worker, lambda: products)
+        self.decider = Decider(made.workflow, Layout(Path.cwd()).on_worker, lambda: products)
 
     def decided(self, rule: str, **wildcards: str) -> Decided:
         return self.decider.decide(self.find(rule, **wildcards))
@@ -48,7 +48,7 @@ Make = Callable[..., Deciding]
 
 
 @pytest.fixture
-def deciding(build: Build, tmp_path: Path) -> Make:
+def deciding(build: Build) -> Make:
     """Return a function that makes the DAG of a workflow, to decide its jobs."""
 
     def make(
@@ -68,6 +68,6 @@ def deciding(build: Build, tmp_path: Path) -> Make:
         made.workflow.output_settings = dataclasses.replace(
             made.workflow.output_settings, benchmark_extended=extended
         )
-        return Deciding(made, tmp_path, products)
+        return Deciding(made, products)
 
     return make

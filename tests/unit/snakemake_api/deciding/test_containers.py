@@ -22,10 +22,12 @@ def snakefile(image: str, command: str = "true", top: str = "") -> str:
     return f'{top}\nrule one:\n    output: "one.txt"\n{line}    shell: "{command}"\n'
 
 
-def test_a_container_is_used_only_if_the_user_wants_it(deciding: Make) -> None:
+def test_a_container_is_used_only_if_the_user_wants_it(deciding: Make, tmp_path: Path) -> None:
     assert deciding(snakefile("'docker://a'")).step("one").container is None
-    step = deciding(snakefile("'docker://a'"), deployment=APPTAINER).step("one")
-    assert step.container == Container("docker://a")
+    (tmp_path / "docker").touch()  # no part of the URL
+    decided = deciding(snakefile("'docker://a'"), deployment=APPTAINER).decided("one")
+    assert decided.decision.steps[0].container == Container("docker://a")
+    assert decided.files == {}
     assert deciding(snakefile(""), deployment=APPTAINER).step("one").container is None
 
 

@@ -90,6 +90,8 @@ def test_one_member_that_cannot_be_decided_is_named(deciding: Make) -> None:
         ("params: lambda w, input: 1 + int(open(input[0]).read())", "'last {params[0]}'"),
         ("resources: late=lambda w, input: int(open(input[0]).read())", "'last {resources}'"),
         ("resources: late=lambda w, input: len(input)", "f'last {resources.late:03}'"),
+        ("resources: mem_mb=lambda w, input: 5", "'last {resources.mem}'"),
+        ("resources: disk_mb=lambda w, input: 5", "'last {resources.disk_mib}'"),
         ("threads: lambda w, input: 3", "'last'"),
     ],
 )

@@ -260,6 +260,12 @@ def test_the_shell_is_that_of_the_workflow(
     assert made.command("one") == "true"
 
 
+def test_a_shell_that_the_worker_does_not_have(deciding: Make, tmp_path: Path) -> None:
+    made = deciding(single('"true"', f"resources: shell_exec='{tmp_path}/zsh'"))
+    with pytest.raises(Unsupported, match="shell is a file below"):
+        made.decided("one")
+
+
 def test_environment_modules_are_loaded_only_if_they_are_used(deciding: Make) -> None:
     snakefile = single('"true"', 'envmodules: "gcc/12", "root"')
     assert deciding(snakefile).step("one").shell.modules == ""

@@ -30,16 +30,19 @@ def test_nothing_has_changed() -> None:
     assert process_state.changed_umask() is None
 
 
-def test_the_first_state_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_state_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRID_TEST_NEW", "1")
     monkeypatch.setenv("GRID_TEST_LIST", "other")
-    process_state.remember()
     assert changed(str.upper) == {
         "GRID_TEST_NEW": "1",
         "GRID_TEST_LIST": "OTHER",
     }
     monkeypatch.delenv("GRID_TEST_LIST")
     assert changed() == {"GRID_TEST_NEW": "1"}
+    process_state.remember()
+    assert changed() == {}
+    monkeypatch.setattr(process_state, "_environment", None)
+    assert changed() == {}  # a program has parsed its workflow before it chose this executor
 
 
 @pytest.mark.parametrize(
