@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from snakemake.iocontainers import Snakemake
-from snakemake.settings.types import DeploymentMethod
 
 from ....worker.decided.decision import PYTHON, SCRIPT, TMPDIR
 from ....worker.description import WORKDIR
@@ -19,7 +18,8 @@ from .source import Source
 
 _START = "######## snakemake preamble start (automatically inserted, do not edit) ########"
 _END = "######## snakemake preamble end #########"
-_OF_MODULES = '"$(command -v python || command -v python3)"'
+COMMAND = f"{PYTHON} {SCRIPT}"
+"""Shell text that runs a script: `PythonScript.execute_script` with the Python of the node."""
 
 
 def preamble(
@@ -79,20 +79,6 @@ def preamble(
 def real_file(source: Source) -> str:
     """Return the code that sets ``__file__`` as ``PythonScript.get_preamble`` does."""
     return f"__real_file__ = __file__; __file__ = {source.file!r}"
-
-
-def command(job: Any) -> str:
-    """Return the shell text that runs a script.
-
-    As ``PythonScript.execute_script``: the Python of the container or of the environment modules,
-    else that of the node in the place of the one that runs Snakemake.
-    """
-    methods = job.rule.workflow.deployment_settings.deployment_method
-    if DeploymentMethod.APPTAINER in methods and job.container_img_url:
-        return f"python {SCRIPT}"
-    if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
-        return f"{_OF_MODULES} {SCRIPT}"
-    return f"{PYTHON} {SCRIPT}"
 
 
 def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
