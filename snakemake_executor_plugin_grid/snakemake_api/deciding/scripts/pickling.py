@@ -125,8 +125,9 @@ def _needs_workflow(module: str) -> str:
         return f"{module}, which only Snakemake has"
     found = sys.modules.get(module.partition(".")[0])
     file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), "")
+    # Packages of a distribution are in dist-packages.
     if file and "site-packages" not in file and "dist-packages" not in file:
-        return f"{module}, a module of the workflow ({file})"
+        return f"{module}, a module that is not installed ({file})"
     return ""
 
 

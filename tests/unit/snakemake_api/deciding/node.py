@@ -24,16 +24,16 @@ from snakemake_executor_plugin_grid.worker.description import WORKDIR
 
 
 def _pythons() -> list[Any]:
-    """Return Pythons of all versions that are on this machine."""
-    found = [pytest.param(sys.executable, id="this")]
+    """Return this Python, and the oldest and newest on this machine that can read the stand-in."""
+    others = []
     for minor in range(6, 15):
         name = f"python3.{minor}"
         installed = Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}")
         for python in filter(None, [*map(str, installed), shutil.which(name)]):
             if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
-                found.append(pytest.param(python, id=name))
+                others.append(pytest.param(python, id=name))
                 break
-    return found
+    return [pytest.param(sys.executable, id="this"), *others[:1], *others[1:][-1:]]
 
 
 PYTHONS = _pythons()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 from pathlib import Path
@@ -107,9 +106,9 @@ def test_markdown_knows_the_folder_of_its_output(build: Build) -> None:
     Path("scripts/show.Rmd").write_text(MARKDOWN)
     job = build(RULE.replace("show.{}", "show.Rmd").replace("out's", "out")).job("one")
     assert render(job).command.text == (
-        f"Rscript --vanilla -e 'rmarkdown::render(\"{SCRIPT}\", "
+        f'Rscript --vanilla -e \'rmarkdown::render("{SCRIPT}", '
         f'output_file="{WORKDIR}/out.html", quiet=TRUE, knit_root_dir = "{WORKDIR}", '
-        f"params = list(rmd=\"{SCRIPT}\"))'"
+        f'params = list(rmd="{SCRIPT}"))\''
     )
 
 
@@ -146,7 +145,7 @@ def test_set_has_the_same_order_in_each_run(build: Build) -> None:
         '    script: "scripts/show.R"\n'
     )
     text = text_of(render(build(rule).job("one")))
-    assert '''"s" = c('a', 'b', 'c')''' in text
+    assert """"s" = c('a', 'b', 'c')""" in text
     assert '"t" = list(c(1L, 2L))' in text
 
 
@@ -198,7 +197,7 @@ def test_name_that_is_not_utf8_falls_back(build: Build) -> None:
 
 
 def test_folder_of_links_out_of_itself_falls_back(build: Build) -> None:
-    os.makedirs("far/rules")
+    Path("far/rules").mkdir(parents=True)
     Path("far/show.sh").write_text("")
     Path("near").symlink_to("far/rules")
     rule = 'rule one:\n    output: "a"\n    script: "near/../show.sh"\n'

@@ -181,7 +181,7 @@ def test_python_3_6_can_read_every_file() -> None:
 
 def test_another_layout_of_snakemake_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shim, "_UTILS", (*shim._UTILS, "gone"))
-    with pytest.raises(shim.LayoutError, match="snakemake.utils of .* has no .*'gone'"):
+    with pytest.raises(shim.LayoutError, match=r"snakemake.utils of .* has no .*'gone'"):
         shim._utils("def format(): pass")
-    with pytest.raises(shim.LayoutError, match="snakemake.shell of .* imports no"):
+    with pytest.raises(shim.LayoutError, match=r"snakemake.shell of .* imports no"):
         shim._shell("import os")
