@@ -3,7 +3,8 @@
 Text inside a pickle cannot be replaced, as its length stands before it. So texts and paths with
 marks are "persistent ids", into which the worker puts its own paths as it loads the pickle
 (`stand_in/grid_script.py`). The pickle of equal values is the same in each process: it has no memo,
-which depends on the identity of objects, and sets have an order.
+which depends on the identity of objects, and sets have an order. So what is one object here, such
+as a part of the configuration in two params, is several equal ones in the script.
 """
 
 from __future__ import annotations

@@ -92,9 +92,6 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
     place = on_worker(here, paths)
     real = os.path.realpath(here)
     file = on_worker(real, paths)
-    if os.path.dirname(file) != os.path.dirname(place) and not os.path.islink(here):  # noqa: PTH114, PTH120
-        # The folder is reached through a link, which is a folder there.
-        file = place
     files = _files(here, place)
     if file != place:
         files.update(_files(real, file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -203,3 +204,11 @@ def test_folder_of_links_out_of_itself_falls_back(build: Build) -> None:
     rule = 'rule one:\n    output: "a"\n    script: "near/../show.sh"\n'
     with pytest.raises(Unsupported, match="leads out of a link to a folder"):
         render(build(rule).job("one"))
+
+
+def test_order_of_a_json_configuration_is_kept(build: Build) -> None:
+    Path("c.json").write_text(json.dumps({"z": {"b": str(Path.cwd()), "a": 1}, "a": 2}))
+    Path("scripts/show.R").write_text("")
+    rule = 'configfile: "c.json"\nrule one:\n    output: "a"\n    script: "scripts/show.R"\n'
+    text = text_of(render(build(rule).job("one")))
+    assert f"""config = list("z" = list("b" = '{WORKDIR}', "a" = 1L), "a" = 2L)""" in text

@@ -224,6 +224,8 @@ PARAMS = """
 import fractions
 class Own:
     pass
+cyclic = []
+cyclic.append(cyclic)
 rule one:
     output: "a"
     params: thing={}
@@ -231,7 +233,9 @@ rule one:
 """
 
 
-@pytest.mark.parametrize("value", ["Own()", "[lambda: 1]", "{'a': Own}", "open('in.csv')"])
+@pytest.mark.parametrize(
+    "value", ["Own()", "[lambda: 1]", "{'a': Own}", "open('in.csv')", "cyclic"]
+)
 def test_param_that_cannot_travel_is_named(build: Build, value: str) -> None:
     job = build(PARAMS.format(value)).job("one")
     with pytest.raises(
@@ -353,3 +357,34 @@ def test_another_layout_of_snakemake_falls_back(
     with pytest.raises(Unsupported, match=r"snakemake.shell of 10.0 imports no logger"):
         render(job)
     assert shim.for_worker() == {}
+
+
+def test_script_in_a_linked_folder_has_its_real_file(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "code").mkdir(parents=True)
+    Path("shared/code/show.py").write_text(
+        "import os\nprint(__file__ == os.path.abspath('shared/code/show.py'))\n"
+        "print(os.path.exists(__file__))"
+        "\nprint(snakemake.scriptdir == os.path.abspath('linked'))"
+    )
+    Path("linked").symlink_to("shared/code")
+    job = build('rule one:\n    output: "a"\n    script: "linked/show.py"\n').job("one")
+    done = Node(tmp_path).run(render(job))
+    assert (done.stdout, done.stderr) == ("True\nTrue\nTrue\n", "")
+
+
+def test_remote_script_imports_what_the_cache_has_beside_it(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("cache").mkdir()
+    Path("cache/show.py").write_text("import beside_it; print(beside_it.value, __file__)")
+    Path("cache/beside_it.py").write_text("value = 5")
+    address = "https://example.org/far/show.py"
+    job = build(f'rule one:\n    output: "a"\n    script: "{address}"\n').job("one")
+    monkeypatch.setattr(
+        "snakemake.sourcecache.SourceCache._cache",
+        lambda self, source: Path("cache/show.py").absolute(),
+    )
+    rendered = render(job)
+    (name,) = rendered.files
+    assert name.startswith(".snakemake/grid-sources/")
+    assert Node(tmp_path).run(rendered).stdout == f"5 {address}\n"
