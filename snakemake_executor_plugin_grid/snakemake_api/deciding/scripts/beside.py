@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
 
 from ..decided import Unsupported
 
@@ -20,11 +21,21 @@ _CODE = (".py", ".R", ".r", ".Rmd", ".jl", ".sh", ".bash")
 _FRESH = 5.0
 """Seconds for which a folder is not looked at again: thousands of jobs have the same script."""
 
-_known: dict[tuple[str, bool], tuple[float, frozenset[str]]] = {}
+T = TypeVar("T")
+_known: dict[Hashable, tuple[float, Any]] = {}
 
 
-def small_files(folder: str) -> frozenset[str]:
-    """Return the absolute paths of what a script may use of its folder.
+def remembered(key: Hashable, make: Callable[[], T]) -> T:
+    """Return what a function gives, or gave a few seconds ago for the same key."""
+    seen, value = _known.get(key, (float("-inf"), None))
+    if time.monotonic() - seen > _FRESH:
+        value = make()
+        _known[key] = (time.monotonic(), value)
+    return value  # type: ignore[no-any-return]
+
+
+def small_files(folder: str) -> tuple[str, ...]:
+    """Return what a script may use of its folder, as paths relative to the folder.
 
     These are small files in it and below. Of a folder that holds the working directory, only code:
     the rest may be inputs and outputs of any job.
@@ -34,7 +45,18 @@ def small_files(folder: str) -> frozenset[str]:
     """
     workdir = os.path.realpath(os.curdir)
     everything = not f"{workdir}/".startswith(os.path.realpath(folder).rstrip("/") + "/")
-    return _remembered(folder, everything)
+    found = remembered((folder, everything), lambda: _relative(folder, everything))
+    if isinstance(found, str):
+        raise Unsupported(found)
+    return found
+
+
+def _relative(folder: str, everything: bool) -> tuple[str, ...] | str:
+    """Return the paths, or why there are too many."""
+    try:
+        return tuple(os.path.relpath(path, folder) for path in _limited(folder, everything))
+    except Unsupported as error:
+        return str(error)
 
 
 def modules_below(folder: str, *, deep: bool = True) -> frozenset[str]:
@@ -46,14 +68,6 @@ def modules_below(folder: str, *, deep: bool = True) -> frozenset[str]:
     """
     found = _walk(folder) if deep else _entries(folder)
     return frozenset(path for path in found if path.endswith(".py"))
-
-
-def _remembered(folder: str, everything: bool) -> frozenset[str]:
-    seen, files = _known.get((folder, everything), (float("-inf"), frozenset[str]()))
-    if time.monotonic() - seen > _FRESH:
-        files = frozenset(_limited(folder, everything))
-        _known[folder, everything] = (time.monotonic(), files)
-    return files
 
 
 def _limited(folder: str, everything: bool) -> Iterator[str]:

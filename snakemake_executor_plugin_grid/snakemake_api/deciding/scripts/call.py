@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ..decided import Unsupported
@@ -19,7 +20,7 @@ class Call:
             Unsupported: This version of Snakemake calls it in another way than it declares it.
         """
         try:
-            self._values = inspect.signature(function).bind(*args).arguments
+            self._values = _signature(function).bind(*args).arguments
         except TypeError as error:
             raise Unsupported(
                 f"this Snakemake calls {function.__name__}() anew: {error}"
@@ -30,3 +31,8 @@ class Call:
             return self._values[name]
         except KeyError:
             raise Unsupported(f"this Snakemake's scripts have no {name!r}") from None
+
+
+@lru_cache(maxsize=16)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)

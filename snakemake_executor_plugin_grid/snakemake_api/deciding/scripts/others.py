@@ -6,6 +6,7 @@ Snakemake's but for those.
 
 from __future__ import annotations
 
+import inspect
 import io
 from typing import Any
 
@@ -29,8 +30,6 @@ CLASSES = {
 
 _SAME = ("threads", "rulename", "jobid", "bench_iteration")
 _VALUES = ("input", "output", "params", "wildcards", "resources", "log", "config")
-_NOT_HERE = ("conda_env", "container_img", "env_modules", "bench_record", "shadow_dir")
-"""Handled by the worker, or not at all."""
 _NAME = "grid_script"
 """A name that needs no quotes, in the place of `SCRIPT` while a command is made."""
 
@@ -44,15 +43,11 @@ def make(cls: Any, call: Any, source: Source, paths: Paths) -> Any:
         source: The script.
         paths: Translates paths.
     """
-    made = object.__new__(cls)
-    made.path, made.source, made.is_local = source.place, source.text, bool(source.files)
-    for name in _VALUES:
-        setattr(made, name, on_worker(getattr(call, name), paths))
-    for name in _SAME:
-        setattr(made, name, getattr(call, name))
-    for name in _NOT_HERE:
-        setattr(made, name, None)
-    return made
+    given = {name: on_worker(getattr(call, name), paths) for name in _VALUES}
+    given.update({name: getattr(call, name) for name in _SAME})
+    given.update(path=source.place, source=source.text, input_=given["input"])
+    # What is not given, such as a container, is handled by the worker.
+    return cls(**{name: given.get(name) for name in inspect.signature(cls).parameters})
 
 
 def script(call: Any, source: Source, paths: Paths) -> tuple[str, str]:
@@ -67,6 +62,9 @@ def script(call: Any, source: Source, paths: Paths) -> tuple[str, str]:
     made = make(cls, call, source, paths)
     try:
         preamble = made.get_preamble()
+        preamble.encode()
+    except UnicodeEncodeError as error:
+        raise Unsupported("its script gets a file name that is not UTF-8") from error
     except (TypeError, ValueError) as error:
         raise Unsupported(f"its values cannot be written in {source.language}: {error}") from error
     written = io.BytesIO()

@@ -3,7 +3,8 @@
 Text inside a pickle cannot be replaced, as its length stands before it. So texts and paths with
 marks are "persistent ids", into which the worker puts its own paths as it loads the pickle
 (`stand_in/grid_script.py`). The pickle of equal values is the same in each process: it has no memo,
-which depends on the identity of objects, and sets have an order.
+which depends on the identity of objects, and sets have an order. So what is one object here, such
+as a part of the configuration in two params, is several equal ones in the script.
 """
 
 from __future__ import annotations
@@ -125,8 +126,9 @@ def _needs_workflow(module: str) -> str:
         return f"{module}, which only Snakemake has"
     found = sys.modules.get(module.partition(".")[0])
     file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), "")
+    # Packages of a distribution are in dist-packages.
     if file and "site-packages" not in file and "dist-packages" not in file:
-        return f"{module}, a module of the workflow ({file})"
+        return f"{module}, a module that is not installed ({file})"
     return ""
 
 

@@ -7,19 +7,21 @@ import sys
 from typing import Any
 
 from snakemake.iocontainers import Snakemake
-from snakemake.settings.types import DeploymentMethod
 
 from ....worker.decided.decision import PYTHON, SCRIPT, TMPDIR
 from ....worker.description import WORKDIR
+from ..decided import Unsupported
 from ..paths import Paths
+from . import shim
 from . import source as sources
-from .beside import modules_below
+from .beside import modules_below, remembered
 from .pickling import dumps
 from .source import Source
 
 _START = "######## snakemake preamble start (automatically inserted, do not edit) ########"
 _END = "######## snakemake preamble end #########"
-_OF_MODULES = '"$(command -v python || command -v python3)"'
+COMMAND = f"{PYTHON} {SCRIPT}"
+"""Shell text that runs a script: `PythonScript.execute_script` with the Python of the node."""
 
 
 def preamble(
@@ -41,21 +43,13 @@ def preamble(
         The text, files as `Rendered.files`, and packages.
 
     Raises:
-        Unsupported: A value cannot be pickled.
+        Unsupported: A value cannot be pickled, or there is no stand-in.
     """
-    snakemake = Snakemake(
-        call.input,
-        call.output,
-        call.params,
-        call.wildcards,
-        call.threads,
-        call.resources,
-        call.log,
-        call.config,
-        call.rulename,
-        call.bench_iteration,
-        source.place.get_basedir().get_path_or_uri(),
-    )
+    try:
+        shim.files()
+    except shim.LayoutError as error:
+        raise Unsupported(f"its script is Python, but {error}") from error
+    snakemake = _snakemake(call, source)
     data, packages = dumps(snakemake, paths)
     folders, files = _search_path(job, paths)
     folders = list(dict.fromkeys((*folders, *source.folders)))
@@ -81,18 +75,33 @@ def real_file(source: Source) -> str:
     return f"__real_file__ = __file__; __file__ = {source.file!r}"
 
 
-def command(job: Any) -> str:
-    """Return the shell text that runs a script.
+def _snakemake(call: Any, source: Source) -> Any:
+    """Return the object of the script.
 
-    As ``PythonScript.execute_script``: the Python of the container or of the environment modules,
-    else that of the node in the place of the one that runs Snakemake.
+    Its class imports numpy, pandas and polars to see whether params are theirs; what was not
+    imported by now, no value is of.
     """
-    methods = job.rule.workflow.deployment_settings.deployment_method
-    if DeploymentMethod.APPTAINER in methods and job.container_img_url:
-        return f"python {SCRIPT}"
-    if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
-        return f"{_OF_MODULES} {SCRIPT}"
-    return f"{PYTHON} {SCRIPT}"
+    absent = [name for name in ("numpy", "pandas", "polars") if name not in sys.modules]
+    try:
+        for name in absent:
+            sys.modules[name] = None  # type: ignore[assignment]  # is not searched for
+        return Snakemake(
+            call.input,
+            call.output,
+            call.params,
+            call.wildcards,
+            call.threads,
+            call.resources,
+            call.log,
+            call.config,
+            call.rulename,
+            call.bench_iteration,
+            source.place.get_basedir().get_path_or_uri(),
+        )
+    finally:
+        for name in absent:
+            if sys.modules.get(name, ...) is None:
+                del sys.modules[name]
 
 
 def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
@@ -101,8 +110,11 @@ def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
     Scripts inherit the search path of Snakemake (``get_snakemake_searchpaths``), to which a
     Snakefile may have added folders.
     """
-    workdir = os.getcwd()  # noqa: PTH109
-    homes = {workdir, job.rule.workflow.basedir}
+    homes = (os.getcwd(), str(job.rule.workflow.basedir))  # noqa: PTH109
+    return remembered((*homes, *sys.path), lambda: _folders(homes, paths))
+
+
+def _folders(homes: tuple[str, ...], paths: Paths) -> tuple[list[str], dict[str, str]]:
     folders: list[str] = []
     files: dict[str, str] = {}
     for entry in dict.fromkeys(map(os.path.abspath, filter(None, sys.path))):
@@ -114,7 +126,7 @@ def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
     return folders, files
 
 
-def _of_workflow(entry: str, homes: set[str]) -> bool:
+def _of_workflow(entry: str, homes: tuple[str, ...]) -> bool:
     if ".snakemake" in entry.split("/") or "site-packages" in entry:
         return False
     if any(f"{entry}/".startswith(f"{prefix}/") for prefix in (sys.prefix, sys.base_prefix)):

@@ -44,7 +44,7 @@ def run(path: Any, basedir: Any, call: Any, job: Any, paths: Paths) -> Rendered:
     if found.language == "python":
         head, files, packages = python.preamble(call, found, job, paths, python.real_file(found))
         made = Script(file_name(name), checked(head + found.text), uses_snakemake=True)
-        return Rendered(Command(python.command(job), made), {**found.files, **files}, packages)
+        return Rendered(Command(python.COMMAND, made), {**found.files, **files}, packages)
     if found.language not in others.CLASSES:
         raise Unsupported(f"its script is neither Python, R, R Markdown, Julia nor bash: {name}")
     text, command = others.script(call, found, paths)

@@ -3,7 +3,8 @@
 A part is this project's own (`stand_in/`), the other is read from the installed Snakemake (9.27):
 ``iocontainers.py`` as it is, the class ``shell``, and what ``utils.py`` has for it.
 
-The stand-in runs on Python 3.6 or later, as far as its parts do.
+The stand-in runs on Python 3.6 or later: ``iocontainers.py`` of 9.27 promises Python 3.7 and has no
+syntax that 3.6 lacks. Before Python 3.7, what is missing is not explained (PEP 562).
 """
 
 from __future__ import annotations
@@ -80,6 +81,17 @@ def files() -> dict[str, bytes]:
     own["snakemake/utils.py"] = _utils(Path(utils.__file__).read_text("utf-8"))
     own["snakemake/shell.py"] = _shell((_PACKAGE / "shell.py").read_text("utf-8"))
     return {f"{FOLDER}/{name}": own[name].encode() for name in sorted(own)}
+
+
+def for_worker() -> dict[str, bytes]:
+    """Return the files; none if the installed Snakemake has another layout.
+
+    Python scripts are not decided then.
+    """
+    try:
+        return files()
+    except LayoutError:
+        return {}
 
 
 def _utils(text: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from snakemake.script import get_source
-from snakemake.sourcecache import LocalSourceFile, SourceCache
+from snakemake.sourcecache import LocalSourceFile, SourceCache, SourceFile
 
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
@@ -70,13 +71,14 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
     Raises:
         Unsupported: The place of the script depends on links that the worker does not have.
     """
-    found, text, language, _, cached = get_source(
-        str(path) if isinstance(path, os.PathLike) and not _is_source(path) else path,
-        SourceCache(call.sourcecache_path, call.runtime_sourcecache_path),
-        basedir,
-        call.wildcards,
-        call.params,
-    )
+    if isinstance(path, os.PathLike) and not isinstance(path, SourceFile):
+        path = os.fspath(path)
+    caches = (call.sourcecache_path, call.runtime_sourcecache_path)
+    if "{" in str(path):
+        read = get_source(path, SourceCache(*caches), basedir, call.wildcards, call.params)
+    else:
+        read = _get_source(path, basedir, *caches)
+    found, text, language, _, cached = read
     name = found.get_filename()
     if not isinstance(found, LocalSourceFile):
         uri = found.get_path_or_uri(secret_free=True)
@@ -90,18 +92,17 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
     place = on_worker(here, paths)
     real = os.path.realpath(here)
     file = on_worker(real, paths)
-    if os.path.dirname(file) != os.path.dirname(place) and not os.path.islink(here):  # noqa: PTH114, PTH120
-        # The folder is reached through a link, which is a folder there.
-        file = place
-    files = _files(here, paths)
+    files = _files(here, place)
     if file != place:
-        files.update(_files(real, paths))
+        files.update(_files(real, file))
     folder = os.path.dirname(place)  # noqa: PTH120
     return Source(text, language, Place(place, name), file, (folder,), files)
 
 
-def _is_source(path: Any) -> bool:
-    return hasattr(path, "get_path_or_uri")
+@lru_cache(maxsize=1_000)
+def _get_source(path: Any, basedir: Any, *caches: Any) -> Any:
+    """Read a script once: Snakemake keeps a copy of it for the whole run."""
+    return get_source(path, SourceCache(*caches), basedir)
 
 
 def on_worker(path: str, paths: Paths) -> str:
@@ -114,10 +115,13 @@ def on_worker(path: str, paths: Paths) -> str:
     return marked if marked.startswith(WORKDIR) else f"{WORKDIR}/{os.path.relpath(absolute)}"
 
 
-def _files(script: str, paths: Paths) -> dict[str, str]:
+def _files(script: str, place: str) -> dict[str, str]:
+    """Return a script and what its folder holds, as `Rendered.files`."""
     script = os.path.abspath(script)  # noqa: PTH100
-    found = {script, *small_files(os.path.dirname(script))}  # noqa: PTH120
-    return named(found, paths)
+    folder = os.path.dirname(script)  # noqa: PTH120
+    there = os.path.dirname(place).removeprefix(WORKDIR).lstrip("/")  # noqa: PTH120
+    names = {os.path.basename(script), *small_files(folder)}  # noqa: PTH119
+    return {f"{there}/{name}" if there else name: f"{folder}/{name}" for name in sorted(names)}
 
 
 def named(found: set[str], paths: Paths) -> dict[str, str]:

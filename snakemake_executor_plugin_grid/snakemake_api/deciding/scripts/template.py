@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ def render(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
     """Return the command that writes what a template gives.
 
     Raises:
-        Unsupported: An input is not here yet, or the text cannot travel as text.
+        Unsupported: The engine or an input is not here, or the text cannot travel as text.
         snakemake.exceptions.WorkflowError: The template is wrong, or the rule has several outputs.
     """
     call = Call(render_template, args)
     if len(call.output) != 1:
         _write(call, call.output)  # Snakemake says what is wrong before it writes
+    if call.engine in ("jinja2", "yte") and find_spec(call.engine) is None:
+        raise Unsupported(f"{call.engine}, its template engine, is not installed here")
     for path in call.input:
         if not Path(path).exists() or str(path) in _made_inside(job):
             raise Unsupported(f"its template has an input that its group makes: {path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -50,8 +51,8 @@ def on_worker(value: Any, paths: Paths) -> Any:
     if isinstance(value, Namedlist):
         return _namedlist(value, paths)
     kind = type(value)
-    if kind is dict:
-        return {on_worker(key, paths): on_worker(one, paths) for key, one in value.items()}
+    if kind in (dict, OrderedDict):  # Snakemake reads JSON into the latter
+        return kind((on_worker(key, paths), on_worker(one, paths)) for key, one in value.items())
     if kind in (list, tuple):
         return kind(on_worker(one, paths) for one in value)
     if kind in (set, frozenset):
