@@ -46,7 +46,7 @@ from .fetch import InputDamagedError
 from .interpreter import interpreter
 from .log import tail, trim
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED, script
-from .placeholders import changed_placeholders
+from .placeholders import left_placeholders
 from .processes import Cancellation, Ended
 from .report import Report
 from .runtime import RuntimeMissing
@@ -196,7 +196,7 @@ def _run(
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
-    staged -= changed_placeholders(tree)
+    staged |= left_placeholders(tree)
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:
