@@ -1,12 +1,13 @@
 """Placeholders: files without contents for what the workflow listed when it was parsed.
 
-The worker parses it again, and a listing has to give the same names, sizes and times. Whoever reads
-a placeholder has to declare it: nobody has the permission. That does not stop root, so for root the
-placeholders are there only while Snakemake parses (``snakemake_api/comparison/placeholders.py``).
+The worker parses it again, and a listing has to give the same names, sizes and times. A job must
+not take a placeholder for a file: Snakemake removes them after it has parsed the workflow, before
+it runs the job (``snakemake_api/comparison/placeholders.py``), and until then nobody may read them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import json
@@ -73,16 +74,14 @@ def _make(path: str, name: str, size: int, mtime_ns: int, tree: Tree) -> None:
     tree.placeholders[name] = (size, mtime_ns)
 
 
-def changed_placeholders(tree: Tree) -> set[str]:
-    """Return the names of placeholders in whose place the job has put something else."""
+def left_placeholders(tree: Tree) -> set[str]:
+    """Return the names of placeholders that are still there, as Snakemake did not get far."""
     found = set()
     for name, made in tree.placeholders.items():
-        try:
+        with contextlib.suppress(OSError):
             status = os.lstat(tree.path(name))
-        except OSError:
-            continue  # removed
-        if (status.st_size, status.st_mtime_ns) != made or status.st_blocks:
-            found.add(name)
+            if (status.st_size, status.st_mtime_ns) == made:
+                found.add(name)
     return found
 
 

@@ -165,9 +165,9 @@ def _run(
     unwanted = {"staying"} if complete else {"staying", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
     if tree.placeholders:
-        from .placeholders import changed_placeholders
+        from .placeholders import left_placeholders
 
-        staged -= changed_placeholders(tree)
+        staged |= left_placeholders(tree)
     new = stageout.undeclared(tree, staged, job.outputs)
     report.list_undeclared(new)
     if job.fetch_undeclared and complete:

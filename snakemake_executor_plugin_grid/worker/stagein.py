@@ -83,7 +83,6 @@ def stage_in(job: Job, sandbox: Path, tree: Tree, runtime_folder: Path) -> tuple
             make_placeholders(archive, tree, kept)
         except TarballError as error:
             raise InputDamagedError(f"input damaged: {error}") from error
-    names.update(tree.placeholders)
     for name in job.marked_files:
         _set_folder(tree.path(name), tree.cwd)
     tree.make_folders(job.folders)

@@ -115,7 +115,6 @@ def _globals(rule: Any) -> Iterator[tuple[str, Any]]:
     if run is None:
         return
     given = run.__globals__
-    first = getattr(rule.workflow, "vanilla_globals", {})
     if rule.shellcmd is not None:
         if "config" in rule.shellcmd and given is not rule.workflow.globals:
             yield "config", given.get("config")
@@ -126,16 +125,13 @@ def _globals(rule: Any) -> Iterator[tuple[str, Any]]:
         for name in names_read(todo.pop()) - names:
             names.add(name)
             value = given.get(name)
-            is_own = isinstance(value, types.FunctionType) and value.__globals__ is given
-            if is_own and first.get(name) is not value:  # it may read further ones
-                todo.append(value.__code__)
+            if isinstance(value, types.FunctionType) and value.__globals__ is given:
+                todo.append(value.__code__)  # it may read further ones
     if rule.script or rule.notebook or rule.wrapper:
         names.add("config")
     for name in sorted(names & given.keys()):
         value = given[name]
-        if name == "config" or not (
-            name.startswith("__") or isinstance(value, _SETTLED) or first.get(name) is value
-        ):
+        if not (name.startswith("__") or isinstance(value, _SETTLED)):
             yield name, value
 
 

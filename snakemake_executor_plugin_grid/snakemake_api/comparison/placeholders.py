@@ -1,4 +1,4 @@
-"""Placeholders that must be gone while a job runs, because its user may read every file."""
+"""Placeholders, which are there while Snakemake parses the workflow, and gone while a job runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ import os
 from pathlib import Path
 
 LIST_FILE = "placeholders.json"
-"""Path, size in bytes and time in ns of each; there is none if their mode keeps readers out."""
+"""Path, size in bytes and time in ns of each."""
 
 
 class Placeholders:
-    """The placeholders of a job whose user is root: see ``worker/placeholders.py``."""
+    """The placeholders of a job; ``worker/placeholders.py`` made them."""
 
     def __init__(self, folder: str) -> None:
         """Read the list.
 
         Args:
-            folder: May hold `LIST_FILE`.
+            folder: Holds `LIST_FILE`.
         """
-        self._files: list[tuple[str, int, int]] = []
-        with contextlib.suppress(FileNotFoundError):
-            self._files = [tuple(file) for file in json.loads(Path(folder, LIST_FILE).read_text())]
+        self._files: list[tuple[str, int, int]] = json.loads(Path(folder, LIST_FILE).read_text())
 
     def remove(self) -> None:
         """Remove those that are still as they were made."""
@@ -33,9 +31,9 @@ class Placeholders:
                     os.unlink(path)  # noqa: PTH108
 
     def restore(self) -> None:
-        """Make those that are missing: this process parses the workflow once more."""
+        """Make those that are missing: a process of its own parses the workflow once more."""
         for path, size, mtime_ns in self._files:
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
+            with contextlib.suppress(OSError):  # then the comparison finds the difference
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0)
                 try:
                     os.ftruncate(fd, size)

@@ -24,7 +24,8 @@ _ADVICE = {
     "input": "Declare the files by which the workflow decides as inputs of the rule, or send them "
     "by --grid-include",
     "params": "Take the value from the configuration (--config, configfile:), or from a variable "
-    "that envvars: names",
+    "that envvars: names; declare a file on which it depends as an input, or send it by "
+    "--grid-include",
     "resources": "Set the resource by a number, or by --set-resources",
     "global": "Pass the value to the rule by params or the configuration",
 }
@@ -54,8 +55,8 @@ def watch(folder: str) -> None:
         message = difference(job, expected)
         if message:
             Path(folder, DIFFERENCE_FILE).write_text(message)
-            # Its text in the report is enough: the log need not repeat it.
-            sys.stderr.write(f"{_title(job)} did not run: the submit host means another job.\n")
+            # The whole text goes into the report.
+            sys.stderr.write(f"{_title(job)} did not run: it differs from the submit host's.\n")
             return self.pool.submit(_fail)
         if self.use_threads or job.is_template_engine or not (job.is_shadow or job.is_run):
             placeholders.remove()  # another process runs the other jobs
