@@ -28,6 +28,7 @@ def plugin_has(option: str) -> bool:
     return option in {known.name for known in fields(ExecutorSettings)}
 
 
+NOT_DECIDED = ("--grid-decide", "never") if plugin_has("decide") else ()
 needs_decide = pytest.mark.skipif(not plugin_has("decide"), reason="there is no --grid-decide")
 
 
@@ -62,7 +63,7 @@ rule run:
     prefixes = sorted({sys.prefix, sys.base_prefix, str(ROOT)})
     python = shlex.quote(f"{sys.prefix}/bin")
     project.run(
-        *(*ONE_TRY, "--grid-runtime", "container", "--grid-runtime-image", URL),
+        *(*ONE_TRY, *NOT_DECIDED, "--grid-runtime", "container", "--grid-runtime-image", URL),
         *(
             "--grid-runtime-options",
             shlex.join(f"--bind={prefix}:{prefix}:ro" for prefix in prefixes),
@@ -121,7 +122,9 @@ def check_results(project: Project) -> None:
     word, name, odd, of_image = project.read("shell.txt").splitlines()
     assert (word, name, of_image) == ("word", NAME, NAME)
     assert odd.startswith('it\'s "odd" $HOME /')
-    assert json.loads(project.read("script.txt")) == ["/usr/bin/python", f"{NAME}\n", "word\n"]
+    python, *files = json.loads(project.read("script.txt"))
+    assert python in ("/usr/bin/python", "/usr/bin/python3")
+    assert files == [f"{NAME}\n", "word\n"]
     assert project.read("bash.txt") == f"word\n{NAME}\n"
     assert project.read("node.txt") == "node\n"
 
@@ -140,6 +143,15 @@ def test_snakemake_itself_gets_along_with_the_stand_in(project: Project, node: A
     check_results(project)
     assert [call[0] for call in node.calls if call[0] != "exec"] == ["--version", "pull"]
     assert len([call for call in node.calls if call[0] == "exec"]) == 3
+
+
+def test_snakemake_on_the_worker_runs_the_container_of_a_rule(
+    project: Project, node: Apptainer
+) -> None:
+    write_rules(project, URL)
+    project.run(*ONE_TRY, *NOT_DECIDED, "--sdm", "apptainer").succeeded()
+    check_results(project)
+    assert len([call for call in node.calls if "exec" in call]) == 3
 
 
 @needs_decide
@@ -172,12 +184,12 @@ def test_decided_jobs_get_the_arguments_for_the_engine(
 rule all:
     output: "out.txt"
     container: {str(node.image)!r}
-    shell: "cat /data/word.txt > {{output}}; exit $(cat /data/word.txt | grep -c nothing)"
+    shell: "cat /data/word.txt > {{output}}; ! touch /data/new"
 """,
     )
     always = ("--grid-decide", "always", "--grid-local-python", bare_python, "--sdm", "apptainer")
     bind = f"--bind {shlex.quote(f'{data}:/data:ro')} --cleanenv"
-    project.run(*ONE_TRY, *always, "--apptainer-args", bind).succeeded()
+    project.run(*ONE_TRY, *always, f"--apptainer-args={bind}").succeeded()
     assert project.read("out.txt") == "shared\n"
 
 
