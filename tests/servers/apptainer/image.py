@@ -86,7 +86,7 @@ def _add_python(root: Path) -> list[Path]:
 
     shutil.copytree(library, target, ignore=ignored, copy_function=_add)
     extensions = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
-    if not (target / "lib-dynload").exists():  # it may be a link elsewhere
+    if not (target / "lib-dynload").exists() and extensions.is_dir():  # they may be elsewhere
         shutil.copytree(extensions, target / "lib-dynload", ignore=ignored, copy_function=_add)
     return [*binaries, *target.glob("lib-dynload/*.so")]
 
