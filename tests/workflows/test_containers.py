@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
 import sys
 import venv
 from dataclasses import fields
@@ -207,7 +209,19 @@ rule all:
 """,
     )
     always = ("--grid-decide", "always", "--grid-local-python", bare_python, "--sdm", "apptainer")
-    assert "exit code 7" in project.run(*ONE_TRY, *always).failed().output
+    output = project.run(*ONE_TRY, *always).failed().output
+    assert re.search("exit (code|status) 7", output)
+
+
+@needs_decide
+@pytest.mark.skipif(
+    bool(shutil.which("apptainer") or shutil.which("singularity")), reason="Apptainer is installed"
+)
+def test_a_node_without_an_engine_is_told(project: Project, bare_python: str) -> None:
+    write_rules(project, URL)
+    always = ("--grid-decide", "always", "--grid-local-python", bare_python, "--sdm", "apptainer")
+    output = project.run(*ONE_TRY, *always, "shell.txt").failed().output
+    assert "neither apptainer nor singularity" in output
 
 
 @needs_decide
