@@ -220,7 +220,7 @@ rule all:
 def test_a_node_without_an_engine_is_told(project: Project, bare_python: str) -> None:
     write_rules(project, URL)
     always = ("--grid-decide", "always", "--grid-local-python", bare_python, "--sdm", "apptainer")
-    output = project.run(*ONE_TRY, *always, "shell.txt").failed().output
+    output = project.run(*ONE_TRY, "shell.txt", *always).failed().output
     assert "neither apptainer nor singularity" in output
 
 
