@@ -32,7 +32,7 @@ rule quoting:
         "{params.number} {params.yes} {params.empty:q} {params.path} {params[1]:q} '\\t' \\t "
         "{WORDS:q} {config[a][b]:q} > {output:q}"
 """,
-            files={"config.yaml": "a: {b: \"it's\"}\nswitch: {yes_: true}\n"},
+            files={"config.yaml": 'a: {b: "it\'s"}\nswitch: {yes_: true}\n'},
         ),
         Construct(
             "braces",
@@ -98,8 +98,8 @@ E
             f"""
 rule long:
     output: "long/out.txt"
-    params: filler="x" * {_LONG}, script=lambda wildcards: "it's"
-    shell: "printf %s {{params.filler}} | wc -c > {{output}}; echo {{params.script:q}} >> {{output}}"
+    params: filler="x" * {_LONG}, text=lambda wildcards: "it's"
+    shell: "printf %s {{params.filler}} | wc -c > {{output}}; echo {{params.text:q}} >> {{output}}"
 """,
         ),
         Construct(
@@ -157,6 +157,7 @@ rule late:
     resources: mem_mb=lambda wildcards, input, attempt: 100 * attempt + int(input.size)
     shell: "echo {params.text:q} {params.size} {resources.mem_mb} > {output}"
 """,
+            order=("source.txt", "out.txt"),
         ),
         Construct(
             "inputs",
@@ -207,6 +208,7 @@ rule odd_all:
     shell: "cat {input:q} > {output}"
 """,
             targets=("out",),
+            order=("ü+=~#%.txt", "out"),
         ),
         Construct(
             "undeclared",
@@ -288,7 +290,8 @@ rule executable_of_rule:
 rule umask:
     output: "umask/out.txt", directory("umask/folder")
     shell:
-        "after() {{ :; }}; umask > {output[0]}; mkdir -p {output[1]}/sub; echo x > {output[1]}/sub/x"
+        "after() {{ :; }}; umask > {output[0]}; mkdir -p {output[1]}/sub; "
+        "echo x > {output[1]}/sub/x"
 """,
             targets=("out.txt", "folder"),
         ),

@@ -38,11 +38,13 @@ class Construct:
         text: Its rules. Functions and constants have names that no other construct has.
         targets: What the workflow wants of it, in its folder.
         files: What it reads: texts by name.
-        order: Files in its folder, from the oldest to the newest.
+        order: Files in its folder, from the oldest to the newest, each of another job: Snakemake
+            touches all outputs of a job at its end.
         reduced: Makes what has to be the same of a file's bytes; files by name.
         falls_back: Why rules cannot be decided: words by name of the rule.
         outcomes: Words of the message with which it fails, by way; without, it makes the same.
             `DIFFERS` where it makes something else.
+        says: Words of a message on the grid.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Construct:
     reduced: Mapping[str, Callable[[bytes], object]] = field(default_factory=dict)
     falls_back: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, str] = field(default_factory=dict)
+    says: str = ""
 
 
 DIFFERS = "makes something else"
@@ -68,7 +71,7 @@ class Constructs:
         parts: Of what it consists.
         header: Text before the rules.
         options: Of Snakemake, each way.
-        environment: Variables that Snakemake has.
+        environment: Variables that Snakemake has; ``{folder}`` is the working directory.
         fails: Whether Snakemake's exit code is 1 with the local executor.
     """
 
@@ -88,7 +91,8 @@ class Constructs:
         for part in self.parts:
             for name, text in part.files.items():
                 project.put(name, text)
-        project.environment |= self.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        for name, value in self.environment.items():
+            project.environment[name] = value.format(folder=project.folder)
 
 
 def compare(make_project: MakeProject, workflow: Constructs) -> list[str]:
@@ -166,8 +170,7 @@ class _Tree:
 
     def _content(self, path: Path) -> object:
         if path.is_symlink():
-            return str(path.readlink())
-        # A folder that cannot be named in a result is the same on any machine.
+            return str(path.readlink()).replace(str(self.folder), "FOLDER")
         return None if path.is_dir() else path.read_bytes().replace(bytes(self.folder), b"FOLDER")
 
     def of(self, part: Construct) -> dict[str, _Entry]:
@@ -185,6 +188,8 @@ def _differences(
     part: Construct, way: str, reference: _Tree, tree: _Tree, output: str
 ) -> list[str]:
     expected, found = reference.of(part), tree.of(part)
+    if part.says not in output:
+        return [f"does not say {part.says!r}"]
     outcome = part.outcomes.get(way)
     if outcome == DIFFERS:
         return [] if found != expected else ["it makes the same by now: say so in its outcomes"]

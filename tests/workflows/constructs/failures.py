@@ -17,8 +17,11 @@ FAILURES = Constructs(
 rule failing:
     output: "failing/out.txt", directory("failing/folder")
     log: "failing/out.log", "failing/never.log"
-    shell: "mkdir {output[1]}; echo x > {output[1]}/x; echo x > {output[0]}; echo l > {log[0]}; exit 7"
+    shell:
+        "mkdir {output[1]}; echo x > {output[1]}/x; echo x > {output[0]}; echo log > {log[0]}; "
+        "exit 7"
 """,
+            says="exit status 7",
         ),
         Construct(
             "pipefail",

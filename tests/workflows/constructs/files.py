@@ -23,6 +23,8 @@ _SHA256 = hashlib.sha256(b"right\n").hexdigest()
 
 FILES = Constructs(
     "files",
+    options=("--cache",),
+    environment={"SNAKEMAKE_OUTPUT_CACHE": "{folder}/output-cache"},
     parts=(
         Construct(
             "ensured",
@@ -51,7 +53,7 @@ rule touched_by_nothing:
     output: touch("touched/no/shell")
 """,
             targets=("out.txt", "alone", "no/shell"),
-            order=("out.txt", "done", "alone"),
+            order=("done", "alone"),
         ),
         Construct(
             "temporary",
@@ -138,14 +140,15 @@ rule modes:
     output: "modes/run.sh", "modes/secret.txt", "modes/sparse.bin", "modes/empty"
     shell:
         "echo 'echo run' > {output[0]}; chmod 755 {output[0]}; echo s > {output[1]}; "
-        "chmod 600 {output[1]}; truncate -s 1M {output[2]}; echo end >> {output[2]}; : > {output[3]}"
+        "chmod 600 {output[1]}; truncate -s 1M {output[2]}; echo end >> {output[2]}; "
+        ": > {output[3]}"
 rule modes_reader:
     input: "modes/run.sh", "modes/secret.txt", "modes/sparse.bin"
     output: "modes/out.txt"
     shell: "./{input[0]} > {output}; stat -c '%a %s' {input} >> {output}"
 """,
             targets=("out.txt", "empty"),
-            order=("run.sh", "secret.txt", "sparse.bin", "empty"),
+            order=("secret.txt", "out.txt"),
         ),
         Construct(
             "measured",
@@ -178,6 +181,21 @@ rule shadowed_{kind.replace("-", "_")}:
             ),
             targets=("minimal.txt", "shallow.txt", "full.txt", "copy-minimal.txt"),
             files={"given/shadowed.txt": "given\n"},
+        ),
+        Construct(
+            "cached",
+            """
+rule cached:
+    output: "cached/out.txt"
+    cache: True
+    shell: "echo cached > {output}"
+rule cached_not:
+    input: "cached/out.txt"
+    output: "cached/copy.txt"
+    shell: "cat {input} > {output}"
+""",
+            targets=("copy.txt",),
+            files={"output-cache/about.txt": "the folder has to exist\n"},
         ),
         Construct(
             "handed",

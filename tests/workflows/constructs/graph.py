@@ -6,7 +6,7 @@ from .comparison import Construct, Constructs
 
 GRAPH = Constructs(
     "graph",
-    header='configfile: "config.yaml"\n',
+    header='configfile: "config.yaml"\nCONSTANT = "of the workflow"\n',
     parts=(
         Construct(
             "module",
@@ -16,15 +16,15 @@ module inner:
     prefix: "module"
     config: {"value": "of the module", "nested": config["nested"]}
 use rule * from inner as inner_*
-use rule inner_base from inner as inner_changed with:
-    output: "changed.txt"
+use rule base from inner as inner_changed with:
+    output: "module/changed.txt"
     params: word="changed"
 """,
             targets=("out.txt", "script.txt", "changed.txt"),
             files={
                 "config.yaml": "value: of the workflow\nnested: {deep: [1, two]}\n",
                 "modules/inner.smk": """
-CONSTANT = "of the module's file"
+CONSTANT = "of its file"
 def helper(wildcards):
     return config["value"] + ", " + CONSTANT
 rule base:
@@ -46,6 +46,7 @@ rule script:
 module replacing:
     snakefile: "modules/replacing.smk"
     replace_prefix: {"results/": "replaced/"}
+    config: config
 use rule one, two from replacing
 """,
             files={
@@ -67,12 +68,12 @@ rule inherited_base:
     output: "inherited/base.txt"
     params: word="base"
     threads: 2
-    shell: "echo {params.word} {threads} {rule} > {output}"
+    shell: "echo {params.word:q} {threads} {rule} > {output}"
 use rule inherited_base as inherited with:
     output: "inherited/out.txt"
     params: word="it's changed"
 """,
-            targets=("base.txt",),
+            targets=("base.txt", "out.txt"),
         ),
         Construct(
             "checkpoints",
@@ -188,7 +189,7 @@ rule piped_to:
             """
 rule served_by:
     output: service("served/socket")
-    shell: 
+    shell:
         "echo open > {output}.new; mv {output}.new {output}; trap 'exit 0' TERM; "
         "for i in $(seq 300); do sleep 0.1; done"
 rule served:

@@ -94,7 +94,8 @@ rule wrapped:
             files={
                 "wrappers/one/wrapper.py": "from snakemake.shell import shell\n"
                 "log = snakemake.log_fmt_shell(stdout=False)\n"
-                "shell('(echo {snakemake.params.word}; echo said >&2) > {snakemake.output} {log}')\n",
+                "word = snakemake.params.word\n"
+                "shell('(echo {word}; echo said >&2) > {snakemake.output} {log}')\n",
                 "wrappers/one/environment.yaml": "channels: []\ndependencies: []\n",
             },
         ),
