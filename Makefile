@@ -35,7 +35,7 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-units test-workflows test-oldest test-all conformance lint types bench clean \
+.PHONY: help example test test-units test-workflows test-oldest test-snakemake test-all conformance lint types bench clean \
     dirac-server dirac-server-stop panda-server panda-server-stop
 
 help:
@@ -44,6 +44,7 @@ help:
 	@echo "make test-units         those of them that start no workflow"
 	@echo "make test-workflows     those of them that run workflows on the local backend"
 	@echo "make test-oldest        some of them with the oldest supported Snakemake"
+	@echo "make test-snakemake     run Snakemake's own test suite on the local backend, for an hour"
 	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
 	@echo "make test-all           run all tests, for hours, with servers that are installed first"
 	@echo "make lint               check style, formatting and imports"
@@ -75,6 +76,10 @@ test-oldest: $(OLDEST_VENV)/.oldest
 	$(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS) --dist worksteal \
 	    -m "not slow and not panda and not dirac" $(OF_SNAKEMAKE) $(ARGS)
 
+# With the suite in the source distribution of the installed Snakemake, which pip downloads.
+test-snakemake: $(VENV)/.all
+	$(BIN)/python -m tests.snakemake_suite $(ARGS)
+
 conformance: $(VENV)/.all $(if $(filter dirac,$(BACKEND)),$(DIRAC_VENV)/.dirac)
 	$(SERVERS) $(PYTEST) -m $(BACKEND) tests/conformance $(ARGS)
 
@@ -82,6 +87,7 @@ conformance: $(VENV)/.all $(if $(filter dirac,$(BACKEND)),$(DIRAC_VENV)/.dirac)
 test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds
 	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" tests \
 	    --cov --cov-report=term $(ARGS)
+	$(MAKE) --no-print-directory test-snakemake ARGS=
 	$(SERVERS) $(REQUIRED) GRID_TEST_JOBS=1000 \
 	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac" tests $(ARGS)
 

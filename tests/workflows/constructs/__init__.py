@@ -1,0 +1,1 @@
+"""Constructs of Snakefiles, run with the local executor and with this one, and compared."""
