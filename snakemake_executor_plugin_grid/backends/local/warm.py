@@ -19,9 +19,10 @@ from pathlib import Path
 
 from ...snakemake_api.comparison.watch import watch
 from ...worker.comparison import FOLDER
+from ...worker.decided import shim
 from ...worker.payload import Entry
 from ...worker.run import run_job
-from .config import CONFIG_FILE, Config
+from .config import CONFIG_FILE, WORKER_FILE, Config
 from .isolation import hide
 
 _IMPORTED: dict[str, str] = {}
@@ -40,6 +41,7 @@ def main(site: Path, *, snakemake: bool) -> None:
         snakemake: Whether to import Snakemake, for jobs that run it.
     """
     config = Config.loads((site / CONFIG_FILE).read_text())
+    shim.ARCHIVE = site / WORKER_FILE
     environment = dict(os.environ)
     if snakemake:
         # The program that started the site has imported the same plugins.
