@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..console.decision_script import decision_script
+from ..console.decision_script import decision_script, shown_command
 from ..console.format import duration
 from ..journal.reader import JournalReader
 from ..journal.records import JobRecord, Phase, RunRecord
@@ -232,7 +232,7 @@ def _runs(job: JobRecord, decision: Decision | None) -> str:
     if decision is None:
         return ""
     commands = [
-        printable_lines(command.text.strip("\n"))
+        printable_lines(shown_command(command))
         for step in decision.steps
         for command in step.commands[:1]
     ]

@@ -12,6 +12,7 @@ from .format import plural
 
 _SCRIPTS = ".snakemake/scripts"
 _END = "END_OF_SCRIPT"
+_WORKER = ".snakemake/grid/worker.pyz"
 _THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
 
 
@@ -36,6 +37,12 @@ def decision_script(decision: Decision, workdir: Path) -> str:
     if decision.temporary:
         lines += ["", f"# Removed when no step needs them: {', '.join(decision.temporary)}"]
     return "\n".join(lines).replace(WORKDIR, str(workdir)) + "\n"
+
+
+def shown_command(command: Command) -> str:
+    """Return the text of a command in one piece, with the name of its script."""
+    name = command.script.name if command.script else ""
+    return command.text.replace(PYTHON, "python3").replace(SCRIPT, name).strip("\n")
 
 
 def _step(step: Step, *, together: bool) -> Iterator[str]:
@@ -88,7 +95,9 @@ def _command(
         yield end
         text = text.replace(SCRIPT, shlex.quote(path))
         if command.script.uses_snakemake:
-            yield "# It needs a python3 with snakemake; the worker brings a stand-in."
+            yield "# The worker's stand-in for Snakemake, which gives the script its object."
+            yield f'stand_in=$(mktemp -d); python3 -m zipfile -e {_WORKER} "$stand_in"'
+            yield 'export GRID_SHIM="$stand_in/shim"'
     line = [shell.executable or "/bin/sh", "-c", text]
     settings = [f"{name}={value}" for name, value in variables.items()]
     if step.container is not None:
