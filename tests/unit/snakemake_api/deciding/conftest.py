@@ -60,8 +60,9 @@ def deciding(build: Build) -> Make:
         extended: bool = False,
         **given: Any,
     ) -> Deciding:
-        resources = options.ResourceSettings(nodes=4)  # cores of the nodes, not of this host
-        made = build(snakefile, resources=resources, **given)
+        # Without cores, which would be those of this host.
+        given.setdefault("resources", options.ResourceSettings(nodes=4))
+        made = build(snakefile, **given)
         made.workflow.deployment_settings = options.DeploymentSettings(
             deployment_method=set(deployment), apptainer_args=apptainer_args
         )

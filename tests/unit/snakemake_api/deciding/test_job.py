@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import RuleException, WorkflowError
+from snakemake.resources import Resources
 from snakemake.settings import types as options
 from snakemake.shell import shell
 
@@ -109,6 +111,48 @@ def test_a_constant_folder_of_temporary_files_stays(deciding: Make, tmp_path: Pa
     assert made.command("one") == "sort -T /scratch/x"
     made = deciding(single('"sort -T {resources.tmpdir}"', f"resources: tmpdir='{tmp_path}/t'"))
     assert made.step("one").tmpdir == f"{WORKDIR}/t"
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ("tmpdir=system_tmpdir", ""),
+        ("tmpdir=/scratch/x", "/scratch/x"),
+        ("tmpdir='/scratch/y'", "/scratch/y"),
+        ("tmpdir=$SCRATCH", None),
+        ("tmpdir='~/x'", None),
+        ("tmpdir=system_tmpdir + '/x'", None),
+        ("tmpdir=5 + 5", None),
+    ],
+)
+def test_a_folder_of_temporary_files_from_the_command_line(
+    deciding: Make, given: str, folder: str | None
+) -> None:
+    parse = Resources.parser_factory(allow_expressions=True)
+    resources = options.ResourceSettings(nodes=4, default_resources=parse([given]))
+    made = deciding(single('"sort -T {resources.tmpdir}"'), resources=resources)
+    if folder is None:
+        with pytest.raises(Unsupported, match="tmpdir is evaluated on the worker"):
+            made.decided("one")
+        return
+    assert made.step("one").tmpdir == folder
+    assert made.command("one") == f"sort -T {folder or TMPDIR}"
+
+
+def test_files_of_a_storage_need_snakemake(deciding: Make, tmp_path: Path) -> None:
+    made = deciding(
+        "storage:\n    provider='fs'\n"
+        f'rule one:\n    input: storage("{tmp_path}/in.csv")\n    output: "one"\n'
+        '    shell: "true"\n'
+    )
+    with pytest.raises(Unsupported, match="in a storage"):
+        made.decided("one")
+
+
+def test_a_benchmark_without_a_command_needs_snakemake(deciding: Make) -> None:
+    made = deciding('rule one:\n    output: touch("one")\n    benchmark: "bench.tsv"\n')
+    with pytest.raises(Unsupported, match="no command"):
+        made.decided("one")
 
 
 @pytest.mark.parametrize(
@@ -300,9 +344,32 @@ def test_an_extended_benchmark_tells_what_the_job_was(deciding: Make, tmp_path: 
         "input_size_mb": {"in.csv": 0.5},
     }
     odd = 'benchmark: "bench.tsv"\n    params: odd=(1, 2)'
-    with pytest.raises(Unsupported, match="not plain"):
-        deciding(single('"true"', odd), extended=True).decided("one")
+    for value in ("(1, 2)", "object()", "{1: 2}"):
+        given = odd.replace("(1, 2)", value)
+        with pytest.raises(Unsupported, match="not plain"):
+            deciding(single('"true"', given), extended=True).decided("one")
     assert deciding(single('"true"', odd)).command("one") == "true"
+
+
+def test_an_extended_benchmark_needs_all_values(deciding: Make) -> None:
+    made = deciding(
+        'rule first:\n    output: "first"\n    shell: "true"\n'
+        'rule one:\n    input: "first"\n    output: "one"\n    benchmark: "bench.tsv"\n'
+        '    shell: "true"\n'
+        "size = len\n"
+        'rule two:\n    input: "in.csv"\n    output: "two"\n    benchmark: "bench2.tsv"\n'
+        '    params: size=lambda w, input: size(input)\n    shell: "true"\n',
+        targets=("one", "two"),
+        extended=True,
+    )
+    with pytest.raises(Unsupported, match="size of first, not made yet"):
+        made.decided("one")
+    made.workflow.globals["size"] = lambda input: Path("gone").read_text()
+    with pytest.raises(WorkflowError):
+        made.decided("two")
+    made.workflow.globals["size"] = lambda input: TBDString()
+    with pytest.raises(Unsupported, match="not known yet"):
+        made.decided("two")
 
 
 def test_flags_of_outputs(deciding: Make) -> None:
