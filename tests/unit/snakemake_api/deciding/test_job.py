@@ -283,6 +283,22 @@ rule one:
     assert again.files != decided.files
 
 
+def test_a_file_of_the_source_cache_with_a_blank_in_its_name(
+    deciding: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "scripts" / "a b.py").touch()
+    decided = deciding(
+        "rule one:\n"
+        '    output: "one"\n'
+        '    params: script=workflow.source_path("scripts/a b.py")\n'
+        '    shell: "python {params.script:q}"\n'
+    ).decided("one")
+    ((name, path),) = decided.files.items()
+    assert name.endswith("/a b.py")
+    assert Path(path).is_file()
+    assert decided.decision.steps[0].commands[0].text == f"python '{WORKDIR}/{name}'"
+
+
 def test_the_shell_is_that_of_the_workflow(
     deciding: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
