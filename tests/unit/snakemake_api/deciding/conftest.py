@@ -47,6 +47,19 @@ class Deciding:
 Make = Callable[..., Deciding]
 
 
+SINGLE = """
+rule one:
+    input: "in.csv"
+    output: "one.txt"
+    {extra}
+    shell: {command}
+"""
+
+
+def single(command: str, extra: str = "") -> str:
+    return SINGLE.format(command=command, extra=extra)
+
+
 @pytest.fixture
 def deciding(build: Build) -> Make:
     """Return a function that makes the DAG of a workflow, to decide its jobs."""
