@@ -48,6 +48,7 @@ class Marker:
         """
         self._translate = translate
         self._folders = tuple(sorted({str(one).rstrip("/") for one in folders if one} - {""}))
+        self._known = (*(f"{folder}/" for folder in self._folders), *_ELSEWHERE)
         names = "|".join(map(re.escape, sorted(self._folders, key=len, reverse=True)))
         # The root of the file system cannot be recognised in a text.
         self._pattern = re.compile(f"{_BEGIN}(?:{names}){_END}") if names else re.compile("(?!)")
@@ -93,7 +94,7 @@ class Marker:
         """Return words that name a path below the working directory by way of a link elsewhere."""
         found = {}
         for word in set(WORD.findall(text)):
-            if not word.startswith("/") or word.startswith((*self._folders, *_ELSEWHERE)):
+            if not word.startswith("/") or f"{word}/".startswith(self._known):
                 continue
             if word not in self._aliases:
                 self._aliases[word] = self._translate(word)

@@ -89,6 +89,8 @@ class Mentioned:
 
     def _relative(self, word: str, paths: Paths) -> str:
         """Return a word as a normalised path relative to the working directory, empty if none."""
+        if word.startswith(paths.caches):
+            return ""  # the marker knows where such a path ends
         if word.startswith("/"):
             marked = paths.on_worker(word)
             if marked.startswith(f"{WORKDIR}/"):

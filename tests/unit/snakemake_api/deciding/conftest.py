@@ -47,6 +47,19 @@ class Deciding:
 Make = Callable[..., Deciding]
 
 
+SINGLE = """
+rule one:
+    input: "in.csv"
+    output: "one.txt"
+    {extra}
+    shell: {command}
+"""
+
+
+def single(command: str, extra: str = "") -> str:
+    return SINGLE.format(command=command, extra=extra)
+
+
 @pytest.fixture
 def deciding(build: Build) -> Make:
     """Return a function that makes the DAG of a workflow, to decide its jobs."""
@@ -60,8 +73,9 @@ def deciding(build: Build) -> Make:
         extended: bool = False,
         **given: Any,
     ) -> Deciding:
-        resources = options.ResourceSettings(nodes=4)  # cores of the nodes, not of this host
-        made = build(snakefile, resources=resources, **given)
+        # Without cores, which would be those of this host.
+        given.setdefault("resources", options.ResourceSettings(nodes=4))
+        made = build(snakefile, **given)
         made.workflow.deployment_settings = options.DeploymentSettings(
             deployment_method=set(deployment), apptainer_args=apptainer_args
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snakemake.exceptions import WorkflowError
 from snakemake.shell import shell
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding.call import call
@@ -46,3 +48,16 @@ def test_a_rule_function_that_does_something_else_is_refused() -> None:
     ):
         with pytest.raises(Unsupported, match=why):
             call(rule(function), "shell", values)
+
+
+def test_an_error_outside_of_a_snakefile_is_the_rules() -> None:
+    class Rule:
+        name, lineno, snakefile = "one", 1, "Snakefile"
+        workflow = SimpleNamespace(linemaps={})
+
+        @staticmethod
+        def run_func(input: Any) -> None:
+            raise ValueError("odd")
+
+    with pytest.raises(WorkflowError, match="ValueError: odd"):
+        call(Rule, "shell", {"input": []})

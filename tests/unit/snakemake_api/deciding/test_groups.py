@@ -109,6 +109,22 @@ def test_a_function_may_look_at_files_that_the_group_makes(
         made.group()
 
 
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [
+        ("params: late=lambda w, input: 1 / int(open('shared.csv').read() or 1)", "last"),
+        ("resources: late=lambda w, input: len(input)", "{resources.late.real} {nothing}"),
+    ],
+)
+def test_an_error_before_the_group_has_run_is_none(
+    deciding: Make, tmp_path: Path, extra: str, command: str
+) -> None:
+    made = deciding(chain(extra, f"shell: {command!r}"))
+    (tmp_path / "shared.csv").write_text("0")
+    with pytest.raises(Unsupported, match="rule last of the group"):
+        made.group()
+
+
 def test_a_function_whose_value_is_not_used_does_no_harm(deciding: Make) -> None:
     extra = (
         "params: late=lambda w, input: open(input[0]).read(), limit=3\n"

@@ -13,22 +13,10 @@ from snakemake.shell import shell
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
 from snakemake_executor_plugin_grid.snakemake_api.deciding.decided import Unsupported
-from snakemake_executor_plugin_grid.worker.decided.decision import TMPDIR, DecidedOutput, Decision
+from snakemake_executor_plugin_grid.worker.decided.decision import DecidedOutput, Decision
 from snakemake_executor_plugin_grid.worker.description import WORKDIR
 
-from .conftest import Make
-
-SINGLE = """
-rule one:
-    input: "in.csv"
-    output: "one.txt"
-    {extra}
-    shell: {command}
-"""
-
-
-def single(command: str, extra: str = "") -> str:
-    return SINGLE.format(command=command, extra=extra)
+from .conftest import Make, single
 
 
 def test_a_job_is_plain_data_that_survives_json(deciding: Make) -> None:
@@ -89,26 +77,6 @@ def test_a_module_has_its_own_configuration(deciding: Make, tmp_path: Path) -> N
     assert made.command("other_two") == "echo own > two.txt"
     # What Snakemake shows is another command.
     assert made.find("other_two").shellcmd == "echo main > two.txt"
-
-
-def test_the_folder_of_temporary_files_is_the_workers(deciding: Make) -> None:
-    extra = "params: made=lambda wildcards, resources: resources.tmpdir + '/made'"
-    made = deciding(single('"sort -T{resources.tmpdir:q} {params.made} {resources.tmpdir}"', extra))
-    job = made.find("one")
-    before = job.params, job.resources
-    step = made.step("one")
-    assert step.commands[0].text == f"sort -T'{TMPDIR}' {TMPDIR}/made {TMPDIR}"
-    assert step.tmpdir == ""
-    assert (job.params, job.resources) == before
-    assert str(job.resources.tmpdir) == "<TBD>"
-
-
-def test_a_constant_folder_of_temporary_files_stays(deciding: Make, tmp_path: Path) -> None:
-    made = deciding(single('"sort -T {resources.tmpdir}"', "resources: tmpdir='/scratch/x'"))
-    assert made.step("one").tmpdir == "/scratch/x"
-    assert made.command("one") == "sort -T /scratch/x"
-    made = deciding(single('"sort -T {resources.tmpdir}"', f"resources: tmpdir='{tmp_path}/t'"))
-    assert made.step("one").tmpdir == f"{WORKDIR}/t"
 
 
 @pytest.mark.parametrize(
@@ -187,12 +155,6 @@ def test_an_error_in_the_command_is_snakemakes(deciding: Make) -> None:
         made.decided("one")
 
 
-def test_a_rule_without_a_body_makes_what_it_touches(deciding: Make) -> None:
-    step = deciding('rule one:\n    input: "in.csv"\n    output: touch("one")\n').step("one")
-    assert step.commands == ()
-    assert step.outputs == (DecidedOutput("one", touch=True),)
-
-
 def test_absolute_paths_below_the_working_directory_get_a_mark(
     deciding: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +201,22 @@ rule one:
     assert again.files != decided.files
 
 
+def test_a_file_of_the_source_cache_with_a_blank_in_its_name(
+    deciding: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "scripts" / "a b.py").touch()
+    decided = deciding(
+        "rule one:\n"
+        '    output: "one"\n'
+        '    params: script=workflow.source_path("scripts/a b.py")\n'
+        '    shell: "python {params.script:q}"\n'
+    ).decided("one")
+    ((name, path),) = decided.files.items()
+    assert name.endswith("/a b.py")
+    assert Path(path).is_file()
+    assert decided.decision.steps[0].commands[0].text == f"python '{WORKDIR}/{name}'"
+
+
 def test_the_shell_is_that_of_the_workflow(
     deciding: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,69 +252,6 @@ def test_environment_modules_are_loaded_only_if_they_are_used(deciding: Make) ->
     assert found.modules.endswith("module load gcc/12 root; ")
 
 
-def test_a_benchmark_repeats_the_command(deciding: Make) -> None:
-    made = deciding(single('"echo {bench_iteration}"', 'benchmark: repeat("bench.tsv", 3)'))
-    step = made.step("one")
-    assert [one.text for one in step.commands] == ["echo 0", "echo 1", "echo 2"]
-    assert step.benchmark is not None
-    assert (step.benchmark.path, step.benchmark.extended) == ("bench.tsv", False)
-    assert step.benchmark.columns == {}
-
-
-def test_an_extended_benchmark_tells_what_the_job_was(deciding: Make, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_bytes(b"x" * 1024 * 512)
-    extra = 'benchmark: "bench.tsv"\n    params: cut=3, names=["a"]'
-    step = deciding(single('"true"', extra), extended=True).step("one")
-    assert step.benchmark is not None
-    columns = dict(step.benchmark.columns)
-    resources = columns.pop("resources")
-    assert resources["tmpdir"] == TMPDIR
-    assert columns == {
-        "jobid": 0,
-        "rule_name": "one",
-        "wildcards": {},
-        "params": {"cut": 3, "names": ["a"]},
-        "threads": 1,
-        "input_size_mb": {"in.csv": 0.5},
-    }
-    odd = 'benchmark: "bench.tsv"\n    params: odd=(1, 2)'
-    with pytest.raises(Unsupported, match="not plain"):
-        deciding(single('"true"', odd), extended=True).decided("one")
-    assert deciding(single('"true"', odd)).command("one") == "true"
-
-
-def test_flags_of_outputs(deciding: Make) -> None:
-    made = deciding(
-        """
-rule all:
-    input: "d", "p", "n", "c", "f"
-rule one:
-    output:
-        directory("d"), protected("p"), ensure("n", non_empty=True),
-        ensure("c", sha256="ab"), ensure("f", md5=lambda wildcards: "cd"), temp("t")
-    shell: "true"
-"""
-    )
-    decided = made.decided("one")
-    assert decided.decision.steps[0].outputs == (
-        DecidedOutput("d", directory=True),
-        DecidedOutput("p", protected=True),
-        DecidedOutput("n", non_empty=True),
-        DecidedOutput("c", algorithm="sha256", checksum="ab"),
-        DecidedOutput("f", algorithm="md5", checksum="cd"),
-        DecidedOutput("t"),
-    )
-    assert decided.decision.temporary == ("t",)
-
-
-def test_a_failing_function_for_a_checksum_is_the_jobs_error(deciding: Make) -> None:
-    made = deciding(
-        'rule one:\n    output: ensure("f", md5=lambda wildcards: 1 / 0)\n    shell: "true"\n'
-    )
-    with pytest.raises(WorkflowError, match="checksum function"):
-        made.decided("one")
-
-
 def test_what_the_snakefile_changes_in_its_process_is_inherited(
     deciding: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,10 +268,3 @@ def test_what_the_snakefile_changes_in_its_process_is_inherited(
     assert decided.environment["GRID_TEST_SET"] == f"{WORKDIR}/data"
     assert decided.decision.umask == 0o027
     assert "GRID_TEST_SET" not in decided.decision.dumps()
-
-
-def test_cores_are_those_of_the_command(deciding: Make) -> None:
-    made = deciding(single('"run -j {threads}"', "threads: 3"))
-    decision = made.decided("one").decision
-    assert (decision.cores, decision.steps[0].threads) == (3, 3)
-    assert made.command("one") == "run -j 3"

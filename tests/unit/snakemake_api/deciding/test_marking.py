@@ -64,11 +64,12 @@ def test_both_names_of_the_working_directory_are_recognised(tmp_path: Path) -> N
     (tmp_path / "real").mkdir()
     link = tmp_path / "link"
     link.symlink_to("real")
+    (tmp_path / "link_latest").symlink_to("real")
     translate = Layout(link).on_worker
-    text = f"cat {link}/a {tmp_path}/real/b {link}ed"
+    text = f"cat {link}/a {tmp_path}/real/b {link}_latest/c {link}ed"
     for marker in (Marker(translate, [link, tmp_path / "real"]), Marker(translate, [link])):
         marked = marker.mark(text, Paths(translate, []))
-        assert marked == f"cat {WORKDIR}/a {WORKDIR}/b {link}ed"
+        assert marked == f"cat {WORKDIR}/a {WORKDIR}/b {WORKDIR}/c {link}ed"
 
 
 def test_files_of_the_source_cache_get_a_place_of_their_own(texts: Texts) -> None:
