@@ -74,6 +74,8 @@ def starter(
     env = payload_environment(os.environ, declared, scratch, job.name)
     log = sandbox / LOG_FILE
     if job.decision is not None:
+        # Variables that a Snakefile sets may name the working directory.
+        env = {name: in_folder(value, tree.cwd) for name, value in env.items()}
         return _decided(job, sandbox, scratch, tree.cwd, env)
     from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
     from .container import container_command, container_environment

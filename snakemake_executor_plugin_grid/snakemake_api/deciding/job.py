@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
+from snakemake.exceptions import RuleException
+from snakemake_interface_common.exceptions import WorkflowError
+
 from ...worker.decided.decision import Decision, Step
 from ..workflow import WorkflowApi, is_flagged
 from .decided import Decided, Unsupported
@@ -61,8 +64,13 @@ class Decider:
         Raises:
             Unsupported: It needs Snakemake on the worker; the text says why.
             WorkflowError: Code of the workflow fails; the text is Snakemake's.
-            RuleException: The same, which Snakemake says in this way of a rule's command.
         """
+        try:
+            return self._decide(job)
+        except RuleException as error:  # which is no WorkflowError
+            raise WorkflowError(str(error)) from error
+
+    def _decide(self, job: Any) -> Decided:
         paths = Paths(self._translate, self._caches)
         texts = Texts(paths, self._marker, self._mentioned, self._products())
         packages: set[str] = set()

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.exceptions import RuleException
 from snakemake.resources import Resources
 from snakemake.settings import types as options
+from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
@@ -338,7 +338,7 @@ def test_a_file_updated_in_place_does_not_change_its_job() -> None:
 def test_a_shell_command_that_cannot_be_expanded() -> None:
     edit('"sort {input}', '"sort {missing.thing} {input}')
     if os.environ["DECIDE"] == "auto":
-        with pytest.raises(RuleException, match="missing"):
+        with pytest.raises(WorkflowError, match="missing"):
             fingerprints()
         return
     assert set(fingerprints()) == {

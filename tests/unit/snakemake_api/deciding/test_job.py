@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from snakemake.exceptions import RuleException, WorkflowError
+from snakemake.exceptions import WorkflowError
 from snakemake.settings import types as options
 from snakemake.shell import shell
 
@@ -146,7 +146,7 @@ def test_an_error_in_the_command_is_snakemakes(deciding: Make) -> None:
     made = deciding(single('"echo {nothing}"'))
     job = made.find("one")
     before = job.params, job.resources
-    with pytest.raises(RuleException, match=r"NameError in file .*Snakefile.*\n.*nothing"):
+    with pytest.raises(WorkflowError, match=r"NameError in file .*Snakefile.*\n.*nothing"):
         made.decided("one")
     assert (job.params, job.resources) == before
     made = deciding("size = [1]\n" + single('"echo {params}"', "params: lambda w: 1 / size[0]"))
