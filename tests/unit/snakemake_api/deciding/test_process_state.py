@@ -39,7 +39,9 @@ def test_the_last_state_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.delenv("GRID_TEST_LIST")
     assert changed() == {"GRID_TEST_NEW": "1"}
-    process_state.remember()
+    process_state.remember()  # a program makes the options after it has parsed its workflow
+    assert changed() == {"GRID_TEST_NEW": "1"}
+    process_state.remember(again=True)
     assert changed() == {}
     monkeypatch.setattr(process_state, "_environment", None)
     assert changed() == {}  # a program has parsed its workflow before it chose this executor
