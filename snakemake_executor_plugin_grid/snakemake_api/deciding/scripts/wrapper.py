@@ -10,8 +10,9 @@ from snakemake.wrapper import get_script
 from snakemake.wrapper import wrapper as snakemake_wrapper
 
 from ..paths import Paths
-from . import Rendered, script
+from . import script
 from .call import Call
+from .rendered import Rendered
 
 
 def render(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:

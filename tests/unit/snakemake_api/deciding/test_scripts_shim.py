@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import snakemake
+from snakemake.iocontainers import ReportHref
 from snakemake.settings.types import ResourceSettings
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding.scripts import shim
@@ -143,7 +144,13 @@ print(utils.__file__)
     assert (shown.strip(), errors) == (str(Path(snakemake.__file__).parent / "utils.py"), "")
 
 
-def test_spawned_process_reads_the_same_object(build: Build, tmp_path: Path) -> None:
+def test_href_of_a_report_is_that_of_snakemake(build: Build, tmp_path: Path) -> None:
+    code = "print(snakemake.report_href('a/b').child_path('c d.html').url_args(x='ä').anchor('y'))"
+    real = ReportHref("a/b").child_path("c d.html").url_args(x="ä").anchor("y")
+    assert run(build, Node(tmp_path), code) == (f"{real}\n", "")
+
+
+def test_other_process_gets_the_params(build: Build, tmp_path: Path) -> None:
     code = """
 import multiprocessing
 def words(params):
