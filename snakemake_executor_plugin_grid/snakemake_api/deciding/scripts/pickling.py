@@ -19,6 +19,7 @@ from ....worker.decided.decision import TMPDIR
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
 from ..paths import Paths
+from .containers import MODULE
 from .values import in_order, text_on_worker
 
 PROTOCOL = 4
@@ -36,7 +37,7 @@ def dumps(snakemake: Any, paths: Paths) -> tuple[bytes, tuple[str, ...]]:
     """Return the pickle of an object, and the packages that loading it needs.
 
     Args:
-        snakemake: ``snakemake.iocontainers.Snakemake``.
+        snakemake: `containers.Snakemake`.
         paths: Translates the paths in it.
 
     Raises:
@@ -50,7 +51,7 @@ def dumps(snakemake: Any, paths: Paths) -> tuple[bytes, tuple[str, ...]]:
     packages = {_RICH.get(kind.partition(".")[0], kind) for kind in _rich(snakemake)}
     for module in modules:
         top = module.partition(".")[0]
-        if top in sys.stdlib_module_names or module == "snakemake.iocontainers":
+        if top in sys.stdlib_module_names or module == MODULE:
             continue
         if why := _needs_workflow(module):
             blamed = _blame(snakemake, paths)
@@ -143,7 +144,7 @@ def _blame(snakemake: Any, paths: Paths) -> str:
             return f"its {name} cannot be pickled for the script: {error}"
         for module in sorted(modules):
             top = module.partition(".")[0]
-            known = top in sys.stdlib_module_names or module == "snakemake.iocontainers"
+            known = top in sys.stdlib_module_names or module == MODULE
             if not known and (why := _needs_workflow(module)):
                 return f"its {name} holds an object of {why}"
     return ""

@@ -14,12 +14,15 @@ from functools import cache
 from pathlib import Path
 
 import snakemake
-from snakemake import iocontainers, utils
 from snakemake import shell as _  # noqa: F401 - the name is that of the class
+from snakemake import utils
+
+from .containers import FILE, MODULE
 
 FOLDER = "shim"
 """Of the files in the worker program; the variable ``GRID_SHIM`` names it on the node."""
 
+_CONTAINERS = "snakemake.iocontainers"
 _OWN = Path(__file__).parent / "stand_in"
 _PACKAGE = Path(snakemake.__file__).parent
 _LACKS = "from grid_script import lacks\n\n__getattr__ = lacks(__name__)\n"
@@ -52,7 +55,7 @@ import sys
 
 from snakemake.common import ON_WINDOWS
 from snakemake.exceptions import WorkflowError
-from snakemake.iocontainers import Namedlist, Wildcards
+from {containers} import Namedlist, Wildcards
 from snakemake.logging import logger
 """
 _ABSENT = {
@@ -77,7 +80,8 @@ def files() -> dict[str, bytes]:
     own["snakemake/__init__.py"] = own["snakemake/__init__.py"].replace(
         '__version__ = "0"', f"__version__ = {str(snakemake.__version__)!r}"
     )
-    own["snakemake/iocontainers.py"] = Path(iocontainers.__file__).read_text("utf-8")
+    own[f"{MODULE.replace('.', '/')}.py"] = Path(FILE).read_text("utf-8")
+    own["snakemake/script.py"] = own["snakemake/script.py"].replace(_CONTAINERS, MODULE)
     own["snakemake/utils.py"] = _utils(Path(utils.__file__).read_text("utf-8"))
     own["snakemake/shell.py"] = _shell((_PACKAGE / "shell.py").read_text("utf-8"))
     return {f"{FOLDER}/{name}": own[name].encode() for name in sorted(own)}
@@ -103,7 +107,9 @@ def _utils(text: str) -> str:
     }
     if missing := [name for name in _UTILS if name not in taken]:
         raise LayoutError(f"snakemake.utils of {snakemake.__version__} has no {missing}")
-    return "\n\n".join((_UTILS_HEAD, *(taken[name] for name in _UTILS), _LACKS))
+    return "\n\n".join(
+        (_UTILS_HEAD.format(containers=MODULE), *(taken[name] for name in _UTILS), _LACKS)
+    )
 
 
 def _shell(text: str) -> str:
