@@ -30,6 +30,8 @@ TMPDIR_TOKEN = "\0tmpdir\0"  # noqa: S105
 
 _RICH = {"pd": "pandas", "np": "numpy", "pl": "polars"}
 """Package of a type in ``Snakemake._params_types``, by what is before its dot."""
+_OF_STAND_IN = {("snakemake.io", "AttributeGuard")}
+"""Classes of values that Snakemake 9.17 has outside of `MODULE`; the stand-in has them."""
 _PARTS = ("input", "output", "wildcards", "resources", "log", "config", "threads")
 
 
@@ -105,7 +107,8 @@ class _Unpickler(pickle.Unpickler):
         self.modules: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        self.modules.add(module)
+        if (module, name) not in _OF_STAND_IN:
+            self.modules.add(module)
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:

@@ -10,6 +10,7 @@ syntax that 3.6 lacks. Before Python 3.7, what is missing is not explained (PEP 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def files() -> dict[str, bytes]:
         '__version__ = "0"', f"__version__ = {str(snakemake.__version__)!r}"
     )
     own[f"{MODULE.replace('.', '/')}.py"] = Path(FILE).read_text("utf-8")
+    own["snakemake/io/__init__.py"] += _of_io(
+        own["snakemake/io/__init__.py"],
+        Path(FILE).read_text("utf-8"),
+        (_PACKAGE / "io" / "__init__.py").read_text("utf-8"),
+    )
     own["snakemake/script.py"] = own["snakemake/script.py"].replace(_CONTAINERS, MODULE)
     own["snakemake/utils.py"] = _utils(Path(utils.__file__).read_text("utf-8"))
     own["snakemake/shell.py"] = _shell((_PACKAGE / "shell.py").read_text("utf-8"))
@@ -98,18 +104,37 @@ def for_worker() -> dict[str, bytes]:
         return {}
 
 
-def _utils(text: str) -> str:
-    taken = {
-        name: part
-        for node in ast.parse(text).body
-        if (name := getattr(node, "name", "")) in _UTILS
-        and (part := ast.get_source_segment(text, node))
+def _of_io(own: str, containers: str, text: str) -> str:
+    """Return what the classes of values import from ``snakemake.io`` and the stand-in lacks."""
+    wanted = {
+        alias.name
+        for node in ast.walk(ast.parse(containers))
+        if isinstance(node, ast.ImportFrom) and node.module == "snakemake.io"
+        for alias in node.names
     }
-    if missing := [name for name in _UTILS if name not in taken]:
-        raise LayoutError(f"snakemake.utils of {snakemake.__version__} has no {missing}")
-    return "\n\n".join(
-        (_UTILS_HEAD.format(containers=MODULE), *(taken[name] for name in _UTILS), _LACKS)
-    )
+    names = sorted(wanted - set(_parts(own)))
+    return "".join(f"\n\n{part}\n" for part in _taken("snakemake.io", text, names))
+
+
+def _utils(text: str) -> str:
+    taken = _taken("snakemake.utils", text, _UTILS)
+    return "\n\n".join((_UTILS_HEAD.format(containers=MODULE), *taken, _LACKS))
+
+
+def _taken(module: str, text: str, names: Iterable[str]) -> list[str]:
+    parts = _parts(text)
+    if missing := [name for name in names if name not in parts]:
+        raise LayoutError(f"{module} of {snakemake.__version__} has no {missing}")
+    return [parts[name] for name in names]
+
+
+def _parts(text: str) -> dict[str, str]:
+    """Return the source of the functions and classes of a module."""
+    return {
+        node.name: ast.get_source_segment(text, node) or ""
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
 
 
 def _shell(text: str) -> str:
