@@ -83,7 +83,6 @@ def files() -> dict[str, bytes]:
     )
     own[f"{MODULE.replace('.', '/')}.py"] = Path(FILE).read_text("utf-8")
     own["snakemake/io/__init__.py"] += _of_io(
-        own["snakemake/io/__init__.py"],
         Path(FILE).read_text("utf-8"),
         (_PACKAGE / "io" / "__init__.py").read_text("utf-8"),
     )
@@ -104,16 +103,16 @@ def for_worker() -> dict[str, bytes]:
         return {}
 
 
-def _of_io(own: str, containers: str, text: str) -> str:
-    """Return what the classes of values import from ``snakemake.io`` and the stand-in lacks."""
-    wanted = {
+def _of_io(containers: str, text: str) -> str:
+    """Return the class that values have of ``snakemake.io`` in Snakemake 9.17."""
+    names = [
         alias.name
         for node in ast.walk(ast.parse(containers))
         if isinstance(node, ast.ImportFrom) and node.module == "snakemake.io"
         for alias in node.names
-    }
-    names = sorted(wanted - set(_parts(own)))
-    return "".join(f"\n\n{part}\n" for part in _taken("snakemake.io", text, names))
+        if alias.name == "AttributeGuard"
+    ]
+    return "".join(f"\n\n{part}\n" for part in _taken("snakemake.io", text, names[:1]))
 
 
 def _utils(text: str) -> str:
