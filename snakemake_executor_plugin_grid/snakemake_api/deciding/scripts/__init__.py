@@ -6,29 +6,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from ....worker.decided.decision import Command
 from ..decided import Unsupported
 from ..paths import Paths
+from . import notebook, script, template, wrapper
+from .rendered import Rendered
 
+__all__ = ["Rendered", "render"]
 
-@dataclass(frozen=True)
-class Rendered:
-    """A command that stands for a call of Snakemake.
-
-    Attributes:
-        command: What the worker runs.
-        files: Files that it needs besides inputs: path on the worker, relative to the working
-            directory; absolute path on the submit host.
-        packages: Python packages that it needs on the worker node.
-    """
-
-    command: Command
-    files: Mapping[str, str] = field(default_factory=dict)
-    packages: tuple[str, ...] = ()
+_RENDER: dict[str, Callable[[tuple[Any, ...], Any, Paths], Rendered]] = {
+    "script": script.render,
+    "wrapper": wrapper.render,
+    "notebook": notebook.render,
+    "render_template": template.render,
+}
 
 
 def render(kind: str, args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
@@ -44,40 +37,9 @@ def render(kind: str, args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered
     Raises:
         Unsupported: Only Snakemake can do it.
         snakemake.exceptions.WorkflowError: The job fails with Snakemake as well, such as for a
-            script that does not exist.
+            wrapper that does not exist.
+        OSError: The same, such as for a script that does not exist.
     """
-    if kind not in _MODULES:
+    if kind not in _RENDER:
         raise Unsupported(f"it has {kind}:")
-    return _MODULES[kind](args, job, paths)
-
-
-def _script(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
-    from . import script
-
-    return script.render(args, job, paths)
-
-
-def _wrapper(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
-    from . import wrapper
-
-    return wrapper.render(args, job, paths)
-
-
-def _notebook(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
-    from . import notebook
-
-    return notebook.render(args, job, paths)
-
-
-def _template(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
-    from . import template
-
-    return template.render(args, job, paths)
-
-
-_MODULES: dict[str, Callable[[tuple[Any, ...], Any, Paths], Rendered]] = {
-    "script": _script,
-    "wrapper": _wrapper,
-    "notebook": _notebook,
-    "render_template": _template,
-}
+    return _RENDER[kind](args, job, paths)

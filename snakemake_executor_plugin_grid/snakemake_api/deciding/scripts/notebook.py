@@ -15,8 +15,9 @@ from ....worker.decided.decision import SCRIPT, Command, Script
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
 from ..paths import Paths
-from . import Rendered, others, python
+from . import others, python
 from .call import Call
+from .rendered import Rendered
 from .script import checked, file_name
 from .source import Source, find
 from .values import text_on_worker

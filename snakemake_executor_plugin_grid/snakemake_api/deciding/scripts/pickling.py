@@ -19,6 +19,7 @@ from ....worker.decided.decision import TMPDIR
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
 from ..paths import Paths
+from .containers import MODULE
 from .values import in_order, text_on_worker
 
 PROTOCOL = 4
@@ -29,6 +30,8 @@ TMPDIR_TOKEN = "\0tmpdir\0"  # noqa: S105
 
 _RICH = {"pd": "pandas", "np": "numpy", "pl": "polars"}
 """Package of a type in ``Snakemake._params_types``, by what is before its dot."""
+_OF_STAND_IN = {("snakemake.io", "AttributeGuard")}
+"""Classes of values that Snakemake 9.17 has outside of `MODULE`; the stand-in has them."""
 _PARTS = ("input", "output", "wildcards", "resources", "log", "config", "threads")
 
 
@@ -36,7 +39,7 @@ def dumps(snakemake: Any, paths: Paths) -> tuple[bytes, tuple[str, ...]]:
     """Return the pickle of an object, and the packages that loading it needs.
 
     Args:
-        snakemake: ``snakemake.iocontainers.Snakemake``.
+        snakemake: `containers.Snakemake`.
         paths: Translates the paths in it.
 
     Raises:
@@ -50,7 +53,7 @@ def dumps(snakemake: Any, paths: Paths) -> tuple[bytes, tuple[str, ...]]:
     packages = {_RICH.get(kind.partition(".")[0], kind) for kind in _rich(snakemake)}
     for module in modules:
         top = module.partition(".")[0]
-        if top in sys.stdlib_module_names or module == "snakemake.iocontainers":
+        if top in sys.stdlib_module_names or module == MODULE:
             continue
         if why := _needs_workflow(module):
             blamed = _blame(snakemake, paths)
@@ -104,7 +107,8 @@ class _Unpickler(pickle.Unpickler):
         self.modules: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        self.modules.add(module)
+        if (module, name) not in _OF_STAND_IN:
+            self.modules.add(module)
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
@@ -143,7 +147,7 @@ def _blame(snakemake: Any, paths: Paths) -> str:
             return f"its {name} cannot be pickled for the script: {error}"
         for module in sorted(modules):
             top = module.partition(".")[0]
-            known = top in sys.stdlib_module_names or module == "snakemake.iocontainers"
+            known = top in sys.stdlib_module_names or module == MODULE
             if not known and (why := _needs_workflow(module)):
                 return f"its {name} holds an object of {why}"
     return ""

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Any
 
-from snakemake.iocontainers import Snakemake
-
 from ....worker.decided.decision import PYTHON, SCRIPT, TMPDIR
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
@@ -15,6 +13,7 @@ from ..paths import Paths
 from . import shim
 from . import source as sources
 from .beside import modules_below, remembered
+from .containers import MODULE, Snakemake
 from .pickling import dumps
 from .source import Source
 
@@ -61,7 +60,7 @@ def preamble(
         f"snakemake = grid_script.load({data!r}, {WORKDIR!r}, {TMPDIR!r})",
         f"sys.path.extend({folders!r})",
         "from snakemake.logging import logger",
-        "from snakemake.iocontainers import Snakemake",
+        f"from {MODULE} import Snakemake",
     ]
     if shell_exec is not None:
         code.append(f"from snakemake.shell import shell; shell.executable({shell_exec!r})")

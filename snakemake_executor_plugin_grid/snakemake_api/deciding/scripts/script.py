@@ -10,8 +10,9 @@ from snakemake.script import script as snakemake_script
 from ....worker.decided.decision import Command, Script
 from ..decided import Unsupported
 from ..paths import Paths
-from . import Rendered, others, python, source
+from . import others, python, source
 from .call import Call
+from .rendered import Rendered
 
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 

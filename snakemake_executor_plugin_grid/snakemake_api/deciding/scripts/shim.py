@@ -10,16 +10,20 @@ syntax that 3.6 lacks. Before Python 3.7, what is missing is not explained (PEP 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import snakemake
-from snakemake import iocontainers, utils
 from snakemake import shell as _  # noqa: F401 - the name is that of the class
+from snakemake import utils
+
+from .containers import FILE, MODULE
 
 FOLDER = "shim"
 """Of the files in the worker program; the variable ``GRID_SHIM`` names it on the node."""
 
+_CONTAINERS = "snakemake.iocontainers"
 _OWN = Path(__file__).parent / "stand_in"
 _PACKAGE = Path(snakemake.__file__).parent
 _LACKS = "from grid_script import lacks\n\n__getattr__ = lacks(__name__)\n"
@@ -52,7 +56,7 @@ import sys
 
 from snakemake.common import ON_WINDOWS
 from snakemake.exceptions import WorkflowError
-from snakemake.iocontainers import Namedlist, Wildcards
+from {containers} import Namedlist, Wildcards
 from snakemake.logging import logger
 """
 _ABSENT = {
@@ -77,7 +81,12 @@ def files() -> dict[str, bytes]:
     own["snakemake/__init__.py"] = own["snakemake/__init__.py"].replace(
         '__version__ = "0"', f"__version__ = {str(snakemake.__version__)!r}"
     )
-    own["snakemake/iocontainers.py"] = Path(iocontainers.__file__).read_text("utf-8")
+    own[f"{MODULE.replace('.', '/')}.py"] = Path(FILE).read_text("utf-8")
+    own["snakemake/io/__init__.py"] += _of_io(
+        Path(FILE).read_text("utf-8"),
+        (_PACKAGE / "io" / "__init__.py").read_text("utf-8"),
+    )
+    own["snakemake/script.py"] = own["snakemake/script.py"].replace(_CONTAINERS, MODULE)
     own["snakemake/utils.py"] = _utils(Path(utils.__file__).read_text("utf-8"))
     own["snakemake/shell.py"] = _shell((_PACKAGE / "shell.py").read_text("utf-8"))
     return {f"{FOLDER}/{name}": own[name].encode() for name in sorted(own)}
@@ -94,16 +103,37 @@ def for_worker() -> dict[str, bytes]:
         return {}
 
 
+def _of_io(containers: str, text: str) -> str:
+    """Return the class that values have of ``snakemake.io`` in Snakemake 9.17."""
+    names = [
+        alias.name
+        for node in ast.walk(ast.parse(containers))
+        if isinstance(node, ast.ImportFrom) and node.module == "snakemake.io"
+        for alias in node.names
+        if alias.name == "AttributeGuard"
+    ]
+    return "".join(f"\n\n{part}\n" for part in _taken("snakemake.io", text, names[:1]))
+
+
 def _utils(text: str) -> str:
-    taken = {
-        name: part
+    taken = _taken("snakemake.utils", text, _UTILS)
+    return "\n\n".join((_UTILS_HEAD.format(containers=MODULE), *taken, _LACKS))
+
+
+def _taken(module: str, text: str, names: Iterable[str]) -> list[str]:
+    parts = _parts(text)
+    if missing := [name for name in names if name not in parts]:
+        raise LayoutError(f"{module} of {snakemake.__version__} has no {missing}")
+    return [parts[name] for name in names]
+
+
+def _parts(text: str) -> dict[str, str]:
+    """Return the source of the functions and classes of a module."""
+    return {
+        node.name: ast.get_source_segment(text, node) or ""
         for node in ast.parse(text).body
-        if (name := getattr(node, "name", "")) in _UTILS
-        and (part := ast.get_source_segment(text, node))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
-    if missing := [name for name in _UTILS if name not in taken]:
-        raise LayoutError(f"snakemake.utils of {snakemake.__version__} has no {missing}")
-    return "\n\n".join((_UTILS_HEAD, *(taken[name] for name in _UTILS), _LACKS))
 
 
 def _shell(text: str) -> str:

@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from snakemake.iocontainers import OutputFiles
 from snakemake.template_rendering import render_template
 
 from ....worker.decided.decision import SCRIPT, Command, Script
 from ..decided import Unsupported
 from ..paths import Paths
-from . import Rendered
 from .call import Call
+from .containers import OutputFiles
+from .rendered import Rendered
 from .script import file_name
 from .values import text_on_worker
 

@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from snakemake.iocontainers import Namedlist
-
 from ....worker.description import WORKDIR
 from ..paths import Paths
+from .containers import Namedlist
 
 
 def text_on_worker(text: str, paths: Paths) -> str:

@@ -10,8 +10,9 @@ from snakemake.wrapper import get_script
 from snakemake.wrapper import wrapper as snakemake_wrapper
 
 from ..paths import Paths
-from . import Rendered, script
+from . import script
 from .call import Call
+from .rendered import Rendered
 
 
 def render(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
@@ -25,6 +26,7 @@ def render(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
     cache = SourceCache(call.sourcecache_path, runtime_cache_path=call.runtime_sourcecache_path)
     found = get_script(call.path, cache, prefix=call.prefix)
     if not isinstance(found, SourceFile):
-        tried = "; ".join(f"{name}: {error}" for name, error in found.items())
+        # Snakemake 9.17 does not say what it has tried.
+        tried = "; ".join(f"{name}: {error}" for name, error in (found or {}).items())
         raise WorkflowError(f"wrapper {call.path} of rule {job.rule.name} is not found: {tried}")
     return script.run(found, "", call, job, paths)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.iocontainers import ResourceList
 
 from snakemake_executor_plugin_grid.snakemake_api.deciding import scripts
 from snakemake_executor_plugin_grid.snakemake_api.deciding.paths import Paths
@@ -57,7 +56,7 @@ def call(job: Any, tmpdir: str = TMPDIR, iteration: int | None = None) -> Call:
 
     kinds = ("script", "notebook", "wrapper", "render_template", "cwl")
     names = {**function.__globals__, **{kind: recorder(kind) for kind in kinds}}
-    resources = ResourceList(
+    resources = type(job.resources)(
         fromdict={
             name: tmpdir if name == "tmpdir" else value for name, value in job.resources.items()
         }

@@ -20,7 +20,7 @@ from snakemake.template_rendering import render_template
 from snakemake_executor_plugin_grid.snakemake_api.deciding import scripts
 from snakemake_executor_plugin_grid.snakemake_api.deciding.decided import Unsupported
 from snakemake_executor_plugin_grid.snakemake_api.deciding.scripts import template
-from snakemake_executor_plugin_grid.worker.decided.decision import SCRIPT
+from snakemake_executor_plugin_grid.worker.decided.decision import SCRIPT, Command, Script
 from snakemake_executor_plugin_grid.worker.description import WORKDIR
 from tests.unit.snakemake_api.conftest import Build
 from tests.unit.snakemake_api.deciding.node import Node, call, paths_of, render
@@ -59,7 +59,7 @@ def test_wrapper_in_bash_is_not_looked_for_as_in_snakemake(build: Build) -> None
     Path("wrappers/v1/tool").mkdir(parents=True)
     Path("wrappers/v1/tool/wrapper.sh").write_text("")
     job = build(WRAPPER, settings=prefix()).job("one")
-    with pytest.raises(WorkflowError, match=r"wrapper v1/tool of rule one is not found: wrap"):
+    with pytest.raises(WorkflowError, match=r"wrapper v1/tool of rule one is not found: "):
         render(job)
 
 
@@ -108,9 +108,7 @@ def test_python_notebook_gets_the_cell_of_snakemake(build: Build, tmp_path: Path
     ]
     # The cells run as a script does.
     code = "\n".join(cell["source"] for cell in found["cells"] if cell["cell_type"] == "code")
-    made = scripts.Rendered(
-        scripts.Command("<grid_python> <grid_script>", type(script)("show.py", code, True))
-    )
+    made = scripts.Rendered(Command("<grid_python> <grid_script>", Script("show.py", code, True)))
     done = Node(tmp_path).run(made)
     assert (done.stdout, done.stderr) == ("in.csv\n", "")
 

@@ -72,13 +72,17 @@ def _choose() -> None:
     sys.path[:] = [*others, str(_HERE)]
 
 
-def _version_of(path: pathlib.Path) -> Optional[str]:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = re.search(r"^__version__ = [\"']([^\"']+)", text, re.MULTILINE)
-    return found.group(1) if found else None
+def _version_of(package: pathlib.Path) -> Optional[str]:
+    """Return the version of a package, from its ``__init__.py`` or what a build has written."""
+    for path in (package, package.with_name("_version.py")):
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        found = re.search(r"^__version__ = (?:version = )?[\"']([^\"']+)", text, re.MULTILINE)
+        if found:
+            return found.group(1)
+    return None
 
 
 class _Unpickler(pickle.Unpickler):
