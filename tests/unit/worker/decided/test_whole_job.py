@@ -216,16 +216,16 @@ def test_a_payload_that_kills_the_runner(node: Node) -> None:
 
 
 def test_daemons_do_not_outlive_the_job(node: Node) -> None:
-    daemon = "setsid sleep 300 & (setsid env -i sh -c 'sleep 301 & sleep 302' &)"
+    daemon = "setsid sleep 7300 & (setsid env -i sh -c 'sleep 7301 & sleep 7302' &)"
     decide(node, step(f"{daemon}\necho done > out", "a", "out"), outputs=(Output("work/out"),))
     assert node.run().reason == reports.SUCCESS
-    assert not sleeping("300", "301", "302")
+    assert not sleeping("7300", "7301", "7302")
 
 
 ENDLESS = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
 PIPES = (
-    step("setsid sleep 303 & sleep 304 | cat p", "reader", awaited=("p",)),
-    step("echo begun; exec 3> p; sleep 305", "writer", DecidedOutput("p", pipe=True)),
+    step("setsid sleep 7303 & sleep 7304 | cat p", "reader", awaited=("p",)),
+    step("echo begun; exec 3> p; sleep 7305", "writer", DecidedOutput("p", pipe=True)),
 )
 
 
@@ -246,14 +246,14 @@ def test_a_signal_to_the_worker_ends_all_steps(node: Node, number: int, setup: s
     assert time.monotonic() - began < 4  # the steps end by SIGTERM
     assert load_report(node.sandbox / "report.json").reason == reports.KILLED
     assert not node.left()
-    assert not sleeping("303", "304", "305")
+    assert not sleeping("7303", "7304", "7305")
 
 
 def test_the_time_limit_ends_all_steps(node: Node) -> None:
     decide(node, PIPES, time_limit=0.5)
     report = node.run()
     assert report.reason == reports.TIME_LIMIT
-    assert not sleeping("303", "304", "305")
+    assert not sleeping("7303", "7304", "7305")
 
 
 @pytest.mark.parametrize("setup", ["", "export A=1"])
@@ -264,7 +264,7 @@ def test_no_step_outlives_the_worker(node: Node, setup: str) -> None:
     process.kill()
     process.wait()
     node.wait_for(lambda: not node.left())
-    assert not sleeping("303", "304", "305")
+    assert not sleeping("7303", "7304", "7305")
     assert not (node.sandbox / "report.json").exists()
 
 
