@@ -108,6 +108,12 @@ def test_missing_outputs(node: Node) -> None:
     assert report.missing == ["work/a", "work/b"]
 
 
+@pytest.mark.parametrize("end", ["exit 1", "true"])
+def test_a_full_disk_is_recognized_in_the_log(node: Node, end: str) -> None:
+    decide(node, step(f"echo 'write error: No space left on device'; {end}", "fit", "a"))
+    assert node.run().reason == reports.OUT_OF_DISK
+
+
 def test_an_output_that_became_a_fifo(node: Node) -> None:
     decide(node, step("mkfifo a", "fit", "a"), outputs=(Output("work/a"),))
     report = node.run()
