@@ -251,7 +251,9 @@ def _handle_of(pid: int) -> int:
 
 def _wait_for(handle: int, seconds: float) -> None:
     if handle >= 0:
-        select.select([handle], [], [], seconds)
+        poll = select.poll()  # unlike select(), also with numbers of 1024 and more
+        poll.register(handle, select.POLLIN)
+        poll.poll(seconds * 1000)
     else:
         time.sleep(seconds)
 

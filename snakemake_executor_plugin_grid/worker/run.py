@@ -41,6 +41,8 @@ from .tree import Tree
 _RESERVE = 256 << 10
 _SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 _FULL = 1 << 20
+_BY_FULL_DISK = (reports.PAYLOAD_FAILED, reports.OUTPUT_MISSING)
+"""Reasons that a full disk may have caused."""
 _MISSED = b"MissingOutputException"
 
 
@@ -221,7 +223,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
             "envmodules; make it available by --grid-runtime-setup, choose a site that has it, or "
             "use conda or containers",
         )
-    elif result is not None and result.reason != reports.PAYLOAD_FAILED:
+    elif result is not None and result.reason not in _BY_FULL_DISK:
         report.fail(result.reason, result.message)
     elif _free(scratch) < _FULL or _met_full_disk(scratch.parent / LOG_FILE):
         report.fail(reports.OUT_OF_DISK, "the disk of the worker node is full")
@@ -230,7 +232,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         rule = f"{result.message}: " if result is not None and several else ""
         report.fail(reports.KILLED, rule + killed)
     elif result is not None:
-        report.fail(reports.PAYLOAD_FAILED, result.message)
+        report.fail(result.reason, result.message)
     elif number:
         known = {one.value: one.name for one in signal.Signals}  # some real-time ones have no name
         name = known.get(number, f"signal {number}")

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+from ..description import FolderError
 from ..records import dataclass, field, replace
 from .decision import PYTHON, SCRIPT, Command, Step
 from .errors import lacking
@@ -162,7 +163,7 @@ def _usable(path: str, cwd: str) -> str:
     """Return a path as a command can name it: absolute, as in Snakemake, if it needs no quotes."""
     try:
         fill_command(SCRIPT, {SCRIPT: path})
-    except Exception:
+    except FolderError:
         return os.path.relpath(path, cwd)
     return path
 

@@ -30,9 +30,7 @@ def make_folder(path: str) -> None:
     if folder:
         try:
             os.makedirs(folder, exist_ok=True)
-        except OSError as error:
-            if error.errno and not isinstance(error, (FileExistsError, NotADirectoryError)):
-                raise
+        except (FileExistsError, NotADirectoryError) as error:
             raise failed(f"the folder of {path} cannot be made: {error.strerror}") from error
 
 

@@ -109,7 +109,9 @@ class Children:
         ended = os.waitpid(-1, os.WNOHANG)
         if ended[0]:
             return ended
-        select.select([self._wakeup], [], [], max(0.0, timeout))
+        poll = select.poll()  # unlike select(), also with numbers of 1024 and more
+        poll.register(self._wakeup, select.POLLIN)
+        poll.poll(max(0.0, timeout) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup, 4096)
         ended = os.waitpid(-1, os.WNOHANG)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib.util
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -30,6 +32,43 @@ def test_archive_holds_every_module_as_it_is(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "worker.pyz") as archive:
         for path in SOURCES.glob("*.py"):
             assert archive.read(f"worker/{path.name}") == path.read_bytes()
+
+
+def test_archive_holds_compiled_modules(tmp_path: Path) -> None:
+    write_worker(tmp_path / "worker.pyz")
+    with zipfile.ZipFile(tmp_path / "worker.pyz") as archive:
+        data = archive.read("worker/run.pyc")
+    assert data[:4] == importlib.util.MAGIC_NUMBER
+    code = marshal.loads(data[16:])  # noqa: S302
+    assert code.co_filename == "worker/run.py"
+    assert str(SOURCES).encode() not in data
+
+
+def test_another_python_takes_the_source(tmp_path: Path) -> None:
+    """A compiled module of another version is not for it."""
+    write_worker(tmp_path / "worker.pyz")
+    with (
+        zipfile.ZipFile(tmp_path / "worker.pyz") as archive,
+        zipfile.ZipFile(tmp_path / "other.pyz", "w") as other,
+    ):
+        for name in archive.namelist():
+            data = archive.read(name)
+            other.writestr(name, b"\0\0\r\n" + data[4:] if name.endswith("c") else data)
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", str(tmp_path / "other.pyz"), "a", "b"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr.startswith("usage: worker.pyz")
+
+
+def test_more_files(tmp_path: Path) -> None:
+    write_worker(tmp_path / "worker.pyz", {"shim/b/c.py": b"c", "shim/a.py": b"a"})
+    with zipfile.ZipFile(tmp_path / "worker.pyz") as archive:
+        names = [name for name in archive.namelist() if name.startswith("shim/")]
+        assert names == ["shim/a.py", "shim/b/c.py"]
+        assert archive.read("shim/b/c.py") == b"c"
 
 
 def test_older_archive_is_replaced(tmp_path: Path) -> None:
