@@ -142,11 +142,9 @@ class Controller:
             self._sites.runs(site)
         await self.recovery.look()
 
-    async def send_sources(
-        self, sources: Mapping[str, Entry], listing: Entry | None = None
-    ) -> None:
+    async def send_sources(self, files: Mapping[str, Entry], listing: Entry | None = None) -> None:
         """Store the files that every job needs."""
-        await self._submission.send_sources(sources, listing)
+        await self._submission.send_sources(files, listing)
 
     async def send_runtime(self, folder: Path) -> Blob:
         """Store a folder of packages that workers put into their PYTHONPATH."""
