@@ -17,6 +17,7 @@ _MOST = 100_000
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/lib", sys.prefix + "/", sys.base_prefix + "/")
 
 _WALKERS = frozenset({"os", "glob", "pathlib", "pathlib._local", "pathlib._abc", "shutil"})
+_FOR_WORKFLOWS = ("glob_wildcards", "listfiles")  # functions of Snakemake that list (9.27)
 _IMPORTS = ("importlib", "_frozen_importlib", "pkgutil", "zipimport", "pkg_resources")
 
 _read: dict[str, bool] = {}
@@ -102,7 +103,7 @@ def _note_listing(path: object) -> None:
     own = os.path.dirname(str(getattr(sys.modules.get("snakemake"), "__file__", None)))  # noqa: PTH120
     by_snakemake = code.co_filename.startswith(own + os.sep)
     if name.startswith((*_IMPORTS, __package__.partition(".")[0])) or (
-        by_snakemake and not code.co_qualname.startswith("glob_wildcards")
+        by_snakemake and not code.co_qualname.startswith(_FOR_WORKFLOWS)
     ):
         return
     _note(os.fspath(path), _listed)

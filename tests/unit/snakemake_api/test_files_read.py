@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import glob
+import importlib
 import os
 import subprocess
 import sys
@@ -7,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import snakemake
+from snakemake.io import glob_wildcards
+from snakemake.utils import listfiles
 
 import snakemake_executor_plugin_grid as package
 from snakemake_executor_plugin_grid.backends.registry import check_options
@@ -122,6 +127,43 @@ def test_files_that_are_written_are_not_recorded(recording: Path, mode: str) -> 
     with path.open(mode):
         pass
     assert str(path) not in parsing.stop()
+
+
+def test_listed_folders_are_recorded(recording: Path) -> None:
+    for name in ("a", "b", "c", "d/e", "f", "g", "h"):
+        (recording / name).mkdir(parents=True)
+    parsing.record()
+    os.listdir("a")  # noqa: PTH208
+    list(os.scandir(b"b"))
+    list((recording / "c").glob("*.dat"))
+    list(os.walk("d"))
+    glob.glob("f/*.dat")  # noqa: PTH207
+    glob_wildcards("g/{name}.dat")
+    list(listfiles("h/{name}.dat"))
+    os.listdir()  # noqa: PTH208
+    parsing.stop()
+    os.listdir("a/..")  # noqa: PTH208
+    found = parsing.listed()
+    names = ("a", "b", "d", "d/e", "f", "g", "h")
+    expected = {f"{recording}/{name}": True for name in names} | {f"{recording}/c": False}
+    assert {path: found.get(path) for path in expected} == expected
+    assert found[str(recording)] is True
+    assert f"{recording}/a/.." not in found
+    parsing.record()  # of another workflow
+    assert not parsing.listed()
+
+
+def test_what_python_and_snakemake_list_themselves_is_not_recorded(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recording / "lib").mkdir()
+    (recording / "lib" / "module_of_ours.py").write_text("")
+    monkeypatch.syspath_prepend(str(recording / "lib"))
+    parsing.record()
+    importlib.import_module("module_of_ours")
+    own = Path(snakemake.__file__).parent / "persistence.py"
+    exec(compile("import os; os.listdir('lib')", own, "exec"), {})  # noqa: S102
+    assert str(recording / "lib") not in parsing.listed()
 
 
 def test_system_files_are_not_recorded(recording: Path) -> None:
