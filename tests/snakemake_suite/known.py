@@ -8,12 +8,12 @@ LEFT_OUT = {
 }
 
 _NESTED = (
-    "Its job starts Snakemake in a rule without outputs: what that makes is declared nowhere, so it "
-    "stays on the worker (--grid-undeclared fetch brings it back)."
+    "Its job starts Snakemake in a rule without outputs: what that makes is declared nowhere, so "
+    "it stays on the worker (--grid-undeclared fetch brings it back)."
 )
 _OTHERS = (
-    "A job looks for the log and the benchmark of other jobs, which are none of its inputs, so they "
-    "are not on its worker."
+    "A job looks for the log and the benchmark of other jobs, which are none of its inputs, so "
+    "they are not on its worker."
 )
 KNOWN: dict[str, str] = {
     "test_github_issue_14": "It looks for the script files that --skip-script-cleanup keeps: they "

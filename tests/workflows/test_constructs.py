@@ -6,10 +6,7 @@ nothing is left to be done. The tables in `constructs` say where a way is expect
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.conftest import MakeProject, Project
 from tests.workflows.constructs.commands import COMMANDS, SHELLS
@@ -31,16 +28,23 @@ pytestmark = pytest.mark.workflow
 _ALL = (COMMANDS, SHELLS, FILES, GRAPH, GROUPS, SCRIPTS, PARSING, FAILURES)
 
 
-def _ways() -> Iterator[ParameterSet]:
-    for workflow in _ALL:
-        for way in WAYS:
-            # Parsing again is what `PARSING` is about, and what others do by default no longer.
-            late = KNOWS_DECIDE and way == NEVER and workflow is not PARSING
-            marks = [pytest.mark.slow] if late else []
-            yield pytest.param(workflow, way, marks=marks, id=f"{workflow.name}-{way}")
+def _is_slow(workflow: Constructs, way: str) -> bool:
+    """Return whether it is parsed again on workers, though that is neither usual nor the point."""
+    return KNOWS_DECIDE and way == NEVER and workflow is not PARSING
 
 
-@pytest.mark.parametrize(("workflow", "way"), _ways())
+_CASES = [
+    pytest.param(
+        *(workflow, way),
+        marks=[pytest.mark.slow] if _is_slow(workflow, way) else [],
+        id=f"{workflow.name}-{way}",
+    )
+    for workflow in _ALL
+    for way in WAYS
+]
+
+
+@pytest.mark.parametrize(("workflow", "way"), _CASES)
 def test_constructs_are_the_same(make_project: MakeProject, workflow: Constructs, way: str) -> None:
     assert not (wrong := compare(make_project, workflow, way)), "\n".join(wrong)
 
