@@ -24,7 +24,7 @@ WAYS: dict[str, tuple[str, ...]] = (
 """Options of each way to run the jobs of a workflow on the grid, by the value of the option."""
 LOCAL = ("--executor", "local")
 _OPTIONS = ("--cores", "4", "--keep-going")
-_FALLBACK = re.compile(r"rule (\S+) needs Snakemake on the worker: (.*)")
+_FALLBACK = re.compile(r"(?:rule|group) (\S+) needs Snakemake on the worker: (.*)")
 _Entry = tuple[str, object]
 _IGNORED = {".snakemake", "__pycache__"}
 
@@ -41,10 +41,10 @@ class Construct:
         order: Files in its folder, from the oldest to the newest, each of another job: Snakemake
             touches all outputs of a job at its end.
         reduced: Makes what has to be the same of a file's bytes; files by name.
-        falls_back: Why rules cannot be decided: words by name of the rule.
+        falls_back: Why jobs cannot be decided: words by the name of the rule or the group's job.
         outcomes: Words of the message with which it fails, by way; without, it makes the same.
             `DIFFERS` where it makes something else.
-        says: Words of a message on the grid.
+        says: Pattern of a message on the grid.
     """
 
     name: str
@@ -181,7 +181,7 @@ def _differences(
     part: Construct, way: str, reference: _Tree, tree: _Tree, output: str
 ) -> list[str]:
     expected, found = reference.of(part), tree.of(part)
-    if part.says not in output:
+    if not re.search(part.says, output):
         return [f"does not say {part.says!r}"]
     outcome = part.outcomes.get(way)
     if outcome == DIFFERS:
