@@ -10,7 +10,13 @@ import pytest
 
 from tests.conftest import MakeProject, Project
 from tests.workflows.constructs.commands import COMMANDS, SHELLS
-from tests.workflows.constructs.comparison import KNOWS_DECIDE, Constructs, compare
+from tests.workflows.constructs.comparison import (
+    KNOWS_DECIDE,
+    NEVER,
+    WAYS,
+    Constructs,
+    compare,
+)
 from tests.workflows.constructs.failures import FAILURES
 from tests.workflows.constructs.files import FILES
 from tests.workflows.constructs.graph import GRAPH, GROUPS
@@ -22,9 +28,25 @@ pytestmark = pytest.mark.workflow
 _ALL = (COMMANDS, SHELLS, FILES, GRAPH, GROUPS, SCRIPTS, PARSING, FAILURES)
 
 
-@pytest.mark.parametrize("workflow", _ALL, ids=[workflow.name for workflow in _ALL])
-def test_constructs_are_the_same(make_project: MakeProject, workflow: Constructs) -> None:
-    assert not (wrong := compare(make_project, workflow)), "\n".join(wrong)
+def _is_slow(workflow: Constructs, way: str) -> bool:
+    """Return whether it is parsed again on workers, though that is neither usual nor the point."""
+    return KNOWS_DECIDE and way == NEVER and workflow is not PARSING
+
+
+_CASES = [
+    pytest.param(
+        *(workflow, way),
+        marks=[pytest.mark.slow] if _is_slow(workflow, way) else [],
+        id=f"{workflow.name}-{way}",
+    )
+    for workflow in _ALL
+    for way in WAYS
+]
+
+
+@pytest.mark.parametrize(("workflow", "way"), _CASES)
+def test_constructs_are_the_same(make_project: MakeProject, workflow: Constructs, way: str) -> None:
+    assert not (wrong := compare(make_project, workflow, way)), "\n".join(wrong)
 
 
 @pytest.mark.skipif(not KNOWS_DECIDE, reason="this version of the plugin decides no jobs")

@@ -24,7 +24,7 @@ WORDS = ["x y", "it's"]
 rule quoting:
     output: "quoting/out.txt"
     params:
-        text="it's \"q\" $HOME `x` \\n *", words=["a b", "c*"], none=None, table={"k": "v w"},
+        text="it's \"q\" $HOME `x` \\n *", words=["a b", "nothing*"], none=None, table={"k": "v w"},
         accents="naïve ☃", number=1.5, yes=True, empty="", path=os.path.join("x", "y")
     shell:
         "printf '[%s]\\n' {params.text:q} {params.words:q} {params.words} {params.none} "

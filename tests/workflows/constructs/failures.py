@@ -21,7 +21,7 @@ rule failing:
         "mkdir {output[1]}; echo x > {output[1]}/x; echo x > {output[0]}; echo log > {log[0]}; "
         "exit 7"
 """,
-            says="exit status 7",
+            says="exit (status|code) 7 ",
         ),
         Construct(
             "pipefail",

@@ -157,7 +157,7 @@ rule late_group_second:
     params: size=lambda wildcards, input: open(input[0]).read().strip()
     shell: "echo {params.size} > {output}"
 """,
-            falls_back={"late_group_second": "params"},
+            falls_back={"late_late_group_first_late_group_second": "params"},
         ),
         Construct(
             "together",
