@@ -24,7 +24,7 @@ from ..planning.path_check import PathCheck
 from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
-from ..snakemake_api.deciding.scripts.shim import files as stand_in
+from ..snakemake_api.deciding.scripts.shim import for_worker as stand_in
 from ..snakemake_api.polling import wanted_pause
 from ..snakemake_api.scheduler import SchedulerApi
 from ..snakemake_api.workflow import WorkflowApi

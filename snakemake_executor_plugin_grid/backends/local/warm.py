@@ -21,6 +21,7 @@ from ...snakemake_api.comparison.watch import watch
 from ...worker.comparison import FOLDER
 from ...worker.decided import shim
 from ...worker.payload import Entry
+from ...worker.preload import import_all
 from ...worker.run import run_job
 from .config import CONFIG_FILE, WORKER_FILE, Config
 from .isolation import hide
@@ -42,6 +43,7 @@ def main(site: Path, *, snakemake: bool) -> None:
     """
     config = Config.loads((site / CONFIG_FILE).read_text())
     shim.ARCHIVE = site / WORKER_FILE
+    import_all()
     environment = dict(os.environ)
     if snakemake:
         # The program that started the site has imported the same plugins.
