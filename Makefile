@@ -23,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What fails is tried once more; the last lines of a run name what needed that.
 SERVERS = GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1
 REQUIRED = GRID_TEST_IDDS_PYTHON=$(abspath $(IDDS_VENV))/bin/python GRID_TEST_IDDS_REQUIRED=1 \
-    GRID_TEST_STORES_REQUIRED=1 GRID_TEST_BROWSER_REQUIRED=1
+    GRID_TEST_STORES_REQUIRED=1 GRID_TEST_BROWSER_REQUIRED=1 GRID_TEST_CONTAINERS_REQUIRED=1
 PYTEST_OPTIONS := -n $(WORKERS) --reruns 1
 PYTEST := $(BIN)/pytest $(PYTEST_OPTIONS)
 # What needs nothing but Python packages, and not much time.

@@ -63,5 +63,7 @@ def engine_line(
     for bind in container.binds:
         if os.path.exists(bind.partition(":")[0]):
             words += ["--bind", bind]
-    parts = [command_line(words), container.arguments]
-    return " ".join([*parts, command_line(["--pwd", cwd, image, shell, "-c", text])])
+    # The arguments come last, so that a --pwd of the user counts; and no shell stays between, so
+    # that a signal that ends the command is seen.
+    parts = ["exec", command_line([*words, "--pwd", cwd]), container.arguments]
+    return " ".join([*filter(None, parts), command_line([image, shell, "-c", text])])

@@ -60,7 +60,7 @@ def test_the_line_of_the_engine(node: Place) -> None:
     cwd, scratch = str(node.cwd), str(node.scratch)
     assert arguments(node) == [
         *("exec", "--home", cwd, "--bind", scratch, "--bind", f"{cwd}:/data:ro", "--bind", "/usr"),
-        *("--nv", "--env", "A=b c", "--pwd", cwd, f"{cwd}/my image.sif", "bash", "-c"),
+        *("--pwd", cwd, "--nv", "--env", "A=b c", f"{cwd}/my image.sif", "bash", "-c"),
         'set -euo pipefail;  echo "it\'s" in; exit 3',
     ]
 
