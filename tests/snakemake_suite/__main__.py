@@ -33,7 +33,7 @@ from .known import LEFT_OUT, known_failures
 from .plugin import through_grid
 
 THRESHOLD = 272
-PER_TEST = 300
+PER_TEST = 600
 """Seconds that a test may take."""
 _WAYS = ("never", "auto", "always")
 
