@@ -15,9 +15,13 @@ _OTHERS = (
     "A job looks for the log and the benchmark of other jobs, which are none of its inputs, so "
     "they are not on its worker."
 )
-KNOWN: dict[str, str] = {
+_EITHER_WAY = {
+    "test_checkpoint_open": "Its storage is a folder with a relative path, which workers do not "
+    "share with the submit host.",
     "test_github_issue_14": "It looks for the script files that --skip-script-cleanup keeps: they "
     "are made on the worker, and removed with the job's folder.",
+    "test_github_issue806": "Jobs read files that a checkpoint makes and declares nowhere, so they "
+    "stay on its worker.",
     "test_profile_filename": _NESTED,
     "test_profile_multiple": _NESTED,
     "test_profile_new": _NESTED,
@@ -29,3 +33,20 @@ KNOWN: dict[str, str] = {
     "test_symlink_time_handling": "A job reads the time of a link that is an input of another job "
     "only, so it is not on its worker.",
 }
+_NOT_DECIDED = {
+    "test_pipes_fail": "Snakemake on the worker goes on to wait for the reader of a pipe whose "
+    "writer has failed before it opened the pipe.",
+}
+_DECIDED = {
+    "test_shadow_prefix": "A job looks for the folder of --shadow-prefix: a decided job runs in a "
+    "new folder, which serves as the shadow, so there is no other.",
+}
+
+
+def known_failures(way: str) -> dict[str, str]:
+    """Return why tests fail, by name.
+
+    Args:
+        way: A value of ``--grid-decide``.
+    """
+    return _EITHER_WAY | (_NOT_DECIDED if way == "never" else _DECIDED)

@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ RESULTS = "GRID_SUITE_RESULTS"
 EXECUTED = "executed"
 ON_GRID = "on_grid"
 _NODES = 3
-_PACKAGES = "GRID_SUITE_PACKAGES"
+PACKAGES = "GRID_SUITE_PACKAGES"
 """Folder that has the plugin; the suite sets a PYTHONPATH without it."""
 
 
@@ -56,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
         patch.setattr(urllib.request, "urlopen", _unconnected)
         patch.delenv("CI", raising=False)
         common = importlib.import_module("tests.common")
-    common.subprocess = _Subprocess()  # type: ignore[attr-defined]
+    common.subprocess = _Finding(subprocess, "run")  # type: ignore[attr-defined]
+    common.api = _Finding(common.api, "SnakemakeApi")  # type: ignore[attr-defined]
     common.run = _through(os.environ[WAY], common.run)  # type: ignore[attr-defined]
 
 
@@ -65,16 +67,20 @@ def _unconnected(*args: Any, **options: Any) -> Any:
     raise urllib.error.URLError("not used by these tests")
 
 
-class _Subprocess:
-    """The module, whose commands find this plugin as this process does."""
+class _Finding:
+    """A module, whose calls find this plugin as this process does, whatever the suite has set."""
+
+    def __init__(self, module: ModuleType, name: str) -> None:
+        self._module = module
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(subprocess, name)
-
-    def run(self, *args: Any, **options: Any) -> Any:
-        paths = [os.environ.get("PYTHONPATH", ""), os.environ[_PACKAGES]]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        return subprocess.run(*args, **({"env": environment} | options))
+        if name == self._name:
+            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+            if os.environ[PACKAGES] not in paths:
+                paths.append(os.environ[PACKAGES])
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return getattr(self._module, name)
 
 
 def _through(way: str, run: Callable[..., Path | None]) -> Callable[..., Path | None]:
