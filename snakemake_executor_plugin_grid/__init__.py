@@ -32,7 +32,7 @@ def _before_parsing() -> None:
     """Remember what the workflow's own code may change, and record what it reads."""
     from .snakemake_api.deciding import process_state
 
-    process_state.remember(again=files_read.by_command_line())
+    process_state.remember(parses_now=files_read.by_command_line())
     files_read.record()
 
 

@@ -40,6 +40,7 @@ def output_of(job: Any, path: Any, on_worker: Callable[[str], str]) -> DecidedOu
         pipe=is_flagged(path, "pipe"),
         service=is_flagged(path, "service"),
         nodelocal=is_flagged(path, "nodelocal"),
+        update=is_flagged(path, "update"),
         non_empty=bool(ensured.get("non_empty")),
         algorithm=algorithm,
         checksum=_checksum(job, ensured["checksum"]) if algorithm else "",

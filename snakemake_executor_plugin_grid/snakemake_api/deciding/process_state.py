@@ -16,19 +16,21 @@ _SEPARATORS = ": ,;"
 
 _environment: dict[str, str] | None = None
 _umask: int | None = None
+_parsed = False
 
 
-def remember(*, again: bool = False) -> None:
+def remember(*, parses_now: bool = False) -> None:
     """Store the state of the process, unless that has been done.
 
     Args:
-        again: Whether to store it anew. Snakemake's command line makes the options right before it
-            parses the workflow; a program may make them later.
+        parses_now: Whether a workflow is parsed next, so that an earlier state is not needed. On
+            Snakemake's command line that is so when the options are made for the first time.
     """
-    global _environment, _umask
-    if _environment is None or again:
+    global _environment, _umask, _parsed
+    if _environment is None or (parses_now and not _parsed):
         _environment = dict(os.environ)
         _umask = current_umask()
+        _parsed = parses_now
 
 
 def current_umask() -> int:

@@ -100,6 +100,7 @@ class DecidedOutput:
         pipe: Whether it is a FIFO to another step of the same layer.
         service: Whether it is made by a service, and exists while the service runs.
         nodelocal: Whether it stays on the node.
+        update: Whether the command changes a file that is there, which came with the inputs.
         non_empty: Whether it must not be empty.
         algorithm: Of a checksum, as ``hashlib`` names it; empty for no check.
         checksum: The expected one, in hexadecimal.
@@ -112,6 +113,7 @@ class DecidedOutput:
     pipe: bool = False
     service: bool = False
     nodelocal: bool = False
+    update: bool = False
     non_empty: bool = False
     algorithm: str = ""
     checksum: str = ""

@@ -37,7 +37,7 @@ def make_folder(path: str) -> None:
 def prepare_outputs(outputs: Iterable[DecidedOutput], inputs: Collection[str]) -> None:
     """Remove outputs that are there already, make their folders and the FIFOs.
 
-    Outputs that are also inputs stay: those with ``update()``.
+    Outputs with ``update()``, and those that are also inputs, stay.
 
     Args:
         outputs: With paths, not marks.
@@ -49,7 +49,8 @@ def prepare_outputs(outputs: Iterable[DecidedOutput], inputs: Collection[str]) -
     """
     for output in outputs:
         path = output.path
-        if path not in inputs and not any(one.startswith(path + "/") for one in inputs):
+        is_input = path in inputs or any(one.startswith(path + "/") for one in inputs)
+        if not output.update and not is_input:
             remove(path, directory=output.directory)
         make_folder(path)
         if output.pipe:

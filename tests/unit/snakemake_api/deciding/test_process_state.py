@@ -41,8 +41,12 @@ def test_the_last_state_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed() == {"GRID_TEST_NEW": "1"}
     process_state.remember()  # a program makes the options after it has parsed its workflow
     assert changed() == {"GRID_TEST_NEW": "1"}
-    process_state.remember(again=True)
+    monkeypatch.setattr(process_state, "_parsed", False)
+    process_state.remember(parses_now=True)
     assert changed() == {}
+    monkeypatch.setenv("GRID_TEST_NEW", "2")
+    process_state.remember(parses_now=True)  # Snakemake makes the options a second time
+    assert changed() == {"GRID_TEST_NEW": "2"}
     monkeypatch.setattr(process_state, "_environment", None)
     assert changed() == {}  # a program has parsed its workflow before it chose this executor
 

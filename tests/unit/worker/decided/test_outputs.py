@@ -43,6 +43,13 @@ def test_old_outputs_and_logs_are_removed_before(place: Place) -> None:
     assert place.log.split()[:1] == ["mine"]
 
 
+def test_a_file_that_a_job_updates_stays(place: Place) -> None:
+    (place.cwd / "log").write_text("old\n")
+    result = place.run(step("echo new >>log", DecidedOutput("log", update=True)))
+    assert result.reason == reports.SUCCESS
+    assert (place.cwd / "log").read_text() == "old\nnew\n"
+
+
 def test_outputs_that_are_inputs_stay(place: Place) -> None:
     """Those with update()."""
     place.put(out="old\n")
