@@ -40,11 +40,12 @@ STEPS = (
     "site.stop",
     "Journal.end_run",
     "Catalog.prune",
+    "Journal.prune",
 )
 UNIMPORTANT = ("site.hello", "site.states")
 """What the local site is asked that changes nothing."""
 OF_THE_NEXT_RUN = ("backend.find", "backend.adopt", "Journal.adopted")
-ENDING = {f"before {step}" for step in STEPS[-6:]}
+ENDING = {f"before {step}" for step in STEPS[-7:]}
 """These come no more when Snakemake knows of the last job before it is killed."""
 EVERY = [
     f"{when} {step} {count}"

@@ -60,5 +60,5 @@ rule bad:
     output = project.run(*ONE_TRY, *options, "--keep-going").failed().output
     assert project.read("good.txt") == "hello\n"
     assert f"rule bad, {project.site.backend} job" in output
-    assert "no runtime: Snakemake could not be set up on the worker" in output
+    assert "no runtime: the runtime could not be set up on the worker" in output
     assert "/no/setup.sh: No such file or directory" in output

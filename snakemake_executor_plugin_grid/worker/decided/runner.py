@@ -260,7 +260,7 @@ class Runner:
         """Return a result whose message names the rule, if there are several."""
         ended = result.exit_code or result.signal
         if result.reason == PAYLOAD_FAILED and ended:
-            subject = "the payload" if self._alone else f"rule {work.name}"
+            subject = "the command" if self._alone else f"rule {work.name}"
             return replace(result, message=f"{subject} {result.message}")
         if self._alone or result.reason == KILLED:
             return result

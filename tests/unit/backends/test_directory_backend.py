@@ -50,7 +50,7 @@ def test_a_backend_of_another_package_runs_jobs(project: Project, site: Site) ->
     output = project.run("--keep-going").failed().output
     assert project.read("c.txt") == "hi 0\nhi 1\n"
     assert project.read("a1.log") == "logged\n"
-    assert re.search(r"rule fails, directory job .*exit status 3", output, re.DOTALL), output
+    assert re.search(r"rule fails, directory job .*exit code 3", output, re.DOTALL), output
     assert "it said this" in output
     assert not list(site.folder.glob("[!.]*")), "jobs that have ended are still in the queue"
     checked = project.grid("check", "--backend", "directory").output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from snakemake_executor_plugin_grid.console import progress
 from snakemake_executor_plugin_grid.staging.upload import _growth
 from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.decided.decision import Decision
 from tests.unit.console.test_progress import Heard
 from tests.unit.specs import spec
 
@@ -161,9 +163,12 @@ def test_depth_of_the_sources(host: Submission) -> None:
     host.put("../lib/tool.py", "t")
     upload = host.upload()
     (entry,) = scan(host.home / "../lib/tool.py", "up1/lib/tool.py")
-    assert upload.depth == 0
+    runs_snakemake, decided = spec("j"), replace(spec("j"), decision=Decision(()))
+    assert upload.depth(runs_snakemake) == 0
     upload.send_sources({entry.name: entry})
-    assert upload.depth == 1
+    assert (upload.depth(runs_snakemake), upload.depth(decided)) == (1, 0)
+    upload.send_included({entry.name: entry})
+    assert upload.depth(decided) == 1
 
 
 def test_folder_for_the_runtime(host: Submission) -> None:

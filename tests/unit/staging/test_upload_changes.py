@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import GridError
-from snakemake_executor_plugin_grid.staging.upload import Upload
+from snakemake_executor_plugin_grid.staging.needs import NeedsFinder
 from tests.unit.specs import spec
 
 from .submission import LARGE, Submission, host, prepared
@@ -132,15 +132,15 @@ def test_an_input_that_vanishes_during_its_upload_fails_only_its_jobs(
     host.put("a", "a")
     gone = host.put("gone", "g" * size)
     upload = host.upload()
-    scan_all = Upload._scan
+    scan_all = NeedsFinder._scan
 
-    def scan_then_remove(self: Upload, path: str) -> object:
+    def scan_then_remove(self: NeedsFinder, path: str) -> object:
         found = scan_all(self, path)
         if path == "gone":
             gone.unlink()
         return found
 
-    monkeypatch.setattr(Upload, "_scan", scan_then_remove)
+    monkeypatch.setattr(NeedsFinder, "_scan", scan_then_remove)
     found = upload.prepare([spec("good", ["a"]), spec("bad", ["gone"])])
     assert "gone" in str(found["bad"])
     assert isinstance(found["bad"], GridError)

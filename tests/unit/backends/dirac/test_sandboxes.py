@@ -173,7 +173,7 @@ def _start(bench: Bench, path: Path, *pythons: str) -> subprocess.CompletedProce
         python.parent.mkdir(exist_ok=True)
         # An interpreter that is new enough, and one that is too old.
         test = "exit 1" if name == "python3" else "exit 0"
-        python.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then {test}; fi\necho {name} "$@"\n')
+        python.write_text(f'#!/bin/sh\ncase "$*" in *" -c "*) {test} ;; esac\necho {name} "$@"\n')
         python.chmod(0o755)
     return subprocess.run(
         ["/bin/sh", "grid-job.sh", "j-1"],
@@ -187,7 +187,7 @@ def _start(bench: Bench, path: Path, *pythons: str) -> subprocess.CompletedProce
 
 def test_the_worker_is_started_by_a_python_that_is_new_enough(bench: Bench, tmp_path: Path) -> None:
     done = _start(bench, tmp_path / "node", "python3", "python3.11", "python3.9")
-    assert done.stdout == "python3.11 worker.pyz --jobs jobs.json j-1\n"
+    assert done.stdout == "python3.11 -S -I worker.pyz --jobs jobs.json j-1\n"
     assert done.returncode == 0
 
 

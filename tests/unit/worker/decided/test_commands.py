@@ -29,11 +29,11 @@ __all__ = ["place"]
 def test_exit_code_and_signal_are_those_of_the_command(place: Place) -> None:
     result = place.run(step("exit 3"))
     assert (result.reason, result.exit_code, result.signal) == (reports.PAYLOAD_FAILED, 3, 0)
-    assert result.message == "the payload ended with exit code 3"
-    assert place.log == "grid: the payload ended with exit code 3\n"
+    assert result.message == "the command ended with exit code 3"
+    assert place.log == "grid: the command ended with exit code 3\n"
     result = place.run(step("kill -SEGV $$"))
     assert (result.exit_code, result.signal) == (None, 11)
-    assert result.message == "the payload was killed by SIGSEGV"
+    assert result.message == "the command was killed by SIGSEGV"
 
 
 def test_bash_has_the_strict_prefix(place: Place) -> None:
