@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -221,17 +222,21 @@ def test_a_payload_that_kills_the_runner(node: Node) -> None:
     assert (report.reason, report.signal) == (reports.KILLED, 9)
 
 
+# Other processes that run these tests at the same time have others.
+SLEEPS = tuple(f"730{number}.{os.getpid()}" for number in range(3))
+
+
 def test_daemons_do_not_outlive_the_job(node: Node) -> None:
-    daemon = "setsid sleep 7300 & (setsid env -i sh -c 'sleep 7301 & sleep 7302' &)"
+    daemon = f"setsid sleep {SLEEPS[0]} & (setsid env -i sh -c 'sleep {SLEEPS[1]} & sleep {SLEEPS[2]}' &)"
     decide(node, step(f"{daemon}\necho done > out", "a", "out"), outputs=(Output("work/out"),))
     assert node.run().reason == reports.SUCCESS
-    assert not sleeping("7300", "7301", "7302")
+    assert not sleeping(*SLEEPS)
 
 
 ENDLESS = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
 PIPES = (
-    step("setsid sleep 7303 & sleep 7304 | cat p", "reader", awaited=("p",)),
-    step("echo begun; exec 3> p; sleep 7305", "writer", DecidedOutput("p", pipe=True)),
+    step(f"setsid sleep {SLEEPS[0]} & sleep {SLEEPS[1]} | cat p", "reader", awaited=("p",)),
+    step(f"echo begun; exec 3> p; sleep {SLEEPS[2]}", "writer", DecidedOutput("p", pipe=True)),
 )
 
 
@@ -252,14 +257,14 @@ def test_a_signal_to_the_worker_ends_all_steps(node: Node, number: int, setup: s
     assert time.monotonic() - began < 4  # the steps end by SIGTERM
     assert load_report(node.sandbox / "report.json").reason == reports.KILLED
     assert not node.left()
-    assert not sleeping("7303", "7304", "7305")
+    assert not sleeping(*SLEEPS)
 
 
 def test_the_time_limit_ends_all_steps(node: Node) -> None:
     decide(node, PIPES, time_limit=0.5)
     report = node.run()
     assert report.reason == reports.TIME_LIMIT
-    assert not sleeping("7303", "7304", "7305")
+    assert not sleeping(*SLEEPS)
 
 
 @pytest.mark.parametrize("setup", ["", "export A=1"])
@@ -270,7 +275,7 @@ def test_no_step_outlives_the_worker(node: Node, setup: str) -> None:
     process.kill()
     process.wait()
     node.wait_for(lambda: not node.left())
-    assert not sleeping("7303", "7304", "7305")
+    assert not sleeping(*SLEEPS)
     assert not (node.sandbox / "report.json").exists()
 
 
