@@ -227,7 +227,8 @@ SLEEPS = tuple(f"730{number}.{os.getpid()}" for number in range(3))
 
 
 def test_daemons_do_not_outlive_the_job(node: Node) -> None:
-    daemon = f"setsid sleep {SLEEPS[0]} & (setsid env -i sh -c 'sleep {SLEEPS[1]} & sleep {SLEEPS[2]}' &)"
+    first, second, third = (f"sleep {seconds}" for seconds in SLEEPS)
+    daemon = f"setsid {first} & (setsid env -i sh -c '{second} & {third}' &)"
     decide(node, step(f"{daemon}\necho done > out", "a", "out"), outputs=(Output("work/out"),))
     assert node.run().reason == reports.SUCCESS
     assert not sleeping(*SLEEPS)
