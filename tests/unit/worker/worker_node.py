@@ -66,7 +66,8 @@ class Node:
             folder.mkdir(exist_ok=True)
         write_worker(self.top / "worker.pyz")
         self.job = Job(
-            name=f"job-{self.top.name}",
+            # Not the name of a job in another process of pytest: processes are killed by it.
+            name=f"job-{self.top.parent.name}-{self.top.name}",
             command="true",
             nesting=(),
             blobs=(),
