@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..console.format import listed
+from ..console.format import listed, sentence
 from ..console.once import once
 from ..model.errors import GridError
 from ..model.job import read_overrides
@@ -17,6 +18,8 @@ from ..snakemake_api.deciding.job import Decider, needs_snakemake
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
 from .sources import Filters, filters_of
+
+_MOST_LINES = 5
 
 
 class Deciding:
@@ -45,15 +48,25 @@ class Deciding:
         self._filters = filters
         self._say = once(say)
         self._early = early
+        self._told: set[str] = set()
+        self._lines: Counter[str] = Counter()
 
     def expects(self, job: Any) -> bool:
         """Return whether a job will be decided, as far as its rules tell before its inputs exist.
+
+        The user is told why a job will not.
 
         Args:
             job: Snakemake's job or group.
         """
         mode = read_overrides(job.resources.items()).get("decide", self._mode)
-        return mode != "never" and not needs_snakemake(WorkflowApi.members(job))
+        if mode == "never":
+            return False
+        if why := needs_snakemake(job):
+            if mode == "auto":
+                self._say(_needs(job, why))
+            return False
+        return True
 
     def of(self, job: Any, own: str | None = None) -> Decided | None:
         """Return what a job runs; None if Snakemake on the worker decides that.
@@ -84,22 +97,30 @@ class Deciding:
                     f"it needs Snakemake on the worker: {why}. --grid-decide always (or the "
                     "resource grid_decide) refuses that; with auto, Snakemake runs there"
                 ) from None
-            self._say(f"{_kind(job)} {job.name} needs Snakemake on the worker: {why}.")
+            self._say(_needs(job, str(why)))
             return None
         decided = self._without_excluded(decided)
-        if decided.undeclared:
-            files = listed(list(decided.undeclared))
-            self._say(
-                f"{_kind(job)} {job.name}: its command names {files}, which no rule declares as "
-                "input. It is sent; declare it, so that Snakemake runs the rule again when it "
-                "changes."
-            )
+        self._tell_undeclared(job, decided.undeclared)
         if decided.packages:
             self._say(
                 f"{_kind(job)} {job.name}: the Python of the worker needs "
                 f"{listed(list(decided.packages))} to read the params or the config of its script."
             )
         return decided
+
+    def _tell_undeclared(self, job: Any, files: Iterable[str]) -> None:
+        """Name the files that travel without being declared, each once, in few lines a rule."""
+        new = [file for file in files if file not in self._told]
+        self._told.update(new)
+        if not new or self._lines[job.name] == _MOST_LINES:
+            return
+        self._lines[job.name] += 1
+        more = " (further ones are not listed)" if self._lines[job.name] == _MOST_LINES else ""
+        self._say(
+            f"{_kind(job)} {job.name}: its command names {listed(new)}, which no rule declares as "
+            "input. This is sent; declare it, so that Snakemake runs the rule again when it "
+            f"changes{more}."
+        )
 
     def _without_excluded(self, decided: Decided) -> Decided:
         """Leave out what ``--grid-exclude`` names, and files that hold credentials."""
@@ -124,6 +145,10 @@ def make_deciding(
     settings: ExecutorSettings = workflow.executor_settings
     decider = Decider(workflow, layout.on_worker, workflow_api.product_names)
     return Deciding(decider, settings.decide, filters_of(settings), say, early=early)
+
+
+def _needs(job: Any, why: str) -> str:
+    return sentence(f"{_kind(job)} {job.name} needs Snakemake on the worker: {why}")
 
 
 def _kind(job: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from typing import Any
 
 from snakemake.exceptions import RuleException
@@ -96,14 +96,18 @@ class Decider:
         )
 
 
-def needs_snakemake(members: Iterable[Any]) -> bool:
-    """Return whether single jobs need Snakemake on the worker, by what their rules say."""
-    try:
-        for member in members:
+def needs_snakemake(job: Any) -> str:
+    """Return why a job needs Snakemake on the worker, as far as rules tell; empty if it does not.
+
+    Args:
+        job: ``snakemake.jobs.Job`` or ``GroupJob``.
+    """
+    for member in WorkflowApi.members(job):
+        try:
             kind_by_rule(member)
-    except Unsupported:
-        return True
-    return False
+        except Unsupported as why:
+            return f"{_of_group(member)}{why}" if job.is_group() else str(why)
+    return ""
 
 
 def _layers(group: Any, texts: Texts, packages: set[str]) -> tuple[tuple[Step, ...], ...]:
@@ -116,9 +120,13 @@ def _layers(group: Any, texts: Texts, packages: set[str]) -> tuple[tuple[Step, .
         try:
             return step_of(member, texts, packages, late_values(member, made), staying)
         except Unsupported as why:
-            raise Unsupported(f"rule {member.rule.name} of the group: {why}") from why
+            raise Unsupported(f"{_of_group(member)}{why}") from why
 
     return tuple(tuple(map(step, layer)) for layer in group.toposorted)
+
+
+def _of_group(member: Any) -> str:
+    return f"rule {member.rule.name} of the group: "
 
 
 def _names(workdir: str, started_in: str) -> list[str]:
