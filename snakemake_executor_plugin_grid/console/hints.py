@@ -22,13 +22,13 @@ _ENVIRON = re.compile(r'File "[^"]*\bos(?:\.py)?>?", line \d+, in __getitem__')
 _KEY_ERROR = re.compile(r"KeyError(?:: | in (?:rule \S+ in )?file .*\n)'(\w+)'")
 _ADVICE = {
     re.compile(r"No module named '?snakemake\b"): (
-        "the python of the worker has no Snakemake: see --grid-runtime"
+        "the python of the worker has no Snakemake: --grid-runtime wheels sends it"
     ),
     re.compile(r"No module named '?([\w.]+)"): (
         "Python on the worker has no module {}. If it is a file of the workflow, send it by "
-        "--grid-include. Else install it: for a rule by its conda: or container:, for the "
-        "Snakefile by --grid-runtime-packages (with --grid-runtime wheels) or "
-        "--grid-runtime-setup"
+        "--grid-include. Else send the package by --grid-runtime wheels with "
+        "--grid-runtime-packages, make it available by --grid-runtime-setup, or give the rule a "
+        "container:"
     ),
     re.compile(r"fatal: not a git repository|InvalidGitRepositoryError"): (
         "the folder .git does not travel: run git on the submit host, and pass what it prints "
@@ -38,6 +38,11 @@ _ADVICE = {
         "the worker has no environment modules: make the command module available by "
         "--grid-runtime-setup, choose another site by --grid-site, or use conda: or container: "
         "instead of envmodules:"
+    ),
+    re.compile(r"(?m)(?:^|: )([^\s:]+): (?:command )?not found$"): (
+        "the worker has no {}: choose a site that has it by --grid-site, make it available by "
+        "--grid-runtime-setup, give the rule a container:, or, if it is a file of the workflow, "
+        "declare it as input"
     ),
 }
 
@@ -111,6 +116,6 @@ def _about_missing_files(text: str, folder: str, made_by: Maker) -> str:
                 "declare it as output there and as input here, or its folder by directory()"
             )
     return (
-        "if the workflow reads the missing file without declaring it as input, add "
+        "if the rule reads the missing file without declaring it, make it an input, or add "
         "--grid-include FILE"
     )

@@ -69,7 +69,9 @@ def test_an_output_with_another_name_on_the_worker(log: Path) -> None:
         ("fatal: not a git repository (or any of the parent directories): .git", "git"),
         ("git.exc.InvalidGitRepositoryError: /tmp", "--config"),
         ("ModuleNotFoundError in file x, line 1:\nNo module named 'hist.axis'", "hist.axis"),
-        ("ModuleNotFoundError: No module named 'hist'", "conda:"),
+        ("ModuleNotFoundError: No module named 'hist'", "container:"),
+        ("/usr/bin/bash: line 1: root: command not found", "has no root: choose a site"),
+        ("sh: 1: tools/fit: not found", "has no tools/fit: choose a site"),
         ("bash: line 1: module: command not found", "environment modules"),
         ("sh: 1: module: not found", "envmodules:"),
     ],
@@ -87,7 +89,8 @@ def test_a_log_of_the_rule_gives_a_hint(log: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", ["ValueError: x", "KeyError: 'column'", failed_rule(1, "ValueError: x\n")]
+    "output",
+    ["ValueError: x", "KeyError: 'column'", "gene: not found in table", failed_rule(1, "oops\n")],
 )
 def test_other_output_gives_no_hint(log: Path, output: str) -> None:
     assert advice(log, output) == ""
