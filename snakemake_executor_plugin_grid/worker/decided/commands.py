@@ -120,12 +120,9 @@ def _set_python(text: str, values: dict[str, str], step: Step, place: Place) -> 
     """Give `PYTHON` its value: a path, or what the command's own shell finds."""
     if step.container is not None:
         return text.replace(PYTHON, _PYTHON_OF_IMAGE)
-    if place.wheels_python:
-        values[PYTHON] = place.wheels_python
-        return text
     if step.shell.modules or place.in_container:
         return text.replace(PYTHON, _ANY_PYTHON)
-    values[PYTHON] = find_python(place.path)
+    values[PYTHON] = place.wheels_python or find_python(place.path)
     return text
 
 
