@@ -12,10 +12,14 @@ import venv
 from pathlib import Path
 
 _OF_SNAKEMAKE = ("snakemake", "_editable")
-WITH_SNAKEMAKE = (
-    *("--grid-runtime", "setup"),
-    *("--grid-runtime-setup", f"PATH={Path(sys.executable).parent}:$PATH"),
-)
+
+
+def with_path(folder: Path) -> tuple[str, ...]:
+    """Return the options with which jobs find the programs of a folder first."""
+    return ("--grid-runtime", "setup", "--grid-runtime-setup", f"PATH={folder}:$PATH")
+
+
+WITH_SNAKEMAKE = with_path(Path(sys.executable).parent)
 """Options for workflows with jobs that need Snakemake on the node."""
 
 
