@@ -104,10 +104,9 @@ bench: $(VENV)/.all $(PANDA_VENV)/.panda
 	    echo "== $$script"; GRID_TEST_DIRAC_VENV=$(DIRAC_VENV) \
 	    GRID_BENCH_PANDA_VENV=$(PANDA_VENV) $(BIN)/python "$$script" $(ARGS); done
 
-# Jobs find the environment of the tests first, so Snakemake is there.
+# Jobs find a Python without packages first; ARGS="--worker-path $(BIN)" is one with Snakemake.
 dirac-server: $(DIRAC_VENV)/.dirac $(VENV)/.all
-	$(BIN)/python -m tests.servers.dirac up --dir $(DIR) --venv $(DIRAC_VENV) \
-	    --worker-path $(BIN) $(ARGS)
+	$(BIN)/python -m tests.servers.dirac up --dir $(DIR) --venv $(DIRAC_VENV) $(ARGS)
 	@$(BIN)/python -m tests.servers.dirac env --dir $(DIR) >$(DIR)/client.sh
 	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(DIR))/client.sh"
 
@@ -115,7 +114,7 @@ dirac-server-stop:
 	$(PYTHON) -m tests.servers.dirac remove --dir $(DIR)
 
 panda-server: $(VENV)/.all
-	$(BIN)/python -m tests.servers.panda up --dir $(PANDA_DIR) --worker-path $(abspath $(BIN)) $(ARGS)
+	$(BIN)/python -m tests.servers.panda up --dir $(PANDA_DIR) $(ARGS)
 	@$(BIN)/python -m tests.servers.panda env --dir $(PANDA_DIR) >$(PANDA_DIR)/client.sh
 	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(PANDA_DIR))/client.sh"
 

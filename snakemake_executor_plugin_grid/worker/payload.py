@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import processes
-from .decided.place import Place
+from .decided.place import GRID_PYTHON, RUNTIME, Place
 from .decided.runner import carry_out
 from .decided.search import command_line
 from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, Job, in_folder, load
@@ -88,19 +88,19 @@ def starter(
     write_comparison(job, scratch, tree)
     if entry is not None and argv is not None and job.runtime.kind == "inherit":
         # The same variables as with a shell.
-        env.update(PWD=str(tree.cwd), GRID_PYTHON=sys.executable)
+        env.update({"PWD": str(tree.cwd), GRID_PYTHON: sys.executable})
         if job.comparison:
             env[FOLDER] = str(comparison_folder(scratch))
         return processes.fork_starter(entry, argv, tree.cwd, env, log)
     command = compared_command(command, job, scratch)
     runtime = job.runtime
     if runtime.kind == "wheels":
-        env = wheels_environment(env, str(scratch / "runtime"))
+        env = wheels_environment(env, str(scratch / RUNTIME))
     if runtime.kind == "container":
         env = without_bash(env)
         env.update(container_environment(env, runtime.engine))
     python = interpreter(runtime, command, path=env["PATH"])
-    packages = str(scratch / "runtime") if runtime.kind == "wheels" else ""
+    packages = str(scratch / RUNTIME) if runtime.kind == "wheels" else ""
     script_path = scratch / "payload.sh"
     script_path.write_text(
         script(
@@ -129,16 +129,35 @@ def _decided(
     """Return a function that starts the steps of a decision.
 
     A fork of this process runs them, or, if setup lines have to come first, a new one.
+
+    Raises:
+        RuntimeMissing: The node lacks the Python for which packages were sent.
     """
     log = sandbox / LOG_FILE
     in_container = job.runtime.kind == "container"  # setup lines belong into the container
+    python = packages = ""
+    if job.runtime.kind == "wheels":
+        from .interpreter import interpreter
+
+        # Also for jobs without a script: programs of the packages run with it.
+        python = interpreter(job.runtime, "", path=env["PATH"])
+        packages = str(scratch / RUNTIME)
+        env = {**wheels_environment(env, packages), GRID_PYTHON: python}
     if job.env_modules or (job.runtime.setup.strip() and not in_container):
         from .payload_script import script
 
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
         script_path = scratch / "payload.sh"
         setup = "" if in_container else job.runtime.setup
-        script_path.write_text(script(f"exec {line}", setup, env_modules=job.env_modules))
+        script_path.write_text(
+            script(
+                f"exec {line}",
+                setup,
+                python=python,
+                packages=packages,
+                env_modules=job.env_modules,
+            )
+        )
         return processes.starter(_shell_line(script_path, env), cwd, env, log)
     env["PWD"] = str(cwd)
     return processes.fork_starter(lambda _argv: _carry_out(job, scratch, env), [], cwd, env, log)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import processes, stageout
 from . import report as reports
+from .decided.place import RUNTIME
 from .decided.result import Result, not_created, read_result
 from .description import (
     ENVIRONMENT_FILE,
@@ -124,7 +125,7 @@ def _run(
     _take_store_token(sandbox)
     scratch.mkdir()
     tree = Tree(scratch / TREE, job.nesting)
-    runtime_folder = scratch / "runtime"
+    runtime_folder = scratch / RUNTIME
     try:
         staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
     except InputDamagedError as error:

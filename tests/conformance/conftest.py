@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,9 @@ def backend(
 
 @pytest.fixture
 def site(backend: Backend) -> Site:
-    return backend.site
+    """Return where the jobs run; those that need Snakemake there are refused."""
+    site = backend.site
+    return replace(site, options=(*site.options, "--grid-decide", "always"))
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ import pytest
 from tests.conftest import Project, Site
 from tests.directory_backend import install
 from tests.faults import meddle
+from tests.nodes import bare_node
 
 from .backend import Backend
 
 _ISOLATED = """
 import directory_backend
 hide = 'mount -t tmpfs none "$0" && exec "$@"'
-command = directory_backend.COMMAND
+command = [*directory_backend.COMMAND[:-1], {python!r}]
 directory_backend.COMMAND = ["unshare", "--mount", "sh", "-c", hide, {folder!r}, *command]
 """
 
@@ -59,8 +60,10 @@ class Directory(Backend):
         self.site = Site(self.name, self.name, self._real, options, environment)
 
     def prepare(self, project: Project) -> None:
-        code = _ISOLATED.format(folder=str(project.folder))
+        python = bare_node(self.folder / "node") / "python3"
+        code = _ISOLATED.format(folder=str(project.folder), python=str(python))
         meddle(project, self.folder / "code", code)
+        project.environment["PATH"] = os.defpath  # which jobs have as well
 
     def hidden(self, folder: Path) -> nullcontext[bool]:
         return nullcontext(True)  # see prepare()

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Project, local_site
 from tests.faults import local_sites, meddle
+from tests.nodes import bare_node
 
 from .backend import Backend, reading
 
@@ -52,12 +53,18 @@ class Local(Backend):
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
         super().__init__(folder, request)
         site = local_site(folder / "site")
-        # As some jobs of a test wait for others.
-        self.site = replace(site, options=(*site.options, "--grid-local-cores", "4"))
+        self._node = bare_node(folder / "node")
+        options = (
+            *site.options,
+            *("--grid-local-python", str(self._node / "python3")),
+            *("--grid-local-cores", "4"),  # as some jobs of a test wait for others
+        )
+        self.site = replace(site, options=options)
         self.large = ("--grid-store", (folder / "store").as_uri())
 
     def prepare(self, project: Project) -> None:
         meddle(project, self.folder / "code", _IMPATIENT)
+        project.environment["PATH"] = os.defpath  # which jobs have as well
 
     def hidden(self, folder: Path) -> nullcontext[bool]:
         return nullcontext(True)  # jobs of this backend never see it

@@ -12,17 +12,21 @@ import pytest
 
 from tests.conftest import Project
 from tests.faults import Scene, eventually, waiting_for
+from tests.nodes import WITH_SNAKEMAKE
 
 from .backend import Backend
 
 pytestmark = pytest.mark.workflow
 
+FALLING_BACK = ("--grid-decide", "auto", *WITH_SNAKEMAKE)
+"""Options for workflows with jobs that need Snakemake on the node."""
 LARGE = 11 << 20
 """More than fits into a sandbox of DIRAC or the cache of PanDA."""
 
 
 def test_a_chain_with_log_and_benchmark(project: Project) -> None:
     project.put("large.txt", "x" * (2 << 20))  # too large to travel with the sources
+    folder = project.folder.parent  # below the working directory, paths are those of the job
     project.put(
         "Snakefile",
         f"""
@@ -36,12 +40,15 @@ rule c:
     input: expand("out/a{{n}}.txt", n=range(3))
     output: "out/c.txt"
     benchmark: "bench/c.tsv"
-    shell: "cat {{input}} >{{output}}; ls -A {project.folder} >>{{output}}"
+    shell:
+        "cat {{input}} >{{output}}; (cd {folder}; ls -A {project.folder.name}) >>{{output}}; "
+        "(python3 -m snakemake || command -v snakemake || echo no Snakemake) 2>&1 | "
+        "tail -n 1 >>{{output}}"
 """,
     )
     project.run().succeeded()
-    # Jobs cannot see the directory of the workflow.
-    assert project.read("out/c.txt") == "hi 0\nhi 1\nhi 2\n"
+    # Jobs see neither the directory of the workflow nor Snakemake.
+    assert project.read("out/c.txt") == "hi 0\nhi 1\nhi 2\nno Snakemake\n"
     assert project.read("logs/a2.log") == "logged\n"
     assert project.read("bench/c.tsv").startswith("s\t")
 
@@ -256,7 +263,7 @@ rule breaks:
     assert not (project.folder / "out" / "x.dir").exists()
     sites = "|".join(map(re.escape, backend.sites))
     message = re.search(
-        rf"rule breaks \(n=x\), {backend.name} job (\S+): .*exit status 3 \(host [^,]+, "
+        rf"rule breaks \(n=x\), {backend.name} job (\S+): .*exit code 3 \(host [^,]+, "
         rf"site ({sites})\)\.\nLast lines of logs/x\.log:\n +logged\n.*output:\n +last words\n",
         output,
     )
@@ -308,12 +315,20 @@ rule all:
 def test_the_configuration_is_the_same_on_the_worker(project: Project) -> None:
     project.put("defaults.yaml", "a: {x: 1, y: 2}\nonly_here: 3\n")
     project.put("my $con'fig.yaml", "a: {x: 5}\n")
+    code = "import json\nwith open(snakemake.output[0], 'w') as out:\n"
+    project.put("write.py", f"{code}    json.dump(snakemake.config, out)")
     project.write(
         Snakefile="""
 import json
 configfile: "defaults.yaml"
 rule all:
-    output: "config.json"
+    input: "script.json", "run.json"
+    localrule: True
+rule by_script:
+    output: "script.json"
+    script: "write.py"
+rule by_run:  # needs Snakemake there
+    output: "run.json"
     params: here=json.dumps(config, sort_keys=True)
     run:
         with open(output[0], "w") as out:
@@ -324,11 +339,42 @@ rule all:
     values = (f"text={text}", "num=7", "map={k: [v]}")
     options = ("--configfile", "my $con'fig.yaml", "--config", *values)
     expected = {"a": {"x": 5}, "text": text, "num": 7, "map": {"k": ["v"]}}
-    project.run("--replace-workflow-config", *options).succeeded()
-    assert json.loads(project.read("config.json")) == expected
-    project.run("--forceall", *options).succeeded()
+    project.run(*FALLING_BACK, "--replace-workflow-config", *options).succeeded()
+    assert json.loads(project.read("script.json")) == expected
+    assert json.loads(project.read("run.json")) == expected
+    output = project.run(*FALLING_BACK, "--forceall", *options).succeeded().output
     merged = {**expected, "a": {"x": 5, "y": 2}, "only_here": 3}
-    assert json.loads(project.read("config.json")) == merged
+    assert json.loads(project.read("script.json")) == merged
+    assert json.loads(project.read("run.json")) == merged
+    assert output.count("needs Snakemake on the worker") == 1
+    assert "rule by_run needs Snakemake on the worker: it has run:" in output
+
+
+def test_a_job_that_means_something_else_on_the_worker_fails(project: Project) -> None:
+    project.environment["ONLY_HERE"] = "5"
+    project.write(
+        Snakefile="""
+import os
+rule all:
+    input: "decided.txt", "compared.txt"
+    localrule: True
+rule decided:
+    output: "decided.txt"
+    params: weight=os.environ.get("ONLY_HERE", "0")
+    shell: "echo {params.weight} >{output}"
+rule compared:
+    output: "compared.txt"
+    params: weight=os.environ.get("ONLY_HERE", "0")
+    run:
+        with open(output[0], "w") as out:
+            out.write(params.weight)
+"""
+    )
+    output = project.run(*FALLING_BACK, "--keep-going").failed().output
+    assert project.read("decided.txt") == "5\n"
+    assert not (project.folder / "compared.txt").exists()
+    assert "the workflow means something else on this worker than on the submit host" in output
+    assert "rule compared does not run. params.weight: '5' on the submit host, '0' here" in output
 
 
 MARK = "x-Qv-4711"

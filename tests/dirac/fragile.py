@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +35,6 @@ def fragile_server() -> Iterator[DiracServer]:
     server = DiracServer.create(
         folder,
         venv,
-        Path(sys.executable).parent,
         agents=2,
         max_parametric_jobs=MAX_PARAMETRIC_JOBS,
     )

@@ -110,9 +110,7 @@ rule all:
 rule {tag}:
     output: "out/{{value}}.txt"
     wildcard_constraints: value=r"[\s\S]+"
-    run:
-        with open(output[0], "w") as out:
-            out.write(wildcards.value)
+    shell: "printf %s {{wildcards.value:q}} >{{output:q}}"
 """,
     )
     project.run().succeeded()

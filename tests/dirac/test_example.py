@@ -1,10 +1,18 @@
-"""The example workflow on a DIRAC server."""
-# ruff: noqa: F401 - what is imported is collected
+"""The example workflow on a DIRAC server, whose nodes have no Snakemake."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.workflows.test_example import test_the_example_fits_the_mass_of_the_z_boson
+from tests.conftest import Project
+from tests.nodes import node_with_packages, with_path
+from tests.workflows.test_example import run_example
 
 pytestmark = [pytest.mark.dirac, pytest.mark.workflow, pytest.mark.slow]
+
+
+def test_nodes_have_the_packages_of_the_scripts(project: Project, tmp_path: Path) -> None:
+    path = node_with_packages(tmp_path / "node")
+    run_example(project, "--profile", "profiles/local", *with_path(path))

@@ -225,12 +225,14 @@ def test_a_site_that_fails_job_after_job_is_avoided(scene: Scene, tmp_path: Path
     scene.begin("--grid-site", SECOND_SITE).finish().succeeded()
     scene.many(4)
     server.stop("agent-2")
-    # Its jobs find a Python, but no Snakemake.
-    bare = DiracServer(replace(server.settings, worker_path=tmp_path / "nothing"))
+    # Its jobs find another Python.
+    python = server.settings.worker_path / "python3"
+    setup = f"test $(command -v python3) = {python}"
+    other = DiracServer(replace(server.settings, worker_path=tmp_path / "nothing"))
     server.stop("agent")
-    bare.start_agent(1)
+    other.start_agent(1)
     try:
-        run = scene.begin()
+        run = scene.begin("--grid-runtime", "setup", "--grid-runtime-setup", setup)
         run.tells(f"site {LOCAL_SITE} has failed 3 jobs in a row", seconds=90)
         server.start_agent(2)
         finished = run.finish().succeeded()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ pytestmark = [
 def dirac_server() -> Iterator[DiracServer]:
     venv = virtual_environment()
     folder = Path(tempfile.mkdtemp(prefix="https-"))  # a socket's path must be short
-    server = DiracServer.create(folder, venv, Path(sys.executable).parent, https=True)
+    server = DiracServer.create(folder, venv, https=True)
     try:
         server.up()
         yield server

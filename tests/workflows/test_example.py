@@ -16,11 +16,24 @@ EXAMPLE = Path(__file__).parents[2] / "example_workflow"
 
 
 def test_the_example_fits_the_mass_of_the_z_boson(project: Project) -> None:
+    run_example(project, "--profile", "profiles/local")
+
+
+def run_example(project: Project, *options: str) -> str:
+    """Run the example without Snakemake on the nodes, and look at its results.
+
+    Args:
+        project: In an empty directory.
+        options: Name a profile of the example, and say how nodes get the packages of its scripts.
+
+    Returns:
+        What Snakemake has printed.
+    """
     for module in ("iminuit", "matplotlib", "uproot", "skhep_testdata"):
         pytest.importorskip(module)
     for part in ("config", "profiles", "workflow"):
         shutil.copytree(EXAMPLE / part, project.folder / part)
-    output = project.run("--profile", "profiles/local", timeout=240).succeeded().output
+    output = project.run(*options, "--grid-decide", "always", timeout=600).succeeded().output
     mass = json.loads(project.read("results/fit.json"))["mass"]
     # The world average is 91.19 GeV; these few events, uncorrected, give less.
     assert mass["value"] == pytest.approx(90.77, abs=0.05)
@@ -29,3 +42,4 @@ def test_the_example_fits_the_mass_of_the_z_boson(project: Project) -> None:
     assert (project.folder / "results/z_mass.png").read_bytes().startswith(b"\x89PNG")
     assert list((project.folder / "logs").rglob("*.log"))
     assert list((project.folder / "benchmarks").rglob("*.tsv"))
+    return output

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import venv
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ONE_TRY, Project
+from tests.nodes import bare_node
 
 pytestmark = pytest.mark.workflow
 
@@ -62,3 +64,37 @@ rule bad:
     assert f"rule bad, {project.site.backend} job" in output
     assert "no runtime: the runtime could not be set up on the worker" in output
     assert "/no/setup.sh: No such file or directory" in output
+
+
+@pytest.mark.slow
+def test_wheels_bring_packages_and_no_snakemake_to_decided_jobs(
+    project: Project, tmp_path: Path
+) -> None:
+    python = bare_node(tmp_path / "bare") / "python3"
+    project.put(
+        "where.py",
+        "import os, sys, pygments\n"
+        "names = sorted(os.listdir(os.path.dirname(os.path.dirname(pygments.__file__))))\n"
+        "with open(snakemake.output[0], 'w') as out:\n"
+        "    print(sys.prefix, *names, file=out)\n",
+    )
+    project.write(
+        Snakefile="""
+rule all:
+    input: "script.txt", "shell.txt"
+rule by_script:
+    output: "script.txt"
+    script: "where.py"
+rule by_shell:
+    output: "shell.txt"
+    shell: "pygmentize -V >{output}"
+"""
+    )
+    options = ("--grid-decide", "always", "--grid-runtime", "wheels")
+    packages = ("--grid-runtime-packages", "pygments")
+    project.environment["PATH"] = os.defpath
+    project.run("--grid-local-python", str(python), *options, *packages).succeeded()
+    prefix, *names = project.read("script.txt").split()
+    assert prefix == str(tmp_path / "bare")
+    assert [name.partition("-")[0] for name in names] == ["bin", "pygments", "pygments"]
+    assert project.read("shell.txt").startswith("Pygments version ")

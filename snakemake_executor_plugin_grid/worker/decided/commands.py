@@ -122,7 +122,7 @@ def _set_python(text: str, values: dict[str, str], step: Step, place: Place) -> 
         return text.replace(PYTHON, _PYTHON_OF_IMAGE)
     if step.shell.modules or place.in_container:
         return text.replace(PYTHON, _ANY_PYTHON)
-    values[PYTHON] = find_python(place.path)
+    values[PYTHON] = place.wheels_python or find_python(place.path)
     return text
 
 

@@ -11,6 +11,10 @@ from ..runtime import Runtime
 from .decision import TMPDIR, Step
 from .marks import fill_path
 
+RUNTIME = "runtime"
+"""Folder, in that of the job, for the packages of a runtime of kind ``wheels``."""
+GRID_PYTHON = "GRID_PYTHON"
+"""Variable with the Python for which these packages are."""
 _THREADS = (
     *("OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     *("MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
@@ -46,6 +50,11 @@ class Place:
         """Whether commands run in the image of the whole job."""
         return self.runtime.kind == "container"
 
+    @property
+    def wheels_python(self) -> str:
+        """Path of the Python for which packages were sent; empty if none were."""
+        return self.env.get(GRID_PYTHON, "") if self.runtime.kind == "wheels" else ""
+
     def values(self, step: Step) -> dict[str, str]:
         """Return the values of the marks for a step, without script and Python."""
         values = {WORKDIR: self.cwd}
@@ -55,8 +64,14 @@ class Place:
     def environment(self, step: Step) -> dict[str, str]:
         """Return the environment of the commands of a step, as in ``snakemake/shell.py`` 9.27."""
         tmpdir = self.values(step)[TMPDIR]
+        env = dict(self.env)
+        if self.wheels_python and step.container is not None:
+            # The packages are for a Python of the node; that of the image may be another.
+            folders = env.pop("PYTHONPATH", "").split(os.pathsep)
+            if rest := [one for one in folders if one != f"{self.scratch}/{RUNTIME}"]:
+                env["PYTHONPATH"] = os.pathsep.join(rest)
         return {
-            **self.env,
+            **env,
             **dict.fromkeys(_THREADS, str(step.threads)),
             **dict.fromkeys(_TMPDIRS, tmpdir),
         }

@@ -23,8 +23,7 @@ def main() -> None:
     new.add_argument(
         "--worker-path",
         type=Path,
-        default=Path(sys.executable).parent,
-        help="the folder first in the PATH of jobs",
+        help="the folder first in the PATH of jobs (default: a Python without packages)",
     )
     new.add_argument("--https", action="store_true", help="most services by HTTPS")
     new.add_argument("--agents", type=int, default=1, help="sites with a worker, 1 or 2")

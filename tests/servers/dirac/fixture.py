@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,8 +94,7 @@ def _up(folder: Path, venv: Path) -> DiracServer:
     if settings.exist(folder):
         return DiracServer.load(folder)
     https = bool(os.environ.get("GRID_TEST_DIRAC_HTTPS"))
-    path = Path(sys.executable).parent
-    server = DiracServer.create(folder, venv, path, https=https, agents=2)
+    server = DiracServer.create(folder, venv, https=https, agents=2)
     try:
         server.up()
     except BaseException:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.nodes import bare_node
 from tests.servers.dirac import configuration, files, settings
 
 from .components import HERE, agent_name, all_components
@@ -41,7 +42,7 @@ class DiracServer:
         cls,
         folder: Path,
         venv: Path,
-        worker_path: Path,
+        worker_path: Path | None = None,
         *,
         https: bool = False,
         agents: int = 1,
@@ -59,7 +60,7 @@ class DiracServer:
         made = Settings(
             folder=folder.absolute(),
             venv=venv.absolute(),
-            worker_path=worker_path.absolute(),
+            worker_path=(worker_path or bare_node(folder / "node")).absolute(),
             https=https,
             agents=agents,
             slots=slots,

@@ -19,7 +19,11 @@ def main() -> None:
     parser.add_argument("--user", default="Alice Test", help="for env: whose client")
     parser.add_argument("--production", action="store_true", help="for env: in that role")
     new = parser.add_argument_group("for a new server")
-    new.add_argument("--worker-path", type=Path, help="the folder first in the PATH of payloads")
+    new.add_argument(
+        "--worker-path",
+        type=Path,
+        help="the folder first in the PATH of payloads (default: a Python without packages)",
+    )
     new.add_argument("--site", action="append", help="name of a site, several times for several")
     new.add_argument("--slots", type=int, default=4, help="cores of each site")
     new.add_argument("--isolate", action="store_true", help="payloads with mounts of their own")

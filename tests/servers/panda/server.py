@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.nodes import bare_node
 from tests.servers.panda import settings
 
 from .pilot import start_time
@@ -80,6 +81,8 @@ class PandaServer:
     ) -> PandaServer:
         """Prepare a server in a folder that is empty or does not exist; see `Settings`.
 
+        Without a path, payloads find a Python of the server's own, which has no packages.
+
         Raises:
             FileExistsError: The folder is not empty.
         """
@@ -87,7 +90,7 @@ class PandaServer:
             raise FileExistsError(f"{folder} is not empty")
         made = Settings(
             folder=folder.absolute(),
-            worker_path=(worker_path or Path(sys.executable).parent).absolute(),
+            worker_path=(worker_path or bare_node(folder / "node")).absolute(),
             port=settings.free_port(),
             sites=tuple(sites),
             slots=slots,

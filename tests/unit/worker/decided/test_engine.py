@@ -95,6 +95,18 @@ def test_python_in_a_container_is_that_of_the_image(node: Place, tmp_path: Path)
     assert (result.exit_code, node.log.split()[0]) == (2, "image")
 
 
+@pytest.mark.parametrize(("before", "inside"), [("", "unset"), (":/of/setup", "/of/setup")])
+def test_packages_of_the_node_stay_out_of_an_image(
+    node: Place, tmp_path: Path, before: str, inside: str
+) -> None:
+    program(tmp_path / "bin", "apptainer", 'echo "${PYTHONPATH-unset}"')
+    node.runtime = Runtime("wheels", python="3.11")
+    node.env["GRID_PYTHON"] = "/usr/bin/python3.11"
+    node.env["PYTHONPATH"] = f"{node.scratch}/runtime{before}"
+    node.run(step("true", container=Container("docker://x")))
+    assert node.log.strip() == inside
+
+
 def test_a_long_command_in_a_container(node: Place) -> None:
     text = ": " + "x" * 70_000 + "; echo done; exit 5"
     assert node.run(step(text, container=Container("docker://x"))).exit_code == 5

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import report as reports
+from snakemake_executor_plugin_grid.worker.archive.listing import scan
+from snakemake_executor_plugin_grid.worker.archive.pack import pack
 from snakemake_executor_plugin_grid.worker.decided.decision import (
     PYTHON,
     SCRIPT,
@@ -26,7 +29,7 @@ from snakemake_executor_plugin_grid.worker.decided.decision import (
     Step,
 )
 from snakemake_executor_plugin_grid.worker.decided.result import RESULT_FILE
-from snakemake_executor_plugin_grid.worker.description import Output
+from snakemake_executor_plugin_grid.worker.description import Blob, Output
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
 from ..programs import program
@@ -160,6 +163,52 @@ def test_a_python_that_the_setup_lines_bring(node: Node) -> None:
     decide(node, step(commands=(one,)), runtime=Runtime("setup", setup=setup))
     assert node.run().reason == reports.SUCCESS
     assert node.log == "of setup\n"
+
+
+MINE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def packages(node: Node) -> Blob:
+    """Store packages as `staging.upload` packs them: a module, and a program with its head."""
+    folder = node.top / "packages"
+    folder.mkdir()
+    (folder / "sent.py").write_text("import sys; print(sys.executable)")
+    program(folder / "bin", "tool", 'echo "tool $GRID_PYTHON"')
+    packed = pack(scan(folder, "work"), node.top / "new.tar")
+    (node.top / "new.tar").rename(node.store / packed.digest)
+    url = (node.store / packed.digest).as_uri()
+    return Blob(packed.digest, packed.size, url, kind="runtime")
+
+
+@pytest.mark.parametrize("setup", ["", "export PYTHONPATH=/of/setup PATH=/of/setup:$PATH"])
+def test_packages_come_with_the_python_they_are_for(node: Node, setup: str) -> None:
+    # The first python3 of the node is of another version.
+    program(node.top / "bin", "python3", "echo 3.6 no")
+    program(node.top / "bin", f"python{MINE}", f'exec {sys.executable} "$@"')
+    node.site = {"PATH": f"{node.top}/bin:{os.environ['PATH']}", "PYTHONPATH": "/of/node"}
+    text = "import os, sent\nprint(os.environ['PYTHONPATH'], os.environ['PYTHONNOUSERSITE'])\n"
+    script = Command(f"{PYTHON} {SCRIPT}", Script("s.py", text))
+    runtime = Runtime("wheels", setup=setup, python=MINE)
+    decide(
+        node,
+        step(commands=(script, Command("tool"))),
+        runtime=runtime,
+        blobs=(packages(node),),
+    )
+    assert node.run().reason == reports.SUCCESS, node.log
+    used, paths, tool = node.log.splitlines()
+    assert used == sys.executable
+    folder = f"{node.sandbox}/scratch/runtime"
+    assert paths == f"{folder}{':/of/setup' if setup else ''} 1"
+    assert tool == f"tool {sys.executable}"
+
+
+def test_packages_for_a_python_that_the_node_lacks(node: Node) -> None:
+    runtime = Runtime("wheels", python="3.99")
+    decide(node, step("true"), runtime=runtime, blobs=(packages(node),))
+    report = node.run()
+    assert report.reason == reports.NO_RUNTIME
+    assert "no Python 3.99 on the worker node" in report.message
 
 
 def test_scripts_find_the_stand_in_for_snakemake(node: Node) -> None:
