@@ -143,7 +143,7 @@ class _Previews:
         parts = [f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n"]
         if spec.decision is not None:
             script = decision_script(spec.decision, self._layout.workdir)
-            parts.append(f"# What the worker runs:\n{script}")
+            parts.append(f"# What the worker runs, as a script for bash:\n{script}")
         return "\n".join(parts) + "\n"
 
     def _exists(self, path: str) -> bool:

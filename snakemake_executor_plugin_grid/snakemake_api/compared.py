@@ -13,8 +13,8 @@ from ..model.errors import GridError
 from ..worker.description import WORKDIR
 from .comparison.facts import Facts, cleaner, facts, key
 from .comparison.plain import Place, workdir_places
+from .deciding.variables import LEAST_SECRET
 
-_LEAST_SECRET = 6  # characters
 _ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -47,9 +47,7 @@ class Comparison:
             GridError: The resource ``grid_compare`` of a job has an unknown value.
         """
         # Not the variables of which the text says nothing: a flag, a number.
-        secrets = {
-            name: value for name, value in environment.items() if len(value) >= _LEAST_SECRET
-        }
+        secrets = {name: value for name, value in environment.items() if len(value) >= LEAST_SECRET}
         places = [*self._places, *self._aliases([*translated, *_absolute(members)])]
         clean = cleaner(members[0], places, secrets)
         jobs: dict[str, Any] = {}

@@ -214,10 +214,16 @@ class WorkflowApi:
         Raises:
             GridError: A setting cannot be passed to a worker.
         """
+        return self.variables() | storage_settings.environment(self._storages())
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of ``envvars``; their values may be secrets."""
         workflow = self._workflow
-        declared = chain(workflow.remote_execution_settings.envvars, workflow.envvars)
-        values = {name: os.environ[name] for name in declared}
-        return values | storage_settings.environment(self._storages())
+        remote = (
+            workflow.remote_execution_settings
+        )  # None if only jobs of this host were thought of
+        declared = chain(remote.envvars if remote else (), workflow.envvars)
+        return {name: os.environ[name] for name in declared}
 
     def uses_env_modules(self, job: Any) -> bool:
         """Return whether the job or a member of the group loads environment modules."""

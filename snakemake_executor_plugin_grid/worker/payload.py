@@ -70,13 +70,13 @@ def starter(
         RuntimeMissing: The node lacks what the runtime needs.
         FolderError: The path of the working directory cannot stand in the command.
     """
-    declared = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
+    declared = _declared(sandbox)
     env = payload_environment(os.environ, declared, scratch, job.name)
     log = sandbox / LOG_FILE
     if job.decision is not None:
         # Variables that a Snakefile sets may name the working directory.
         env = {name: in_folder(value, tree.cwd) for name, value in env.items()}
-        return _decided(job, sandbox, scratch, tree.cwd, env)
+        return _decided(job, sandbox, scratch, tree.cwd, env, declared)
     from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
     from .container import container_command, container_environment
     from .interpreter import interpreter
@@ -124,7 +124,12 @@ def starter(
 
 
 def _decided(
-    job: Job, sandbox: Path, scratch: Path, cwd: Path, env: dict[str, str]
+    job: Job,
+    sandbox: Path,
+    scratch: Path,
+    cwd: Path,
+    env: dict[str, str],
+    declared: Mapping[str, str],
 ) -> Callable[[], int]:
     """Return a function that starts the steps of a decision.
 
@@ -160,7 +165,11 @@ def _decided(
         )
         return processes.starter(_shell_line(script_path, env), cwd, env, log)
     env["PWD"] = str(cwd)
-    return processes.fork_starter(lambda _argv: _carry_out(job, scratch, env), [], cwd, env, log)
+
+    def entry(_argv: list[str]) -> int:
+        return _carry_out(job, scratch, env, declared)
+
+    return processes.fork_starter(entry, [], cwd, env, log)
 
 
 def sets_up_inside(job: Job) -> bool:
@@ -180,13 +189,19 @@ def run_decision(sandbox: Path) -> int:
         ValueError: ``job.json`` is damaged.
         OSError: It cannot be read.
     """
-    return _carry_out(load(sandbox / JOB_FILE), sandbox / SCRATCH, dict(os.environ))
+    declared = _declared(sandbox)
+    return _carry_out(load(sandbox / JOB_FILE), sandbox / SCRATCH, dict(os.environ), declared)
 
 
-def _carry_out(job: Job, scratch: Path, env: Mapping[str, str]) -> int:
+def _declared(sandbox: Path) -> dict[str, str]:
+    """Return the variables that travel with a job."""
+    return dict(json.loads((sandbox / ENVIRONMENT_FILE).read_text()))
+
+
+def _carry_out(job: Job, scratch: Path, env: Mapping[str, str], declared: Mapping[str, str]) -> int:
     assert job.decision is not None  # noqa: S101 - for mypy; the callers have looked
     cwd = (scratch / TREE).joinpath(*job.nesting)
-    place = Place(job.name, str(scratch), str(cwd), env, job.runtime)
+    place = Place(job.name, str(scratch), str(cwd), env, job.runtime, declared)
     return carry_out(job.decision, place)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -66,8 +68,8 @@ SECRET = "hunter2"
 STORE = ("--grid-dirac-storage-element", "SE-1")
 
 
-def describe(project: Project, *args: str, backend: str = "dirac") -> Finished:
-    """Run Snakemake where no DIRAC is set up; return what it wrote to stdout, or why it failed."""
+def start(project: Project, *args: str, backend: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake where no DIRAC is set up."""
     options = project.site.options if backend == "local" else ("--grid-backend", backend)
     process = subprocess.run(
         [
@@ -84,14 +86,30 @@ def describe(project: Project, *args: str, backend: str = "dirac") -> Finished:
     )
     assert "Traceback" not in process.stderr, process.stderr
     assert SECRET not in process.stdout + process.stderr
+    return process
+
+
+def describe(project: Project, *args: str, backend: str = "dirac") -> Finished:
+    """Return what Snakemake wrote to stdout, or why it failed."""
+    process = start(project, *args, backend=backend)
     return Finished(
         process.returncode, process.stdout if process.returncode == 0 else process.stderr
     )
 
 
+WORKER = "# What the worker runs, as a script for bash:\n"
+
+
 def sections(output: str) -> dict[str, str]:
     """Return the text of each job by its first line."""
-    return {text.partition("\n")[0]: text for text in output.strip().split("\n\n")}
+    parts = re.split(r"(?m)^(?=# (?:rule|group) )", output)
+    assert parts[0] == ""
+    return {text.partition("\n")[0]: text for text in parts[1:]}
+
+
+def script(section: str) -> str:
+    """Return what the worker runs for a job."""
+    return section.partition(WORKER)[2]
 
 
 @pytest.fixture
@@ -116,8 +134,51 @@ def test_the_jdl_of_every_job(described: Project) -> None:
     second = found["# rule second (name=b)"]
     assert "known only when its inputs exist: grid_tags, mem_mb" in second
     assert "<TBD>" not in output
+    assert "<grid_" not in output
     names = re.findall(r'Parameters = \{"(.+)"\};', output)
     assert len(set(names)) == len(JOBS)
+
+
+def test_what_the_worker_runs(described: Project) -> None:
+    found = sections(describe(described).succeeded().output)
+    first = script(found["# rule first (name=a)"])
+    # The value of TOKEN may be a secret; who runs the script has to set it.
+    assert """'set -euo pipefail;  echo '"$TOKEN"'; cp in.dat mid/a.dat'""" in first
+    made = subprocess.run(
+        ["bash", "-c", first],
+        cwd=described.folder,
+        env={**os.environ, "TOKEN": "told"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout == "told\n"
+    assert (described.folder / "mid" / "a.dat").stat().st_size == 12_000_000
+    group = script(found["# group both: one -> grouped1.txt; two -> grouped2.txt"])
+    assert group.index("# Layer 1 of 2\n\n# Rule one, 1 thread\n") < group.index("# Rule two, ")
+
+
+def test_what_is_known_only_later(project: Project) -> None:
+    project.put(
+        "Snakefile",
+        """
+rule read:
+    input: "made.txt"
+    output: "read.txt"
+    params: lambda wildcards, input: open(input[0]).read()
+    shell: "echo {params} > {output}"
+rule make:
+    output: "made.txt"
+    run:
+        open(output[0], "w").close()
+""",
+    )
+    process = start(project, "read.txt", backend="dirac")
+    assert process.returncode == 0, process.stderr
+    assert list(sections(process.stdout)) == ["# rule make", "# rule read"]
+    assert WORKER not in process.stdout
+    assert "rule read: what it runs is known later, as " in process.stderr
+    assert "rule make needs Snakemake on the worker: it has run:." in process.stderr
 
 
 def test_nothing_has_happened(described: Project) -> None:
@@ -180,7 +241,7 @@ def test_an_input_that_will_be_made_anew(described: Project) -> None:
 def test_what_the_local_backend_is_asked(described: Project) -> None:
     found = sections(describe(described, backend="local").succeeded().output)
     assert list(found) == JOBS
-    request = json.loads(found["# rule first (name=a)"].partition("\n")[2])
+    request = json.loads(found["# rule first (name=a)"].partition("\n")[2].partition(WORKER)[0])
     assert request["cores"] == 3
     assert request["mem_mb"] == 2000
     assert request["limit"] == 600
@@ -241,3 +302,65 @@ def test_the_workflow_runs_after_all(project: Project) -> None:
     describe(project, backend="local").succeeded()
     project.run().succeeded()
     assert project.read("a.txt") == "\n"
+
+
+BY_HAND = """
+rule all:
+    input: "copied.txt", "counted.txt"
+rule copy:
+    input: "in.txt"
+    output: "copied.txt"
+    params: words=["it's", "$HOME"]
+    shell: "cat {input} > {output}; printf '%s %s\\\\n' {params.words:q} >> {output}"
+rule count:
+    input: "copied.txt"
+    output: "counted.txt"
+    params: limit=3
+    script: "scripts/count.py"
+"""
+
+
+def test_what_ran_can_be_seen_and_run_again_by_hand(project: Project) -> None:
+    project.put("Snakefile", BY_HAND)
+    project.put("in.txt", "given\n")
+    project.put(
+        "scripts/count.py",
+        "from helper import count\n"
+        "with open(snakemake.output[0], 'w') as made:\n"
+        "    print(count(snakemake.input[0]), snakemake.params.limit, file=made)\n",
+    )
+    project.put("scripts/helper.py", "def count(path):\n    return len(open(path).readlines())\n")
+    project.run().succeeded()
+    made = {name: project.read(name) for name in ("copied.txt", "counted.txt")}
+    assert made == {"copied.txt": "given\nit's $HOME\n", "counted.txt": "2 3\n"}
+
+    page = project.grid("describe", "copy").succeeded().output
+    assert "cat in.txt > copied.txt; printf" in page
+    (job,) = json.loads(project.grid("describe", "--json", "copy").succeeded().output)["jobs"]
+    ((step,),) = job["decision"]["layers"]
+    assert step["rule"] == "copy"
+    assert step["commands"][0]["text"].startswith("cat in.txt > copied.txt; ")
+    assert f"describe --script {job['origin']}" in page
+
+    copy = project.folder.parent / "a copy"
+    shutil.copytree(project.folder, copy)
+    for name in made:
+        (copy / name).unlink()
+        (project.folder / name).unlink()
+    for rule in ("copy", "count"):
+        text = project.grid("describe", "--script", rule).succeeded().output
+        by_hand = subprocess.run(
+            ["bash"], cwd=copy, input=text, capture_output=True, text=True, check=False
+        )
+        assert by_hand.returncode == 0, by_hand.stderr
+    assert {name: (copy / name).read_text() for name in made} == made
+    assert not (project.folder / "copied.txt").exists()
+
+
+def test_there_is_no_script_where_snakemake_ran(project: Project) -> None:
+    project.put("Snakefile", "rule one:\n    output: 'a.txt'\n    shell: 'echo > {output}'\n")
+    project.run("--grid-decide", "never").succeeded()
+    (job,) = json.loads(project.grid("describe", "--json", "one").succeeded().output)["jobs"]
+    assert job["decision"] is None
+    failed = project.grid("describe", "--script", "one").failed()
+    assert "Snakemake ran on the worker" in failed.output

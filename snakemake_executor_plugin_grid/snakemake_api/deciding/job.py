@@ -19,6 +19,7 @@ from .paths import Paths
 from .process_state import changed_environment, changed_umask
 from .step import kind_by_rule, step_of
 from .texts import Texts
+from .variables import Variables
 
 
 class Decider:
@@ -72,7 +73,8 @@ class Decider:
 
     def _decide(self, job: Any) -> Decided:
         paths = Paths(self._translate, self._caches)
-        texts = Texts(paths, self._marker, self._mentioned, self._products())
+        variables = Variables(self._workflow_api.variables())
+        texts = Texts(paths, self._marker, self._mentioned, self._products(), variables)
         packages: set[str] = set()
         if job.is_group():
             layers = _layers(job, texts, packages)

@@ -77,7 +77,7 @@ class Mentioned:
             if any(_is_below(name, products) for name in files):
                 continue
             found.files.update(files)
-            if word.startswith(self._sources):
+            if self._is_elsewhere(word):
                 found.elsewhere[word] = f"{WORKDIR}/{name}"
         return found
 
@@ -95,7 +95,7 @@ class Mentioned:
             marked = paths.on_worker(word)
             if marked.startswith(f"{WORKDIR}/"):
                 word = marked.removeprefix(f"{WORKDIR}/")
-            elif word.startswith(self._sources):
+            elif self._is_elsewhere(word):
                 word = os.path.relpath(word, self._workdir)
             else:
                 return ""
@@ -104,6 +104,16 @@ class Mentioned:
         if not name.strip("./") or name.split("/")[0] == ".snakemake":
             return ""
         return name
+
+    def _is_elsewhere(self, word: str) -> bool:
+        """Return whether a word is a path in a folder of a Snakefile outside.
+
+        ``workflow.basedir`` may be ``/work/run/../flow``.
+        """
+        plain = os.path.normpath(word)
+        return plain.startswith(self._sources) and (
+            "/../" not in word or os.path.realpath(word) == os.path.realpath(plain)
+        )
 
     def _look_up(self, name: str) -> Files:
         path = os.path.normpath(os.path.join(self._workdir, name))  # noqa: PTH118

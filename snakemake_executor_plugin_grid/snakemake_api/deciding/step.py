@@ -67,7 +67,7 @@ def step_of(
     values = _values(job, folder, TOKEN if kind == "shell" else TMPDIR, late)
 
     def text(text: str) -> str:
-        return texts.text(text, job)
+        return texts.command(text, job)
 
     shell = shell_of(job, values.resources, text)
     if texts.path(shell.executable) != shell.executable:
@@ -80,7 +80,7 @@ def step_of(
             command = replace(command, text=stripped(command.text, shell))
         commands.append(command)
     shown = with_tmpdir(values.resources, folder, TMPDIR)
-    return Step(
+    made = Step(
         rule=rule.name,
         wildcards=tuple((key, check(str(value))) for key, value in job.wildcards.items()),
         jobid=str(job.jobid),
@@ -96,6 +96,8 @@ def step_of(
         tmpdir=texts.path(folder) if folder else "",
         service=job.is_service,
     )
+    texts.variables.refuse(made)
+    return made
 
 
 def kind_by_rule(job: Any) -> str:
@@ -169,7 +171,7 @@ def _command(
 def _shell_text(job: Any, text: str, texts: Texts) -> str:
     if has_undecided(text):
         raise NotYet(_UNDECIDED)
-    return marked(texts.text(text, job))
+    return marked(texts.command(text, job))
 
 
 def _for_script(job: Any, kind: str, values: _Values) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from .marking import Marker, check
 from .mentioned import Mentioned
 from .paths import Paths
+from .variables import Variables
 
 
 class Texts:
@@ -16,10 +17,16 @@ class Texts:
     Attributes:
         paths: Translates paths; its files are those that the job needs besides its inputs.
         undeclared: Those of the files that only a text names.
+        variables: Hides their values.
     """
 
     def __init__(
-        self, paths: Paths, marker: Marker, mentioned: Mentioned, products: Container[str]
+        self,
+        paths: Paths,
+        marker: Marker,
+        mentioned: Mentioned,
+        products: Container[str],
+        variables: Variables,
     ) -> None:
         """Begin with no files.
 
@@ -28,9 +35,11 @@ class Texts:
             marker: Puts marks into texts.
             mentioned: Finds files that texts name.
             products: Paths that jobs of the workflow make.
+            variables: Hides values that may be secrets.
         """
         self.paths = paths
         self.products = products
+        self.variables = variables
         self.undeclared: set[str] = set()
         self._marker = marker
         self._mentioned = mentioned
@@ -59,3 +68,7 @@ class Texts:
         for name, path in found.files.items():
             self.paths.files.setdefault(name, path)
         return self._marker.mark(text, self.paths, found.elsewhere)
+
+    def command(self, text: str, job: Any) -> str:
+        """Return what `text` returns, without the values of variables that may be secrets."""
+        return self.variables.hide(self.text(text, job))

@@ -24,6 +24,13 @@ SCRIPT = "<grid_script>"
 """Stands for the path of the script file that the command runs."""
 PYTHON = "<grid_python>"
 """Stands for the Python that runs Python scripts: the first of python3, python on PATH."""
+VARIABLE = "<grid_variable "
+"""Begin of the marks for the values of variables that ``envvars:`` names."""
+
+
+def variable_mark(name: str) -> str:
+    """Return what stands for the value of a variable in a command."""
+    return f"{VARIABLE}{name}>"
 
 
 @dataclass(frozen=True)

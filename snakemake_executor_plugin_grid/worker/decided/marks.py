@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..description import WORKDIR, FolderError
-from .decision import PYTHON, SCRIPT, TMPDIR
+from .decision import PYTHON, SCRIPT, TMPDIR, VARIABLE
 
 # Characters that no shell changes outside of quotes; a blank needs single quotes.
 _PLAIN = r"[\w@%+=:,./-]*"
@@ -53,7 +53,8 @@ def fill_command(text: str, values: Mapping[str, str]) -> str:
     for mark, value in values.items():
         if mark not in text:
             continue
-        if not re.fullmatch(_PLAIN, value, re.ASCII):
+        # The text had the values of variables before, as they are.
+        if not mark.startswith(VARIABLE) and not re.fullmatch(_PLAIN, value, re.ASCII):
             quoted = text.count("'" + mark) == text.count(mark)
             found = re.search(_SPECIAL, value) if quoted else re.search(r"[^\w@%+=:,./-]", value)
             if found:

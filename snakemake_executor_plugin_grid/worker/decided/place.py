@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 
 from ..description import WORKDIR
-from ..records import dataclass
+from ..records import dataclass, field
 from ..runtime import Runtime
-from .decision import TMPDIR, Step
+from .decision import TMPDIR, Step, variable_mark
 from .marks import fill_path
 
 RUNTIME = "runtime"
@@ -32,6 +32,7 @@ class Place:
         cwd: The working directory, below it.
         env: The environment of the payload.
         runtime: The job's runtime.
+        declared: Variables that ``envvars:`` names, with their values on the submit host.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Place:
     cwd: str
     env: Mapping[str, str]
     runtime: Runtime
+    declared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -59,6 +61,7 @@ class Place:
         """Return the values of the marks for a step, without script and Python."""
         values = {WORKDIR: self.cwd}
         values[TMPDIR] = fill_path(step.tmpdir, values) or self.env.get("TMPDIR", "/tmp")  # noqa: S108
+        values.update((variable_mark(name), value) for name, value in self.declared.items())
         return values
 
     def environment(self, step: Step) -> dict[str, str]:

@@ -166,3 +166,21 @@ def test_a_snakefile_outside_of_the_working_directory(
         f"python <grid_workdir>/../scripts/show.py {tmp_path}/gone /opt/x"
     )
     assert decided.files == {"../scripts/show.py": str(tmp_path / "scripts" / "show.py")}
+
+
+def test_a_snakefile_by_a_path_that_climbs(
+    deciding: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ``-s ../Snakefile``; through a link, ``..`` is another folder."""
+    (tmp_path / "far" / "run").mkdir(parents=True)
+    (tmp_path / "far" / "scripts").mkdir()
+    (tmp_path / "far" / "scripts" / "show.py").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("far/run")
+    monkeypatch.chdir(tmp_path / "run")
+    command = f"python {tmp_path}/run/../scripts/show.py {tmp_path}/link/../scripts/show.py"
+    decided = deciding(f'rule one:\n    output: "one"\n    shell: "{command}"\n').decided("one")
+    assert decided.files == {"../scripts/show.py": str(tmp_path / "scripts" / "show.py")}
+    assert decided.decision.steps[0].commands[0].text == (
+        f"python <grid_workdir>/../scripts/show.py {tmp_path}/link/../scripts/show.py"
+    )

@@ -33,6 +33,7 @@ class Place:
     sandbox: Path
     env: dict[str, str] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=lambda: Runtime("inherit"))
+    declared: dict[str, str] = field(default_factory=dict)
     log: str = ""
 
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class Place:
     def start(self, decision: Decision) -> subprocess.Popen[str]:
         job = Job("job", "", (), (), (), self.runtime, decision=decision)
         (self.sandbox / "job.json").write_text(job.dumps())
+        (self.sandbox / "environment.json").write_text(json.dumps(self.declared))
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.scratch),

@@ -17,6 +17,7 @@ from snakemake_executor_plugin_grid.worker.decided.decision import (
     Command,
     Script,
     Shell,
+    variable_mark,
 )
 from snakemake_executor_plugin_grid.worker.description import WORKDIR
 
@@ -72,6 +73,13 @@ def test_environment_of_a_command(place: Place) -> None:
     assert first.split() == ["1"] + ["3"] * 6
     assert set(second.split()) == {str(place.scratch / "tmp")}
     assert third == "0027"
+
+
+def test_values_of_declared_variables_are_those_of_the_submit_host(place: Place) -> None:
+    place.declared = {"TOKEN": "of the user"}
+    place.env = {"TOKEN": "of the setup lines"}
+    place.run(step(f"echo '{variable_mark('TOKEN')}'"))
+    assert place.log == "of the user\n"
 
 
 def test_marks_have_the_values_of_the_node(place: Place) -> None:

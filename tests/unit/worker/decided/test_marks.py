@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_plugin_grid.worker.decided.decision import TMPDIR
+from snakemake_executor_plugin_grid.worker.decided.decision import TMPDIR, variable_mark
 from snakemake_executor_plugin_grid.worker.decided.marks import (
     fill_command,
     fill_path,
@@ -39,3 +39,9 @@ def test_values_that_would_need_quotes_are_refused(character: str) -> None:
         fill_script(f'"{WORKDIR}/y"', values)
     assert fill_command("true", values) == "true"
     assert fill_path(f"{WORKDIR}/y", values) == f"/a{character}b/y"
+
+
+def test_values_of_variables_are_put_back_as_they_were() -> None:
+    mark = variable_mark("TOKEN")
+    values = {WORKDIR: "/job", mark: 'it\'s "$5" `a`\n'}
+    assert fill_command(f"{WORKDIR} {mark}", values) == '/job it\'s "$5" `a`\n'
