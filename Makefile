@@ -29,7 +29,7 @@ PYTEST := $(BIN)/pytest $(PYTEST_OPTIONS)
 # What needs nothing but Python packages, and not much time.
 QUICK := --dist worksteal -m "not slow and not dirac"
 # Where tests meet Snakemake, rather than jobs, stores and servers.
-OF_SNAKEMAKE := tests/unit/snakemake_api tests/conformance/test_workflows.py \
+OF_SNAKEMAKE := tests/unit/snakemake_api $(addprefix tests/conformance/test_,workflows.py fallback.py) \
     $(addprefix tests/workflows/test_,snakemake_base.py groups.py storage.py)
 EXAMPLE := example_workflow
 
