@@ -67,7 +67,7 @@ rule one:
         go.touch()
         code, output = run.end()
     assert code != 0
-    assert re.search(r"rule one \(n=bad\), panda job \d+:[\w.-]+: .*exit status ", said)
+    assert re.search(r"rule one \(n=bad\), panda job \d+:[\w.-]+: .*exit code 3 ", said)
     assert "    said before the end\n" in said
     log = LOG.search(said)
     assert log

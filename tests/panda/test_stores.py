@@ -41,7 +41,7 @@ rule all:
 rule grow:
     input: "large.bin", "small.txt"
     output: "grown.bin"
-    shell: "test ! -e PROJECT/Snakefile; cat {input} > {output}"
+    shell: "(cd PARENT; test ! -e project/Snakefile); cat {input} > {output}"
 rule sum:
     input: "grown.bin"
     output: "sum{n}.txt"
@@ -124,7 +124,7 @@ def stored(
     made = make_project("project")
     made.site = panda_site(panda_server, place.url, *place.options)
     made.environment |= dict(place.environment)
-    made.put("Snakefile", WORKFLOW.replace("PROJECT", str(made.folder)))
+    made.put("Snakefile", WORKFLOW.replace("PARENT", str(tmp_path)))
     made.put("small.txt", "small\n")
     (made.folder / "large.bin").write_bytes(os.urandom(LARGE))
     with panda_server.hidden(made.folder, tmp_path / "private"):

@@ -20,6 +20,8 @@ from .processes import Processes, is_listening, wait_for
 from .settings import GROUPS, HOST, STORAGE_ELEMENTS, Settings
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NODE = "node"
+"""Folder with a Python for jobs that has no packages."""
 # The requests library would use these instead of DIRAC's certificate authority.
 UNSET = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -51,6 +53,8 @@ class DiracServer:
     ) -> DiracServer:
         """Prepare a server in a folder that is empty or does not exist; see `Settings`.
 
+        Without a path, jobs find a Python of the server's own, which has no packages.
+
         Raises:
             FileExistsError: The folder is not empty.
         """
@@ -60,7 +64,7 @@ class DiracServer:
         made = Settings(
             folder=folder.absolute(),
             venv=venv.absolute(),
-            worker_path=(worker_path or bare_node(folder / "node")).absolute(),
+            worker_path=(worker_path or folder / _NODE / "bin").absolute(),
             https=https,
             agents=agents,
             slots=slots,
@@ -91,6 +95,7 @@ class DiracServer:
         if new:
             self._clear()
             files.make_folders(self.settings)
+            bare_node(self.folder / _NODE)
             files.make_certificates(self.settings)
             templates = json.loads(self._python("templates.py", *configuration.systems()))
             files.write_configuration(self.settings, templates)
