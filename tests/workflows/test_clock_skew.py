@@ -43,29 +43,39 @@ class Clock:
     Attributes:
         hours: How far the clock is ahead.
         options: Options that give this clock to the workers.
+        setup: Shell text that gives it to Python.
     """
 
     hours: int
     options: tuple[str, ...]
+    setup: str
 
 
 @pytest.fixture(params=[-7, 7], ids=["behind", "ahead"])
-def clock(request: pytest.FixtureRequest, tmp_path: Path) -> Clock:
+def hours(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(params=["always", "never"], ids=["decided", "snakemake"])
+def clock(request: pytest.FixtureRequest, hours: int, tmp_path: Path) -> Clock:
     """Return the clock of another machine, which the worker and the inner Snakemake use.
 
     Only Python uses it: under faketime 0.9.10 neither its sleep() nor its stat() work.
     """
     code = tmp_path / "clock"
     code.mkdir()
-    (code / "sitecustomize.py").write_text(f"HOURS = {request.param}\n{OTHER_CLOCK}")
+    (code / "sitecustomize.py").write_text(f"HOURS = {hours}\n{OTHER_CLOCK}")
     setup = f"export PYTHONPATH={code}"
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\n{setup}\nexec {sys.executable} "$@"\n')
+    # With -S or -I, Python would not import it.
+    own = 'for word; do shift; case $word in -S|-I) ;; *) set -- "$@" "$word" ;; esac; done'
+    python.write_text(f'#!/bin/sh\n{setup}\n{own}\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    # The payload does not inherit the variables of the worker.
-    options = ("--grid-local-python", str(python), "--grid-runtime-setup", setup)
-    return Clock(request.param, options)
+    options = ("--grid-local-python", str(python), "--grid-decide", request.param)
+    if request.param == "never":  # whose Python does not inherit the variables of the worker
+        options += ("--grid-runtime-setup", setup)
+    return Clock(hours, options, setup)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +100,8 @@ rule all:
 rule first:
     input: "in.txt"
     output: "first.txt", directory("folder")
-    shell: "{scene.note("first")}; python -c 'import time; print(int(time.time()))' >{{output[0]}};"
+    shell: "{scene.note("first")}; {clock.setup};"
+        "python -c 'import time; print(int(time.time()))' >{{output[0]}};"
         "mkdir {{output[1]}}; cp {{input}} {{output[1]}}/x; {ago} {{output[0]}} {{output[1]}}/x"
 rule last:
     input: "first.txt", "folder", "in.txt"

@@ -154,7 +154,12 @@ def test_every_output_is_right_after_faults_of_all_kinds(project: Project, tmp_p
         run = project.run(*options, timeout=800).succeeded()
     wanted = Counter(faults.values())
     assert all(vandal.done[fault] == wanted[fault] for fault in ("payload", "worker", "sandbox"))
-    for told in ("exit status 1", "died without a report", "report is damaged", "output damaged"):
+    for told in (
+        "ended with exit code 1 ",
+        "died without a report",
+        "report is damaged",
+        "output damaged",
+    ):
         assert told in run.output
     for number in range(COUNT):
         lines = "".join(f"{line}\n" for line in range(number, number + 5001))

@@ -47,14 +47,20 @@ rule second:
     project.environment["PYTHONDONTWRITEBYTECODE"] = ""
     # From the first byte on all that is found, rather than read, is taken for data.
     limit = ("--grid-source-file-limit", "1")
-    project.run("first.txt", *limit).succeeded()
+    snakemake = ("--grid-decide", "never", *limit)
+    project.run("first.txt", *snakemake).succeeded()
     # Now Python reads the module from its cache of bytecode, and never opens it.
     assert list(project.folder.glob("lib/__pycache__/names.*.pyc"))
-    project.run("second.txt", *limit).succeeded()
+    project.run("second.txt", *snakemake).succeeded()
+    assert project.read("second.txt") == "ONE hello\n"
+    # A job that was decided needs none of these files.
+    nothing = ("--grid-exclude", "lib/*", "config/*", "schemas/*", "rules/*")
+    project.run("second.txt", "--forceall", "--grid-decide", "always", *nothing).succeeded()
     assert project.read("second.txt") == "ONE hello\n"
 
 
-def test_what_lies_beside_the_workflow_travels(project: Project) -> None:
+@pytest.mark.parametrize("decide", ["always", "never"])
+def test_what_lies_beside_the_workflow_travels(project: Project, decide: str) -> None:
     (project.folder / "run").mkdir()
     project.put(
         "flow/Snakefile",
@@ -85,8 +91,10 @@ rule script:
     )
     project.put("run/lists/lines.txt", "x y\n")
     project.put("run/local/here.sh", "echo here\n")
-    run = project.run("-s", "../flow/Snakefile", "script.txt", cwd=project.folder / "run")
-    run.succeeded()
+    options = ("-s", "../flow/Snakefile", "--grid-decide", decide)
+    run = project.run(*options, "script.txt", cwd=project.folder / "run").succeeded()
+    named = "its command names ../flow/tools/other.sh, local/here.sh, which no rule declares"
+    assert (named in run.output) == (decide == "always")
     assert project.read("run/script.txt") == "x y\ntool\nother\nhere\n"
 
 
@@ -117,11 +125,35 @@ Path(snakemake.output[0]).write_text(words)
     )
     for command in (("init", "--quiet"), ("add", "tracked.txt")):
         subprocess.run(["git", *command], cwd=project.folder, check=True)
-    project.run().succeeded()
+    project.run("--grid-decide", "never").succeeded()
     assert project.read("named.txt") == project.read("unnamed.txt") == "word\ntracked\n"
 
 
-def test_what_is_too_large_is_listed_once_and_travels_by_request(project: Project) -> None:
+def test_what_a_decided_script_opens_elsewhere_has_to_be_named(project: Project) -> None:
+    project.put("Snakefile", 'rule all:\n    output: "made.txt"\n    script: "scripts/copy.py"\n')
+    project.put(
+        "scripts/copy.py",
+        """
+from pathlib import Path
+words = Path("scripts/words.txt").read_text() + Path("elsewhere.txt").read_text()
+Path(snakemake.output[0]).write_text(words)
+""",
+    )
+    project.put("scripts/words.txt", "word\n")
+    project.put("elsewhere.txt", "elsewhere\n")
+    failed = project.run("--grid-decide", "always")
+    assert failed.code == 1
+    assert "No such file or directory: 'elsewhere.txt'" in failed.output
+    assert "add --grid-include FILE" in failed.output
+    named = ("--grid-include", "elsewhere.txt")
+    project.run("--grid-decide", "always", *named).succeeded()
+    assert project.read("made.txt") == "word\nelsewhere\n"
+
+
+@pytest.mark.parametrize("decide", ["always", "never"])
+def test_what_is_too_large_is_listed_once_and_travels_by_request(
+    project: Project, decide: str
+) -> None:
     project.put("tables/big.dat", LARGE)
     project.put("tables/small.dat", "small\n")
     project.put(
@@ -131,15 +163,29 @@ rule all:
     input: expand("size{n}.txt", n=range(2))
 rule size:
     output: "size{n}.txt"
-    shell: "ls tables > {output}; wc -c < tables/big.dat >> {output}"
+    shell: "wc -c < tables/big.dat > {output}"
 """,
     )
-    without = project.run("--keep-going").failed()
-    assert without.output.count("tables/big.dat (2.1 MB)") == 1
+    without = project.run("--keep-going", "--grid-decide", decide).failed()
+    if decide == "never":  # otherwise only the jobs tell which file they lack
+        assert without.output.count("tables/big.dat (2.1 MB)") == 1
     # Of each of the two jobs.
     assert without.output.count("add --grid-include FILE") == 2
-    project.run("--grid-include", "tables/b*.dat", "--grid-exclude", "tables/sm*").succeeded()
-    assert project.read("size1.txt").split() == ["big.dat", str(len(LARGE))]
+    request = ("--grid-include", "tables/b*.dat", "--grid-exclude", "tables/sm*")
+    project.run("--grid-decide", decide, *request).succeeded()
+    assert project.read("size1.txt").strip() == str(len(LARGE))
+
+
+def test_a_folder_with_what_is_excluded(project: Project) -> None:
+    project.put("tables/small.dat", "small\n")
+    project.put("tables/other.dat", "other\n")
+    project.put(
+        "Snakefile", 'rule all:\n    output: "all.txt"\n    shell: "ls tables > {output}"\n'
+    )
+    for decide in ("always", "never"):
+        options = ("--forceall", "--grid-decide", decide, "--grid-exclude", "tables/sm*")
+        project.run(*options).succeeded()
+        assert project.read("all.txt") == "other.dat\n"
 
 
 def test_a_glob_that_matches_nothing_is_an_error(project: Project) -> None:

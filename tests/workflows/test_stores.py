@@ -34,7 +34,8 @@ rule grow:
 rule sum:
     input: "out/grown.bin", "out/note.txt"
     output: "out/sum.txt"
-    shell: "test ! -e PROJECT/Snakefile; cat {input[1]} > {output}; wc -c < {input[0]} >> {output}"
+    shell: "(cd ABOVE; test ! -e project/Snakefile);"
+        "cat {input[1]} > {output}; wc -c < {input[0]} >> {output}"
 """
 
 
@@ -98,7 +99,7 @@ def dav(webdav: WebDavServer, tmp_path: Path) -> Remote:
 
 def fill(project: Project, store: Remote) -> None:
     project.environment.update(store.environment)
-    project.put("Snakefile", WORKFLOW.replace("PROJECT", str(project.folder)))
+    project.put("Snakefile", WORKFLOW.replace("ABOVE", str(project.folder.parent)))
     (project.folder / "large.bin").write_bytes(os.urandom(1 << 20))
     project.put("small.txt", "small\n")
 

@@ -91,7 +91,8 @@ def test_what_hangs_on_this_host_is_not_waited_for(
     scene: Scene, go: Path, tmp_path: Path, module: str, owner: str, function: str
 ) -> None:
     go.touch()
-    scene.many(2)
+    # Files of the workflow are sent for jobs that run Snakemake.
+    scene.many(2, more="resources: grid_decide='never'")
     environment = dict(scene.project.environment)
     mark = hang(scene, tmp_path, module, owner, function)
     run = scene.begin()

@@ -8,6 +8,10 @@ import pytest
 
 from tests.conftest import Project
 
+from .both_ways import site
+
+__all__ = ["site"]
+
 pytestmark = pytest.mark.workflow
 
 
