@@ -94,6 +94,12 @@ class Deciding:
                 "input. It is sent; declare it, so that Snakemake runs the rule again when it "
                 "changes."
             )
+        if decided.large:
+            self._say(
+                f"{_kind(job)} {job.name}: its command or a param names "
+                f"{listed(list(decided.large))}, which no rule declares as input. This is too "
+                "large to be sent unless it is declared."
+            )
         if decided.packages:
             self._say(
                 f"{_kind(job)} {job.name}: the Python of the worker needs "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from snakemake.common import get_function_params
@@ -188,10 +189,23 @@ def _command(
         raise
     if kind == "shell":
         return Command(_shell_text(job, got.args[0], texts))
+    for text in _texts_in(list(values.params)):
+        texts.note(text, job)
     rendered = render(kind, got.args, job, texts.paths)
     texts.paths.files.update(rendered.files)
     packages.update(rendered.packages)
     return rendered.command
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts and paths in params."""
+    if isinstance(value, str | PurePath):
+        yield str(value)
+    elif isinstance(value, dict):
+        yield from _texts_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _texts_in(one)
 
 
 def _shell_text(job: Any, text: str, texts: Texts) -> str:
