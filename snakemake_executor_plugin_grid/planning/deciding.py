@@ -101,6 +101,12 @@ class Deciding:
             return None
         decided = self._without_excluded(decided)
         self._tell_undeclared(job, decided.undeclared)
+        if decided.large:
+            self._say(
+                f"{_kind(job)} {job.name}: its command or a param names "
+                f"{listed(list(decided.large))}, which no rule declares as input. This is too "
+                "large to be sent unless it is declared."
+            )
         if decided.packages:
             self._say(
                 f"{_kind(job)} {job.name}: the Python of the worker needs "
