@@ -132,7 +132,7 @@ def _decided(
     """
     log = sandbox / LOG_FILE
     in_container = job.runtime.kind == "container"  # setup lines belong into the container
-    if job.env_modules or (job.runtime.setup.strip() and not in_container):
+    if runs_in_script(job):
         from .payload_script import script
 
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
@@ -142,6 +142,13 @@ def _decided(
         return processes.starter(_shell_line(script_path, env), cwd, env, log)
     env["PWD"] = str(cwd)
     return processes.fork_starter(lambda _argv: _carry_out(job, scratch, env), [], cwd, env, log)
+
+
+def runs_in_script(job: Job) -> bool:
+    """Return whether a decided job is started by a shell script, after its setup lines."""
+    in_container = job.runtime.kind == "container"
+    setup = job.runtime.setup.strip() and not in_container
+    return job.decision is not None and bool(job.env_modules or setup)
 
 
 def sets_up_inside(job: Job) -> bool:

@@ -28,7 +28,7 @@ from .description import (
 )
 from .environment import STORE_TOKEN
 from .log import tail, trim
-from .payload import SCRATCH, TREE, Entry, sets_up_inside, starter
+from .payload import SCRATCH, TREE, Entry, runs_in_script, sets_up_inside, starter
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
 from .processes import Cancellation, Ended
 from .removal import remove_tree
@@ -210,6 +210,12 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         )
     elif ended.cancelled:
         report.fail(reports.KILLED, "it was killed from outside")
+    elif ended.exit_code == 0 and result is None and runs_in_script(job):
+        report.fail(
+            reports.NO_RUNTIME,
+            "the steps of the job left no result: the lines of --grid-runtime-setup must not "
+            "replace the shell, as exec does",
+        )
     elif ended.exit_code == 0:
         report.reason = reports.SUCCESS
         report.exit_code = 0
