@@ -132,13 +132,18 @@ def _decided(
     """
     log = sandbox / LOG_FILE
     in_container = job.runtime.kind == "container"  # setup lines belong into the container
+    packages = str(scratch / "runtime") if job.runtime.kind == "wheels" else ""
+    if packages:
+        env = wheels_environment(env, packages)
     if runs_in_script(job):
         from .payload_script import script
 
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
         script_path = scratch / "payload.sh"
         setup = "" if in_container else job.runtime.setup
-        script_path.write_text(script(f"exec {line}", setup, env_modules=job.env_modules))
+        script_path.write_text(
+            script(f"exec {line}", setup, packages=packages, env_modules=job.env_modules)
+        )
         return processes.starter(_shell_line(script_path, env), cwd, env, log)
     env["PWD"] = str(cwd)
     return processes.fork_starter(lambda _argv: _carry_out(job, scratch, env), [], cwd, env, log)

@@ -15,7 +15,7 @@ from .decision import PYTHON, SCRIPT, Command, Step
 from .errors import lacking
 from .marks import fill_command, fill_path, fill_script
 from .place import Place
-from .search import find_python, find_shell, quoted, which
+from .search import find_shell, quoted, which
 
 LONGEST = 16 * 4096 - 1
 """``snakemake.shell.MAX_ARG_LEN``: bytes of a longer command go through a script file."""
@@ -122,7 +122,7 @@ def _set_python(text: str, values: dict[str, str], step: Step, place: Place) -> 
         return text.replace(PYTHON, _PYTHON_OF_IMAGE)
     if step.shell.modules or place.in_container:
         return text.replace(PYTHON, _ANY_PYTHON)
-    values[PYTHON] = find_python(place.path)
+    values[PYTHON] = place.python
     return text
 
 

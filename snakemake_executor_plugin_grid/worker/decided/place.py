@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from ..description import WORKDIR
 from ..records import dataclass
-from ..runtime import Runtime
+from ..runtime import Runtime, RuntimeMissing
 from .decision import TMPDIR, Step
+from .errors import lacking
 from .marks import fill_path
+from .search import find_python
 
 _THREADS = (
     *("OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
@@ -45,6 +47,22 @@ class Place:
     def in_container(self) -> bool:
         """Whether commands run in the image of the whole job."""
         return self.runtime.kind == "container"
+
+    @property
+    def python(self) -> str:
+        """Path of the Python that runs Python scripts; packages that travel fit one version only.
+
+        Raises:
+            StepError: The node has none.
+        """
+        if self.runtime.kind != "wheels":
+            return find_python(self.path)
+        from .. import interpreter
+
+        try:
+            return interpreter.find_python("wheels", path=self.path, wanted=self.runtime.python)
+        except RuntimeMissing as error:
+            raise lacking(str(error)) from error
 
     def values(self, step: Step) -> dict[str, str]:
         """Return the values of the marks for a step, without script and Python."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,36 @@ def test_a_python_that_the_setup_lines_bring(node: Node) -> None:
     decide(node, step(commands=(one,)), runtime=Runtime("setup", setup=setup))
     assert node.run().reason == reports.SUCCESS
     assert node.log == "of setup\n"
+
+
+@pytest.mark.parametrize("setup", ["", "export PYTHONPATH=/of/setup"])
+def test_packages_that_travel(node: Node, setup: str) -> None:
+    """Commands find them, and a script gets a Python of their version."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    program(node.top / "bin", "python3", '[ "$1" != -c ] || echo 3.1 no; echo wrong >&2')
+    program(node.top / "bin", f"python{own}", f'exec {sys.executable} "$@"')
+    packages = replace(node.tar(**{"of_wheels.py": "print('of wheels')"}), kind="runtime")
+    script = Command(f"{PYTHON} {SCRIPT}", Script("s.py", "import of_wheels"))
+    shell = Command(f"python{own} -c 'import of_wheels'; echo $PYTHONNOUSERSITE")
+    node.site["PATH"] = f"{node.top}/bin:{os.environ['PATH']}"
+    decide(
+        node,
+        step(commands=(script, shell)),
+        blobs=(packages,),
+        runtime=Runtime("wheels", setup=setup, python=own),
+    )
+    assert node.run().reason == reports.SUCCESS, node.log
+    assert node.log.split("\n") == ["of wheels", "of wheels", "1", ""]
+
+
+def test_a_node_without_a_python_for_the_packages(node: Node) -> None:
+    packages = replace(node.tar(a=""), kind="runtime")
+    script = Command(f"{PYTHON} {SCRIPT}", Script("s.py", ""))
+    runtime = Runtime("wheels", python="3.99")
+    decide(node, step(commands=(script,)), blobs=(packages,), runtime=runtime)
+    report = node.run()
+    assert report.reason == reports.NO_RUNTIME
+    assert "no Python 3.99 on the worker node" in report.message
 
 
 def test_scripts_find_the_stand_in_for_snakemake(node: Node) -> None:
