@@ -210,7 +210,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         )
     elif ended.cancelled:
         report.fail(reports.KILLED, "it was killed from outside")
-    elif ended.exit_code == 0 and result is None and runs_in_script(job):
+    elif result is None and _ran_nothing(job, ended, scratch):
         report.fail(
             reports.NO_RUNTIME,
             "the steps of the job left no result: the lines of --grid-runtime-setup must not "
@@ -248,6 +248,11 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
 
         ending = f"the payload ended with exit code {exit_code}"
         report.fail(reports.PAYLOAD_FAILED, found_difference(scratch) or ending)
+
+
+def _ran_nothing(job: Job, ended: Ended, scratch: Path) -> bool:
+    """Return whether setup lines have replaced the shell, as no result on a sound disk tells."""
+    return ended.exit_code == 0 and runs_in_script(job) and _free(scratch) >= _FULL
 
 
 def _free(folder: Path) -> int:
