@@ -51,15 +51,18 @@ def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
             for module in sorted(folder.rglob("*.py")):
                 name = module.relative_to(_PACKAGE).as_posix()
                 _add(archive, name, module.read_bytes())
-                if folder.name == "worker":  # what compares is written out as source
-                    _add(archive, f"{name}c", compiled(module, name))
+                # What compares is written out as source.
+                if folder.name == "worker" and (data := compiled(module, name)):
+                    _add(archive, f"{name}c", data)
         for name, data in sorted((files or {}).items()):
             _add(archive, name, data)
     part.replace(path)
 
 
-def compiled(path: Path, name: str) -> bytes:
-    """Return a module as a ``.pyc`` for the Python of this process.
+def compiled(path: Path, name: str) -> bytes | None:
+    """Return a module as a ``.pyc`` for the Python of this process; None if it has no form.
+
+    Python 3.14 has constant slices, which only the later versions of `marshal` know.
 
     Python keeps what it has once compiled, so this seldom compiles anything.
 
@@ -70,7 +73,10 @@ def compiled(path: Path, name: str) -> bytes:
     code = SourceFileLoader(name, str(path)).get_code(name)
     assert code is not None  # noqa: S101 - for mypy; there is a source
     digest = importlib.util.source_hash(path.read_bytes())
-    data = marshal.dumps(_renamed(code, name), _REPRODUCIBLE)
+    try:
+        data = marshal.dumps(_renamed(code, name), _REPRODUCIBLE)
+    except ValueError:
+        return None
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + digest + data
 
 

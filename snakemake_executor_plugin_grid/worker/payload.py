@@ -148,7 +148,7 @@ def _decided(
         python = interpreter(job.runtime, "", path=env["PATH"])
         packages = str(scratch / RUNTIME)
         env = {**wheels_environment(env, packages), GRID_PYTHON: python}
-    if job.env_modules or (job.runtime.setup.strip() and not in_container):
+    if runs_in_script(job):
         from .payload_script import script
 
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
@@ -170,6 +170,13 @@ def _decided(
         return _carry_out(job, scratch, env, declared)
 
     return processes.fork_starter(entry, [], cwd, env, log)
+
+
+def runs_in_script(job: Job) -> bool:
+    """Return whether a decided job is started by a shell script, after its setup lines."""
+    in_container = job.runtime.kind == "container"
+    setup = job.runtime.setup.strip() and not in_container
+    return job.decision is not None and bool(job.env_modules or setup)
 
 
 def sets_up_inside(job: Job) -> bool:

@@ -12,6 +12,8 @@ from .decision import PYTHON, SCRIPT, TMPDIR, VARIABLE
 _PLAIN = r"[\w@%+=:,./-]*"
 # Shells, Python, R, Julia and JSON read all other characters as they are within quotes.
 _SPECIAL = r"""["'\\$`\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]"""
+# Of a shell command: quoted words, and characters that quote nothing.
+_WORDS = r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*\""""
 _NAMES = {
     WORKDIR: "the job's folder",
     TMPDIR: "the folder for temporary files",
@@ -55,12 +57,25 @@ def fill_command(text: str, values: Mapping[str, str]) -> str:
             continue
         # The text had the values of variables before, as they are.
         if not mark.startswith(VARIABLE) and not re.fullmatch(_PLAIN, value, re.ASCII):
-            quoted = text.count("'" + mark) == text.count(mark)
-            found = re.search(_SPECIAL, value) if quoted else re.search(r"[^\w@%+=:,./-]", value)
+            unfit = _SPECIAL if _quoted(text, mark) else r"[^\w@%+=:,./-]"
+            found = re.search(unfit, value)
             if found:
                 raise _error(mark, value, found[0], "a command")
         text = text.replace(mark, value)
     return text
+
+
+def _quoted(text: str, mark: str) -> bool:
+    """Return whether each mark follows a single quote that opens a quoted word."""
+    if text.count("'" + mark) != text.count(mark):
+        return False
+    end = 0
+    for found in re.finditer(_WORDS, text, re.DOTALL):
+        # Between quoted words, or in a quote that never ends.
+        if mark in text[end : found.start()]:
+            return False
+        end = found.end()
+    return mark not in text[end:]
 
 
 def _error(mark: str, value: str, character: str, where: str) -> FolderError:

@@ -47,10 +47,10 @@ def prepare_outputs(outputs: Iterable[DecidedOutput], inputs: Collection[str]) -
         StepError: A folder or FIFO cannot be made.
         OSError: Disk full, and the like.
     """
+    kept = _with_folders(inputs)
     for output in outputs:
         path = output.path
-        is_input = path in inputs or any(one.startswith(path + "/") for one in inputs)
-        if not output.update and not is_input:
+        if not output.update and path not in kept:
             remove(path, directory=output.directory)
         make_folder(path)
         if output.pipe:
@@ -58,6 +58,16 @@ def prepare_outputs(outputs: Iterable[DecidedOutput], inputs: Collection[str]) -
                 os.mkfifo(path)
             except FileExistsError as error:
                 raise failed(f"the pipe {path} cannot be made: {error.strerror}") from error
+
+
+def _with_folders(paths: Iterable[str]) -> set[str]:
+    """Return paths and the folders above them; a job may have 100,000 inputs and outputs."""
+    found: set[str] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
 
 
 def remove(path: str, *, directory: bool = False) -> None:

@@ -15,6 +15,7 @@ from ..report import REASONS, SUCCESS
 RESULT_FILE = "result.json"
 """Its name in the scratch folder of the job."""
 _LONGEST = 1 << 20
+_LONGEST_MESSAGE = 50_000  # characters, each of which may take 12 bytes in JSON
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Result:
             part.unlink()
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as stream:
-            stream.write(json.dumps(asdict(self)))
+            values = asdict(self)
+            values["message"] = self.message[:_LONGEST_MESSAGE]  # it may name 100,000 files
+            stream.write(json.dumps(values))
         part.replace(scratch / RESULT_FILE)
 
 

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+
+import pytest
 
 import snakemake_executor_plugin_grid.worker as worker
 from snakemake_executor_plugin_grid.model.report import load_report
-from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
+from snakemake_executor_plugin_grid.staging.worker_zip import compiled, write_worker
 from snakemake_executor_plugin_grid.worker.description import Job
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
@@ -56,6 +59,26 @@ def test_another_python_takes_the_source(tmp_path: Path) -> None:
             other.writestr(name, b"\0\0\r\n" + data[4:] if name.endswith("c") else data)
     ended = subprocess.run(
         [sys.executable, "-I", "-S", str(tmp_path / "other.pyz"), "a", "b"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr.startswith("usage: worker.pyz")
+
+
+def test_a_module_that_cannot_be_compiled_for_all_is_there_as_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.14 has constant slices, of which `marshal` knows no reproducible form."""
+    module = tmp_path / "m.py"
+    module.write_text("x = 'place'\n")
+    code = compile(module.read_text(), "m.py", "exec")
+    with_slice = code.replace(co_consts=(*code.co_consts, slice(1, 2)))
+    monkeypatch.setattr(SourceFileLoader, "get_code", lambda *_: with_slice)
+    assert compiled(module, "m.py") is None
+    write_worker(tmp_path / "worker.pyz")
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", str(tmp_path / "worker.pyz"), "a", "b"],
         capture_output=True,
         text=True,
         check=False,

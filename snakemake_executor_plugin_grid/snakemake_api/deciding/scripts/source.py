@@ -13,6 +13,7 @@ from snakemake.sourcecache import LocalSourceFile, SourceCache, SourceFile
 
 from ....worker.description import WORKDIR
 from ..decided import Unsupported
+from ..marking import check
 from ..paths import SOURCES, Paths
 from .beside import modules_below, small_files
 
@@ -69,8 +70,10 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
         paths: Translates paths.
 
     Raises:
-        Unsupported: The place of the script depends on links that the worker does not have.
+        Unsupported: The place of the script depends on links that the worker does not have; or
+            the script or the configuration contains what reads as a mark.
     """
+    check(repr(call.config))
     if isinstance(path, os.PathLike) and not isinstance(path, SourceFile):
         path = os.fspath(path)
     caches = (call.sourcecache_path, call.runtime_sourcecache_path)
@@ -79,6 +82,7 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
     else:
         read = _get_source(path, basedir, *caches)
     found, text, language, _, cached = read
+    check(text)
     name = found.get_filename()
     if not isinstance(found, LocalSourceFile):
         uri = found.get_path_or_uri(secret_free=True)

@@ -12,6 +12,7 @@ from snakemake.template_rendering import render_template
 
 from ....worker.decided.decision import SCRIPT, Command, Script
 from ..decided import Unsupported
+from ..marking import check
 from ..paths import Paths
 from .call import Call
 from .containers import OutputFiles
@@ -40,7 +41,7 @@ def render(args: tuple[Any, ...], job: Any, paths: Paths) -> Rendered:
         _write(call, OutputFiles([str(made)]))
         content = made.read_bytes()
     try:
-        text = content.decode()
+        text = check(content.decode())
     except UnicodeDecodeError as error:
         raise Unsupported("its template gives a file that is not UTF-8") from error
     output = text_on_worker(str(call.output[0]), paths)

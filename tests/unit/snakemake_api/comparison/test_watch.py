@@ -58,6 +58,27 @@ def test_comparison(there: Any, here: Any, differ: list[str]) -> None:
     assert not list(compare(there, here, ["input", "params", "resources", "global", "command"]))
 
 
+@pytest.mark.parametrize(
+    ("there", "here", "same"),
+    [
+        ("<TBD>", "", True),
+        ("a<TBD>a", "a", False),
+        ("a<TBD>a", "aa", True),
+        ("a<TBD>b<TBD>b", "ab", False),
+        ("a<TBD>b<TBD>b", "a1\nb2b", True),
+        ("<TBD><TBD>b<TBD>", "a.", False),
+        ("a.<TBD>", "abc", False),
+        ("cmd " + "<TBD> " * 20 + "z", "cmd " + "x " * 90 + "y", False),
+        ("cmd " + "<TBD> " * 20 + "z", "cmd " + "x " * 90 + "z", True),
+    ],
+)
+def test_values_that_could_not_be_decided(there: str, here: str, same: bool) -> None:
+    """With a regular expression the last but one would take years."""
+    assert [*compare({"command": there}, {"command": here})] == (
+        [] if same else [("command", there, here)]
+    )
+
+
 def test_snakemake_starts_each_job_by_the_method_that_is_watched() -> None:
     """Breaks when Snakemake renames what `watch` replaces, or starts jobs in another way."""
     assert [*inspect.signature(local.Executor.run_single_job).parameters] == ["self", "job"]

@@ -299,3 +299,25 @@ def test_other_arguments_of_another_snakemake_fall_back(build: Build) -> None:
 def test_script_is_named_by_its_mark(build: Build) -> None:
     job = build('rule one:\n    output: "a"\n    script: "scripts/show.py"\n').job("one")
     assert render(job).command.text == f"<grid_python> {SCRIPT}"
+
+
+@pytest.mark.parametrize("name", ["show.py", "show.R", "show.sh"])
+def test_what_reads_as_a_mark_is_not_replaced_in_a_script(build: Build, name: str) -> None:
+    Path(f"scripts/{name}").write_text('x = "<grid_tmpdir>"\n')
+    job = build(f'rule one:\n    output: "a"\n    script: "scripts/{name}"\n').job("one")
+    with pytest.raises(Unsupported, match="contains the text <grid_"):
+        render(job)
+
+
+def test_what_reads_as_a_mark_is_not_replaced_in_a_configuration(build: Build) -> None:
+    Path("scripts/show.py").write_text("")
+    text = 'config["x"] = {"y": ["<grid_workdir>"]}\nrule one:\n    output: "a"\n'
+    with pytest.raises(Unsupported, match="contains the text <grid_"):
+        render(build(f'{text}    script: "scripts/show.py"\n').job("one"))
+
+
+def test_what_reads_as_a_mark_is_not_replaced_in_a_template(build: Build) -> None:
+    pytest.importorskip("jinja2")
+    Path("in.csv").write_text("<grid_script>")
+    with pytest.raises(Unsupported, match="contains the text <grid_"):
+        render(build(TEMPLATE.format('"in.csv"', "jinja2")).job("one"))

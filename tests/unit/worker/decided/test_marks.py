@@ -25,7 +25,15 @@ def test_a_blank_is_possible_within_quotes_only() -> None:
     values = {WORKDIR: "/my job"}
     assert fill_command(f"cat '{WORKDIR}/y'", values) == "cat '/my job/y'"
     assert fill_script(f'open("{WORKDIR}/x")', values) == 'open("/my job/x")'
-    for text in (f"cat {WORKDIR}/x", f"cat '{WORKDIR}/y' {WORKDIR}"):
+    said = f"""echo "don't"; echo 'it'\\''s'; cat '{WORKDIR}/y'"""
+    assert fill_command(said, values) == said.replace(WORKDIR, "/my job")
+    outside = (
+        f"cat {WORKDIR}/x",
+        f"cat '{WORKDIR}/y' {WORKDIR}",
+        f"cat 'x'{WORKDIR}/y",  # the quote ends a word
+        f"echo don't '{WORKDIR}/y",
+    )
+    for text in outside:
         with pytest.raises(FolderError, match="the job's folder on this node, '/my job'"):
             fill_command(text, values)
 

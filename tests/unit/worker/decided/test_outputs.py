@@ -13,6 +13,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.decided.decision import DecidedOutput
+from snakemake_executor_plugin_grid.worker.decided.outputs import prepare_outputs
 
 from .place import Place, place, step
 
@@ -59,6 +60,17 @@ def test_outputs_that_are_inputs_stay(place: Place) -> None:
     result = place.run(step("echo new >> out; ls d", "a", "out", folder, inputs=("out", "d/x")))
     assert result.reason == reports.SUCCESS
     assert (place.text("out"), place.log) == ("old\nnew\n", "x\n")
+
+
+def test_many_inputs_and_outputs_take_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = [f"in/{number}" for number in range(20_000)]
+    outputs = [DecidedOutput(f"out/{number}") for number in range(20_000)]
+    began = time.process_time()
+    prepare_outputs(outputs, inputs)
+    assert time.process_time() - began < 20  # looking through all inputs for each: minutes
 
 
 def test_touch_makes_what_the_command_did_not(place: Place) -> None:

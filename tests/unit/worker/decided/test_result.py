@@ -25,6 +25,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == [RESULT_FILE]
 
 
+def test_a_long_message_is_cut(tmp_path: Path) -> None:
+    """Otherwise nothing of the result would be read."""
+    Result(reports.OUTPUT_MISSING, "😀" * 1_000_000, 0).write(tmp_path)
+    result = read_result(tmp_path)
+    assert result is not None
+    assert (result.reason, result.message) == (reports.OUTPUT_MISSING, "😀" * 50_000)
+
+
 @pytest.mark.parametrize(
     ("result", "status"),
     [

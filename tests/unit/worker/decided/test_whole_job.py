@@ -149,6 +149,15 @@ def test_setup_lines_that_fail(node: Node) -> None:
     )
 
 
+def test_setup_lines_that_replace_the_shell(node: Node) -> None:
+    """Nothing of the job has run, though the exit code is 0."""
+    setup = Runtime("setup", setup="exec bash --norc")
+    decide(node, step("true"), runtime=setup)
+    report = node.run()
+    assert report.reason == reports.NO_RUNTIME
+    assert "must not replace the shell, as exec does" in report.message
+
+
 def test_a_node_without_environment_modules(node: Node) -> None:
     decide(node, step("true"), env_modules=True)
     report = node.run()
