@@ -11,6 +11,7 @@ from snakemake_executor_plugin_grid.snakemake_api import comparison
 from snakemake_executor_plugin_grid.snakemake_api.comparison import watch
 from snakemake_executor_plugin_grid.staging.worker_zip import write_worker
 from snakemake_executor_plugin_grid.worker import comparison as worker_comparison
+from snakemake_executor_plugin_grid.worker import interpreter, processes
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.comparison import (
     MODULES,
@@ -21,6 +22,7 @@ from snakemake_executor_plugin_grid.worker.comparison import (
 )
 from snakemake_executor_plugin_grid.worker.description import Job
 from snakemake_executor_plugin_grid.worker.interpreter import RUNS_SNAKEMAKE
+from snakemake_executor_plugin_grid.worker.payload import starter
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 from snakemake_executor_plugin_grid.worker.tree import Tree
 from tests.unit.worker.worker_node import Node
@@ -108,18 +110,16 @@ def test_no_difference_is_no_message(tmp_path: Path) -> None:
 def test_every_kind_of_runtime_starts_the_comparison(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    from snakemake_executor_plugin_grid.worker import run
-
-    monkeypatch.setattr(run, "interpreter", lambda *_, **__: sys.executable)
+    monkeypatch.setattr(interpreter, "interpreter", lambda *_, **__: sys.executable)
     seen = []
-    monkeypatch.setattr(run.processes, "starter", lambda line, *_: seen.append(line))
+    monkeypatch.setattr(processes, "starter", lambda line, *_: seen.append(line))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     (tmp_path / "environment.json").write_text("{}")
     image = "image.sif" if kind == "container" else ""
     runtime = Runtime(kind, setup="true" if kind == "setup" else "", image=image, python="3.11")
     asked = Job("n", COMMAND, (), (), (), runtime, comparison='{"jobs": {}}')
-    run._starter(asked, tmp_path, scratch, Tree(scratch / "tree", ()), None)
+    starter(asked, tmp_path, scratch, Tree(scratch / "tree", ()), None)
     text = (scratch / "payload.sh").read_text()
     assert f'"$GRID_PYTHON" {comparison_folder(scratch)} -m snakemake --snakefile' in text
     assert (comparison_folder(scratch) / "expected.json").exists()
