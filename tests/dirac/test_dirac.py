@@ -142,7 +142,7 @@ rule {tag}:
         entities = ", ".join(f"'Job:{number}'" for number in jobs.column("JobID"))
         sql = (
             "SELECT COUNT(*) FROM sb_EntityMapping "  # noqa: S608
-            f"WHERE EntityId IN ({entities}) GROUP BY SBId ORDER BY SBId"
+            f"WHERE EntityId IN ({entities}) GROUP BY SBId ORDER BY COUNT(*) DESC"
         )
         shares = jobs.server.query(sql, "SandboxMetadataDB")
         assert shares == [("100",), ("20",)]

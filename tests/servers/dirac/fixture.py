@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -72,7 +73,8 @@ def shared_server(run: Path, venv: Path) -> Iterator[DiracServer]:
         venv: Virtual environment with DIRAC[server].
     """
     place, users = run / "dirac-server", run / "dirac-server-users"
-    worker = users / str(os.getpid())
+    # Each conftest.py that imports the fixture has one of its own, in the same process.
+    worker = users / f"{os.getpid()}-{secrets.token_hex(4)}"
     with _locked(run / "dirac-server.lock"):
         users.mkdir(exist_ok=True)
         if not place.exists():
