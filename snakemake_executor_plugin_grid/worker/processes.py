@@ -99,6 +99,8 @@ def run(
         elif now > stop_at:
             _signal_group(pid, signal.SIGKILL)
         _wait_for(handle, min(0.2, 0.005 + (now - began) / 20))
+    if status and not timed_out:
+        cancelled = cancellation.requested  # a site may end all processes at the same time
     if handle >= 0:
         os.close(handle)
     _signal_group(pid, signal.SIGKILL)
