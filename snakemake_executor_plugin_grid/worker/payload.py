@@ -156,11 +156,6 @@ def runs_in_script(job: Job) -> bool:
     return job.decision is not None and bool(job.env_modules or setup)
 
 
-def sets_up_inside(job: Job) -> bool:
-    """Return whether the setup lines of a decided job run in its container, with each command."""
-    return job.runtime.kind == "container" and bool(job.runtime.setup.strip())
-
-
 def run_decision(sandbox: Path) -> int:
     """Carry out the decision of the job in a folder; return the exit code.
 

@@ -28,7 +28,7 @@ from .description import (
 )
 from .environment import STORE_TOKEN
 from .log import tail, trim
-from .payload import SCRATCH, TREE, Entry, runs_in_script, sets_up_inside, starter
+from .payload import SCRATCH, TREE, Entry, runs_in_script, starter
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
 from .processes import Cancellation, Ended
 from .removal import remove_tree
@@ -219,7 +219,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
     elif ended.exit_code == 0:
         report.reason = reports.SUCCESS
         report.exit_code = 0
-    elif exit_code in (SETUP_FAILED, PYTHON_MISSING) and (result is None or sets_up_inside(job)):
+    elif exit_code in (SETUP_FAILED, PYTHON_MISSING) and result is None:
         what = "Snakemake" if job.decision is None else "the runtime"
         report.fail(reports.NO_RUNTIME, f"{what} could not be set up on the worker")
     elif exit_code == MODULES_MISSING and job.env_modules and result is None:
