@@ -131,7 +131,7 @@ class Work:
             self.over = True
             raise lacking(
                 f"the command was not reached (exit code {os.WEXITSTATUS(status)}): the container "
-                "engine or the lines of --grid-runtime-setup failed, see the log; or the lines have "
+                "engine or the lines of --grid-runtime-setup failed, see the log; or these have "
                 "replaced the shell, as exec does"
             )
         if status and not self.stopped:
