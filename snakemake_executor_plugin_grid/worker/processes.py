@@ -62,6 +62,8 @@ def adopt_orphans() -> None:
     """Make this process adopt the payload's orphans (Linux)."""
     # If the pilot ignores SIGCHLD, the worker inherits that and the kernel keeps no exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # What it blocks would be blocked in the commands as well, which could not be ended then.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
     global _adopting
     _adopting = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
