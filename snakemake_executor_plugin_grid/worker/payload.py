@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import processes
+from .decided.marks import fill_path
 from .decided.place import Place
 from .decided.runner import carry_out
 from .decided.search import command_line
-from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, Job, in_folder, load
+from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, WORKDIR, Job, in_folder, load
 from .environment import payload_environment, wheels_environment, without_bash
 from .tree import Tree
 
@@ -75,7 +76,7 @@ def starter(
     log = sandbox / LOG_FILE
     if job.decision is not None:
         # Variables that a Snakefile sets may name the working directory.
-        env = {name: in_folder(value, tree.cwd) for name, value in env.items()}
+        env = {name: fill_path(value, {WORKDIR: str(tree.cwd)}) for name, value in env.items()}
         return _decided(job, sandbox, scratch, tree.cwd, env)
     from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
     from .container import container_command, container_environment
