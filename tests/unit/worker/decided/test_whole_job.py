@@ -157,10 +157,13 @@ def test_setup_lines_that_fail(node: Node) -> None:
     )
 
 
-def test_setup_lines_that_replace_the_shell(node: Node) -> None:
+@pytest.mark.parametrize("decided", [True, False])
+def test_setup_lines_that_replace_the_shell(node: Node, decided: bool) -> None:
     """Nothing of the job has run, though the exit code is 0."""
     setup = Runtime("setup", setup="exec bash --norc")
     decide(node, step("true"), runtime=setup)
+    if not decided:
+        node.change(command="true", decision=None)
     report = node.run()
     assert report.reason == reports.NO_RUNTIME
     assert "must not replace the shell, as exec does" in report.message
