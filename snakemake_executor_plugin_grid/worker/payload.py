@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import processes
+from .decided.marks import fill_path
 from .decided.place import GRID_PYTHON, RUNTIME, Place
 from .decided.runner import carry_out
-from .decided.search import command_line
-from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, Job, in_folder, load
+from .decided.search import command_line, quoted
+from .description import ENVIRONMENT_FILE, JOB_FILE, LOG_FILE, WORKDIR, Job, in_folder, load
 from .environment import payload_environment, wheels_environment, without_bash
 from .tree import Tree
 
@@ -25,6 +26,8 @@ SCRATCH = "scratch"
 """Folder, in the sandbox, for what the job needs while it runs."""
 TREE = "tree"
 """Folder of inputs and outputs, in `SCRATCH`."""
+_BEGAN = "began"
+"""File in `SCRATCH` that tells that setup lines are over."""
 _HOME = str(Path(__file__).parents[1])
 """Where the package of the worker is: worker.pyz, or a folder."""
 # Last in sys.path: other packages beside the worker's must not hide the standard library.
@@ -75,7 +78,7 @@ def starter(
     log = sandbox / LOG_FILE
     if job.decision is not None:
         # Variables that a Snakefile sets may name the working directory.
-        env = {name: in_folder(value, tree.cwd) for name, value in env.items()}
+        env = {name: fill_path(value, {WORKDIR: str(tree.cwd)}) for name, value in env.items()}
         return _decided(job, sandbox, scratch, tree.cwd, env, declared)
     from .comparison import FOLDER, compared_command, comparison_folder, write_comparison
     from .container import container_command, container_environment
@@ -104,7 +107,7 @@ def starter(
     script_path = scratch / "payload.sh"
     script_path.write_text(
         script(
-            command,
+            _after_setup(command, job, scratch),
             runtime.setup,
             python=python,
             packages=packages,
@@ -148,20 +151,15 @@ def _decided(
         python = interpreter(job.runtime, "", path=env["PATH"])
         packages = str(scratch / RUNTIME)
         env = {**wheels_environment(env, packages), GRID_PYTHON: python}
-    if runs_in_script(job):
+    if job.env_modules or (job.runtime.setup.strip() and not in_container):
         from .payload_script import script
 
         line = command_line([sys.executable, "-S", "-I", "-c", _RUN, _HOME, str(sandbox)])
         script_path = scratch / "payload.sh"
         setup = "" if in_container else job.runtime.setup
+        line = f"exec {line}" if in_container else _after_setup(f"exec {line}", job, scratch)
         script_path.write_text(
-            script(
-                f"exec {line}",
-                setup,
-                python=python,
-                packages=packages,
-                env_modules=job.env_modules,
-            )
+            script(line, setup, python=python, packages=packages, env_modules=job.env_modules)
         )
         return processes.starter(_shell_line(script_path, env), cwd, env, log)
     env["PWD"] = str(cwd)
@@ -172,16 +170,17 @@ def _decided(
     return processes.fork_starter(entry, [], cwd, env, log)
 
 
-def runs_in_script(job: Job) -> bool:
-    """Return whether a decided job is started by a shell script, after its setup lines."""
-    in_container = job.runtime.kind == "container"
-    setup = job.runtime.setup.strip() and not in_container
-    return job.decision is not None and bool(job.env_modules or setup)
+def was_reached(job: Job, scratch: Path) -> bool:
+    """Return whether the payload began after its setup lines: these can replace the shell."""
+    decided_inside = job.decision is not None and job.runtime.kind == "container"
+    return not job.runtime.setup.strip() or decided_inside or (scratch / _BEGAN).exists()
 
 
-def sets_up_inside(job: Job) -> bool:
-    """Return whether the setup lines of a decided job run in its container, with each command."""
-    return job.runtime.kind == "container" and bool(job.runtime.setup.strip())
+def _after_setup(command: str, job: Job, scratch: Path) -> str:
+    """Return a command that notes that it began, if setup lines come before it."""
+    if not job.runtime.setup.strip():
+        return command
+    return f": > {quoted(str(scratch / _BEGAN))} || exit\n{command}"
 
 
 def run_decision(sandbox: Path) -> int:

@@ -62,6 +62,8 @@ def adopt_orphans() -> None:
     """Make this process adopt the payload's orphans (Linux)."""
     # If the pilot ignores SIGCHLD, the worker inherits that and the kernel keeps no exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # What it blocks would be blocked in the commands as well, which could not be ended then.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
     global _adopting
     _adopting = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -99,6 +101,8 @@ def run(
         elif now > stop_at:
             _signal_group(pid, signal.SIGKILL)
         _wait_for(handle, min(0.2, 0.005 + (now - began) / 20))
+    if status and not timed_out:
+        cancelled = cancellation.requested  # a site may end all processes at the same time
     if handle >= 0:
         os.close(handle)
     _signal_group(pid, signal.SIGKILL)

@@ -29,7 +29,7 @@ from .description import (
 )
 from .environment import STORE_TOKEN
 from .log import tail, trim
-from .payload import SCRATCH, TREE, Entry, runs_in_script, sets_up_inside, starter
+from .payload import SCRATCH, TREE, Entry, starter, was_reached
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
 from .processes import Cancellation, Ended
 from .removal import remove_tree
@@ -211,16 +211,16 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
         )
     elif ended.cancelled:
         report.fail(reports.KILLED, "it was killed from outside")
-    elif result is None and _ran_nothing(job, ended, scratch):
+    elif ended.exit_code == 0 and not was_reached(job, scratch):
         report.fail(
             reports.NO_RUNTIME,
-            "the steps of the job left no result: the lines of --grid-runtime-setup must not "
-            "replace the shell, as exec does",
+            "the command was not reached: the lines of --grid-runtime-setup must not replace the "
+            "shell, as exec does",
         )
     elif ended.exit_code == 0:
         report.reason = reports.SUCCESS
         report.exit_code = 0
-    elif exit_code in (SETUP_FAILED, PYTHON_MISSING) and (result is None or sets_up_inside(job)):
+    elif exit_code in (SETUP_FAILED, PYTHON_MISSING) and result is None:
         what = "Snakemake" if job.decision is None else "the runtime"
         report.fail(reports.NO_RUNTIME, f"{what} could not be set up on the worker")
     elif exit_code == MODULES_MISSING and job.env_modules and result is None:
@@ -249,11 +249,6 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
 
         ending = f"the payload ended with exit code {exit_code}"
         report.fail(reports.PAYLOAD_FAILED, found_difference(scratch) or ending)
-
-
-def _ran_nothing(job: Job, ended: Ended, scratch: Path) -> bool:
-    """Return whether setup lines have replaced the shell, as no result on a sound disk tells."""
-    return ended.exit_code == 0 and runs_in_script(job) and _free(scratch) >= _FULL
 
 
 def _free(folder: Path) -> int:

@@ -35,11 +35,18 @@ class Line:
         argv: Path of the program, arguments.
         env: Its environment.
         files: Files that were written for it, to be removed afterwards.
+        began: File that is there once the command began, after setup lines; empty without those.
     """
 
     argv: list[str]
     env: dict[str, str]
     files: list[str] = field(default_factory=list)
+    began: str = ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the command itself was reached; setup lines may fail, or replace the shell."""
+        return not self.began or os.path.exists(self.began)
 
     def clean(self) -> None:
         """Remove the files."""
@@ -143,6 +150,11 @@ def _enter_container(line: Line, text: str, program: str, place: Place) -> None:
     if "/" not in engine and not (engine := which(engine, place.path)):
         raise lacking(f"the worker node has no {runtime.engine}; see --grid-runtime")
     command = f"exec {quoted(program)} -c {quoted(text)}"
+    if runtime.setup.strip():
+        line.began = _write(".snakemake", "began", "", 0o600)
+        os.remove(line.began)
+        line.files.append(line.began)
+        command = f": > {quoted(line.began)} || exit; {command}"
     path = _write(".snakemake", "command.sh", payload_script(command, runtime.setup), 0o700)
     line.files.append(path)
     try:

@@ -8,7 +8,7 @@ import signal
 from ..report import PAYLOAD_FAILED
 from .commands import Line, compose, filled
 from .decision import Step
-from .errors import StepError, failed
+from .errors import StepError, failed, lacking
 from .outputs import check_outputs, make_folder, make_logs, prepare_outputs, remove
 from .place import Place
 from .result import Result
@@ -123,9 +123,17 @@ class Work:
         if self.sampler is not None:
             self._rows.append(self.sampler.row())
             self.sampler = None
+        begun = self._line is None or self._line.has_begun
         if self._line is not None:
             self._line.clean()
         self.over = self.stopped
+        if not self.stopped and not begun and os.WIFEXITED(status):
+            self.over = True
+            raise lacking(
+                f"the command was not reached (exit code {os.WEXITSTATUS(status)}): the container "
+                "engine or the lines of --grid-runtime-setup failed, see the log; or these have "
+                "replaced the shell, as exec does"
+            )
         if status and not self.stopped:
             self.over = True
             raise StepError(_result(status))

@@ -85,7 +85,9 @@ def test_a_folder_that_an_input_brings_gets_none(tmp_path: Path) -> None:
     assert not os.listdir(tree.cwd / "elsewhere")  # noqa: PTH208
 
 
-@pytest.mark.parametrize("data", [b"nothing", gzip.compress(b"{"), gzip.compress(b"[]")])
+@pytest.mark.parametrize(
+    "data", [b"nothing", gzip.compress(b"{"), gzip.compress(b"[]")], ids=["text", "open", "list"]
+)
 def test_a_damaged_listing_is_an_input_damaged(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InputDamagedError, match="listing is damaged"):
         stage(tmp_path, data)

@@ -42,6 +42,13 @@ def test_time_limit_ends_all_processes(tmp_path: Path, python: str) -> None:
     assert node.log == "begun\n"
 
 
+def test_a_signal_to_all_processes_at_the_same_time(node: Node) -> None:
+    """The payload may end before the worker looks whether it was cancelled."""
+    node.change(command="sleep 0.5; kill -TERM $PPID $$")
+    report = node.run()
+    assert (report.reason, report.message) == (reports.KILLED, "it was killed from outside")
+
+
 def test_payload_that_ignores_sigterm_is_killed(node: Node) -> None:
     node.options = ("-c", IMPATIENT)
     node.change(command="trap '' TERM; echo begun; while :; do sleep 0.1; done", time_limit=0.3)

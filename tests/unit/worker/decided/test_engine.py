@@ -136,9 +136,22 @@ def test_commands_of_a_job_in_an_image(node: Place) -> None:
     assert not [one for one in node.cwd.rglob("*.sh") if one.is_file()]
 
 
-def test_setup_lines_that_fail_in_the_image(node: Place) -> None:
-    whole(node, ". /no/such/file")
-    assert node.run(step("true")).exit_code == SETUP_FAILED
+@pytest.mark.parametrize(
+    ("setup", "code"), [(". /no/such/file", SETUP_FAILED), ("exec true", 0), ("exec false", 1)]
+)
+def test_a_command_in_the_image_that_is_not_reached(node: Place, setup: str, code: int) -> None:
+    whole(node, setup)
+    result = node.run(step("touch ran"))
+    assert result.reason == reports.NO_RUNTIME
+    assert f"the command was not reached (exit code {code})" in result.message
+    assert not (node.cwd / "ran").exists()
+
+
+def test_a_command_in_the_image_with_an_exit_code_of_setup_lines(node: Place) -> None:
+    whole(node, "true")
+    result = node.run(step(f"exit {SETUP_FAILED}"))
+    assert (result.reason, result.exit_code) == (reports.PAYLOAD_FAILED, SETUP_FAILED)
+    assert not list(node.cwd.rglob("*began*"))
 
 
 def test_an_engine_that_is_not_there(node: Place, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from snakemake_executor_plugin_grid.worker.decided.decision import (
     Step,
 )
 from snakemake_executor_plugin_grid.worker.decided.result import RESULT_FILE
-from snakemake_executor_plugin_grid.worker.description import Blob, Output
+from snakemake_executor_plugin_grid.worker.description import WORKDIR, Blob, Output
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
 
 from ..programs import program
@@ -140,6 +140,16 @@ def test_setup_lines_run_before_the_steps(node: Node) -> None:
     assert node.run().exit_code == 6
 
 
+def test_variables_with_the_working_directory(tmp_path: Path) -> None:
+    """A value of a variable needs no quotes."""
+    top = tmp_path / 'it\'s "$x" [1]'
+    top.mkdir()
+    node = Node(top, environment={"DATA": f"{WORKDIR}/data"})
+    decide(node, step('echo "$DATA"'), name="job")
+    assert node.run().reason == reports.SUCCESS
+    assert node.log == f"{node.sandbox}/scratch/tree/data\n"
+
+
 def test_setup_lines_that_fail(node: Node) -> None:
     decide(node, step("true"), runtime=Runtime("setup", setup=". /no/such/file"))
     report = node.run()
@@ -149,10 +159,13 @@ def test_setup_lines_that_fail(node: Node) -> None:
     )
 
 
-def test_setup_lines_that_replace_the_shell(node: Node) -> None:
+@pytest.mark.parametrize("decided", [True, False])
+def test_setup_lines_that_replace_the_shell(node: Node, decided: bool) -> None:
     """Nothing of the job has run, though the exit code is 0."""
     setup = Runtime("setup", setup="exec bash --norc")
     decide(node, step("true"), runtime=setup)
+    if not decided:
+        node.change(command="true", decision=None)
     report = node.run()
     assert report.reason == reports.NO_RUNTIME
     assert "must not replace the shell, as exec does" in report.message
@@ -317,6 +330,20 @@ def test_a_signal_to_the_worker_ends_all_steps(node: Node, number: int, setup: s
     assert load_report(node.sandbox / "report.json").reason == reports.KILLED
     assert not node.left()
     assert not sleeping(*SLEEPS)
+
+
+def test_a_pilot_that_blocks_signals(node: Node) -> None:
+    blocked = {signal.SIGCHLD, signal.SIGTERM}
+    service = step("touch s; exec sleep 50", "srv", DecidedOutput("s", service=True), service=True)
+    decide(node, (service, step("true", "b", awaited=("s",))))
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        process = node.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    began = time.monotonic()
+    assert process.wait(30) == 0
+    assert time.monotonic() - began < 8  # without SIGTERM it is killed after 10 s
 
 
 def test_the_time_limit_ends_all_steps(node: Node) -> None:
