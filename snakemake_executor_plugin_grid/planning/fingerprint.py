@@ -12,6 +12,7 @@ from typing import Any
 from ..model.job import JobSpec
 from ..snakemake_api.deciding.decided import Decided
 from ..snakemake_api.deciding.identity import identity
+from ..snakemake_api.deciding.paths import SOURCES
 from ..snakemake_api.rerun import rerun_facts
 from ..snakemake_api.workflow import WorkflowApi, names, source_paths
 
@@ -47,11 +48,12 @@ class Fingerprints:
             decided: What was decided about it.
         """
         # Files that the job updates in place are left out: it may have changed them already.
-        read = {*names(job.input), *source_paths(job.input), *(path for _, path in spec.files)}
+        read = {*names(job.input), *source_paths(job.input)}
         facts = [
             self._context,
             self._does(job, decided),
             [self._state(path) for path in sorted(read)],
+            [self._file(name, path) for name, path in sorted(spec.files)],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),
             sorted(spec.placeholders),
         ]
@@ -72,6 +74,15 @@ class Fingerprints:
         if path not in self._states:
             self._states[path] = list(self._stat(path))
         return self._states[path]
+
+    def _file(self, name: str, path: str) -> list[tuple[str, int, int]] | list[str]:
+        """Return the state of a file that is no input, by its name on the worker.
+
+        Snakemake makes its copies of sources anew in each run, some with the current time.
+        """
+        if f"/{SOURCES}/" not in name:
+            return [(name, *state[1:]) for state in self._state(path)]
+        return [name, hashlib.sha256(Path(path).read_bytes()).hexdigest()]
 
     def _stat(self, path: str) -> Iterator[tuple[str, int, int]]:
         """Yield name, size and time in ns of a file, or of every file in a folder."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -17,8 +18,15 @@ from snakemake.common.tbdstring import TBDString
 from ...worker.decided.decision import TMPDIR
 from .decided import Unsupported
 
-TOKEN = f"<grid-tmpdir-{secrets.token_hex(8)}>"
-"""Stands for the folder of temporary files while a command is made; no workflow contains it."""
+_PARENT = f"grid-tmpdir-parent-{secrets.token_hex(8)}"
+_NAME = f"grid-tmpdir-name-{secrets.token_hex(8)}"
+TOKEN = f"/<{_PARENT}>/<{_NAME}>"
+"""Stands for the folder of temporary files while a command is made; no workflow contains it.
+
+It is an absolute path with a parent, so that a part of it (``os.path.basename``) is recognised.
+"""
+COMPUTES = "it computes with resources.tmpdir, which only the worker knows"
+"""Why a job with a function of the folder of temporary files is not decided."""
 
 
 def tmpdir_of(rule: Any) -> str | None:
@@ -62,12 +70,11 @@ def with_tmpdir(resources: Any, folder: str | None, mark: str) -> Any:
         folder: As `tmpdir_of` returns it.
         mark: For the job's own folder.
     """
-    copy = type(resources)(toclone=resources)
-    if folder is not None and "tmpdir" in copy.keys():  # noqa: SIM118 - a list with names
-        index, _ = copy._names["tmpdir"]
-        copy[index] = folder or mark
-        copy._set_name("tmpdir", index)
-    return copy
+    # Snakemake has them in the order of a set, another one in each process.
+    values = dict(sorted(resources.items()))
+    if folder is not None and "tmpdir" in values:
+        values["tmpdir"] = folder or mark
+    return type(resources)(fromdict=values)
 
 
 def without(resources: Any, names: Iterable[str]) -> Any:
@@ -82,8 +89,10 @@ def marked(text: str) -> str:
     Raises:
         Unsupported: A function of the workflow has changed it, or has made it a part of a path.
     """
-    if text.lower().count(TOKEN[1:-1]) != text.count(TOKEN) or f"/{TOKEN}" in text:
-        raise Unsupported("it computes with resources.tmpdir, which only the worker knows")
+    whole, lower = text.count(TOKEN), text.lower()
+    # A relative path to it begins with "..".
+    if {lower.count(_PARENT), lower.count(_NAME)} != {whole} or re.search(f"[./]{TOKEN}", text):
+        raise Unsupported(COMPUTES)
     return text.replace(TOKEN, TMPDIR)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from snakemake.common import get_function_params
+from snakemake.io import is_callable
 from snakemake.settings.types import DeploymentMethod
 
 from ...worker.decided.decision import TMPDIR, Command, Step
@@ -16,7 +19,7 @@ from .decided import NotYet, Unsupported
 from .groups import Late, refuse_late_scripts
 from .marking import check
 from .outputs import output_of, refuse_storage
-from .resources import TOKEN, has_undecided, marked, tmpdir_of, with_tmpdir, without
+from .resources import COMPUTES, TOKEN, has_undecided, marked, tmpdir_of, with_tmpdir, without
 from .scripts import render
 from .shell import shell_of, stripped
 from .texts import Texts
@@ -126,7 +129,15 @@ def _refuse_conda(job: Any) -> None:
 
 def _values(job: Any, folder: str | None, mark: str, late: Late | None) -> _Values:
     resources = with_tmpdir(job.resources, folder, mark)
-    params = _params(job, resources, late)
+    if getattr(job, "_params_and_resources_resetted", False) and not _takes_resources(job.rule):
+        # Since its inputs exist, evaluated once, as locally: Snakemake records these values.
+        params = _caught(late, lambda: type(job.params)(toclone=job.params))
+    else:
+        params = _params(job, resources, late)
+        if mark != TOKEN and folder == "":
+            other = _params(job, with_tmpdir(job.resources, folder, TOKEN), late)
+            if repr(list(other)).replace(TOKEN, mark) != repr(list(params)):
+                raise Unsupported(COMPUTES)
     if late is not None:
         late.hide(params, resources)
     return _Values(params, resources, late)
@@ -137,14 +148,31 @@ def _params(job: Any, resources: Any, late: Late | None) -> Any:
     saved = job._resources
     job._resources = resources
     try:
-        params, _ = job.rule.expand_params(job.wildcards_dict, job.input, job.output, job)
+        params, _ = _caught(
+            late,
+            lambda: job.rule.expand_params(job.wildcards_dict, job.input, job.output, job),
+        )
+    finally:
+        job._resources = saved
+    return params
+
+
+def _caught(late: Late | None, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
     except Exception as error:
         if late is not None and late.params:
             raise Unsupported(f"its params cannot be made before it runs: {error}") from error
         raise
-    finally:
-        job._resources = saved
-    return params
+
+
+def _takes_resources(rule: Any) -> bool:
+    """Return whether a function of the params of a rule takes threads or resources."""
+    return any(
+        not {"threads", "resources"}.isdisjoint(get_function_params(value))
+        for value in rule.params
+        if is_callable(value)
+    )
 
 
 def _command(

@@ -195,6 +195,22 @@ def test_a_group_changes_with_one_of_its_jobs() -> None:
     assert len(found) == 8
 
 
+SOURCE = """
+rule sourced:
+    output: "sourced.txt"
+    params: table=workflow.source_path("table.txt")
+    shell: "cat {params.table} > {output}"
+"""
+
+
+def test_a_copy_of_a_source_counts_by_its_content_and_not_by_its_path() -> None:
+    if os.environ["DECIDE"] == "never":
+        pytest.skip("Snakemake on the worker makes a copy of its own")
+    write({"Snakefile": SOURCE, "table.txt": "1\n"})
+    assert changed(lambda: write({"table.txt": "1\n"})) == set()
+    assert changed(lambda: write({"table.txt": "2\n"})) == {"sourced"}
+
+
 def test_nothing_changes_by_itself() -> None:
     assert changed(lambda: None) == set()
 

@@ -89,8 +89,18 @@ def test_a_module_has_its_own_configuration(deciding: Make, tmp_path: Path) -> N
             "computes with resources.tmpdir",
         ),
         (
-            '"sort -T {params.full}"',
-            "params: full=lambda wildcards, resources: os.path.abspath(resources.tmpdir)",
+            '"sort -T {params.name}"',
+            "params: name=lambda wildcards, resources: os.path.basename(resources.tmpdir)",
+            "computes with resources.tmpdir",
+        ),
+        (
+            '"sort -T {params.above}"',
+            "params: above=lambda wildcards, resources: os.path.dirname(resources.tmpdir)",
+            "computes with resources.tmpdir",
+        ),
+        (
+            '"sort -T {params.relative}"',
+            "params: relative=lambda wildcards, resources: os.path.relpath(str(resources.tmpdir))",
             "computes with resources.tmpdir",
         ),
         ("\"echo '<grid_workdir>'\"", "", "<grid_"),

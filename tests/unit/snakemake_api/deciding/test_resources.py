@@ -66,3 +66,34 @@ def test_cores_are_those_of_the_command(deciding: Make) -> None:
     decision = made.decided("one").decision
     assert (decision.cores, decision.steps[0].threads) == (3, 3)
     assert made.command("one") == "run -j 3"
+
+
+def test_the_folder_of_temporary_files_is_an_absolute_path(deciding: Make) -> None:
+    extra = "params: full=lambda wildcards, resources: os.path.join('/x', resources.tmpdir)"
+    made = deciding("import os\n" + single('"sort -T {params.full}"', extra))
+    assert made.command("one") == f"sort -T {TMPDIR}"
+
+
+@pytest.mark.parametrize("function", ["basename", "dirname", "abspath", "isabs"])
+def test_a_script_whose_params_compute_with_the_folder_is_not_decided(
+    deciding: Make, tmp_path: Path, function: str
+) -> None:
+    (tmp_path / "made.py").write_text("")
+    rule = """
+import os
+rule one:
+    output: "one.txt"
+    params: made=lambda wildcards, resources: {}(resources.tmpdir)
+    script: "made.py"
+"""
+    with pytest.raises(Unsupported, match="it computes with"):
+        deciding(rule.format(f"os.path.{function}")).decided("one")
+    assert deciding(rule.format("str")).step("one").commands
+
+
+def test_the_order_of_resources_is_always_the_same(deciding: Make) -> None:
+    made = deciding(single('"echo {resources}"', "resources: mem_mb=5, disk_mb=7, aaa=3"))
+    given = made.find("one").resources
+    for names in (sorted(given.keys()), sorted(given.keys(), reverse=True)):
+        made.find("one")._resources = type(given)(fromdict={name: given[name] for name in names})
+        assert made.command("one").startswith("echo 1 1 3 7")

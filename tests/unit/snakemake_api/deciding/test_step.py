@@ -17,7 +17,7 @@ from snakemake_executor_plugin_grid.snakemake_api.deciding.paths import Paths
 from snakemake_executor_plugin_grid.snakemake_api.deciding.scripts import Rendered
 from snakemake_executor_plugin_grid.worker.decided.decision import TMPDIR, Command
 
-from .conftest import Make
+from .conftest import Make, single
 
 GROUP = """
 rule all:
@@ -184,3 +184,14 @@ def test_a_snakefile_by_a_path_that_climbs(
     assert decided.decision.steps[0].commands[0].text == (
         f"python <grid_workdir>/../scripts/show.py {tmp_path}/link/../scripts/show.py"
     )
+
+
+def test_params_are_evaluated_once_for_a_job_that_is_ready(deciding: Make) -> None:
+    counted = "numbers = iter(range(9))\n"
+    made = deciding(
+        counted + single('"echo {params.n}"', "params: n=lambda wildcards: next(numbers)")
+    )
+    job = made.find("one")
+    job.reset_params_and_resources()  # as Snakemake's scheduler does when the inputs exist
+    recorded = job.params.n
+    assert made.command("one") == f"echo {recorded}" == made.command("one")
