@@ -19,7 +19,9 @@ class Decided:
         files: Files that the job needs besides its inputs: scripts, what lies beside them, files of
             ``workflow.source_path``, image files. Path on the worker, relative to the working
             directory, by which the job finds it; absolute path on the submit host.
-        undeclared: Those of `files` that a command names, but no rule declares.
+        undeclared: Those of `files` that a command or a param of a script names, but no rule
+            declares.
+        large: Files that are named like that and too large to be sent.
         packages: Python packages outside the standard library that the ``params`` or ``config`` of
             a script need on the worker node, such as ``numpy``.
     """
@@ -28,6 +30,7 @@ class Decided:
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     undeclared: tuple[str, ...] = ()
+    large: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
 
 

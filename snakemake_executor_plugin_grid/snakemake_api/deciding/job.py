@@ -94,6 +94,7 @@ class Decider:
             environment=environment,
             files=dict(paths.files),
             undeclared=tuple(sorted(texts.undeclared)),
+            large=tuple(sorted(texts.large - paths.files.keys())),
             packages=tuple(sorted(packages)),
         )
 

@@ -14,8 +14,8 @@ from .paths import Paths
 WORD = re.compile(r"""[^\s'"=;|&<>()`$]+""")
 """What may be a file name in a shell command."""
 
-# A path may begin here: not within a name, but after -I, file:// and @ as curl reads it.
-_BEGIN = r"""(?:(?<![\w/.~+@%})-])|(?<=\s-[A-Za-z])|(?<=\bfile://)|(?<=[\s=]@))"""
+# A path may begin here: not within a name, but after -I, ${X:-, file:// and @ as curl reads it.
+_BEGIN = r"""(?:(?<![\w/.~+@%})-])|(?<=[\s'"]-[A-Za-z])|(?<=:-)|(?<=\bfile://)|(?<=[\s=]@))"""
 # A folder's path may end here: what follows cannot be the rest of a longer name.
 _END = r"""(?![\w.+@%~-]|\\ )"""
 _REST = re.compile(r"""[^\s'"`;|&<>()$,:]*""")

@@ -18,7 +18,7 @@ _MOST_FILES = 200
 _MOST_BYTES = 16 << 20
 _LONGEST = 1000
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
-_ENDS = ":,;"
+_ENDS = ":,;\\"
 
 Files = dict[str, str]
 """Path on the worker relative to the working directory, and absolute path on the submit host."""
@@ -30,11 +30,13 @@ class Found:
 
     Attributes:
         files: Files that have to travel.
+        large: Files that are too large for that.
         elsewhere: Words that are absolute paths in a folder of a Snakefile outside of the working
             directory, and what stands for them.
     """
 
     files: Files = field(default_factory=dict)
+    large: set[str] = field(default_factory=set)
     elsewhere: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,7 +73,11 @@ class Mentioned:
         found = Found()
         for word in _words(text):
             name = self._relative(word, paths)
-            if not name or name in own or not (files := self._look_up(name)):
+            if not name or name in own:
+                continue
+            if not (files := self._look_up(name)):
+                if self._is_large(name) and not _is_below(name, products):
+                    found.large.add(name)
                 continue
             files = {name: path for name, path in files.items() if not _is_below(name, own)}
             if any(_is_below(name, products) for name in files):
@@ -128,6 +134,13 @@ class Mentioned:
         if name not in self._folders:
             self._folders[name] = self._listed(path)
         return self._folders[name]
+
+    def _is_large(self, name: str) -> bool:
+        try:
+            status = os.stat(os.path.join(self._workdir, name))  # noqa: PTH116, PTH118
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size > _LARGEST
 
     def _listed(self, folder: str) -> Files:
         found: Files = {}

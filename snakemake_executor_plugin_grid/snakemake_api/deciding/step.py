@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from snakemake.common import get_function_params
@@ -129,12 +130,13 @@ def _refuse_conda(job: Any) -> None:
 
 def _values(job: Any, folder: str | None, mark: str, late: Late | None) -> _Values:
     resources = with_tmpdir(job.resources, folder, mark)
-    if getattr(job, "_params_and_resources_resetted", False) and not _takes_resources(job.rule):
+    takes = _takes_resources(job.rule)
+    if getattr(job, "_params_and_resources_resetted", False) and not takes:
         # Since its inputs exist, evaluated once, as locally: Snakemake records these values.
         params = _caught(late, lambda: type(job.params)(toclone=job.params))
     else:
         params = _params(job, resources, late)
-        if mark != TOKEN and folder == "":
+        if takes and mark != TOKEN and folder == "":
             other = _params(job, with_tmpdir(job.resources, folder, TOKEN), late)
             if repr(list(other)).replace(TOKEN, mark) != repr(list(params)):
                 raise Unsupported(COMPUTES)
@@ -190,10 +192,23 @@ def _command(
         raise
     if kind == "shell":
         return Command(_shell_text(job, got.args[0], texts))
+    for text in _texts_in(list(values.params)):
+        texts.note(repr(text), job)  # a name may have blanks
     rendered = render(kind, got.args, job, texts.paths)
     texts.paths.files.update(rendered.files)
     packages.update(rendered.packages)
     return rendered.command
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts and paths in params."""
+    if isinstance(value, str | PurePath):
+        yield str(value)
+    elif isinstance(value, dict):
+        yield from _texts_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _texts_in(one)
 
 
 def _shell_text(job: Any, text: str, texts: Texts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from .marking import Marker, check
@@ -18,6 +18,7 @@ class Texts:
         paths: Translates paths; its files are those that the job needs besides its inputs.
         undeclared: Those of the files that only a text names.
         variables: Hides their values.
+        large: Files that only a text names, too large to travel.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Texts:
         self.products = products
         self.variables = variables
         self.undeclared: set[str] = set()
+        self.large: set[str] = set()
         self._marker = marker
         self._mentioned = mentioned
 
@@ -63,11 +65,20 @@ class Texts:
             Unsupported: It cannot be sent.
         """
         check(text)
+        return self._marker.mark(text, self.paths, self.note(text, job))
+
+    def note(self, text: str, job: Any) -> Mapping[str, str]:
+        """Note the files that a text names, such as a param of a script.
+
+        Returns:
+            `Found.elsewhere`.
+        """
         found = self._mentioned.files(text, job, self.paths, self.products)
         self.undeclared.update(found.files.keys() - self.paths.files.keys())
+        self.large.update(found.large)
         for name, path in found.files.items():
             self.paths.files.setdefault(name, path)
-        return self._marker.mark(text, self.paths, found.elsewhere)
+        return found.elsewhere
 
     def command(self, text: str, job: Any) -> str:
         """Return what `text` returns, without the values of variables that may be secrets."""
