@@ -192,8 +192,8 @@ def _command(
         raise
     if kind == "shell":
         return Command(_shell_text(job, got.args[0], texts))
-    for text in _texts_in(list(values.params)):
-        texts.note(repr(text), job)  # a name may have blanks
+    # With quotes, as a name may have blanks.
+    texts.note(" ".join(map(repr, _texts_in(list(values.params)))), job)
     rendered = render(kind, got.args, job, texts.paths)
     texts.paths.files.update(rendered.files)
     packages.update(rendered.packages)
