@@ -119,6 +119,7 @@ def _workflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """A workflow whose jobs are decided, and the same with Snakemake on the worker."""
+    monkeypatch.setattr(process_state, "_environment", None)  # of another test
     monkeypatch.setenv("DECIDE", request.param)
     monkeypatch.chdir(tmp_path)
     write(FILES)
