@@ -100,13 +100,14 @@ class Deciding:
             self._say(_needs(job, str(why)))
             return None
         decided = self._without_excluded(decided)
-        self._tell_undeclared(job, decided.undeclared)
-        if decided.large:
-            self._say(
-                f"{_kind(job)} {job.name}: its command or a param names "
-                f"{listed(list(decided.large))}, which no rule declares as input. This is too "
-                "large to be sent unless it is declared."
-            )
+        self._tell_undeclared(
+            job,
+            decided.undeclared,
+            "This is sent; declare it, so that Snakemake runs the rule again when it changes",
+        )
+        self._tell_undeclared(
+            job, decided.large, "This is not sent, as it is large; declare it, if the job reads it"
+        )
         if decided.packages:
             self._say(
                 f"{_kind(job)} {job.name}: the Python of the worker needs "
@@ -114,8 +115,8 @@ class Deciding:
             )
         return decided
 
-    def _tell_undeclared(self, job: Any, files: Iterable[str]) -> None:
-        """Name the files that travel without being declared, each once, in few lines a rule."""
+    def _tell_undeclared(self, job: Any, files: Iterable[str], what: str) -> None:
+        """Name files that are not declared, each once, in few lines a rule; say what is done."""
         new = [file for file in files if file not in self._told]
         self._told.update(new)
         if not new or self._lines[job.name] == _MOST_LINES:
@@ -123,9 +124,8 @@ class Deciding:
         self._lines[job.name] += 1
         more = " (further ones are not listed)" if self._lines[job.name] == _MOST_LINES else ""
         self._say(
-            f"{_kind(job)} {job.name}: its command names {listed(new)}, which no rule declares as "
-            "input. This is sent; declare it, so that Snakemake runs the rule again when it "
-            f"changes{more}."
+            f"{_kind(job)} {job.name}: its command, or a param of its script, names {listed(new)}, "
+            f"which no rule declares as input. {what}{more}."
         )
 
     def _without_excluded(self, decided: Decided) -> Decided:

@@ -15,6 +15,7 @@ from ..snakemake_api.deciding.identity import identity
 from ..snakemake_api.deciding.paths import SOURCES
 from ..snakemake_api.rerun import rerun_facts
 from ..snakemake_api.workflow import WorkflowApi, names, source_paths
+from ..worker.decided.decision import variable_mark
 
 
 class Fingerprints:
@@ -61,8 +62,11 @@ class Fingerprints:
 
     def _does(self, job: Any, decided: Decided | None) -> list[str]:
         if decided is not None:
-            # Not the values of envvars:, which may be tokens that are renewed.
-            return ["decided", identity(decided.decision), _text(dict(decided.environment))]
+            text = identity(decided.decision)
+            # Not the values of all envvars:, which may be tokens that are renewed.
+            variables = WorkflowApi(self._workflow).variables().items()
+            shown = {name: value for name, value in variables if variable_mark(name) in text}
+            return ["decided", text, _text(shown), _text(dict(decided.environment))]
         # Snakemake lists the jobs of a group in no fixed order.
         return sorted(_text(rerun_facts(self._workflow, one)) for one in WorkflowApi.members(job))
 

@@ -13,6 +13,8 @@ from ..model.errors import GridError
 from ..worker.description import WORKDIR
 from .comparison.facts import Facts, cleaner, facts, key
 from .comparison.plain import Place, workdir_places
+from .deciding.decided import Unsupported
+from .deciding.groups import late_values
 from .deciding.variables import LEAST_SECRET
 
 _ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
@@ -51,8 +53,10 @@ class Comparison:
         places = [*self._places, *self._aliases([*translated, *_absolute(members)])]
         clean = cleaner(members[0], places, secrets)
         jobs: dict[str, Any] = {}
+        made = {str(path) for job in members for path in job.output}
         for job in members:
             found, excepted = facts(job, clean), compared(job.resources.get("grid_compare"))
+            found.update(dict.fromkeys(late_facts(job, made)))
             if excepted is not None:
                 _check(job.rule.name, excepted, found)
                 found = {name: text for name, text in found.items() if name not in excepted}
@@ -85,6 +89,27 @@ def compared(value: Any) -> frozenset[str] | None:
     if text.lower() in _ON:
         return frozenset()
     return frozenset(filter(None, (re.sub(r"\s+", " ", name.strip()) for name in text.split(","))))
+
+
+def late_facts(job: Any, made: Iterable[str]) -> list[str]:
+    """Return the names of facts that change while the group of a job runs.
+
+    Their functions may look at files that the group makes, so that their values here mean nothing.
+
+    Args:
+        job: ``snakemake.jobs.Job``.
+        made: Outputs of its group.
+    """
+    try:
+        late = late_values(job, made)
+    except Unsupported:  # a function of its threads
+        return ["params", "resources", "command"]
+    if late is None:
+        return []
+    pairs = enumerate(name for name, _ in job.rule.params._allitems())
+    names = [str(index if name is None else name) for index, name in pairs]
+    params = [f"params.{names[position]}" for position in late.params]
+    return [*params, *(f"resources.{name}" for name in late.resources), "command"]
 
 
 def _check(rule: str, names: frozenset[str], found: Facts) -> None:

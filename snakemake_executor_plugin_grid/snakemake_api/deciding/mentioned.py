@@ -75,9 +75,10 @@ class Mentioned:
             name = self._relative(word, paths)
             if not name or name in own:
                 continue
-            if not (files := self._look_up(name)):
-                if self._is_large(name) and not _is_below(name, products):
-                    found.large.add(name)
+            files = self._look_up(name)
+            if files is None and not _is_below(name, products):
+                found.large.add(name)
+            if not files:
                 continue
             files = {name: path for name, path in files.items() if not _is_below(name, own)}
             if any(_is_below(name, products) for name in files):
@@ -121,14 +122,15 @@ class Mentioned:
             "/../" not in word or os.path.realpath(word) == os.path.realpath(plain)
         )
 
-    def _look_up(self, name: str) -> Files:
+    def _look_up(self, name: str) -> Files | None:
+        """Return the files that a name stands for; None for a file that is too large."""
         path = os.path.normpath(os.path.join(self._workdir, name))  # noqa: PTH118
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
             return {}
         if stat.S_ISREG(status.st_mode):
-            return {name: path} if status.st_size <= _LARGEST else {}
+            return {name: path} if status.st_size <= _LARGEST else None
         if not stat.S_ISDIR(status.st_mode):
             return {}
         if name not in self._folders:

@@ -130,12 +130,13 @@ def _refuse_conda(job: Any) -> None:
 
 def _values(job: Any, folder: str | None, mark: str, late: Late | None) -> _Values:
     resources = with_tmpdir(job.resources, folder, mark)
-    if getattr(job, "_params_and_resources_resetted", False) and not _takes_resources(job.rule):
+    takes = _takes_resources(job.rule)
+    if getattr(job, "_params_and_resources_resetted", False) and not takes:
         # Since its inputs exist, evaluated once, as locally: Snakemake records these values.
         params = _caught(late, lambda: type(job.params)(toclone=job.params))
     else:
         params = _params(job, resources, late)
-        if mark != TOKEN and folder == "":
+        if takes and mark != TOKEN and folder == "":
             other = _params(job, with_tmpdir(job.resources, folder, TOKEN), late)
             if repr(list(other)).replace(TOKEN, mark) != repr(list(params)):
                 raise Unsupported(COMPUTES)
@@ -191,8 +192,8 @@ def _command(
         raise
     if kind == "shell":
         return Command(_shell_text(job, got.args[0], texts))
-    for text in _texts_in(list(values.params)):
-        texts.note(text, job)
+    # With quotes, as a name may have blanks.
+    texts.note(" ".join(map(repr, _texts_in(list(values.params)))), job)
     rendered = render(kind, got.args, job, texts.paths)
     texts.paths.files.update(rendered.files)
     packages.update(rendered.packages)

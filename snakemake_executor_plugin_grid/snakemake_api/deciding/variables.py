@@ -6,6 +6,7 @@ there. The values travel apart from the decision, and the worker puts them in th
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -52,10 +53,19 @@ class Variables:
         scripts = [command.script.text for command in step.commands if command.script]
         columns = [repr(step.benchmark.columns)] if step.benchmark else []
         for name, value in self._values:
-            if any(value in text for text in scripts):
+            forms = _forms(value)
+            if any(form in text for text in scripts for form in forms):
                 raise _shown(name, "its script, or what the script gets,")
-            if any(value in text for text in columns):
+            if any(form in text for text in columns for form in forms):
                 raise _shown(name, "its benchmark")
+
+
+def _forms(value: str) -> set[str]:
+    """Return a value, and as it stands in the code of a script, a pickle in it, or a notebook."""
+    data = value.encode("utf-8", "surrogatepass")
+    quoted = {repr(value)[1:-1], repr(data)[2:-1], json.dumps(value)[1:-1]}
+    quoted.add(shlex.quote(value).strip("'"))
+    return {value, *quoted, *(json.dumps(one)[1:-1] for one in quoted)}
 
 
 def _shown(name: str, where: str) -> Unsupported:

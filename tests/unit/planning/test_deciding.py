@@ -60,7 +60,7 @@ def test_what_is_said_and_sent() -> None:
                 assert decided is not None
                 assert set(decided.files) == {f"tools/{n}.dat"}
     assert len(said) == 1 + 5
-    assert "rule table: its command names tools/0.dat, which no rule declares" in said[1]
+    assert "rule table: its command, or a param of its script, names tools/0.dat, " in said[1]
     assert "further ones are not listed" in said[5]
 
 

@@ -21,6 +21,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
+from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
 from tests.unit.planning.planners import planner_of
 from tests.unit.snakemake_api.dags import made
@@ -118,6 +119,7 @@ def _workflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """A workflow whose jobs are decided, and the same with Snakemake on the worker."""
+    monkeypatch.setattr(process_state, "_environment", None)  # of another test
     monkeypatch.setenv("DECIDE", request.param)
     monkeypatch.chdir(tmp_path)
     write(FILES)
@@ -209,6 +211,31 @@ def test_a_copy_of_a_source_counts_by_its_content_and_not_by_its_path() -> None:
     write({"Snakefile": SOURCE, "table.txt": "1\n"})
     assert changed(lambda: write({"table.txt": "1\n"})) == set()
     assert changed(lambda: write({"table.txt": "2\n"})) == {"sourced"}
+
+
+def test_the_value_of_a_variable_in_a_command_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = """
+import os
+envvars: "MODEL"
+rule train:
+    output: "train.txt"
+    params: model=os.environ["MODEL"]
+    shell: "train {params.model} > {output}"
+rule other:
+    output: "other.txt"
+    shell: "train > {output}"
+rule all:
+    default_target: True
+    input: "train.txt", "other.txt"
+"""
+    write({"Snakefile": rule})
+
+    def give(model: str) -> None:
+        monkeypatch.setenv("MODEL", model)
+        monkeypatch.setattr(process_state, "_environment", dict(os.environ))
+
+    give("first model")
+    assert changed(lambda: give("other model")) == {"train"}
 
 
 def test_nothing_changes_by_itself() -> None:

@@ -129,8 +129,9 @@ def _taken(module: str, text: str, names: Iterable[str]) -> list[str]:
 
 def _parts(text: str) -> dict[str, str]:
     """Return the source of the functions and classes of a module."""
+    lines = text.split("\n")
     return {
-        node.name: ast.get_source_segment(text, node) or ""
+        node.name: "\n".join(lines[node.lineno - 1 : node.end_lineno])
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }

@@ -45,6 +45,7 @@ def texts(tmp_path: Path) -> Texts:
         ("cat @/a.txt '@/b c' \"@/d\"", "cat W/a.txt 'W/b c' \"W/d\""),
         ("x --file=@/a -I@/include PATH=@/bin:@/lib", "x --file=W/a -IW/include PATH=W/bin:W/lib"),
         ("x -B @,/cvmfs -B /cvmfs,@:/data", "x -B W,/cvmfs -B /cvmfs,W:/data"),
+        ('x "-I@/a" ${X:-@/b}', 'x "-IW/a" ${X:-W/b}'),
         ("x file://@/a", "x file://W/a"),
         ("$(cat @/a) `cat @/b` >@/c <@/d", "$(cat W/a) `cat W/b` >W/c <W/d"),
         ("python -c \"open('@/a')\"", "python -c \"open('W/a')\""),

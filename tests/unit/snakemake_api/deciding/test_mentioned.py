@@ -38,6 +38,7 @@ def files(tmp_path: Path) -> None:
         ("python tools/x.py {input} > {output}", {"tools/x.py"}),
         ("python ./tools/x.py; cat 'a b.txt'", {"tools/x.py", "a b.txt"}),
         ("x --script=tools/x.py, 2>{log}", {"tools/x.py"}),
+        ('bash -c "cat \\"tools/x.py\\""', {"tools/x.py"}),
         ("x tools", {"tools/x.py", "tools/lib/y.py"}),
         ("x {workflow.basedir}/tools/lib", {"tools/lib/y.py"}),
         ("x . .. / ../ gone .snakemake/own large many linked", set()),
@@ -59,3 +60,27 @@ def test_small_files_that_nobody_makes_travel(
 def test_an_input_with_an_absolute_name_is_declared(deciding: Make, tmp_path: Path) -> None:
     text = snakefile("cat {input} in.csv").replace('"in.csv"', f'"{tmp_path}/in.csv"')
     assert deciding(text).decided("one").undeclared == ()
+
+
+def test_files_that_are_too_large_are_told(deciding: Make, tmp_path: Path) -> None:
+    (tmp_path / "large.made").write_bytes(b"x" * ((1 << 20) + 1))
+    command = "x large large.made many tools/x.py"
+    decided = deciding(snakefile(command), products={"large.made"}).decided("one")
+    assert decided.large == ("large",)
+    assert decided.undeclared == ("tools/x.py",)
+
+
+def test_files_that_params_of_a_script_name_travel(deciding: Make, tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir(exist_ok=True)
+    (tmp_path / "scripts" / "one.py").touch()
+    rule = """
+from pathlib import Path
+rule one:
+    output: "one.txt"
+    params: "tools/x.py", more=[{"a": Path("a b.txt")}, "large", "gone", 5, None]
+    script: "scripts/one.py"
+"""
+    decided = deciding(rule).decided("one")
+    assert decided.undeclared == ("a b.txt", "tools/x.py")
+    assert decided.large == ("large",)
+    assert decided.files["tools/x.py"] == str(tmp_path / "tools/x.py")

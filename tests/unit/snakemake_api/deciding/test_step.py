@@ -62,8 +62,9 @@ def rendering(monkeypatch: pytest.MonkeyPatch) -> Rendering:
     ],
 )
 def test_scripts_get_what_snakemake_gives_them(
-    deciding: Make, rendering: Rendering, body: str, kind: str
+    deciding: Make, rendering: Rendering, monkeypatch: pytest.MonkeyPatch, body: str, kind: str
 ) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # it names the script, and counts as set here
     decided = deciding(
         f'rule one:\n    input: "in.csv"\n    output: "one.txt"\n    params: cut=3\n    {body}\n'
     ).decided("one")

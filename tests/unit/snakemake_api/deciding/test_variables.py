@@ -41,7 +41,11 @@ def test_so_has_what_stands_before_each_command(
 
 
 @pytest.mark.parametrize("name", ["x.py", "x.sh"])
-def test_what_cannot_have_a_mark_needs_snakemake(deciding: Make, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("value", [SECRET, "it's\\secret", 'say "secret"', "geheimnisvoll für"])
+def test_what_cannot_have_a_mark_needs_snakemake(
+    deciding: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("TOKEN", value)
     (tmp_path / name).touch()
     text = 'rule one:\n    output: "o"\n    params: os.environ["TOKEN"]\n'
     text += f'    script: "{name}"\n'
