@@ -137,13 +137,6 @@ class Mentioned:
             self._folders[name] = self._listed(path)
         return self._folders[name]
 
-    def _is_large(self, name: str) -> bool:
-        try:
-            status = os.stat(os.path.join(self._workdir, name))  # noqa: PTH116, PTH118
-        except OSError:
-            return False
-        return stat.S_ISREG(status.st_mode) and status.st_size > _LARGEST
-
     def _listed(self, folder: str) -> Files:
         found: Files = {}
         total = 0
