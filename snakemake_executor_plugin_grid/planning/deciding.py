@@ -10,11 +10,10 @@ from typing import Any
 from ..console.format import listed, sentence
 from ..console.once import once
 from ..model.errors import GridError
-from ..model.job import read_overrides
 from ..settings.choices import DECIDE
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.decided import Decided, NotYet, Unsupported
-from ..snakemake_api.deciding.job import Decider, needs_snakemake
+from ..snakemake_api.deciding.job import Decider, fixed_resource, needs_snakemake
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
 from .sources import Filters, filters_of
@@ -59,7 +58,7 @@ class Deciding:
         Args:
             job: Snakemake's job or group.
         """
-        mode = read_overrides(job.resources.items()).get("decide", self._mode)
+        mode = fixed_resource(job, "grid_decide") or self._mode
         if mode == "never":
             return False
         if why := needs_snakemake(job):

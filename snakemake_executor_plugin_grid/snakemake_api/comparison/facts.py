@@ -19,6 +19,8 @@ _LONGEST = 400  # characters of a fact
 _SHOWN = 200
 # Decided on the worker, or made of mem_mb and disk_mb (ResourceList, Snakemake 9.27).
 _OTHER_RESOURCES = frozenset({"_cores", "_nodes", "tmpdir", "mem_mib", "disk_mib"})
+# Keeps two jobs from changing a file at the same time; only the main process sets it (9.27).
+_UPDATE = "update_file_"
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _SETTLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _of_globals: dict[tuple[int, int], tuple[Any, str | None]] = {}
@@ -102,7 +104,11 @@ def _params(job: Any) -> list[tuple[str, Any]]:
 
 
 def _resources(job: Any) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in job.resources.items() if name not in _OTHER_RESOURCES]
+    return [
+        (name, value)
+        for name, value in job.resources.items()
+        if name not in _OTHER_RESOURCES and not name.startswith(_UPDATE)
+    ]
 
 
 def _globals(rule: Any) -> Iterator[tuple[str, Any]]:

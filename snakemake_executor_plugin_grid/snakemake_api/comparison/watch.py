@@ -93,6 +93,10 @@ def difference(job: Any, expected: Mapping[str, Any]) -> str:
     clean = cleaner(job, places, secrets)
     jobs = expected["jobs"]
     name = key(job.rule.name, job.wildcards_dict, clean)
+    if name not in jobs and any(rule.is_checkpoint for rule in job.rule.workflow.rules):
+        return (
+            ""  # it makes temporary files again that a checkpoint reads; nothing of it comes back
+        )
     if name not in jobs:
         asked = "; ".join(sorted(jobs))
         return (

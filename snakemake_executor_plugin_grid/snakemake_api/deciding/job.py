@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Container
 from typing import Any
 
+from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import RuleException
 from snakemake_interface_common.exceptions import WorkflowError
 
@@ -110,6 +111,23 @@ def needs_snakemake(job: Any) -> str:
             kind_by_rule(member)
         except Unsupported as why:
             return f"{_of_group(member)}{why}" if job.is_group() else str(why)
+    return ""
+
+
+def fixed_resource(job: Any, name: str) -> str:
+    """Return a resource of a job's rule if it is a text, else an empty text.
+
+    Nothing is evaluated: functions of a workflow may need inputs that do not exist yet.
+
+    Args:
+        job: ``snakemake.jobs.Job`` or ``GroupJob``; the members of a group have the same value.
+        name: Of the resource.
+    """
+    for member in WorkflowApi.members(job):
+        resource = member.rule.resources.get(name)
+        value = getattr(resource, "_value", resource)
+        if isinstance(value, str) and not isinstance(value, TBDString):
+            return str(value)
     return ""
 
 

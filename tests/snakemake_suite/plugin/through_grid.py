@@ -76,6 +76,11 @@ class _Finding:
 
     def __getattr__(self, name: str) -> Any:
         if name == self._name:
+            from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
+
+            # The suite and this plugin have changed variables since the last workflow.
+            process_state._environment = None
+            process_state.remember()
             paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
             if os.environ[PACKAGES] not in paths:
                 paths.append(os.environ[PACKAGES])

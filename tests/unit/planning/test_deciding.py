@@ -25,10 +25,14 @@ rule own:
     output: "own.txt"
     resources: grid_decide="never"
     shell: "touch {output}"
+def lazy(wildcards, input):
+    assert Path(input[0]).exists()
+    return 1
 rule late:
     input: "0.txt"
     output: "late.txt"
     params: size=lambda wildcards, input: Path(input[0]).stat().st_size
+    resources: mem_mb=lazy
     shell: "echo {params.size} > {output}"
 """
 
