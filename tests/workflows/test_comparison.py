@@ -10,6 +10,8 @@ pytestmark = pytest.mark.workflow
 
 BEGIN = "the workflow means something else on this worker than on the submit host, so"
 
+NEVER = ("--grid-decide", "never")
+
 
 def test_a_listing_gives_the_files_that_other_jobs_get(project: Project) -> None:
     for name in "abc":
@@ -55,7 +57,7 @@ rule a:
 """,
     )
     project.environment["DETECTOR"] = "/opt/detector"
-    run = project.run("x.txt").failed()
+    run = project.run(*NEVER, "x.txt").failed()
     for words in (
         f"{BEGIN} rule a (name=x) does not run",
         "params.where: '/opt/detector' on the submit host, 'none' here",
@@ -79,15 +81,18 @@ rule tell:
 
 def test_a_clock_fails_the_job_unless_it_is_excepted(project: Project) -> None:
     project.put("Snakefile", CLOCK)
-    run = project.run().failed()
+    run = project.run(*NEVER).failed()
     assert f"{BEGIN} rule tell does not run. params.now: '20" in run.output
     for value in ("params.now,command", "no"):
         resource = f"resources: grid_compare={value!r}\n    params:"
         project.put("Snakefile", CLOCK.replace("params:", resource))
-        project.run("--force", "told.txt").succeeded()
+        project.run(*NEVER, "--force", "told.txt").succeeded()
     resource = "resources: grid_compare='params.then'\n    params:"
     project.put("Snakefile", CLOCK.replace("params:", resource))
-    assert "rule tell has no 'params.then'" in project.run("--force", "told.txt").failed().output
+    assert (
+        "rule tell has no 'params.then'"
+        in project.run(*NEVER, "--force", "told.txt").failed().output
+    )
 
 
 def test_code_and_groups_are_compared_in_their_own_process(project: Project) -> None:

@@ -178,7 +178,7 @@ rule make:
     assert list(sections(process.stdout)) == ["# rule make", "# rule read"]
     assert WORKER not in process.stdout
     assert "rule read: what it runs is known later, as " in process.stderr
-    assert "rule make needs Snakemake on the worker: it has run:." in process.stderr
+    assert "rule make needs Snakemake on the worker: it has run:" in process.stderr
 
 
 def test_nothing_has_happened(described: Project) -> None:

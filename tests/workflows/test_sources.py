@@ -93,7 +93,7 @@ rule script:
     project.put("run/local/here.sh", "echo here\n")
     options = ("-s", "../flow/Snakefile", "--grid-decide", decide)
     run = project.run(*options, "script.txt", cwd=project.folder / "run").succeeded()
-    named = "its command names ../flow/tools/other.sh, local/here.sh, which no rule declares"
+    named = " names ../flow/tools/other.sh, local/here.sh, which no rule declares"
     assert (named in run.output) == (decide == "always")
     assert project.read("run/script.txt") == "x y\ntool\nother\nhere\n"
 
