@@ -1,4 +1,4 @@
-"""What is decided for single jobs: each trap is one that a prototype met."""
+"""What is decided for single jobs, trap by trap."""
 
 from __future__ import annotations
 
