@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,8 +55,9 @@ def watch(folder: str) -> None:
         if message:
             Path(folder, DIFFERENCE_FILE).write_text(message)
             # The whole text goes into the report.
-            sys.stderr.write(f"{_title(job)} did not run: it differs from the submit host's.\n")
-            return self.pool.submit(_fail)
+            return self.pool.submit(
+                _fail, f"{_title(job)} did not run: it differs from the submit host's."
+            )
         if self.use_threads or job.is_template_engine or not (job.is_shadow or job.is_run):
             placeholders.remove()  # another process runs the other jobs
         return inner(self, job)
@@ -70,11 +70,11 @@ def watch(folder: str) -> None:
     local.Executor.get_python_executable = get_python_executable
 
 
-def _fail() -> None:
+def _fail(text: str) -> None:
     """Fail as a job does; an error of ``run_single_job`` would end Snakemake instead."""
-    from snakemake.exceptions import SpawnedJobError
+    from snakemake_interface_common.exceptions import WorkflowError
 
-    raise SpawnedJobError  # of which it shows no traceback
+    raise WorkflowError(text)  # of which it shows no traceback
 
 
 def difference(job: Any, expected: Mapping[str, Any]) -> str:

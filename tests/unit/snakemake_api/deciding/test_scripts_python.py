@@ -204,7 +204,8 @@ def test_same_job_gives_the_same_text_in_each_process(build: Build) -> None:
     code = (
         "from tests.unit.snakemake_api.deciding.node import render\n"
         "from tests.unit.snakemake_api.dags import made\n"
-        "with made('Snakefile', ('res.txt',)) as workflow:\n"
+        "from pathlib import Path\n"
+        "with made(Path('Snakefile'), ('res.txt',)) as workflow:\n"
         "    (job,) = workflow.dag.jobs\n"
         "    print(render(job).command.script.text, end='')\n"
     )
