@@ -49,6 +49,7 @@ class Result:
         seconds: How long it took.
         executed: How many workflows it ran.
         on_grid: How many jobs of them ran through the grid executor.
+        decided: How many of these were decided.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Result:
     seconds: float
     executed: int = 0
     on_grid: int = 0
+    decided: int = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,7 +163,11 @@ def _report(way: str, results: Sequence[Result], threshold: int) -> bool:
     failed = sorted((one for one in results if one.outcome != "passed"), key=lambda one: one.name)
     passed = len(results) - len(failed)
     jobs, seconds = sum(one.on_grid for one in results), sum(one.seconds for one in results)
-    print(f"--grid-decide {way}: {passed} of {len(results)} passed; {jobs} jobs; {seconds:.0f} s")
+    decided = sum(one.decided for one in results)
+    print(
+        f"--grid-decide {way}: {passed} of {len(results)} passed; {jobs} jobs, {decided} decided; "
+        f"{seconds:.0f} s"
+    )
     for one in failed:
         known = reasons.get(one.name)
         words = next(iter(one.reason.splitlines()), "")[:200]

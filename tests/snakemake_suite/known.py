@@ -15,9 +15,21 @@ _OTHERS = (
     "A job looks for the log and the benchmark of other jobs, which are none of its inputs, so "
     "they are not on its worker."
 )
+_STORAGE = (
+    "Its storage is a folder with a relative path, which workers do not share with the submit host."
+)
 _EITHER_WAY = {
-    "test_checkpoint_open": "Its storage is a folder with a relative path, which workers do not "
-    "share with the submit host.",
+    "test_checkpoint_open": _STORAGE,
+    "test_checkpoint_running_job_storage_race": _STORAGE,
+    "test_handle_storage_multi_consumers": _STORAGE,
+    "test_keep_local": _STORAGE,
+    "test_pathvars_storage": _STORAGE,
+    "test_retrieve": _STORAGE,
+    "test_github_issue3913": "It counts by Snakemake's log how many threads run at a time: --cores "
+    "limits the jobs of this machine only.",
+    "test_groupid_expand_local": "It expects the name that the local executor gives to a group.",
+    "test_priority": "Its jobs add lines to a file that no rule declares, so it stays on each "
+    "worker.",
     "test_github_issue_14": "It looks for the script files that --skip-script-cleanup keeps: they "
     "are made on the worker, and removed with the job's folder.",
     "test_github_issue806": "Jobs read files that a checkpoint makes and declares nowhere, so they "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import hashlib
 import json
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -21,6 +22,7 @@ _SHOWN = 200
 _OTHER_RESOURCES = frozenset({"_cores", "_nodes", "tmpdir", "mem_mib", "disk_mib"})
 # Keeps two jobs from changing a file at the same time; only the main process sets it (9.27).
 _UPDATE = "update_file_"
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _SETTLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _of_globals: dict[tuple[int, int], tuple[Any, str | None]] = {}
@@ -44,7 +46,7 @@ def facts(job: Any, clean: Callable[[str], str]) -> Facts:
         "log": _try(lambda: plain([*map(_path, job.log)], clean)),
         "benchmark": _try(lambda: plain(job.benchmark and _path(job.benchmark), clean)),
         "wildcards": _try(lambda: plain(dict(job.wildcards_dict), clean)),
-        "command": _try(lambda: plain(job.shellcmd, clean)),
+        "command": _try(lambda: plain(_without_addresses(job.shellcmd), clean)),
     }
     for kind, made in (("params", _params), ("resources", _resources)):
         try:
@@ -87,6 +89,11 @@ def cleaner(job: Any, places: list[Place], secrets: Mapping[str, str]) -> Cleane
 def _path(path: Any) -> str:
     """Return the path of a file; a file of a storage is named by its query."""
     return str(path.storage_object.query) if path.is_storage else str(path)
+
+
+def _without_addresses(command: str | None) -> str | None:
+    """Leave out where objects are in memory, which a command shows by mistake: ``<f at 0x…>``."""
+    return command and _ADDRESS.sub(" at 0x…>", command)
 
 
 def _try(made: Callable[[], str | None]) -> str | None:

@@ -9,11 +9,13 @@ Snakemake's.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ RESULTS = "GRID_SUITE_RESULTS"
 """File to which a line of JSON is added for each test."""
 EXECUTED = "executed"
 ON_GRID = "on_grid"
+DECIDED = "decided"
 _NODES = 3
 PACKAGES = "GRID_SUITE_PACKAGES"
 """Folder that has the plugin; the suite sets a PYTHONPATH without it."""
@@ -45,6 +48,7 @@ class _Runs:
         self.folder = Path()
         self.executed = 0
         self.on_grid = 0
+        self.decided = 0
 
 
 _runs = _Runs()
@@ -76,15 +80,15 @@ class _Finding:
 
     def __getattr__(self, name: str) -> Any:
         if name == self._name:
+            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+            if os.environ[PACKAGES] not in paths:
+                paths.append(os.environ[PACKAGES])
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
             from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
 
             # The suite and this plugin have changed variables since the last workflow.
             process_state._environment = None
             process_state.remember()
-            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-            if os.environ[PACKAGES] not in paths:
-                paths.append(os.environ[PACKAGES])
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         return getattr(self._module, name)
 
 
@@ -106,12 +110,20 @@ def _through(way: str, run: Callable[..., Path | None]) -> Callable[..., Path | 
             folder = run(path, *args, **options, cleanup=False)
         finally:
             _runs.on_grid += len(list(_runs.folder.glob("tmp/*/.snakemake/grid/logs/*.log")))
+            _runs.decided += sum(map(_decided, _runs.folder.glob("tmp/*/.snakemake/grid/*.sqlite")))
         if folder is None or not cleanup:
             return folder
         shutil.rmtree(folder)
         return None
 
     return replaced
+
+
+def _decided(journal: Path) -> int:
+    """Return how many jobs of a journal were decided."""
+    with contextlib.closing(sqlite3.connect(journal)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM jobs WHERE decision<>''").fetchone()
+    return int(count)
 
 
 def _command(command: str, way: str) -> str:
@@ -180,7 +192,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        item.user_properties += [(EXECUTED, _runs.executed), (ON_GRID, _runs.on_grid)]
+        item.user_properties += [
+            (EXECUTED, _runs.executed),
+            (ON_GRID, _runs.on_grid),
+            (DECIDED, _runs.decided),
+        ]
 
 
 @pytest.hookimpl(trylast=True)
