@@ -19,6 +19,8 @@ _MOST_BYTES = 16 << 20
 _LONGEST = 1000
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _ENDS = ":,;\\"
+_MODULE = re.compile(r"(?<!\S)-m\s+([A-Za-z_]\w*)(?=[.\s]|$)")
+"""``python -m package.module``: the package, or the module, in the working directory."""
 
 Files = dict[str, str]
 """Path on the worker relative to the working directory, and absolute path on the submit host."""
@@ -159,6 +161,8 @@ def _words(text: str) -> set[str]:
         found.update(word.split(":"))  # such as a list of folders
     for single, double in _QUOTED.findall(text):
         found.add(single or double)
+    for name in _MODULE.findall(text):
+        found.update((name, f"{name}.py"))
     return {word for word in found if 0 < len(word) <= _LONGEST}
 
 

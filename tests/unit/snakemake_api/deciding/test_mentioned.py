@@ -40,6 +40,8 @@ def files(tmp_path: Path) -> None:
         ("x --script=tools/x.py, 2>{log}", {"tools/x.py"}),
         ('bash -c "cat \\"tools/x.py\\""', {"tools/x.py"}),
         ("x tools", {"tools/x.py", "tools/lib/y.py"}),
+        ("python3 -u -m tools.lib.y {input}", {"tools/x.py", "tools/lib/y.py"}),
+        ("python -m gone.x; sort -m x.py", set()),
         ("x {workflow.basedir}/tools/lib", {"tools/lib/y.py"}),
         ("x . .. / ../ gone .snakemake/own large many linked", set()),
         # Products of other jobs have to be declared, and folders that hold them.
