@@ -22,9 +22,8 @@ _EITHER_WAY = {
     "test_checkpoint_open": _STORAGE,
     "test_checkpoint_running_job_storage_race": _STORAGE,
     "test_handle_storage_multi_consumers": _STORAGE,
-    "test_keep_local": _STORAGE,
     "test_pathvars_storage": _STORAGE,
-    "test_retrieve": _STORAGE,
+    "test_delete_temp_fs": _STORAGE,
     "test_github_issue3913": "It counts by Snakemake's log how many threads run at a time: --cores "
     "limits the jobs of this machine only.",
     "test_groupid_expand_local": "It expects the name that the local executor gives to a group.",
