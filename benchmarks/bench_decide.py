@@ -18,6 +18,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean, quantiles
 from types import SimpleNamespace
@@ -30,13 +31,12 @@ from workflows import options, project, verdict
 
 from snakemake_executor_plugin_grid.executor import Executor
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
-from snakemake_executor_plugin_grid.planning.path_check import PathCheck
-from snakemake_executor_plugin_grid.planning.planner import Planner
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api.deciding.identity import identity
 from snakemake_executor_plugin_grid.snakemake_api.deciding.job import Decider
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
 from snakemake_executor_plugin_grid.staging.paths import Layout
+from tests.unit.planning.planners import planner_of
 from tests.unit.snakemake_api.dags import made
 
 GOAL_MS = 2.0
@@ -68,24 +68,21 @@ class Commands(Executor):
 
 def today(workflow: Any, workflow_api: WorkflowApi, layout: Layout) -> Callable[[Any], object]:
     """Return what makes the command and the plan of a job."""
-    workflow.executor_settings = settings = ExecutorSettings()
+    workflow.executor_settings = settings = ExecutorSettings(decide="never")
     workflow.remote_execution_settings = snakemake_options.RemoteExecutionSettings()
     workflow.scheduling_settings = snakemake_options.SchedulingSettings()
     workflow.group_settings = snakemake_options.GroupSettings()
     workflow.storage_settings.shared_fs_usage = frozenset()
     Commands.workflow_api = workflow_api
     commands = Commands(workflow, SimpleNamespace(info=print, warning=print, error=print))
-    planner = Planner(
-        settings,
-        workflow_api,
-        layout,
-        PathCheck(layout, workflow_api, ()),
-        lambda runtime: None,  # type: ignore[arg-type, return-value]
-        print,
-        Fingerprints(workflow, layout.workdir, ()),
-    )
-    planner.begin()
-    return lambda job: planner.plan(job, f"name-{job.jobid}", commands.format_job_exec(job), {})
+    fingerprints = Fingerprints(workflow, layout.workdir, ())
+    planner = planner_of(workflow, settings, print, fingerprints)
+
+    def work(job: Any) -> object:
+        command = partial(commands.format_job_exec, job)
+        return planner.plan(job, f"name-{job.jobid}", command, {})
+
+    return work
 
 
 def decide(workflow: Any, workflow_api: WorkflowApi, layout: Layout) -> Callable[[Any], object]:
