@@ -9,7 +9,7 @@ not travel. It starts a cold Snakemake per job, as every executor does whose job
 Both sides start four jobs at a time, and are told --seconds-between-status-checks 1 (an integer
 option, its default is 10) and --max-status-checks-per-second 1000. On its local backend this
 executor asks more often by itself. `cold` is this executor with --grid-local-cold: it then starts
-a cold Snakemake per job as well, so that most of what makes `warm` fast is gone.
+a new Python for each job, as on a worker node.
 
 The sides take turns; medians are compared.
 """
@@ -90,7 +90,8 @@ def main() -> None:
         wall = median(taken)
         ratio = theirs / wall
         line = f"{side:<18}{wall:>8.1f} s{wall / count * 1000:>9.0f} ms{ratio:>8.2f}"
-        print(line + (f"{GOAL:>8.2f}  {verdict(ratio >= GOAL)}" if side in ("warm", "cold") else ""))
+        own = side in ("warm", "cold")
+        print(line + (f"{GOAL:>8.2f}  {verdict(ratio >= GOAL)}" if own else ""))
 
 
 if __name__ == "__main__":
