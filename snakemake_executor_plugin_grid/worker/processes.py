@@ -192,6 +192,12 @@ def kill_marked(mark: str) -> None:
                 os.kill(int(entry), signal.SIGKILL)
 
 
+def signal_name(number: int) -> str:
+    """Return the name of a signal; some real-time ones have none."""
+    known = {one.value: one.name for one in signal.Signals}
+    return known.get(number, f"signal {number}")
+
+
 def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Ask the kernel to send this process a signal when its parent dies (Linux)."""
     _prctl(_PR_SET_PDEATHSIG, number)

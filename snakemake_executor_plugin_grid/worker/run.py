@@ -241,8 +241,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
     elif result is not None:
         report.fail(result.reason, result.message)
     elif number:
-        known = {one.value: one.name for one in signal.Signals}  # some real-time ones have no name
-        name = known.get(number, f"signal {number}")
+        name = processes.signal_name(number)
         report.fail(reports.PAYLOAD_FAILED, f"the payload was killed by {name}")
     else:
         from .comparison import found_difference

@@ -117,7 +117,7 @@ class Mentioned:
     def _is_elsewhere(self, word: str) -> bool:
         """Return whether a word is a path in a folder of a Snakefile outside.
 
-        ``workflow.basedir`` may be ``/work/run/../flow``.
+        ``workflow.basedir`` may be ``/home/me/run/../flow``.
         """
         plain = os.path.normpath(word)
         return plain.startswith(self._sources) and (

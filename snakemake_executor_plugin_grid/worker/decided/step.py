@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
+from ..processes import signal_name
 from ..report import PAYLOAD_FAILED
 from .commands import Line, compose, filled
 from .decision import Step
@@ -173,8 +173,6 @@ class Work:
 def _result(status: int) -> Result:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        known = {one.value: one.name for one in signal.Signals}  # some real-time ones have no name
-        name = known.get(number, f"signal {number}")
-        return Result(PAYLOAD_FAILED, f"was killed by {name}", None, number)
+        return Result(PAYLOAD_FAILED, f"was killed by {signal_name(number)}", None, number)
     code = os.WEXITSTATUS(status)
     return Result(PAYLOAD_FAILED, f"ended with exit code {code}", code)

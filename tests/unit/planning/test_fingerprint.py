@@ -23,55 +23,11 @@ from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_executor_plugin_grid.snakemake_api.deciding import process_state
 from snakemake_executor_plugin_grid.snakemake_api.workflow import WorkflowApi
+from tests.unit.planning.flow import FILES
 from tests.unit.planning.planners import planner_of
 from tests.unit.snakemake_api.dags import made
 
 ROOT = Path(__file__).parents[3]
-SNAKEFILE = """
-configfile: "config.yaml"
-
-def scale(wildcards):
-    return {"a": 1, "b": 2}[wildcards.sample]
-
-rule all:
-    input: expand("{kind}/{sample}.txt", kind=["shown", "run", "scripted"], sample=["a", "b"])
-
-rule sort:
-    input: "data/{sample}.csv"
-    output: temp("sorted/{sample}.csv"), temp("sorted/{sample}.unused")
-    log: "logs/{sample}.log"
-    threads: 2
-    resources: mem_mb=lambda wildcards, attempt: 100 * attempt
-    shell: "sort {input} > {output[0]}; touch {output[1]}"
-
-rule show:
-    input: "sorted/{sample}.csv", table="data/table"
-    output: "shown/{sample}.txt"
-    params: scale=scale, words=["x", "y"], deep={"z": 1, "y": [2]}
-    shell: "show {params.scale} {input} > {output}"
-
-rule run:
-    input: "data/{sample}.csv"
-    output: "run/{sample}.txt"
-    params: limit=3
-    run:
-        with open(output[0], "w") as out:
-            print(config["cut"], params.limit, file=out)
-
-rule scripted:
-    input: "data/{sample}.csv"
-    output: "scripted/{sample}.txt"
-    script: "scripts/show.py"
-"""
-FILES = {
-    "Snakefile": SNAKEFILE,
-    "config.yaml": "cut: 5\nother: [1, 2]\n",
-    "scripts/show.py": "print(1)\n",
-    "data/a.csv": "2\n1\n",
-    "data/b.csv": "3\n1\n",
-    "data/table/x": "x\n",
-    "data/table/deep/y": "y\n",
-}
 
 
 def fingerprints(
