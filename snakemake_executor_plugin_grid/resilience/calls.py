@@ -66,10 +66,12 @@ async def retry_async(
 
 
 async def retry_at_start(
-    call: Callable[[], Coroutine[Any, Any, None]], clock: Clock = SYSTEM_CLOCK
-) -> None:
+    call: Callable[[], Coroutine[Any, Any, T]], clock: Clock = SYSTEM_CLOCK
+) -> T:
     """Make a call that begins a run: a broken connection is tried again, but only for seconds."""
-    await retry_async(lambda: with_timeout(call(), None), _PAUSES_AT_START, PASSING, clock.sleep)
+    return await retry_async(
+        lambda: with_timeout(call(), None), _PAUSES_AT_START, PASSING, clock.sleep
+    )
 
 
 async def exit_as_error(coroutine: Coroutine[Any, Any, T]) -> T:

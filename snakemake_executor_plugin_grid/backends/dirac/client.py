@@ -1,4 +1,4 @@
-"""This side of the DIRAC client process (``program.py``)."""
+"""This side of the DIRAC client process (``program``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...model.errors import GridError
 from ...resilience.calls import CALL_TIMEOUT
 from .replies import error_of
 
-_PROGRAM = Path(__file__).with_name("program.py")
+_PROGRAM = Path(__file__).with_name("program") / "__main__.py"
 # They override DIRAC's own directory of certificates for https (seen with 9.1.22).
 _UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.spool import SpoolStore
+from ...worker.description import DELIVERY_FOLDER
 from ..base import Payload
 from ..packaging import JOBS_FILE, SCRIPT, START_SCRIPT, WORKER_FILE, JobPackage, load, portions
 from .client import Client
 
 _UPLOADS = 4
+_BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 
 
 class Sandboxes:
@@ -86,3 +89,13 @@ class Sandboxes:
         paths = [jobs, script, folder / WORKER_FILE]
         paths += (self._spool.path(digest) for digest in {d for c in chunk for d, _ in c.packed})
         return [str(path) for path in paths]
+
+
+def sort_blobs(folder: Path, names: Iterable[str]) -> None:
+    """Move blobs that came back to where the run looks for them."""
+    (folder / DELIVERY_FOLDER).unlink(missing_ok=True)  # the worker makes no such file
+    for name in names:
+        match = _BLOB.fullmatch(name)
+        if match:
+            (folder / DELIVERY_FOLDER).mkdir(exist_ok=True)
+            (folder / name).replace(folder / DELIVERY_FOLDER / match[1])

@@ -72,6 +72,8 @@ class FakeDirac:
             "vo": "vo",
         }
         self.closed = False
+        self.version = self.servers = "9.1.22"
+        self.sites_there: list[str] = []
         self.active = ["DIRAC.A.test", "DIRAC.B.test"]
 
     # The client
@@ -89,7 +91,12 @@ class FakeDirac:
         return value
 
     async def facts(self) -> dict[str, Any]:
-        return {"max_parametric": self.max_parametric, "job_limits": self.job_limits}
+        return {
+            "version": self.version,
+            "max_parametric": self.max_parametric,
+            "job_limits": self.job_limits,
+            "sites": self.sites_there,
+        }
 
     def sandbox_limit(self) -> int:
         return self.limit
@@ -109,10 +116,13 @@ class FakeDirac:
     def named(self, name: str) -> list[GridJob]:
         return [job for job in self.jobs.values() if job.name == name]
 
-    # The calls of program.py
+    # The calls of the program
 
     def proxy(self) -> dict[str, Any]:
         return self.proxy_fields
+
+    def server_version(self) -> str:
+        return self.servers
 
     def storage_elements(self) -> list[str]:
         return ["SE-1", "SE-2"]

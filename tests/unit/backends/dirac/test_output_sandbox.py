@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from snakemake_executor_plugin_grid.backends.dirac import program
-from snakemake_executor_plugin_grid.backends.dirac.backend import _sort_blobs
+from snakemake_executor_plugin_grid.backends.dirac.program import calls, output_sandbox
 from snakemake_executor_plugin_grid.backends.dirac.replies import error_of
+from snakemake_executor_plugin_grid.backends.dirac.sandboxes import sort_blobs
 from snakemake_executor_plugin_grid.model.errors import GridError, PermanentError
 from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from tests.unit.worker.archive.tarballs import link, member, tar_bytes
@@ -42,16 +42,16 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetch:
     client = ModuleType(_CLIENT)
     client.__dict__["SandboxStoreClient"] = SandboxStoreClient
     monkeypatch.setitem(sys.modules, _CLIENT, client)
-    monkeypatch.syspath_prepend(Path(program.__file__).parent)
 
     def fetch(data: bytes) -> list[str]:
         archive.parent.mkdir()
         folder.mkdir()
         archive.write_bytes(data)
         try:
-            return program.fetch_sandbox(7, str(folder))
+            names: list[str] = calls.CALLS["fetch_sandbox"](7, str(folder))
+            return names
         except Exception as error:
-            raise error_of("fetch_sandbox", **program._error(error)) from error
+            raise error_of("fetch_sandbox", **calls.error_fields(error)) from error
         finally:
             assert not archive.exists()
 
@@ -100,8 +100,6 @@ def test_damaged_sandbox_is_no_outage(fetch: Fetch, case: str) -> None:
 def test_sandbox_that_would_fill_the_disk_is_no_outage(
     fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    import output_sandbox  # as the program does
-
     monkeypatch.setattr(output_sandbox, what, {"MOST_BYTES": 1 << 20, "MOST_MEMBERS": 20}[what])
     size = {"MOST_BYTES": 200_000, "MOST_MEMBERS": 1}[what]
     bomb = _zstd(tar_bytes(*(member(f"{number}.blob", bytes(size)) for number in range(40))))
@@ -114,8 +112,6 @@ def test_sandbox_that_would_fill_the_disk_is_no_outage(
 def test_long_header_does_not_fill_the_memory(
     fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import output_sandbox
-
     monkeypatch.setattr(output_sandbox, "MOST_BYTES", 1 << 20)
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
@@ -139,5 +135,5 @@ def test_file_named_as_the_folder_of_outputs_is_ignored(tmp_path: Path) -> None:
     blob = "0" * 64
     for name in ("out", f"{blob}.blob"):
         (tmp_path / name).write_bytes(b"x")
-    _sort_blobs(tmp_path, ["out", f"{blob}.blob"])
+    sort_blobs(tmp_path, ["out", f"{blob}.blob"])
     assert (tmp_path / "out" / blob).read_bytes() == b"x"

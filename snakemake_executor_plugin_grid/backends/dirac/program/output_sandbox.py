@@ -1,6 +1,6 @@
 """Unpacks output sandboxes, which workers have made; in the process of the DIRAC client.
 
-It imports nothing of this package, as `program`, which imports it from its own folder.
+It imports nothing of this package but its neighbours.
 """
 
 from __future__ import annotations
