@@ -8,9 +8,14 @@ ARGS ?=
 BACKEND ?= local
 # Tests that run at a time: most wait now and then, for jobs or for a server.
 WORKERS ?= 3
-# The DIRAC server of the tests: its environment, and the folder of one that is kept.
-DIRAC_VENV ?= .venv-dirac
-DIR ?= .dirac-server
+# The DIRAC server of the tests: its version if it is not the newest, its environment, and the
+# folder of one that is kept.
+DIRAC_VERSION ?=
+DIRAC_VENV ?= .venv-dirac$(addprefix -,$(DIRAC_VERSION))
+DIR ?= .dirac-server$(addprefix -,$(DIRAC_VERSION))
+# The latest of each supported version but the newest.
+OLDER_DIRACS := 8.0.86 9.0.28
+OLDER_DIRAC_VENVS := $(addprefix .venv-dirac-,$(OLDER_DIRACS))
 # The clients of PanDA that cannot be in the environment of the tests: of iDDS, and of the other
 # executor, which the benchmark compares. The folder of a server that is kept.
 IDDS_VENV ?= .venv-idds
@@ -35,7 +40,8 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-units test-workflows test-oldest test-snakemake test-all conformance lint types bench clean \
+.PHONY: help example test test-units test-workflows test-oldest test-snakemake test-all \
+    test-dirac-versions conformance lint types bench clean \
     dirac-server dirac-server-stop panda-server panda-server-stop
 
 help:
@@ -45,6 +51,7 @@ help:
 	@echo "make test-workflows     those of them that run workflows on the local backend"
 	@echo "make test-oldest        some of them with the oldest supported Snakemake"
 	@echo "make test-snakemake     run Snakemake's own test suite on the local backend, for an hour"
+	@echo "make test-dirac-versions  run that set with each supported version of DIRAC"
 	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
 	@echo "make test-all           run all tests, for hours, with servers that are installed first"
 	@echo "make lint               check style, formatting and imports"
@@ -83,11 +90,23 @@ test-snakemake: $(VENV)/.all
 conformance: $(VENV)/.all $(if $(filter dirac,$(BACKEND)),$(DIRAC_VENV)/.dirac)
 	$(SERVERS) $(PYTEST) -m $(BACKEND) tests/conformance $(ARGS)
 
+# The set on a server of each version but the newest with the client of the same version; then all
+# clients on all servers.
+test-dirac-versions: $(VENV)/.all $(DIRAC_VENV)/.dirac $(addsuffix /.dirac,$(OLDER_DIRAC_VENVS))
+	@set -e; for venv in $(OLDER_DIRAC_VENVS) $(DIRAC_VENV); do \
+	    echo "== the DIRAC server of $$venv"; \
+	    set=tests/conformance; if [ $$venv = $(DIRAC_VENV) ]; then set=; fi; \
+	    GRID_TEST_DIRAC_VENV=$$venv GRID_TEST_DIRAC_REQUIRED=1 \
+	    GRID_TEST_DIRAC_CLIENTS=$$(echo $(OLDER_DIRAC_VENVS) $(DIRAC_VENV) | tr ' ' :) \
+	    $(PYTEST) -m dirac $$set tests/dirac/test_versions.py tests/dirac/test_local_mode.py \
+	    $(ARGS); done
+
 # Coverage is measured where no server is: Snakemake is much slower with it.
 test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds
 	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" tests \
 	    --cov --cov-report=term $(ARGS)
 	$(MAKE) --no-print-directory test-snakemake ARGS=
+	$(MAKE) --no-print-directory test-dirac-versions ARGS=
 	$(SERVERS) $(REQUIRED) GRID_TEST_JOBS=1000 \
 	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac" tests $(ARGS)
 
@@ -123,7 +142,7 @@ panda-server-stop:
 
 clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
     $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
-	rm -rf $(VENV) $(DIRAC_VENV) $(IDDS_VENV) $(OLDEST_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DIRAC_VENV) $(OLDER_DIRAC_VENVS) $(IDDS_VENV) $(OLDEST_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -156,7 +175,11 @@ $(OLDEST_VENV)/.oldest: pyproject.toml .ci/oldest
 	@touch $@
 
 $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
-	$(PYTHON) -m tests.servers.dirac.install $(DIRAC_VENV)
+	$(PYTHON) -m tests.servers.dirac.install $(DIRAC_VENV) $(DIRAC_VERSION)
+	@touch $@
+
+.venv-dirac-%/.dirac: tests/servers/dirac/install.py
+	$(PYTHON) -m tests.servers.dirac.install .venv-dirac-$* $*
 	@touch $@
 
 # Of the same versions as the environment of the tests, but for what that executor cannot bear.

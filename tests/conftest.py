@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,11 @@ class Site:
     folder: Path
     options: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, option: str) -> Site:
+        """Return the site without an option and its value."""
+        place = self.options.index(option)
+        return replace(self, options=self.options[:place] + self.options[place + 2 :])
 
 
 def local_site(folder: Path) -> Site:

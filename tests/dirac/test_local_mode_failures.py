@@ -41,7 +41,7 @@ def test_unreachable_server_and_surrounding_job_have_no_effect(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bench.top / "dirac.cfg").write_text(
-        "DIRAC\n{\n  Configuration\n  {\n    Servers = dips://127.0.0.1:1/Configuration/Server\n"
+        "DIRAC\n{\n  Setup = Test\n  Configuration\n  {\n    Servers = dips://127.0.0.1:1/Configuration/Server\n"
         "  }\n}\n"
     )
     monkeypatch.setenv("DIRACSYSCONFIG", str(bench.top / "dirac.cfg"))

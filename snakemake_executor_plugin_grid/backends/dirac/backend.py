@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,16 +16,17 @@ from ...model.errors import PermanentError
 from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
-from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from ..packaging import JobPackage, package_of
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
 from .limits import RunTimes, read_limits
-from .sandboxes import Sandboxes
+from .sandboxes import Sandboxes, sort_blobs
 from .sites import Sites
 from .states import Debouncer, given_up_as, job_status
+from .versions import read_versions
 
 if TYPE_CHECKING:
     from ...stores.spool import SpoolStore
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IDS_PER_CALL = 1000
-_BLOB = re.compile(r"([0-9a-f]{64})\.blob")
 _TOO_MANY = re.compile(r"exceeds the limit of (\d+)")
 _UPLOADED_LATER = "SB:StorageElement|uploaded-when-submitted"
 _OWN_FOLDER = "/vo/user/u/user/snakemake-grid/delivered"
@@ -94,16 +94,23 @@ class DiracBackend(Backend):
         self._active_sites = Sites(client, options)
 
     async def check(self) -> None:
-        """Start the client, and check the options and the proxy."""
+        """Start the client; check the options, the proxy and the versions."""
         facts = await self.client.facts()
         self._max_parametric = int(facts["max_parametric"])
         self._endpoint = str(facts.get("server", ""))
-        self._options = replace(self._options, limits=read_limits(facts.get("job_limits", {})))
+        self._options = replace(
+            self._options,
+            limits=read_limits(facts.get("job_limits", {})),
+            known_sites=frozenset(facts.get("sites", ())),
+        )
         check_options(self._options)
         proxy = read_proxy(await self.client.call("proxy"))
         warning = judge(proxy, self._margin)
         if warning:
             raise PermanentError(warning)
+        versions = await read_versions(self.client)
+        versions.check()
+        self._options = replace(self._options, memory_in_gb=versions.memory_in_gb)
         if self._options.storage_element:
             known = await self.client.call("storage_elements")
             if self._options.storage_element not in known:
@@ -266,7 +273,7 @@ class DiracBackend(Backend):
         if REPORT_FILE not in names and LOG_FILE not in names:
             text = await self._account(grid_id, folder)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
-        await asyncio.to_thread(_sort_blobs, folder, names)
+        await asyncio.to_thread(sort_blobs, folder, names)
 
     async def logs(self, grid_id: str) -> str:
         """Return the output of the job, and the server's history of it."""
@@ -383,13 +390,3 @@ def _at(status: JobStatus, site: str) -> JobStatus:
 def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _sort_blobs(folder: Path, names: Iterable[str]) -> None:
-    """Move blobs that came back to where the run looks for them."""
-    (folder / DELIVERY_FOLDER).unlink(missing_ok=True)  # the worker makes no such file
-    for name in names:
-        match = _BLOB.fullmatch(name)
-        if match:
-            (folder / DELIVERY_FOLDER).mkdir(exist_ok=True)
-            (folder / name).replace(folder / DELIVERY_FOLDER / match[1])

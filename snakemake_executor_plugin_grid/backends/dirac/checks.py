@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from ...client_process.client import ProcessClient
 from ...console.format import clause, duration, file_size
 from ...model.errors import CredentialsError, GridError, PermanentError
+from ...resilience.calls import retry_at_start, with_timeout
 from ...worker.archive.files import file_digest
 from ...worker.delivery import DATA_SUFFIX
 from ..base import Backend
@@ -31,7 +33,9 @@ from .client import Client
 from .credentials import judge, read_proxy
 from .limits import read_limits
 from .store import LfnStore
+from .versions import read_versions
 
+_VERSIONS = "DIRAC versions"
 _VERSION = "import DIRAC; print(DIRAC.version)"
 
 
@@ -50,7 +54,8 @@ def of_server(
         client_diagnostic(client, "dirac", _VERSION, scratch),
         Diagnostic(CONFIGURATION, partial(_configuration, client), (CLIENT,)),
         Diagnostic(CREDENTIALS, partial(_proxy, client, hours), (CLIENT,)),
-        server_diagnostic(backend, CONFIGURATION, CREDENTIALS),
+        Diagnostic(_VERSIONS, partial(_versions, client), (CONFIGURATION, CREDENTIALS)),
+        server_diagnostic(backend, CONFIGURATION, CREDENTIALS, _VERSIONS),
     )
 
 
@@ -78,6 +83,13 @@ async def _configuration(client: ProcessClient) -> Told:
         f"read: sandboxes of up to {file_size(limit)}, up to {facts['max_parametric']} jobs in a "
         f"submission, CPUTime of up to {longest}"
     )
+
+
+async def _versions(client: Client) -> Told:
+    versions = await retry_at_start(lambda: with_timeout(read_versions(client)))
+    versions.check()
+    gaps = f"; not supported there: {'; '.join(versions.gaps)}" if versions.gaps else ""
+    return Told(f"client {versions.client}, server {versions.server}{gaps}", facts=asdict(versions))
 
 
 async def _proxy(client: ProcessClient, hours: float) -> Told:

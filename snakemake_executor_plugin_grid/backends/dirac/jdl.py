@@ -12,6 +12,8 @@ blanks in them, and replaces ``%s``, ``%n`` and ``%j`` everywhere.
 
 from __future__ import annotations
 
+import difflib
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +68,8 @@ class Options:
         storage_element: Where outputs go; empty for the output sandbox.
         output_folder: LFN below which each job has its folder of outputs.
         limits: Of the server.
+        known_sites: Those of the installation; empty if they are not known.
+        memory_in_gb: Whether the server takes memory for GB (see ``Versions``).
     """
 
     sites: tuple[str, ...] = ()
@@ -79,6 +83,8 @@ class Options:
     storage_element: str = ""
     output_folder: str = ""
     limits: Limits = DEFAULT_LIMITS
+    known_sites: frozenset[str] = frozenset()
+    memory_in_gb: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,9 +146,7 @@ def requirements(spec: JobSpec, options: Options, avoid: Collection[str] = ()) -
     # DIRAC turns it into tags that single-processor slots lack, so it is set only if needed.
     if resources.processors > 1:
         found["NumberOfProcessors"] = str(resources.processors)
-    if resources.memory_mb:
-        # Slots are matched by MinRAM; MaxRAM is the memory of the slot that the job may use.
-        found["MinRAM"] = found["MaxRAM"] = str(resources.memory_mb)
+    found |= _memory(resources.memory_mb, options)
     if resources.runtime_s is not None:
         found["CPUTime"] = str(cpu_time(resources, options.cpu_power, options.limits))
     if options.storage_element:
@@ -272,6 +276,13 @@ def _add_sites(
         if unwanted := tuple(dict.fromkeys((*banned.words(), *avoided))):
             found["BannedSites"] = _list(unwanted)
         return
+    # DIRAC 8 takes a job for a site that does not exist, and fails it later.
+    unknown = sorted(set(sites) - options.known_sites) if options.known_sites else []
+    if unknown:
+        raise PermanentError(
+            f"{asked.source}: the installation has no site {', '.join(unknown)}."
+            f"{_similar(unknown[0], options.known_sites)}"
+        )
     left = [site for site in sites if site not in banned.words()]
     if not left:
         raise PermanentError(
@@ -279,6 +290,22 @@ def _add_sites(
             f"{', '.join(banned.words())}."
         )
     found["Site"] = _list([site for site in left if site not in avoided] or left)
+
+
+def _similar(name: str, names: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(names), cutoff=0.5)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _memory(megabytes: int | None, options: Options) -> dict[str, str]:
+    if not megabytes:
+        return {}
+    if not options.memory_in_gb:
+        # Slots are matched by MinRAM; MaxRAM is the memory of the slot that the job may use.
+        return dict.fromkeys(("MinRAM", "MaxRAM"), str(megabytes))
+    # It becomes a tag such as "2GB"; slots offer the tags from 2GB on (Matcher of DIRAC 8.0).
+    gigabytes = math.ceil(megabytes / 1000)
+    return {"MaxRAM": str(gigabytes)} if gigabytes > 1 else {}
 
 
 def _priority(spec: JobSpec, options: Options) -> int | None:

@@ -1,8 +1,8 @@
 """Runs one job by DIRAC's local mode: ``submitJob(job, mode="local")``, without any server.
 
 Run by path, in the folder that holds the job's files, by the Python that has DIRAC: it imports
-nothing else. DIRAC (9.1.22) runs the job in a folder ``Local_*_JobDir`` of the current one, and
-leaves there what the job makes.
+nothing else. DIRAC (8.0.86 to 9.1.22) runs the job in a folder ``Local_*_JobDir`` of the current
+one, and leaves there what the job makes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def run(name: str) -> str:
         from DIRAC.Interfaces.API.Job import Job
     except ImportError as error:
         return f"the DIRAC client cannot be used: {error}"
+    _name_setup()
     job = Job(stdout="std.out", stderr="std.err")
     job.setName(name)
     job.setExecutable(INPUTS[0], arguments=name)
@@ -45,6 +46,19 @@ def run(name: str) -> str:
     except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}"
     return "" if result["OK"] else str(result["Message"])
+
+
+def _name_setup() -> None:
+    """Name a setup in a configuration of our own if DIRAC 8 finds none, as it runs no job then."""
+    from DIRAC.ConfigurationSystem.Client import PathFinder
+
+    setup = getattr(PathFinder, "getDIRACSetup", None)
+    if setup is None or setup() or "DIRACSYSCONFIG" in os.environ:
+        return
+    if not Path("~/.dirac.cfg").expanduser().exists():
+        file = Path("dirac.cfg").absolute()
+        file.write_text("DIRAC\n{\n  Setup = Local\n}\n")
+        os.environ["DIRACSYSCONFIG"] = str(file)
 
 
 def end_with(parent: int) -> None:

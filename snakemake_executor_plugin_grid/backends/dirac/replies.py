@@ -24,6 +24,7 @@ from ...model.errors import (
 from ...model.untrusted import UntrustedError
 from ...resilience.connection_errors import unreachable
 from .credentials import renewal
+from .versions import SUPPORTED
 
 RENEW: Final = (
     "get a proxy by `dirac-proxy-init -g GROUP`, or by `dirac-login GROUP` where the installation "
@@ -81,6 +82,9 @@ _PERMANENT = (
     "can not determine the number of job parameters",
     "does not match job description",
     "os compatibility info not found",
+    # Versions
+    "is too old",
+    "/dirac/setup is not defined",
     "data too long",
     "(1406,",
     "(1366,",
@@ -127,6 +131,11 @@ _HINTS = {
         "authority of the server's certificate is found"
     ),
     "no module named": "see --grid-dirac-python",
+    "client is too old": f"{SUPPORTED} are supported; see --grid-dirac-python",
+    "/dirac/setup is not defined": (
+        "a client of DIRAC 8 needs Setup in its dirac.cfg, whatever the server's version: run "
+        "dirac-configure"
+    ),
     "sandbox is too big": "set a storage element by --grid-dirac-storage-element",
     "os compatibility info not found": "leave the platform out: the server knows none",
     "not allowed for vo": "choose another by --grid-dirac-storage-element",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tests.servers.dirac import database
+from tests.servers.dirac import database, setups
 
 from .certificates import distinguished_name
 from .settings import (
@@ -13,6 +13,7 @@ from .settings import (
     LOCAL_SITE,
     PARKED_SITE,
     SECOND_SITE,
+    SETUP,
     VO,
     WORKING_SITES,
     Settings,
@@ -75,8 +76,10 @@ def sites(settings: Settings) -> dict[str, str]:
 def central(settings: Settings, templates: Tree) -> Tree:
     """Return the configuration that the configuration service serves."""
     active: Tree = {f"{access}Access": "Active" for access in _ACCESS}
+    systems = _systems(settings, templates)
     return {
-        "Systems": _systems(settings, templates),
+        "DIRAC": setups.served(settings, systems),
+        "Systems": setups.with_instances(settings, systems),
         "Resources": {
             "FileCatalogs": {
                 "FileCatalog": {
@@ -117,9 +120,11 @@ def central(settings: Settings, templates: Tree) -> Tree:
 
 def server(settings: Settings, served: Tree) -> Tree:
     """Return the server's own configuration file."""
-    configuration = _at(served, "Systems", "Configuration")
+    systems = _at(served, "Systems")
     return {
         "DIRAC": {
+            **_at(served, "DIRAC"),
+            "Setup": SETUP,
             "Hostname": HOST,
             "VirtualOrganization": VO,
             "Configuration": {"Servers": _servers(settings), "Master": "yes", "Name": NAME},
@@ -135,7 +140,7 @@ def server(settings: Settings, served: Tree) -> Tree:
         "Systems": {
             "Databases": _database(settings),
             # The configuration service reads its own section from here.
-            "Configuration": configuration,
+            "Configuration": _at(systems, "Configuration"),
         },
     }
 
@@ -144,6 +149,7 @@ def client(settings: Settings) -> Tree:
     """Return a client's configuration file."""
     return {
         "DIRAC": {
+            "Setup": SETUP,  # which only DIRAC 8 reads
             "VirtualOrganization": VO,
             "Configuration": {"Servers": _servers(settings)},
             "Security": {
@@ -192,11 +198,8 @@ def worker(settings: Settings, number: int, wrapper_template: str) -> Tree:
         "MaxCycles": "0",
         "JobWrapperTemplate": wrapper_template,
     }
-    return {
-        **client(settings),
-        **node,
-        "Systems": {"WorkloadManagement": {"Agents": {"JobAgent": agent}}},
-    }
+    systems: Tree = {"WorkloadManagement": {"Agents": {"JobAgent": agent}}}
+    return {**client(settings), **node, "Systems": setups.with_instances(settings, systems)}
 
 
 def to_text(tree: Tree, depth: int = 0) -> str:
@@ -358,6 +361,8 @@ def _operations() -> Tree:
             "InputDataModule": "DIRAC.WorkloadManagementSystem.Client.InputDataResolution",
         },
         "EMail": {"Logging": "nobody@test", "Production": "nobody@test"},
+        # Which sites are usable is asked of the service only if it says so.
+        "ResourceStatus": {"Config": {"State": "Active"}},
         "JobDescription": {"MaxCPUTime": str(MAX_CPU_TIME)},
     }
 

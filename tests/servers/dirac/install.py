@@ -1,7 +1,7 @@
 """Install what the server needs: packages of the operating system, and a virtual environment.
 
-Run as ``python -m tests.servers.dirac.install [VENV]`` with the Python, 3.11 or newer, that the
-environment shall have. Where everything is there it returns at once.
+Run as ``python -m tests.servers.dirac.install [VENV [VERSION]]`` with the Python, 3.11 or newer,
+that the environment shall have. Where everything is there it returns at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-REQUIREMENT = "DIRAC[server]==9.1.22"
+VERSION = "9.1.22"
+"""Of DIRAC, if none is asked for."""
 # Required programs and files, with the Debian package of each.
 _PACKAGES = {
     "mariadbd": "mariadb-server-core",
@@ -32,9 +33,9 @@ _LEFT_OUT = "gfal2_python"
 
 
 def main() -> None:
-    venv = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv-dirac").absolute()
+    venv, version, *_ = (*sys.argv[1:], *(".venv-dirac", VERSION)[len(sys.argv[1:]) :])
     install_packages()
-    install_venv(venv)
+    install_venv(Path(venv).absolute(), version)
 
 
 def install_packages() -> None:
@@ -63,17 +64,18 @@ def install_packages() -> None:
     )
 
 
-def install_venv(venv: Path) -> None:
+def install_venv(venv: Path, version: str) -> None:
     """Make the virtual environment, unless it has been made for this version."""
-    stamp = venv / f".{REQUIREMENT}"
+    requirement = f"DIRAC[server]=={version}"
+    stamp = venv / f".{requirement}"
     if stamp.exists():
         return
-    print(f"Installing {REQUIREMENT} into {venv}: that takes a minute or two.", flush=True)
+    print(f"Installing {requirement} into {venv}: that takes a minute or two.", flush=True)
     # A job wrapper runs the target of a symbolic link, which does not know the environment.
     _run([sys.executable, "-m", "venv", "--clear", "--copies", str(venv)])
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
     with tempfile.TemporaryDirectory() as folder:
-        _run([*pip, "install", str(make_empty_wheel(Path(folder))), REQUIREMENT])
+        _run([*pip, "install", str(make_empty_wheel(Path(folder))), requirement])
     stamp.touch()
 
 

@@ -7,9 +7,11 @@ import secrets
 import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 VO = "testvo"
+SETUP = "Test"
 HOST = "localhost"
 LOCAL_SITE = "DIRAC.Local.test"
 SECOND_SITE = "DIRAC.Second.test"
@@ -64,6 +66,17 @@ class Settings:
         """DIRAC's source folder."""
         return next(self.venv.glob("lib/python3*/site-packages/DIRAC"))
 
+    @cached_property
+    def version(self) -> str:
+        """DIRAC's version."""
+        return version_of(self.venv)
+
+    @cached_property
+    def has_setups(self) -> bool:
+        """Whether this DIRAC, older than 9, has setups and their instances of each system."""
+        finder = self.dirac / "ConfigurationSystem" / "Client" / "PathFinder.py"
+        return "def getSystemInstance" in finder.read_text()
+
     @property
     def ca_folder(self) -> Path:
         return self.folder / "certificates" / "ca"
@@ -89,6 +102,12 @@ class Settings:
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         _file(self.folder).write_text(json.dumps(asdict(self), default=str, indent=2))
+
+
+def version_of(venv: Path) -> str:
+    """Return the version of the DIRAC that is installed in a virtual environment."""
+    (found,) = venv.glob("lib/python3*/site-packages/[dD][iI][rR][aA][cC]-*.dist-info")
+    return found.stem.partition("-")[2]
 
 
 def load(folder: Path) -> Settings:
