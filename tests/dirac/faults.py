@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from tests import faults as scenes
 from tests.conftest import Project
+from tests.servers.dirac.configuration import Tree, to_text
+from tests.servers.dirac.setups import with_instances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,17 +166,17 @@ def intercepted(
     """Let the client of a project reach services of job management through interceptors."""
     here = server.settings
     with ExitStack() as stack:
-        made, urls = [], ""
+        made: list[Interceptor] = []
+        urls: Tree = {}
         for service in services:
             scheme, name = ("https", f"Tornado{service}") if here.https else ("dips", service)
             port = here.ports["tornado" if here.https else f"WorkloadManagement/{service}"]
             made.append(stack.enter_context(Interceptor(port).at_work()))
-            url = f"{scheme}://localhost:{made[-1].port}/WorkloadManagement/{name}"
-            urls += f"      {service} = {url}\n"
+            urls[service] = f"{scheme}://localhost:{made[-1].port}/WorkloadManagement/{name}"
         file = project.folder.with_name("dirac.cfg")
         file.write_text(
             Path(here.folder / "client" / "etc" / "dirac.cfg").read_text()
-            + f"Systems\n{{\n  WorkloadManagement\n  {{\n    URLs\n    {{\n{urls}    }}\n  }}\n}}\n"
+            + to_text({"Systems": with_instances(here, {"WorkloadManagement": {"URLs": urls}})})
         )
         project.environment["DIRACSYSCONFIG"] = str(file)
         yield made

@@ -2,7 +2,7 @@
 
 The error code of a reply is mostly 0, also during outages and for an expired proxy (seen with DIRAC
 9.1.22), so the texts decide: those of ``Core/DISET``, ``Core/Tornado``, ``Core/Security``,
-``JobManager``, ``JobModel``, ``SandboxStore``, ``DataManager`` and MySQL. What no list knows counts
+``JobManager``, ``JobModel``, ``JobManifest`` (8.0), ``SandboxStore``, ``DataManager`` and MySQL. What no list knows counts
 as transient: an error that nobody thought of must lose no job, and retries end by elapsed time.
 """
 
@@ -82,6 +82,9 @@ _PERMANENT = (
     "can not determine the number of job parameters",
     "does not match job description",
     "os compatibility info not found",
+    "is not a valid value for",
+    "must be a number",
+    "greater than current limit",
     # Versions
     "is too old",
     "/dirac/setup is not defined",
