@@ -19,10 +19,8 @@ from tests.faults import waiting_for
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, SECOND_SITE
 
+from .conftest import MAX_PARAMETRIC_JOBS
 from .faults import Scene, intercepted
-from .fragile import MAX_PARAMETRIC_JOBS, fragile_server, scene
-
-__all__ = ["fragile_server", "scene"]
 
 pytestmark = [pytest.mark.dirac, pytest.mark.slow]
 of_outages = pytest.mark.xdist_group("dirac-outages")

@@ -14,9 +14,6 @@ from tests.faults import Running, eventually, waiting_for
 from tests.servers.dirac.processes import Process
 
 from .faults import Scene
-from .fragile import fragile_server, scene
-
-__all__ = ["fragile_server", "scene"]
 
 pytestmark = [
     pytest.mark.dirac,

@@ -2,8 +2,9 @@
 
 The error code of a reply is mostly 0, also during outages and for an expired proxy (seen with DIRAC
 9.1.22), so the texts decide: those of ``Core/DISET``, ``Core/Tornado``, ``Core/Security``,
-``JobManager``, ``JobModel``, ``JobManifest`` (8.0), ``SandboxStore``, ``DataManager`` and MySQL. What no list knows counts
-as transient: an error that nobody thought of must lose no job, and retries end by elapsed time.
+``JobManager``, ``JobModel``, ``JobManifest`` (8.0), ``SandboxStore``, ``DataManager`` and MySQL.
+What no list knows counts as transient: an error that nobody thought of must lose no job, and
+retries end by elapsed time.
 """
 
 from __future__ import annotations
