@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 import subprocess
 
@@ -152,10 +153,9 @@ def test_descriptions_are_the_parameters_and_ask_no_server(
     assert "Traceback" not in done.stderr
     text, found = done.stdout, []
     decoder = json.JSONDecoder()
-    while (start := text.find("{\n")) >= 0:
-        parameters, end = decoder.raw_decode(text[start:])
+    for start in re.finditer(r"^\{$", text, re.MULTILINE):
+        parameters, _ = decoder.raw_decode(text[start.start() :])
         found.append(parameters)
-        text = text[start + end :]
     assert len(found) == 2
     for parameters in found:
         assert (parameters["vo"], parameters["site"], parameters["x"]) == ("testvo", SITE, 1)

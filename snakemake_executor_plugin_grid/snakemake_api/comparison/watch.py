@@ -118,6 +118,7 @@ def difference(job: Any, expected: Mapping[str, Any]) -> str:
     )
 
 
+_QUOTED = re.compile(rf"'([\w@%+=:,./-]*{re.escape(UNDECIDED)}[\w@%+=:,./-]*)'")
 _BEGIN = "the workflow means something else on this worker than on the submit host"
 
 
@@ -146,6 +147,8 @@ def _same(there: str, here: str) -> bool:
     """Return whether two texts are the same, as far as the submit host could decide."""
     if there == here:
         return True
+    # The brackets of the mark need quotes in a command, the value mostly does not.
+    there, here = _QUOTED.sub(r"\1", there), _QUOTED.sub(r"\1", here)
     first, *parts = there.split(UNDECIDED)
     if not parts or not here.startswith(first):
         return False
