@@ -46,7 +46,8 @@ _CASES = [
 
 @pytest.mark.parametrize(("workflow", "way"), _CASES)
 def test_constructs_are_the_same(make_project: MakeProject, workflow: Constructs, way: str) -> None:
-    assert not (wrong := compare(make_project, workflow, way)), "\n".join(wrong)
+    wrong = compare(make_project, workflow, way)
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.skipif(not KNOWS_DECIDE, reason="this version of the plugin decides no jobs")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import os
 import re
@@ -147,8 +149,7 @@ def _same(there: str, here: str) -> bool:
     """Return whether two texts are the same, as far as the submit host could decide."""
     if there == here:
         return True
-    # The brackets of the mark need quotes in a command, the value mostly does not.
-    there, here = _QUOTED.sub(r"\1", there), _QUOTED.sub(r"\1", here)
+    there, here = _unquoted(there), _unquoted(here)
     first, *parts = there.split(UNDECIDED)
     if not parts or not here.startswith(first):
         return False
@@ -159,6 +160,14 @@ def _same(there: str, here: str) -> bool:
         if start < len(part):
             return False
     return start <= end and here.endswith(last)
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without the quotes that the brackets of a mark need in a command."""
+    with contextlib.suppress(SyntaxError, ValueError):  # a list, or shortened
+        literal = ast.literal_eval(text)  # ``repr`` chooses its quotes by those in the text
+        text = literal if isinstance(literal, str) else text
+    return _QUOTED.sub(r"\1", text)
 
 
 def _kind(name: str) -> str:
