@@ -89,6 +89,7 @@ _PERMANENT = (
     # Versions
     "is too old",
     "/dirac/setup is not defined",
+    "option /dirac/setups/",
     "data too long",
     "(1406,",
     "(1366,",
@@ -139,6 +140,10 @@ _HINTS = {
     "/dirac/setup is not defined": (
         "a client of DIRAC 8 needs Setup in its dirac.cfg, whatever the server's version: run "
         "dirac-configure"
+    ),
+    "option /dirac/setups/": (
+        "the server has no such setup: see Setup in the client's dirac.cfg; a server of DIRAC 9 has "
+        "to serve NoSetup = True for clients of DIRAC 8"
     ),
     "sandbox is too big": "set a storage element by --grid-dirac-storage-element",
     "os compatibility info not found": "leave the platform out: the server knows none",

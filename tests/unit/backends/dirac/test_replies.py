@@ -76,6 +76,12 @@ PERMANENT = [
     ("Error in JDL syntax", 1503),
     ("MySQL Error ( 1131 : Execution failed.: ((1406, \"Data too long for 'JobName'\") ))", 1131),
     ("OS compatibility info not found", 0),
+    ("Nonsense is not a valid value for JobType", 0),  # the rest of these is of DIRAC 8.0
+    ("Priority must be a number", 0),
+    ("Number of Input Data Files (501) greater than current limit: 500", 0),
+    ("version 7.3.38 of the client is too old", 0),
+    ('/DIRAC/Setup is not defined. Have you ran "dirac-configure"?', 0),
+    ("Option /DIRAC/Setups/Test/WorkloadManagement is not defined", 0),
     ("Sandbox is too big. Please upload it to a grid storage element", 0),
     ("The supplied LFN already exists in the File Catalog. /vo/user/f", 0),
     ("No such file or directory", 0),
