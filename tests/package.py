@@ -108,13 +108,18 @@ class Environment:
             home: The home of the user who works with it.
         """
         venv.create(folder, with_pip=True)
-        home.mkdir()
+        temporary = home / "tmp"  # the jobs of the workflow run there
+        temporary.mkdir(parents=True)
         self._folder = folder
         self._variables = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PYTHON", "SNAKEMAKE", "VIRTUAL_ENV", "XDG_"))
-        } | {"HOME": str(home), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        } | {
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
 
     def install(self, wheel: Path) -> None:
         """Install the wheel, with what its report page needs, and the logger plugin."""
