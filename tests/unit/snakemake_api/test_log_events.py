@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,13 +61,14 @@ def test_the_members_of_a_group_start(build: Build, request: pytest.FixtureReque
 
 
 def test_nothing_is_shown_and_nothing_goes_to_the_log_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    terminal, file = ColorizingTextHandler(), logging.FileHandler(tmp_path / "log")
+    file, shown = logging.FileHandler(tmp_path / "log"), io.StringIO()
     file.setLevel(logging.INFO)  # as Snakemake does
-    for handler in (terminal, file):
-        handler.setFormatter(DefaultFormatter())
-    monkeypatch.setattr(logger, "handlers", [terminal, file])
+    handlers = [ColorizingTextHandler(stream=shown), file]
+    for handler in handlers:
+        handler.setFormatter(DefaultFormatter(set()))
+    monkeypatch.setattr(logger, "handlers", handlers)
     StartedJobs().report(["a"], {"a": info(1)})
     file.close()
-    assert (tmp_path / "log").read_text() == capsys.readouterr().err == ""
+    assert (tmp_path / "log").read_text() == shown.getvalue() == ""
