@@ -161,7 +161,7 @@ $(OLDEST_VENV)/.oldest: pyproject.toml .ci/oldest
 	    install --constraint $(OLDEST_VENV)/constraints.txt -e '.[test]'
 	@touch $@
 
-$(PACKAGE_VENV)/.package: pyproject.toml
+$(PACKAGE_VENV)/.package:
 	$(PYTHON) -m venv $(PACKAGE_VENV)
 	$(PACKAGE_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
 	    install 'build>=1.2' 'hatchling>=1.27' 'twine>=6'
