@@ -23,6 +23,8 @@ PANDA_VENV ?= .venv-panda
 PANDA_DIR ?= .panda-server
 # The oldest supported Snakemake.
 OLDEST_VENV ?= .venv-oldest
+# What builds and checks the package: it needs a newer `packaging` than Snakemake can have.
+PACKAGE_VENV ?= .venv-package
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What fails is tried once more; the last lines of a run name what needed that.
@@ -40,7 +42,7 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-units test-workflows test-oldest test-snakemake test-all \
+.PHONY: help example test test-units test-workflows test-oldest test-package test-snakemake test-all \
     test-dirac-versions conformance lint types bench clean \
     dirac-server dirac-server-stop panda-server panda-server-stop
 
@@ -50,9 +52,10 @@ help:
 	@echo "make test-units         those of them that start no workflow"
 	@echo "make test-workflows     those of them that run workflows on the local backend"
 	@echo "make test-oldest        some of them with the oldest supported Snakemake"
+	@echo "make test-package       build the package, and run a workflow where its wheel is installed"
 	@echo "make test-snakemake     run Snakemake's own test suite on the local backend, for an hour"
-	@echo "make test-dirac-versions  run that set with each supported version of DIRAC"
 	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
+	@echo "make test-dirac-versions  run that set with each supported version of DIRAC"
 	@echo "make test-all           run all tests, for hours, with servers that are installed first"
 	@echo "make lint               check style, formatting and imports"
 	@echo "make types              check the types"
@@ -82,6 +85,9 @@ test-workflows: $(VENV)/.all
 test-oldest: $(OLDEST_VENV)/.oldest
 	$(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS) --dist worksteal \
 	    -m "not slow and not panda and not dirac" $(OF_SNAKEMAKE) $(ARGS)
+
+test-package: $(PACKAGE_VENV)/.package
+	$(PACKAGE_VENV)/bin/python -m tests.package $(ARGS)
 
 # With the suite in the source distribution of the installed Snakemake, which pip downloads.
 test-snakemake: $(VENV)/.all
@@ -142,7 +148,8 @@ panda-server-stop:
 
 clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
     $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
-	rm -rf $(VENV) $(DIRAC_VENV) $(OLDER_DIRAC_VENVS) $(IDDS_VENV) $(OLDEST_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DIRAC_VENV) $(OLDER_DIRAC_VENVS) $(IDDS_VENV) $(OLDEST_VENV) $(PACKAGE_VENV) $(PANDA_VENV)
+	rm -rf dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -172,6 +179,12 @@ $(OLDEST_VENV)/.oldest: pyproject.toml .ci/oldest
 	$(PYTHON) .ci/oldest >$(OLDEST_VENV)/constraints.txt
 	$(OLDEST_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
 	    install --constraint $(OLDEST_VENV)/constraints.txt -e '.[test]'
+	@touch $@
+
+$(PACKAGE_VENV)/.package:
+	$(PYTHON) -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
+	    install 'build>=1.2' 'hatchling>=1.27' 'twine>=6'
 	@touch $@
 
 $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
