@@ -95,7 +95,7 @@ class Controller:
         self._breaker = CircuitBreaker(say, clock.monotonic)
         self._sites = SiteBans(say)
         faults = Faults(self._sites, self._breaker, retries, say, context.outages)
-        self._ends = Outcomes(context.backend, context.journal)
+        self._ends = Outcomes(context.backend, context.journal, outputs.grid_files)
         self.recovery = Recovery(context)
         self._submission = Submission(
             context, upload, payloads, self.recovery, faults, self._jobs, self._fail

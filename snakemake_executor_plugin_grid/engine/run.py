@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backends.registry import make_backend
 from ..console import error_log, progress
+from ..grid_data.files import GridFiles
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, open_database
@@ -99,6 +100,7 @@ class Run:
         self._journal = Journal(self._database, run_id, self.backend.name)
         self._progress = progress.show(say, logger)
         self._pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
+        grid_files = GridFiles(layout)
         large_file, compression = settings.large_file, settings.compression
         self._upload = Upload(
             layout,
@@ -125,7 +127,10 @@ class Run:
                 large_file=large_file,
                 compression=compression,
             ),
-            Outputs(stores.results, catalog, layout, folder, compression, announce, say),
+            Outputs(
+                *(stores.results, catalog, layout, folder, compression, announce, say),
+                grid_files=grid_files,
+            ),
             lost_limit=settings.lost_limit,
             avoid_limit=settings.avoid_limit,
             retries=settings.infrastructure_retries,
@@ -153,6 +158,7 @@ class Run:
             deciding,
             shipper.ship,
             say,
+            grid_files,
             fingerprints,
         )
 

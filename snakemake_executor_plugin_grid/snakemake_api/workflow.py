@@ -29,6 +29,7 @@ from .command import (
     unambiguous_output,
 )
 from .config_paths import ConfigPaths, Translate
+from .grid_files import is_grid_path
 from .local_script import local_script
 
 _SOURCE = "sourcecache_entry"
@@ -384,8 +385,9 @@ def products(job: Any) -> Iterator[tuple[str, str]]:
     """Yield the kind and path of each output, log and benchmark that the executor transfers."""
     benchmark = [job.benchmark] if job.benchmark else []
     for kind, paths in (("output", job.output), ("log", job.log), ("benchmark", benchmark)):
-        for path in names(paths):
-            yield kind, path
+        for path in paths:
+            if is_local_file(path) or (kind == "log" and is_grid_path(path)):
+                yield kind, str(path)
 
 
 def staying(paths: Iterable[Any]) -> list[str]:

@@ -68,7 +68,8 @@ class Output:
     Attributes:
         name: Name in the tree.
         kind: ``output``, ``log`` or ``benchmark``; ``staying`` for files that never
-            leave the node: pipes, services, node-local files.
+            leave the node: pipes, services, node-local files; ``grid`` for those that the worker
+            stores on the grid.
         required: Whether the job fails if it is missing.
     """
 
@@ -111,8 +112,7 @@ class Job:
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
             returns them.
         grid_inputs: Files on the grid that the worker fetches.
-        grid_outputs: Files that the worker stores on the grid; they are among ``outputs``, as files
-            that stay on the node.
+        grid_outputs: Files that the worker stores on the grid; they are among ``outputs``, too.
         decision: What the worker does without Snakemake, None if the command runs Snakemake.
     """
 

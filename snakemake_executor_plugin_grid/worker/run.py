@@ -173,7 +173,7 @@ def _run(
 
         store(job.grid_outputs, scratch, tree, report)
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
-    unwanted = {"staying"} if complete else {"staying", "output"}
+    unwanted = {"staying", "grid"} if complete else {"staying", "grid", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
     if tree.placeholders:
         from .placeholders import left_placeholders

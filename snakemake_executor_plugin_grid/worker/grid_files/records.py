@@ -1,4 +1,4 @@
-"""The files on the grid that a job reads and writes, as ``job.json`` and ``report.json`` have them."""
+"""The files on the grid that a job reads and writes, in ``job.json`` and ``report.json``."""
 
 from __future__ import annotations
 

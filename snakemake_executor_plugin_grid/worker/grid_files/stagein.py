@@ -58,7 +58,7 @@ def _from_dirac(
     tree: Tree,
     problems: dict[str, list[str]],
 ) -> None:
-    """Fetch files by DIRAC's tools in one call: into folders of their own, as names may be equal."""
+    """Fetch files by DIRAC's tools in one call, into folders of their own: names may be equal."""
     folders = {}
     for number, one in enumerate(inputs):
         folders[one.query] = folder / f"lfn{number}"

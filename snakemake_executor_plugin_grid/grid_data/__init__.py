@@ -1,0 +1,1 @@
+"""Data that stay on the grid: inputs and outputs of jobs that a file catalog knows."""
