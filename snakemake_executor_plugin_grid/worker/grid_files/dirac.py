@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-PYTHON = "GRID_DIRAC_PYTHON"
+PYTHON = "SNAKEMAKE_GRID_DIRAC_PYTHON"
 """Variable that names the Python that has DIRAC, where its commands are not on the PATH."""
 _COMMAND = "dirac-dms-get-file"
 _TIME_LIMIT = 3600.0  # seconds for each file
