@@ -51,6 +51,20 @@ def small_files(folder: str) -> tuple[str, ...]:
     return found
 
 
+def code_beside(program: str) -> tuple[str, ...]:
+    """Return the paths of code in the folder of a program, absolute as the program's is.
+
+    Nothing for other files, and where there is too much.
+    """
+    if not program.endswith(_CODE):
+        return ()
+    folder = os.path.dirname(program)  # noqa: PTH120
+    found = remembered((folder, "code"), lambda: _relative(folder, everything=False))
+    if isinstance(found, str):
+        return ()
+    return tuple(f"{folder}/{name}" for name in found)
+
+
 def _relative(folder: str, everything: bool) -> tuple[str, ...] | str:
     """Return the paths, or why there are too many."""
     try:
