@@ -84,6 +84,11 @@ def modules_below(folder: str, *, deep: bool = True) -> frozenset[str]:
     return frozenset(path for path in found if path.endswith(".py"))
 
 
+def importable(folder: str) -> frozenset[str]:
+    """Return the absolute paths of the Python modules and packages in a folder."""
+    return frozenset(path for path in _code(folder) if path.endswith(".py"))
+
+
 def _limited(folder: str, everything: bool) -> Iterator[str]:
     total = 0
     for number, path in enumerate(_walk(folder) if everything else _code(folder)):
