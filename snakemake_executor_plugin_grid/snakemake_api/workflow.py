@@ -31,6 +31,7 @@ from .command import (
 from .config_paths import ConfigPaths, Translate
 from .grid_files import is_grid_path
 from .local_script import local_script
+from .temporary import removed_files
 
 _SOURCE = "sourcecache_entry"
 """Flag of a file of ``workflow.source_path``; its value is the path in the workflow."""
@@ -237,7 +238,7 @@ class WorkflowApi:
 
     def unneeded_temp_files(self, job: Any) -> set[str]:
         """Return temporary outputs that no other job needs; the worker may delete them."""
-        return set(names(self._dag.get_unneeded_temp_files(job)))
+        return set(names(removed_files(self._workflow, job, self.members(job))))
 
     def targets(self, job: Any) -> tuple[list[str], list[str]]:
         """Return the targets and outputs that name the jobs to the worker.
@@ -280,9 +281,8 @@ class WorkflowApi:
             # In front, because the arguments may end with an option that takes several values.
             named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
             args = f"{named} {args}"
-        # Without files in a storage: the main process waits for them, and the worker would not
-        # store them.
-        sent = [self._translate(path) for path in names(unneeded)]
+        # Without files in a storage: the main process waits for them.
+        sent = [self._translate(path) for path in sorted(self.unneeded_temp_files(job))]
         return quote_for_shell(args, "--unneeded-temp-files", unneeded, sent)
 
     def worker_command(self, command: str) -> str:
