@@ -106,6 +106,11 @@ class Lookup:
                     found[name] = self._found[name]
             return found
 
+    def found(self, name: str) -> FileFacts | None:
+        """Return what is known of a file, without a question; None if it is not known to exist."""
+        with self._lock:
+            return None if name in self._hidden else self._found.get(name)
+
     def note(self, name: str, facts: FileFacts | None) -> None:
         """Take over what is known from elsewhere: a job has made or removed the file."""
         with self._lock:

@@ -37,19 +37,27 @@ class Replicas:
             GridError: The catalog does not answer.
         """
         with self._lock:
-            found = {name: facts for name, facts in self._lookup.everything().items() if facts}
-            due = [name for name in names if not self._is_known(name, found)]
+            due = [name for name in names if self._answer(name) is None]
             if due:
-                wanted = dict.fromkeys(due)
-                others = [n for n in found if n not in wanted and not self._is_known(n, found)]
-                due += others[: -len(due) % _PER_CALL]
-            for start in range(0, len(due), _PER_CALL):
-                answers = self._catalog.replicas(due[start : start + _PER_CALL])
-                self._known.update(
-                    {name: (found[name], answers[name]) for name in answers if name in found}
-                )
-            return {name: self._known[name][1] if name in found else {} for name in names}
+                self._ask(due)
+            return {name: self._answer(name) or {} for name in names}
 
-    def _is_known(self, name: str, found: Mapping[str, FileFacts]) -> bool:
+    def _answer(self, name: str) -> Mapping[str, str] | None:
+        """Return the replicas of a file; None if they are not known."""
+        facts = self._lookup.found(name)
+        if facts is None:
+            return {}
         known = self._known.get(name)
-        return name not in found or (known is not None and known[0] is found[name])
+        return known[1] if known is not None and known[0] is facts else None
+
+    def _ask(self, due: list[str]) -> None:
+        """Ask for files, and for as many others that have been found as cost no call."""
+        found = {name: facts for name, facts in self._lookup.everything().items() if facts}
+        wanted = frozenset(due)
+        others = [name for name in found if name not in wanted and self._answer(name) is None]
+        names = due + others[: -len(due) % _PER_CALL]
+        for start in range(0, len(names), _PER_CALL):
+            answers = self._catalog.replicas(names[start : start + _PER_CALL])
+            self._known.update(
+                {name: (found[name], answers[name]) for name in answers if name in found}
+            )
