@@ -1,1 +1,1 @@
-"""Data that stay on the grid: inputs and outputs of jobs that a file catalog knows."""
+"""Files that are on the grid and stay there: a catalog knows them, and workers move them."""

@@ -196,18 +196,9 @@ class WorkflowApi:
 
     def storage_plugins(self) -> list[str]:
         """Return the packages of the storage plugins that the workflow uses."""
-        return [f"snakemake-storage-plugin-{plugin.name}" for plugin, _ in self._storages()]
-
-    def _storages(self) -> list[tuple[Any, Any]]:
-        """Return the storage plugins that the workflow uses so far, with their settings."""
-        from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
-
-        used = {type(one) for one in self._workflow.storage_registry._storages.values()}
-        settings = self._workflow.storage_provider_settings or {}
         return [
-            (plugin, settings.get(name))
-            for name, plugin in sorted(StoragePluginRegistry().plugins.items())
-            if plugin.storage_provider in used
+            f"snakemake-storage-plugin-{plugin.name}"
+            for plugin, _ in storage_settings.used(self._workflow)
         ]
 
     def environment(self) -> dict[str, str]:
@@ -216,7 +207,9 @@ class WorkflowApi:
         Raises:
             GridError: A setting cannot be passed to a worker.
         """
-        return self.variables() | storage_settings.environment(self._storages())
+        return self.variables() | storage_settings.environment(
+            storage_settings.used(self._workflow)
+        )
 
     def variables(self) -> dict[str, str]:
         """Return the variables of ``envvars``; their values may be secrets."""
@@ -308,7 +301,9 @@ class WorkflowApi:
         prefixes = [prefix] if (prefix := storage.default_storage_prefix) else []
         command = quote_for_shell(command, "--default-storage-prefix", prefixes)
         words = [] if storage.retrieve_storage else ["--not-retrieve-storage"]
-        return " ".join([command, *words, *storage_settings.options(self._storages())])
+        return " ".join(
+            [command, *words, *storage_settings.options(storage_settings.used(self._workflow))]
+        )
 
     def uses_cache(self, job: Any) -> bool:
         """Return whether the outputs of the job use Snakemake's between-workflow cache."""

@@ -23,7 +23,7 @@ from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
 from .limits import RunTimes, read_limits
-from .placement import Placement
+from .placement import InputData
 from .sandboxes import Sandboxes, sort_blobs
 from .sites import Sites
 from .states import Debouncer, given_up_as, job_status
@@ -84,8 +84,7 @@ class DiracBackend(Backend):
         self._fetch_inputs = fetch_inputs
         self._run_times = RunTimes(say)
         self._margin = proxy_hours * 3600
-        self._max_parametric = 0
-        self._endpoint = ""
+        self._max_parametric, self._endpoint = 0, ""
         self._spool = spool
         self._sandboxes = Sandboxes(client, spool, folder)
         self._outputs = outputs
@@ -93,7 +92,7 @@ class DiracBackend(Backend):
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
         self._active_sites = Sites(client, options)
-        self._placement = Placement(client)
+        self._placement = InputData(client)
 
     async def check(self) -> None:
         """Start the client; check the options, the proxy and the versions."""

@@ -6,42 +6,17 @@ the worker would find one (seen with DIRAC 9.1.22). What is no input data, the w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..packaging import JobPackage
+from ..placement import place
 from .client import Client
 
 _LFNS_PER_CALL = 1000
 
 
-def choose(
-    sizes: Mapping[str, int], sites: Mapping[str, Collection[str]], most: int
-) -> tuple[str, ...]:
-    """Return the LFNs of the input data: the most bytes that are at one site.
-
-    Args:
-        sizes: Bytes of each file, by LFN.
-        sites: Those that have each file.
-        most: Number of files that a job may have as input data.
-    """
-    weights: dict[str, tuple[int, int]] = {}
-    for lfn, size in sizes.items():
-        for site in sites.get(lfn, ()):
-            total, count = weights.get(site, (0, 0))
-            weights[site] = total + size, count + 1
-    if not weights:
-        return ()
-    best = max(weights, key=lambda site: (weights[site], site))
-    chosen: dict[str, str] = {}
-    for lfn in sorted(sizes, key=lambda lfn: -sizes[lfn]):
-        if best in sites.get(lfn, ()) and len(chosen) < most:
-            chosen.setdefault(lfn.rpartition("/")[2], lfn)
-    kept = set(chosen.values())
-    return tuple(lfn for lfn in sizes if lfn in kept)
-
-
-class Placement:
+class InputData:
     """Sends jobs to the data."""
 
     def __init__(self, client: Client) -> None:
@@ -66,6 +41,11 @@ class Placement:
             portion = lfns[start : start + _LFNS_PER_CALL]
             sites.update(await self._client.call("input_sites", portion))
         return [
-            replace(one, lfns=choose(one.lfn_sizes, sites, most)) if one.grid_files else one
+            replace(one, lfns=_placed(one, sites, most)) if one.grid_files else one
             for one in packages
         ]
+
+
+def _placed(package: JobPackage, sites: Mapping[str, Sequence[str]], most: int) -> tuple[str, ...]:
+    sizes = package.lfn_sizes
+    return place({lfn: sites.get(lfn, ()) for lfn in sizes}, most, sizes).input_data

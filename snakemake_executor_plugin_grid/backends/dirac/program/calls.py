@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import files, installation, jobs, placement
+from . import catalog, files, installation, jobs, placement
 from .replies import ReplyError
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -39,6 +39,12 @@ CALLS: dict[str, Callable[..., Any]] = {
         files.remove,
         files.remnants,
         files.purge,
+        catalog.facts,
+        catalog.replicas,
+        catalog.tree,
+        catalog.find,
+        catalog.store,
+        catalog.erase,
     )
 }
 _HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")

@@ -11,6 +11,11 @@ from .replies import ReplyError, failures, value_of
 _ABSENT = ("No such file or directory", "Directory not found", "does not exist")
 
 
+def is_absent(why: object) -> bool:
+    """Return whether a failure says that a file or folder does not exist."""
+    return any(words in str(why) for words in _ABSENT)
+
+
 def sizes(lfns: Sequence[str]) -> dict[str, int | None]:
     """Return the size of each file in the file catalog, None if it is not registered."""
     from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
@@ -47,7 +52,7 @@ def listing(folders: Sequence[str]) -> list[str]:
 
     reply = value_of(FileCatalog().listDirectory(list(folders)))
     for folder, why in reply["Failed"].items():
-        if not any(words in str(why) for words in _ABSENT):
+        if not is_absent(why):
             raise ReplyError({"Message": f"{folder}: {why}"})
     return [str(lfn) for found in reply["Successful"].values() for lfn in found.get("Files", {})]
 

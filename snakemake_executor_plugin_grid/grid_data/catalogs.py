@@ -1,0 +1,145 @@
+"""The file catalogs of this process: the storage provider and the executor use the same ones."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..backends.dirac.client import Client
+from ..backends.dirac.file_catalog import DiracCatalog
+from ..journal.database import FOLDER
+from ..model.errors import PermanentError
+from ..stores.file_catalog import FileCatalog
+from .lookup import Lookup
+from .persistent import PersistentCatalog
+from .removal import Removals, note_in_journal
+from .replicas import Replicas
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What catalogs need to know. Those with equal settings are the same catalog.
+
+    Attributes:
+        dirac_python: Interpreter that has DIRAC; None for this one.
+        storage_element: For files that are stored with DIRAC.
+        rucio_python: Interpreter that has Rucio's client; None for this one.
+        rucio_rse: Where files are stored with Rucio.
+        rucio_lifetime: Seconds for which Rucio keeps them; None for ever.
+        rucio_account: Of the user; empty for that of Rucio's configuration.
+    """
+
+    dirac_python: Path | None = None
+    storage_element: str = ""
+    rucio_python: Path | None = None
+    rucio_rse: str = ""
+    rucio_lifetime: int | None = None
+    rucio_account: str = ""
+
+
+@dataclass(frozen=True)
+class GridData:
+    """The files of one catalog.
+
+    Attributes:
+        catalog: Repeats calls that fail for a moment.
+        lookup: Answers questions about single files.
+        replicas: Knows where they are.
+        removals: Removes files in bulk.
+        element: Storage element for new files; may be empty.
+    """
+
+    catalog: PersistentCatalog
+    lookup: Lookup
+    replicas: Replicas
+    removals: Removals
+    element: str = ""
+
+
+Factory = Callable[[DataSettings, Path], FileCatalog]
+"""Makes a catalog by settings and this package's folder below the working directory."""
+
+_lock = threading.Lock()
+_opened: dict[tuple[str, DataSettings], GridData] = {}
+_clients: dict[Path, Client] = {}
+
+
+def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -> GridData:
+    """Return the files of a catalog: the same object for the same settings.
+
+    Args:
+        scheme: What names begin with, before the colon.
+        settings: Of the catalog.
+        say: Shows a line to the user.
+
+    Raises:
+        PermanentError: No catalog has such names.
+    """
+    if scheme not in FACTORIES:
+        raise PermanentError(f"{scheme}: is no file catalog; choose from {', '.join(FACTORIES)}.")
+    with _lock:
+        if (scheme, settings) not in _opened:
+            if not _opened:
+                atexit.register(close_all)
+            folder = FOLDER.absolute()
+            catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
+            lookup = Lookup(catalog)
+            element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
+            note = partial(note_in_journal, folder, element)
+            removals = Removals(catalog, lookup, note, say)
+            _opened[scheme, settings] = GridData(
+                catalog, lookup, Replicas(catalog, lookup), removals, element
+            )
+        return _opened[scheme, settings]
+
+
+def open_catalog(scheme: str, settings: DataSettings) -> FileCatalog:
+    """Return a catalog without its lookup, for the executor; errors as of ``open_data``."""
+    return open_data(scheme, settings, _say_nothing).catalog.catalog
+
+
+def dirac_client(python: Path | None) -> Client:
+    """Return the DIRAC client of this process, for catalogs and the executor.
+
+    Args:
+        python: Interpreter that has DIRAC; None for this one.
+    """
+    chosen = python or Path(sys.executable)
+    if chosen not in _clients:
+        _clients[chosen] = Client(chosen, FOLDER.absolute() / "dirac.log")
+    return _clients[chosen]
+
+
+def close_all() -> None:
+    """Remove what is to be removed, and end the clients."""
+    with _lock:
+        opened = list(_opened.values())
+        _opened.clear()
+    for data in opened:
+        data.removals.flush()
+    for data in opened:
+        data.catalog.close()
+    for client in _clients.values():
+        client.close()
+    _clients.clear()
+
+
+def _dirac(settings: DataSettings, folder: Path) -> FileCatalog:
+    client = dirac_client(settings.dirac_python)
+    return DiracCatalog(client, settings.storage_element, close=_do_nothing)
+
+
+def _say_nothing(_: str) -> None:
+    return
+
+
+def _do_nothing() -> None:
+    return
+
+
+FACTORIES: dict[str, Factory] = {"lfn": _dirac}

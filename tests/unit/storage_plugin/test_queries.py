@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_storage_plugin_grid import StorageProvider
+from snakemake_storage_plugin_grid.queries import folder_of, local_suffix, normalized, problem_with
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "lfn:/vo/user/u/user/file.root",
+        "LFN:/vo/user/u/user/file.root",
+        "lfn:/vo/{sample}.root",
+        "lfn:/{vo}/run{n,[0-9]{3}}/a b ü.root",
+        "lfn:/{path}/x",
+        "rucio://user.name/run1.root",
+        "rucio://{scope}/{name}",
+        "rucio://mc/belle/MC/file",
+    ],
+)
+def test_names_of_files_are_valid(query: str) -> None:
+    assert problem_with(query) == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("results/a.txt", "lfn:/vo/path for the file catalog of DIRAC, rucio://scope/name"),
+        ("s3://bucket/a", "it has to be lfn:/vo/path"),
+        ("lfn:vo/a", "one slash after the colon"),
+        ("lfn://vo/a", "one slash after the colon"),
+        ("lfn:/vo", "it has to be lfn:/vo/path"),
+        ("lfn:/vo/run/", "it is a folder"),
+        ("lfn:/vo/run/../a", "local("),
+        ("lfn:/vo/./a", "empty component, or one that is . or .."),
+        ("lfn:/vo//a", "empty component"),
+        ("lfn:/vo/a\nb", "cannot be printed"),
+        ("rucio:/scope/name", "two slashes after the colon"),
+        ("rucio:///name", "two slashes after the colon"),
+        ("rucio://scope", "rucio://scope/name"),
+        ("rucio://scope/../../name", "local("),
+    ],
+)
+def test_what_is_wrong_with_others_is_said(query: str, reason: str) -> None:
+    result = StorageProvider.is_valid_query(query)
+    assert not result
+    assert reason in str(result)
+
+
+def test_the_scheme_is_in_lower_case() -> None:
+    assert normalized("LFN:/VO/A") == "lfn:/VO/A"
+    assert normalized("{a}") == "{a}"
+    assert normalized("S3://x") == "S3://x"
+
+
+def test_local_copies_have_the_name_in_their_path() -> None:
+    assert local_suffix("lfn:/vo/run/{n}.root") == "lfn/vo/run/{n}.root"
+    assert local_suffix("rucio://scope/name") == "rucio/scope/name"
+
+
+_QUERIES = st.builds(
+    lambda scheme, parts: scheme + "/".join(parts),
+    st.sampled_from(["lfn:/", "lfn:", "rucio://", "rucio:/", "LFN:/"]),
+    st.lists(st.sampled_from(["..", ".", "", "a", "lfn", "rucio", "~", "$HOME", "b c"])),
+)
+
+
+@given(_QUERIES, _QUERIES)
+def test_no_local_copy_is_outside_and_no_two_are_the_same(one: str, other: str) -> None:
+    valid = [normalized(query) for query in (one, other) if not problem_with(query)]
+    for query in valid:
+        path = PurePosixPath(local_suffix(query))
+        assert not path.is_absolute()
+        assert ".." not in path.parts
+    if len(valid) == 2 and valid[0] != valid[1]:
+        first, second = (str(PurePosixPath(local_suffix(query))) for query in valid)
+        assert first != second
+
+
+@pytest.mark.parametrize(
+    ("query", "folder"),
+    [
+        ("lfn:/vo/run/{n}.root", "lfn:/vo/run"),
+        ("lfn:/vo/run{n}/a.root", "lfn:/vo"),
+        ("lfn:/vo/run/a.root", "lfn:/vo/run"),
+        ("lfn:/{vo}/a.root", "lfn:/"),
+        ("rucio://scope/{name}", "rucio://scope"),
+        ("rucio://scope/run.{n}", "rucio://scope"),
+    ],
+)
+def test_a_pattern_is_looked_for_in_its_folder(query: str, folder: str) -> None:
+    assert folder_of(query) == folder
