@@ -33,7 +33,8 @@ def used(workflow: Any) -> list[tuple[Any, Any]]:
     return [
         (plugin, settings.get(name))
         for name, plugin in sorted(StoragePluginRegistry().plugins.items())
-        if plugin.storage_provider in used and plugin.storage_provider.__module__ != PACKAGE
+        if plugin.storage_provider in used
+        and plugin.storage_provider.__module__.partition(".")[0] != PACKAGE
     ]
 
 
