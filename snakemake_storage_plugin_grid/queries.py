@@ -19,9 +19,17 @@ def scheme_of(query: str) -> str:
 
 
 def normalized(query: str) -> str:
-    """Return a query with its scheme in lower case: some write ``LFN:/vo/…``."""
+    """Return a query with its scheme in lower case: some write ``LFN:/vo/…``.
+
+    A query may be a text of Snakemake's with flags, such as that of ``temp()``; they stay.
+    """
     scheme, colon, rest = query.partition(":")
-    return f"{scheme.lower()}:{rest}" if colon and scheme.lower() in SCHEMES else query
+    if not colon or scheme == scheme.lower() or scheme.lower() not in SCHEMES:
+        return query
+    new = type(query)(f"{scheme.lower()}:{rest}")
+    if (flags := getattr(query, "flags", None)) is not None:
+        new.flags = flags  # type: ignore[attr-defined]
+    return new
 
 
 def has_wildcards(query: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...model.errors import MissingError, PermanentError
+from ...model.errors import GridError, MissingError, PermanentError
 from ...resilience.calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
 from ...stores.file_catalog import FileCatalog, FileFacts
 from .client import Client
@@ -79,21 +79,27 @@ class DiracCatalog(FileCatalog):
         return [f"{SCHEME}{lfn}" for lfn in reply]
 
     def get(self, name: str, path: Path) -> None:
-        """Download a file beside its place, and move it there."""
-        facts = self.facts([name])[name]
-        if facts is None:
-            raise MissingError(f"{name}: there is no such file in the file catalog of DIRAC")
+        """Download a file beside its place, and move it there; DIRAC checks size and checksum."""
         folder = path.parent / f".{secrets.token_hex(8)}.part"
         folder.mkdir()
         try:
             part = folder / name.rpartition("/")[2]  # as DIRAC names it
-            if facts.size == 0:
-                part.touch()  # such entries have no bytes anywhere
-            else:  # DIRAC checks size and checksum
+            try:
                 self.client.call_now("get", _lfn(name), str(folder), limit=TRANSFER_TIMEOUT)
+            except GridError:
+                if not self._is_empty(name):
+                    raise
+                part.touch()
             part.replace(path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_empty(self, name: str) -> bool:
+        """Return whether a file has no bytes: then no storage element has anything of it."""
+        facts = self.facts([name])[name]
+        if facts is None:
+            raise MissingError(f"{name}: there is no such file in the file catalog of DIRAC")
+        return facts.size == 0
 
     def put(self, name: str, path: Path) -> FileFacts:
         """Upload a file in place of the old one, and ask the catalog whether it is whole there."""

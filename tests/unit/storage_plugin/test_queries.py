@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.io import flag, is_flagged
 
 from snakemake_storage_plugin_grid import StorageProvider
 from snakemake_storage_plugin_grid.queries import folder_of, local_suffix, normalized, problem_with
@@ -56,6 +57,13 @@ def test_the_scheme_is_in_lower_case() -> None:
     assert normalized("LFN:/VO/A") == "lfn:/VO/A"
     assert normalized("{a}") == "{a}"
     assert normalized("S3://x") == "S3://x"
+
+
+@pytest.mark.parametrize("scheme", ["lfn", "LFN"])
+def test_flags_stay(provider: StorageProvider, scheme: str) -> None:
+    made = provider.object(flag(f"{scheme}:/vo/a", "temp"))
+    assert made.query == "lfn:/vo/a"
+    assert is_flagged(made.query, "temp")
 
 
 def test_local_copies_have_the_name_in_their_path() -> None:

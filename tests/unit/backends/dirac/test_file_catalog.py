@@ -74,7 +74,7 @@ def downloads(content: bytes) -> Any:
 
 
 def test_a_download_is_whole_when_it_is_there(tmp_path: Path) -> None:
-    client = FakeClient(facts={"/vo/a": [3, 5.0, ""]}, get=downloads(b"new"))
+    client = FakeClient(get=downloads(b"new"))
     target = tmp_path / "other name"
     catalog_of(client).get("lfn:/vo/a", target)
     assert target.read_bytes() == b"new"
@@ -93,15 +93,19 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def refuses(lfn: str, folder: str) -> str:
+    raise PermanentError("No such file or directory")
+
+
 def test_an_entry_without_bytes_is_an_empty_file(tmp_path: Path) -> None:
-    client = FakeClient(facts={"/vo/a": [0, 5.0, ""]})
+    client = FakeClient(facts={"/vo/a": [0, 5.0, ""]}, get=refuses)
     catalog_of(client).get("lfn:/vo/a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b""
 
 
 def test_an_absent_file_cannot_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="lfn:/vo/a: there is no such file"):
-        catalog_of(FakeClient(facts={"/vo/a": None})).get("lfn:/vo/a", tmp_path / "a")
+        catalog_of(FakeClient(facts={"/vo/a": None}, get=refuses)).get("lfn:/vo/a", tmp_path / "a")
 
 
 def test_an_upload(tmp_path: Path) -> None:
