@@ -8,8 +8,8 @@ LEFT_OUT = {
 }
 
 _NESTED = (
-    "Its job starts Snakemake in a rule without outputs: what that makes is declared nowhere, so "
-    "it stays on the worker (--grid-undeclared fetch brings it back)."
+    "Its job starts another Snakemake in a rule without inputs and outputs: what that reads and "
+    "makes is declared nowhere."
 )
 _CORES = (
     "A param is workflow.cores, which is that of the job on the worker: the comparison refuses to "
