@@ -181,9 +181,10 @@ def _words(text: str) -> set[str]:
     """Return the words of a command that may be paths, with and without quotes around them."""
     text = _IN.sub(" ", _HERE.sub("", text))
     found = {word.rstrip(_ENDS) for word in WORD.findall(text)}
-    for word in [word for word in found if not word.isalnum()]:
+    for word in [word for word in found if ":" in word or "," in word]:
         found.update(_LIST.split(word))  # such as a list of folders
-        found.add(word.removeprefix("@"))  # as curl and compilers read it
+    # As curl and compilers read it.
+    found.update([word.removeprefix("@") for word in found if word.startswith("@")])
     for single, double in _QUOTED.findall(text):
         found.add(single or double)
     for name in _MODULE.findall(text):
