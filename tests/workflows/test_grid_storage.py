@@ -8,26 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SNAKEMAKE
-from tests.conftest import Finished, Project, finish
+from tests.conftest import Finished, Project
 from tests.dirac_in_a_folder import DiracFolder
+from tests.grid_storage import MOST_CALLS, chain_of, run_without_executor
 
 pytestmark = pytest.mark.workflow
-
-MOST_CALLS = 10
-CHAIN = """
-RUN = "lfn:/vo/user/u/user/run1"
-rule all:
-    input: "sum.txt"
-rule first:
-    input: storage.grid("lfn:/vo/prod/{n}.txt")
-    output: storage.grid(temp(RUN + "/{n}.txt"))
-    shell: "tr a-z A-Z < {input} > {output}"
-rule sum:
-    input: [storage.grid(f"{RUN}/{n}.txt") for n in range(COUNT)]
-    output: "sum.txt"
-    shell: "cat {input} > {output}"
-"""
 
 
 @pytest.fixture
@@ -37,16 +22,11 @@ def dirac(tmp_path: Path) -> DiracFolder:
 
 def snakemake(project: Project, dirac: DiracFolder, *args: str, **variables: str) -> Finished:
     """Run Snakemake without the executor."""
-    options = (
-        *("--storage-grid-dirac-python", str(dirac.python)),
-        *("--storage-grid-storage-element", "SE-1"),
-    )
-    command = [*SNAKEMAKE, "--cores", "4", "--nocolor", *options, *args]
-    return finish(project._start(command, project.folder, variables), 240)
+    return run_without_executor(project, dirac.python, *args, **variables)
 
 
 def chain(project: Project, dirac: DiracFolder, count: int) -> None:
-    project.put("Snakefile", CHAIN.replace("COUNT", str(count)))
+    project.put("Snakefile", chain_of("lfn:/vo/prod", "lfn:/vo/user/u/user/run1", count))
     for number in range(count):
         dirac.add(f"lfn:/vo/prod/{number}.txt", f"file {number}\n")
 
