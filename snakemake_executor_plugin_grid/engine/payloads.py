@@ -83,6 +83,7 @@ class Payloads:
             deliver_limit=limits.outputs,
             deliver_hint=limits.hint,
             grid_inputs=spec.grid_inputs,
+            grid_answers=spec.grid_answers,
             grid_outputs=tuple(_of_attempt(one, spec.name) for one in spec.grid_outputs),
             output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,

@@ -26,6 +26,7 @@ from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.scripts.shim import for_worker as stand_in
+from ..snakemake_api.grid_files import plugin_files
 from ..snakemake_api.polling import wanted_pause
 from ..snakemake_api.scheduler import SchedulerApi
 from ..snakemake_api.workflow import WorkflowApi
@@ -189,7 +190,7 @@ def _empty_folder(folder: Path) -> Path:
     """Remove files of an earlier run; write the worker program and return its path."""
     worker = folder / "worker.pyz"
     try:
-        write_worker(worker, stand_in())
+        write_worker(worker, {**stand_in(), **plugin_files()})
         for name in ("incoming", "config"):
             shutil.rmtree(folder / name, ignore_errors=True)
     except OSError as error:

@@ -111,7 +111,7 @@ def dirac_client(python: Path | None) -> Client:
     """
     chosen = python or Path(sys.executable)
     if chosen not in _clients:
-        _clients[chosen] = Client(chosen, FOLDER.absolute() / "dirac.log")
+        _clients[chosen] = Client.shared(chosen, FOLDER.absolute() / "dirac.log")
     return _clients[chosen]
 
 

@@ -61,6 +61,8 @@ class JobSpec:
             workflow.
         grid_inputs: Files on the grid that the worker fetches.
         grid_outputs: Files that the worker stores on the grid.
+        grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
+            jobs that run Snakemake.
         files: Files of a decided job besides its inputs, such as scripts: name in the archives, and
             absolute path.
     """
@@ -87,6 +89,7 @@ class JobSpec:
     files: tuple[tuple[str, str], ...] = ()
     grid_inputs: tuple[GridInput, ...] = ()
     grid_outputs: tuple[GridOutput, ...] = ()
+    grid_answers: str = ""
     comparison: str = ""
 
     @property

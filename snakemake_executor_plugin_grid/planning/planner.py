@@ -21,7 +21,7 @@ from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.compared import Comparison
 from ..snakemake_api.deciding.decided import Decided
-from ..snakemake_api.grid_files import grid_outputs, grid_paths
+from ..snakemake_api.grid_files import answers, grid_outputs, grid_paths
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
@@ -119,6 +119,7 @@ class Planner:
                 command=command(),
                 environment=dict(environment),
                 comparison=self._comparison.expected(members, environment, translated),
+                grid_answers=answers(),
             )
         else:
             spec = replace(spec, environment={**decided.environment, **environment})

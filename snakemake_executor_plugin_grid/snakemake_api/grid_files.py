@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ..worker.grid_files.plugin import FOLDER
 
 PACKAGE = "snakemake_storage_plugin_grid"
 
@@ -65,3 +71,22 @@ def impossible(job: Any) -> Iterator[str]:
         ):
             if path.flags.get(flag):
                 yield f"output {query} cannot be {flag}(): {why}"
+
+
+def answers() -> str:
+    """Return what file catalogs have said while the workflow was parsed, as JSON; mostly empty."""
+    plugin = sys.modules.get(f"{PACKAGE}.provider")
+    found = plugin.StorageProvider.answers if plugin is not None else {}
+    return json.dumps(found) if found else ""
+
+
+def plugin_files() -> dict[str, bytes]:
+    """Return the plugin's files by their names in the worker program."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return {}
+    package = Path(found.origin).parent
+    return {
+        f"{FOLDER}/{PACKAGE}/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in sorted(package.rglob("*.py"))
+    }

@@ -113,6 +113,8 @@ class Job:
             returns them.
         grid_inputs: Files on the grid that the worker fetches.
         grid_outputs: Files that the worker stores on the grid; they are among ``outputs``, too.
+        grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
+            jobs that run Snakemake.
         decision: What the worker does without Snakemake, None if the command runs Snakemake.
     """
 
@@ -139,6 +141,7 @@ class Job:
     report_to: str = ""
     grid_inputs: tuple[GridInput, ...] = ()
     grid_outputs: tuple[GridOutput, ...] = ()
+    grid_answers: str = ""
     decision: Decision | None = None
     version: int = VERSION
 
