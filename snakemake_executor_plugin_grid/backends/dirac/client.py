@@ -20,7 +20,7 @@ _UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_
 class Client(ProcessClient):
     """A DIRAC client; ``facts`` are what the configuration of the installation sets."""
 
-    transfers = frozenset({"upload_sandbox", "fetch_sandbox", "put", "get", "store"})
+    transfers = frozenset({"upload_sandbox", "fetch_sandbox", "put", "get", "store_file"})
     name = "DIRAC"
     option = "--grid-dirac-python"
 
