@@ -16,6 +16,7 @@ Facts = tuple[int, float, str]
 
 _NO_REPLICA = "zero replicas"
 _NO_ANSWER = "from any catalog"
+_UNREACHABLE = ("connect", "timed out")
 _TAKEN = "already exists in the file catalog"
 _READABLE = ["root", "davs", "https", "file"]
 """Protocols that the worker has clients for."""
@@ -177,7 +178,7 @@ def _ask(method: str, *args: Any, **options: Any) -> Any:
         from DIRAC.Resources.Catalog.FileCatalogClient import FileCatalogClient
 
         alive = FileCatalogClient().ping()
-        if not alive["OK"] and "connect" in alive["Message"]:
+        if not alive["OK"] and any(word in alive["Message"].casefold() for word in _UNREACHABLE):
             reply = alive
     return value_of(reply)
 

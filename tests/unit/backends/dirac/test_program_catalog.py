@@ -169,7 +169,7 @@ def test_an_error_for_one_file_is_not_absence(dirac: FakeDirac) -> None:
 @pytest.mark.parametrize(
     ("ping", "said"),
     [
-        ({"OK": False, "Message": "Can't connect to dips://host:9197"}, "dips://host:9197"),
+        ({"OK": False, "Message": "('::1', 9197) [Errno 111] Connection refused"}, "'::1', 9197"),
         ({"OK": False, "Message": "URL for service FileCatalog not found"}, "1604"),
         ({"OK": True, "Value": {}}, "1604"),
     ],
