@@ -92,28 +92,32 @@ class _Program:
     def start(self) -> dict[str, Any]:
         return {"version": "folder"}
 
-    def facts(self, lfns: Sequence[str]) -> dict[str, Any]:
+    def look_up_files(self, lfns: Sequence[str]) -> dict[str, Any]:
         return {lfn: self._facts(lfn) for lfn in lfns}
 
-    def replicas(self, lfns: Sequence[str]) -> dict[str, dict[str, str]]:
+    def find_replicas(self, lfns: Sequence[str]) -> dict[str, dict[str, str]]:
         return {lfn: {"SE-1": ""} if self._path(lfn).is_file() else {} for lfn in lfns}
 
-    def tree(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         files = (path for path in self._path(folder).rglob("*") if path.is_file())
         return sorted(f"/{path.relative_to(self.data)}" for path in files)
 
-    def find(self, metadata: dict[str, str], folder: str) -> list[str]:
-        return [lfn for lfn in self.tree(folder) if metadata["word"] in self._path(lfn).read_text()]
+    def find_files(self, metadata: dict[str, str], folder: str) -> list[str]:
+        return [
+            lfn
+            for lfn in self.list_folder(folder)
+            if metadata["word"] in self._path(lfn).read_text()
+        ]
 
     def get(self, lfn: str, folder: str) -> str:
         return str(shutil.copyfile(self._path(lfn), Path(folder) / lfn.rpartition("/")[2]))
 
-    def store(self, lfn: str, path: str, element: str) -> Any:
+    def store_file(self, lfn: str, path: str, element: str) -> Any:
         self._path(lfn).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, self._path(lfn))
         return self._facts(lfn)
 
-    def erase(self, lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
+    def remove_files(self, lfns: Sequence[str], elements: Sequence[str]) -> dict[str, str]:
         for lfn in lfns:
             self._path(lfn).unlink(missing_ok=True)
         return {}

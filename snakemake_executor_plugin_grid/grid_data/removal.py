@@ -12,6 +12,7 @@ from ..console.format import clause, listed, plural
 from ..journal.catalog import Catalog
 from ..journal.database import DATABASE_FILE, open_database
 from ..journal.lock import lock_folder
+from ..journal.writer import Journal
 from ..model.errors import GridError
 from .lookup import Lookup
 from .persistent import PersistentCatalog
@@ -190,7 +191,9 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
             if not (folder / DATABASE_FILE).exists():
                 raise
             guest = True
-        catalog = Catalog(stack.enter_context(open_database(folder, guest=guest)))
+        database = stack.enter_context(open_database(folder, guest=guest))
+        Journal(database, "", "")  # makes its tables, if there was no run with the executor
+        catalog = Catalog(database)
         catalog.note_locations(("", name) for name in why).wait()
         if element:
             for parent in sorted({name.rpartition("/")[0] for name in why}):

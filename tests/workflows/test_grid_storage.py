@@ -38,9 +38,9 @@ def test_a_chain_whose_intermediate_files_are_on_the_grid(
     snakemake(project, dirac).succeeded()
     assert project.read("sum.txt").splitlines() == [f"FILE {n}" for n in range(20)]
     calls = dirac.calls()
-    assert calls["facts"] <= MOST_CALLS, calls
-    assert calls["erase"] <= 5, calls
-    assert calls["store"] == 20
+    assert calls["look_up_files"] <= MOST_CALLS, calls
+    assert calls["remove_files"] <= 5, calls
+    assert calls["store_file"] == 20
     assert len(dirac.names()) == 20, "temporary files are gone"
     assert not (project.folder / ".snakemake" / "storage" / "grid" / "lfn" / "vo" / "user").exists()
 
@@ -186,7 +186,7 @@ def test_a_server_that_is_away_is_an_error_that_says_so(
 
 def test_errors_that_pass_are_not_seen(project: Project, dirac: DiracFolder) -> None:
     chain(project, dirac, 2)
-    for call in ("facts", "store", "get", "erase"):
+    for call in ("look_up_files", "store_file", "get", "remove_files"):
         dirac.fail(call, "1604: Failed to perform operation")
     run = snakemake(project, dirac).succeeded()
     assert "1604" not in run.output

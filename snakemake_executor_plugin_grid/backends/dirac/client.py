@@ -24,7 +24,7 @@ _shared: dict[Path, Client] = {}
 class Client(ProcessClient):
     """A DIRAC client; ``facts`` are what the configuration of the installation sets."""
 
-    transfers = frozenset({"upload_sandbox", "fetch_sandbox", "put", "get", "store"})
+    transfers = frozenset({"upload_sandbox", "fetch_sandbox", "put", "get", "store_file"})
     name = "DIRAC"
     option = "--grid-dirac-python"
 

@@ -47,7 +47,7 @@ class DiracCatalog(FileCatalog):
         """Return what is known of each file: one call for a thousand."""
         found: dict[str, FileFacts | None] = {}
         for some in _portions(names, _PER_CALL):
-            reply = self.client.call_now("facts", [_lfn(name) for name in some])
+            reply = self.client.call_now("look_up_files", [_lfn(name) for name in some])
             known = {f"{SCHEME}{lfn}": _facts(facts) for lfn, facts in reply.items() if facts}
             found.update({name: known.get(name) for name in some})
         return found
@@ -56,13 +56,13 @@ class DiracCatalog(FileCatalog):
         """Return storage elements and URLs: one call for a thousand files."""
         found: dict[str, Mapping[str, str]] = {}
         for some in _portions(names, _PER_CALL):
-            reply = self.client.call_now("replicas", [_lfn(name) for name in some])
+            reply = self.client.call_now("find_replicas", [_lfn(name) for name in some])
             found.update({name: reply.get(_lfn(name), {}) for name in some})
         return found
 
     def listing(self, folder: str) -> list[str]:
         """Return the names of the files in a folder and below."""
-        reply = self.client.call_now("tree", _lfn(folder).rstrip("/"))
+        reply = self.client.call_now("list_folder", _lfn(folder).rstrip("/"))
         return [f"{SCHEME}{lfn}" for lfn in reply]
 
     def find(self, folder: str, metadata: Mapping[str, Any]) -> list[str]:
@@ -75,7 +75,7 @@ class DiracCatalog(FileCatalog):
         Raises:
             GridError: The catalog does not answer.
         """
-        reply = self.client.call_now("find", dict(metadata), _lfn(folder).rstrip("/") or "/")
+        reply = self.client.call_now("find_files", dict(metadata), _lfn(folder).rstrip("/") or "/")
         return [f"{SCHEME}{lfn}" for lfn in reply]
 
     def get(self, name: str, path: Path) -> None:
@@ -114,7 +114,7 @@ class DiracCatalog(FileCatalog):
                 "keep it out of the storage by local(…)"
             )
         arguments = (_lfn(name), str(path), self._element)
-        reply = self.client.call_now("store", *arguments, limit=TRANSFER_TIMEOUT)
+        reply = self.client.call_now("store_file", *arguments, limit=TRANSFER_TIMEOUT)
         return _facts(reply)
 
     def remove(self, names: Sequence[str]) -> dict[str, str]:
@@ -123,7 +123,9 @@ class DiracCatalog(FileCatalog):
         why: dict[str, str] = {}
         for some in _portions(names, _PER_REMOVAL):
             limit = max(CALL_TIMEOUT, 5.0 * len(some))
-            reply = self.client.call_now("erase", [_lfn(n) for n in some], elements, limit=limit)
+            reply = self.client.call_now(
+                "remove_files", [_lfn(n) for n in some], elements, limit=limit
+            )
             why.update({f"{SCHEME}{lfn}": str(reason) for lfn, reason in reply.items()})
         return why
 

@@ -127,7 +127,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("kind", "calls"),
     [
-        (DiracClient, {"upload_sandbox", "fetch_sandbox", "put", "get", "store"}),
+        (DiracClient, {"upload_sandbox", "fetch_sandbox", "put", "get", "store_file"}),
         (PandaClient, {"upload"}),
         (XRootDClient, {"put", "get"}),
     ],

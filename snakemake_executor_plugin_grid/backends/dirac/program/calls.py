@@ -39,12 +39,12 @@ CALLS: dict[str, Callable[..., Any]] = {
         files.remove,
         files.remnants,
         files.purge,
-        catalog.facts,
-        catalog.replicas,
-        catalog.tree,
-        catalog.find,
-        catalog.store,
-        catalog.erase,
+        catalog.look_up_files,
+        catalog.find_replicas,
+        catalog.list_folder,
+        catalog.find_files,
+        catalog.store_file,
+        catalog.remove_files,
     )
 }
 _HANDSHAKE = ("SSLError(", "SSLVerificationError(", "NoCertificate(")

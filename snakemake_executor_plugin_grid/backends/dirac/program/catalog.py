@@ -15,15 +15,17 @@ Facts = tuple[int, float, str]
 """Bytes, seconds since the epoch, and adler32 in eight hex digits; empty if there is none."""
 
 _NO_REPLICA = "zero replicas"
+_NO_ANSWER = "from any catalog"
+_UNREACHABLE = ("connect", "timed out")
 _TAKEN = "already exists in the file catalog"
 _READABLE = ["root", "davs", "https", "file"]
 """Protocols that the worker has clients for."""
 _BLOCK = 1 << 22
 
 
-def facts(lfns: Sequence[str]) -> dict[str, Facts | None]:
+def look_up_files(lfns: Sequence[str]) -> dict[str, Facts | None]:
     """Return what is known of each file; None if it is not registered."""
-    reply = value_of(_catalog().getFileMetadata(list(lfns)))
+    reply = _ask("getFileMetadata", list(lfns))
     _raise_others(reply["Failed"])
     found: dict[str, Facts | None] = dict.fromkeys(lfns)
     for lfn, metadata in reply["Successful"].items():
@@ -33,7 +35,7 @@ def facts(lfns: Sequence[str]) -> dict[str, Facts | None]:
     return found
 
 
-def replicas(lfns: Sequence[str]) -> dict[str, dict[str, str]]:
+def find_replicas(lfns: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the storage elements of each file, and its URL there, empty if it has none."""
     from DIRAC.Resources.Storage.StorageElement import StorageElement
 
@@ -51,12 +53,12 @@ def replicas(lfns: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def tree(folder: str) -> list[str]:
+def list_folder(folder: str) -> list[str]:
     """Return the LFNs of the files in a folder and below: one question for each level."""
     found: list[str] = []
     level = [folder]
     while level:
-        reply = value_of(_catalog().listDirectory(level))
+        reply = _ask("listDirectory", level)
         _raise_others(reply["Failed"])
         listed = reply["Successful"].values()
         found += (str(lfn) for one in listed for lfn in one.get("Files", {}))
@@ -65,15 +67,15 @@ def tree(folder: str) -> list[str]:
     return sorted(lfn for lfn in set(found) if lfn.startswith(f"{folder.rstrip('/')}/"))
 
 
-def find(metadata: Mapping[str, Any], folder: str) -> list[str]:
+def find_files(metadata: Mapping[str, Any], folder: str) -> list[str]:
     """Return the LFNs of the files below a folder that have this metadata."""
-    return sorted(map(str, value_of(_catalog().findFilesByMetadata(dict(metadata), folder))))
+    return sorted(map(str, _ask("findFilesByMetadata", dict(metadata), folder)))
 
 
-def store(lfn: str, path: str, element: str) -> Facts:
+def store_file(lfn: str, path: str, element: str) -> Facts:
     """Upload and register a file in place of the one that has its name; return its facts."""
     size, adler32 = Path(path).stat().st_size, checksum_of(path)
-    if facts([lfn])[lfn] is not None:
+    if look_up_files([lfn])[lfn] is not None:
         _raise_failure(lfn, failures(_data().removeFile([lfn])))
     try:
         reply = _data().putAndRegister(lfn, path, element, checksum=adler32)
@@ -82,17 +84,17 @@ def store(lfn: str, path: str, element: str) -> Facts:
         # By a duplicate of the job that has written the same.
         if _TAKEN not in str(error).casefold():
             raise
-        if not _is(facts([lfn])[lfn], size, adler32):
+        if not _is(look_up_files([lfn])[lfn], size, adler32):
             text = f"{lfn} already exists in the file catalog, with other content"
             raise ReplyError({"Message": text}) from error
-    there = facts([lfn])[lfn]
+    there = look_up_files([lfn])[lfn]
     if there is None or not _is(there, size, adler32):
         text = f"{lfn} has not arrived whole on {element}: the catalog has {there}"
         raise ReplyError({"Message": text})
     return there
 
 
-def erase(lfns: Sequence[str], elements: Collection[str]) -> dict[str, str]:
+def remove_files(lfns: Sequence[str], elements: Collection[str]) -> dict[str, str]:
     """Remove files and all their replicas.
 
     Args:
@@ -109,7 +111,7 @@ def erase(lfns: Sequence[str], elements: Collection[str]) -> dict[str, str]:
     doubtful = [lfn for lfn in lfns if lfn in failed or not replicas.get(lfn)]
     if not doubtful:
         return {}
-    there = facts(doubtful)
+    there = look_up_files(doubtful)
     why = {lfn: failed.get(lfn, "it is still registered") for lfn in doubtful if there[lfn]}
     gone = [lfn for lfn in doubtful if lfn not in why]
     return {**why, **_left_over(gone, sorted(where.union(elements)))}
@@ -160,10 +162,25 @@ def _elements(lfns: Sequence[str], *, every: bool) -> dict[str, list[str]]:
         lfns: Of the files.
         every: Whether those count as well where the file cannot be read now.
     """
-    reply = value_of(_catalog().getReplicas(list(lfns), allStatus=every))
+    reply = _ask("getReplicas", list(lfns), allStatus=every)
     others = {lfn: why for lfn, why in reply["Failed"].items() if _NO_REPLICA not in str(why)}
     _raise_others(others)
     return {str(lfn): sorted(found) for lfn, found in reply["Successful"].items()}
+
+
+def _ask(method: str, *args: Any, **options: Any) -> Any:
+    """Ask the catalog, and find out why it does not answer: DIRAC says no more than that.
+
+    It does so for all catalogs of the installation together (seen with 9.1.22).
+    """
+    reply = getattr(_catalog(), method)(*args, **options)
+    if not reply["OK"] and _NO_ANSWER in reply["Message"]:
+        from DIRAC.Resources.Catalog.FileCatalogClient import FileCatalogClient
+
+        alive = FileCatalogClient().ping()
+        if not alive["OK"] and any(word in alive["Message"].casefold() for word in _UNREACHABLE):
+            reply = alive
+    return value_of(reply)
 
 
 def _is(there: Facts | None, size: int, adler32: str) -> bool:

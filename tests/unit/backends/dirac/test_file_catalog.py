@@ -35,7 +35,7 @@ def catalog_of(client: FakeClient, element: str = "SE-1") -> DiracCatalog:
 
 def test_facts_of_many_files() -> None:
     names = [f"lfn:/vo/{n}" for n in range(1001)]
-    client = FakeClient(facts=lambda lfns: {lfn: [7, 5.0, "0000000a"] for lfn in lfns[1:]})
+    client = FakeClient(look_up_files=lambda lfns: {lfn: [7, 5.0, "0000000a"] for lfn in lfns[1:]})
     found = catalog_of(client).facts(names)
     assert found[names[0]] is found[names[1000]] is None
     assert found[names[1]] == FileFacts(7, 5.0, "0000000a")
@@ -44,7 +44,7 @@ def test_facts_of_many_files() -> None:
 
 
 def test_replicas() -> None:
-    client = FakeClient(replicas={"/vo/a": {"SE-1": "", "SE-2": "root://host//vo/a"}})
+    client = FakeClient(find_replicas={"/vo/a": {"SE-1": "", "SE-2": "root://host//vo/a"}})
     assert catalog_of(client).replicas(["lfn:/vo/a", "lfn:/vo/b"]) == {
         "lfn:/vo/a": {"SE-1": "", "SE-2": "root://host//vo/a"},
         "lfn:/vo/b": {},
@@ -52,15 +52,15 @@ def test_replicas() -> None:
 
 
 def test_files_by_folder_and_by_metadata() -> None:
-    client = FakeClient(tree=["/vo/run/a"], find=["/vo/run/b"])
+    client = FakeClient(list_folder=["/vo/run/a"], find_files=["/vo/run/b"])
     catalog = catalog_of(client)
     assert catalog.listing("lfn:/vo/run/") == ["lfn:/vo/run/a"]
     assert catalog.find("lfn:/vo", {"run": {">": 3}}) == ["lfn:/vo/run/b"]
     assert catalog.find("lfn:/", {"run": 3}) == ["lfn:/vo/run/b"]
     assert client.asked == [
-        ("tree", "/vo/run"),
-        ("find", {"run": {">": 3}}, "/vo"),
-        ("find", {"run": 3}, "/"),
+        ("list_folder", "/vo/run"),
+        ("find_files", {"run": {">": 3}}, "/vo"),
+        ("find_files", {"run": 3}, "/"),
     ]
 
 
@@ -87,7 +87,7 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise PermanentError("checksum mismatch")
 
     with pytest.raises(PermanentError):
-        catalog_of(FakeClient(facts={"/vo/a": [3, 5.0, ""]}, get=get)).get(
+        catalog_of(FakeClient(look_up_files={"/vo/a": [3, 5.0, ""]}, get=get)).get(
             "lfn:/vo/a", tmp_path / "a"
         )
     assert not list(tmp_path.iterdir())
@@ -98,22 +98,24 @@ def refuses(lfn: str, folder: str) -> str:
 
 
 def test_an_entry_without_bytes_is_an_empty_file(tmp_path: Path) -> None:
-    client = FakeClient(facts={"/vo/a": [0, 5.0, ""]}, get=refuses)
+    client = FakeClient(look_up_files={"/vo/a": [0, 5.0, ""]}, get=refuses)
     catalog_of(client).get("lfn:/vo/a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b""
 
 
 def test_an_absent_file_cannot_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="lfn:/vo/a: there is no such file"):
-        catalog_of(FakeClient(facts={"/vo/a": None}, get=refuses)).get("lfn:/vo/a", tmp_path / "a")
+        catalog_of(FakeClient(look_up_files={"/vo/a": None}, get=refuses)).get(
+            "lfn:/vo/a", tmp_path / "a"
+        )
 
 
 def test_an_upload(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("new")
-    client = FakeClient(store=[3, 5.0, "02820145"])
+    client = FakeClient(store_file=[3, 5.0, "02820145"])
     facts = catalog_of(client).put("lfn:/vo/a", tmp_path / "a")
     assert facts == FileFacts(3, 5.0, "02820145")
-    assert client.asked == [("store", "/vo/a", str(tmp_path / "a"), "SE-1")]
+    assert client.asked == [("store_file", "/vo/a", str(tmp_path / "a"), "SE-1")]
 
 
 def test_empty_files_and_a_missing_element_are_refused(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_empty_files_and_a_missing_element_are_refused(tmp_path: Path) -> None:
 
 def test_files_are_removed_in_bulk() -> None:
     names = [f"lfn:/vo/{n}" for n in range(250)]
-    client = FakeClient(erase=lambda lfns, _: {"/vo/7": "busy"} if "/vo/7" in lfns else {})
+    client = FakeClient(remove_files=lambda lfns, _: {"/vo/7": "busy"} if "/vo/7" in lfns else {})
     assert catalog_of(client).remove(names) == {"lfn:/vo/7": "busy"}
     assert [len(lfns) for _, lfns, _ in client.asked] == [100, 100, 50]
     assert client.asked[0][2] == ["SE-1"]

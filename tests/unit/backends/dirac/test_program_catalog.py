@@ -150,7 +150,7 @@ def test_facts_are_those_of_the_content(dirac: FakeDirac) -> None:
     dirac.add("/vo/a")
     dirac.entries["/vo/b"] = {**dirac.entries["/vo/a"], "Checksum": "AB", "ChecksumType": ""}
     dirac.entries["/vo/c"] = {**dirac.entries["/vo/a"], "ChecksumType": "MD5"}
-    found = catalog.facts(["/vo/a", "/vo/b", "/vo/c", "/vo/absent"])
+    found = catalog.look_up_files(["/vo/a", "/vo/b", "/vo/c", "/vo/absent"])
     assert found == {
         "/vo/a": (3, 1796040000.0, "028c0140"),
         "/vo/b": (3, 1796040000.0, "000000ab"),
@@ -163,13 +163,35 @@ def test_an_error_for_one_file_is_not_absence(dirac: FakeDirac) -> None:
     dirac.add("/vo/a")
     dirac.broken["metadata", "/vo/a"] = "Permission denied"
     with pytest.raises(ReplyError, match="/vo/a: Permission denied"):
-        catalog.facts(["/vo/a"])
+        catalog.look_up_files(["/vo/a"])
+
+
+@pytest.mark.parametrize(
+    ("ping", "said"),
+    [
+        ({"OK": False, "Message": "('::1', 9197) [Errno 111] Connection refused"}, "'::1', 9197"),
+        ({"OK": False, "Message": "URL for service FileCatalog not found"}, "1604"),
+        ({"OK": True, "Value": {}}, "1604"),
+    ],
+)
+def test_why_the_catalog_does_not_answer(
+    dirac: FakeDirac, monkeypatch: pytest.MonkeyPatch, ping: Reply, said: str
+) -> None:
+    message = "FileCatalog error ( 1604 : Failed to perform getFileMetadata from any catalog)"
+    monkeypatch.setattr(dirac, "getFileMetadata", lambda _: {"OK": False, "Message": message})
+    module = types.ModuleType("FileCatalogClient")
+    module.FileCatalogClient = lambda: types.SimpleNamespace(  # type: ignore[attr-defined]
+        ping=lambda: ping
+    )
+    monkeypatch.setitem(sys.modules, "DIRAC.Resources.Catalog.FileCatalogClient", module)
+    with pytest.raises(ReplyError, match=said):
+        catalog.look_up_files(["/vo/a"])
 
 
 def test_replicas_have_urls_where_there_are_any(dirac: FakeDirac) -> None:
     dirac.add("/vo/a", b"x", "SE-1", "SE-2")
     dirac.broken["replicas", "/vo/none"] = "File has zero replicas"
-    assert catalog.replicas(["/vo/a", "/vo/none", "/vo/absent"]) == {
+    assert catalog.find_replicas(["/vo/a", "/vo/none", "/vo/absent"]) == {
         "/vo/a": {"SE-1": "", "SE-2": "root://se2//vo/a"},
         "/vo/none": {},
         "/vo/absent": {},
@@ -181,8 +203,8 @@ def test_a_tree_is_one_question_for_each_level(dirac: FakeDirac) -> None:
         "/vo/run": {"Files": {"/vo/run/a": {}, "/etc/passwd": {}}, "SubDirs": {"/vo/run/s": {}}},
         "/vo/run/s": {"Files": {"/vo/run/s/b": {}}, "SubDirs": {}},
     }
-    assert catalog.tree("/vo/run") == ["/vo/run/a", "/vo/run/s/b"]
-    assert catalog.tree("/vo/absent") == []
+    assert catalog.list_folder("/vo/run") == ["/vo/run/a", "/vo/run/s/b"]
+    assert catalog.list_folder("/vo/absent") == []
 
 
 @pytest.fixture
@@ -196,7 +218,7 @@ NEW = (3, 1796040000.0, "028e014b")
 
 def test_a_file_takes_the_place_of_the_old_one(dirac: FakeDirac, new: str) -> None:
     dirac.add("/vo/a", b"older")
-    assert catalog.store("/vo/a", new, "SE-2") == NEW
+    assert catalog.store_file("/vo/a", new, "SE-2") == NEW
     assert dirac.bytes == {"SE-1": set(), "SE-2": {"/vo/a"}}
 
 
@@ -207,46 +229,46 @@ def test_a_file_that_appears_meanwhile(
     dirac.add("/vo/other", content)
     dirac.appears = dirac.entries.pop("/vo/other")
     if same:
-        assert catalog.store("/vo/a", new, "SE-1") == NEW
+        assert catalog.store_file("/vo/a", new, "SE-1") == NEW
     else:
         with pytest.raises(ReplyError, match="already exists in the file catalog, with other"):
-            catalog.store("/vo/a", new, "SE-1")
+            catalog.store_file("/vo/a", new, "SE-1")
 
 
 def test_an_upload_that_is_not_whole_is_an_error(dirac: FakeDirac, new: str) -> None:
     dirac.spoiled = True
     with pytest.raises(ReplyError, match="/vo/a has not arrived whole on SE-1"):
-        catalog.store("/vo/a", new, "SE-1")
+        catalog.store_file("/vo/a", new, "SE-1")
 
 
 def test_an_old_file_that_cannot_be_removed_is_an_error(dirac: FakeDirac, new: str) -> None:
     dirac.add("/vo/a")
     dirac.broken["remove", "/vo/a"] = "Write access not permitted"
     with pytest.raises(ReplyError, match="Write access"):
-        catalog.store("/vo/a", new, "SE-1")
+        catalog.store_file("/vo/a", new, "SE-1")
     assert "/vo/a" in dirac.entries
 
 
 def test_files_are_removed_with_their_replicas(dirac: FakeDirac) -> None:
     dirac.add("/vo/a", b"x", "SE-1", "SE-2")
     dirac.add("/vo/b")
-    assert catalog.erase(["/vo/a", "/vo/b", "/vo/absent"], ["SE-1"]) == {}
+    assert catalog.remove_files(["/vo/a", "/vo/b", "/vo/absent"], ["SE-1"]) == {}
     assert dirac.bytes == {"SE-1": set(), "SE-2": set()}
 
 
 def test_what_is_still_registered_has_a_reason(dirac: FakeDirac) -> None:
     dirac.add("/vo/a")
     dirac.broken["remove", "/vo/a"] = "Write access not permitted"
-    assert catalog.erase(["/vo/a"], []) == {"/vo/a": "Write access not permitted"}
+    assert catalog.remove_files(["/vo/a"], []) == {"/vo/a": "Write access not permitted"}
 
 
 def test_a_replica_without_an_entry_is_removed(dirac: FakeDirac) -> None:
     dirac.bytes["SE-1"].add("/vo/a")
-    assert catalog.erase(["/vo/a"], ["SE-1"]) == {}
+    assert catalog.remove_files(["/vo/a"], ["SE-1"]) == {}
     assert not dirac.bytes["SE-1"]
 
 
 def test_a_replica_without_an_entry_that_stays_has_a_reason(dirac: FakeDirac) -> None:
     dirac.bytes["SE-1"].add("/vo/a")
     dirac.broken["physical", "/vo/a"] = "busy"
-    assert catalog.erase(["/vo/a"], ["SE-1"]) == {"/vo/a": "a replica is left on SE-1: busy"}
+    assert catalog.remove_files(["/vo/a"], ["SE-1"]) == {"/vo/a": "a replica is left on SE-1: busy"}
