@@ -40,7 +40,8 @@ class RucioClient(ProcessClient):
     def environment(self) -> dict[str, str]:
         """Return the variables by which rucio-clients find server, account and credentials."""
         account = {"RUCIO_ACCOUNT": self._account} if self._account else {}
-        return {**os.environ, **account}
+        # Else a section [database] in rucio.cfg makes them a part of a server.
+        return {**os.environ, **account, "RUCIO_CLIENT_MODE": "1"}
 
     def error(self, call: str, answer: Mapping[str, Any]) -> GridError:
         """Return the error to raise for a failed call."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -117,18 +118,14 @@ class RucioServer:
             RuntimeError: It fails, with its output.
         """
         program = "import json, sys\nfrom rucio.client import Client\n"
-        program += "client, args = Client(), json.loads(sys.argv[1])\n" + code
-        command = (str(self.settings.python), "-c", program, json.dumps(arguments, default=str))
-        return _run(*command, environment=self.client_environment(account))
+        program += "client, args = Client(), json.load(sys.stdin)\n" + code
+        command = (str(self.settings.python), "-c", program)
+        text = json.dumps(arguments)
+        return _run(*command, environment=self.client_environment(account), text=text)
 
     def expire(self) -> None:
         """Let Rucio's daemons remove what has expired: names, rules, and the bytes of replicas."""
-        for daemon, *options in (
-            ("rucio-undertaker",),
-            ("rucio-judge-cleaner",),
-            ("rucio-reaper", "--greedy", "--delay-seconds", "0"),
-        ):
-            self.daemon(daemon, *options)
+        self._python("expire.py")
 
     def daemon(self, name: str, *options: str) -> str:
         """Run one of Rucio's daemons once."""
@@ -147,7 +144,13 @@ class RucioServer:
 
     def requests(self) -> int:
         """Return the number of requests that Rucio has answered."""
-        return self.settings.log("rucio").read_text(errors="replace").count(' HTTP/1.1" ')
+        before, count = -1, 0
+        while before != count:  # a line is written after the answer
+            before = count
+            time.sleep(0.2)
+            text = self.settings.log("rucio").read_text(errors="replace")
+            count = text.count(' HTTP/1.1" ')
+        return count
 
     def _clear(self) -> None:
         """Remove the files of an interrupted start."""
@@ -156,10 +159,12 @@ class RucioServer:
         self.settings.save()
 
     def _make_database(self) -> None:
+        self._python("create.py", json.dumps(elements.wanted(self.settings)))
+
+    def _python(self, script: str, text: str = "") -> str:
         # -P: the modules of this folder must not be found.
-        command = (str(self.settings.python), "-P", str(_HERE / "create.py"))
-        text = json.dumps(elements.wanted(self.settings))
-        _run(*command, environment=self._server_environment(), text=text)
+        command = (str(self.settings.python), "-P", str(_HERE / script))
+        return _run(*command, environment=self._server_environment(), text=text)
 
     def _answers(self) -> bool:
         try:

@@ -14,6 +14,8 @@ from .errors import CallError
 _REQUEST_LIMIT = 100
 _here = threading.local()
 _import_lock = threading.Lock()
+_account_lock = threading.Lock()
+_accounts: dict[str | None, str] = {}
 
 
 def imported() -> Any:
@@ -44,10 +46,27 @@ def client() -> Any:
     """Return the client of this thread: its session is not for several threads."""
     if not hasattr(_here, "client"):
         made = imported()(timeout=_REQUEST_LIMIT)
-        if made.account is None:
-            made.account = made.whoami()["account"]
+        made.account = _account(made)
         _here.client = made
     return _here.client
+
+
+def _account(client: Any) -> str:
+    """Return the account of the user, which the server knows.
+
+    A token in a file that rucio.cfg names may be of another account than the one that is asked for.
+    """
+    wanted = client.account
+    with _account_lock:
+        if wanted not in _accounts:
+            found = _accounts[wanted] = str(client.whoami()["account"])
+            if wanted is not None and found != wanted:
+                del _accounts[wanted]
+                raise CallError(
+                    f"Rucio knows you as {found}, not as {wanted}: see account and "
+                    "auth_token_file_path in rucio.cfg, and RUCIO_ACCOUNT"
+                )
+        return _accounts[wanted]
 
 
 def dids(files: Sequence[Sequence[str]]) -> list[dict[str, str]]:

@@ -27,7 +27,9 @@ class Notes:
         text = str(message) % args if args else str(message)
         if level > logging.DEBUG:
             print(text, file=sys.stderr)
-        self.damaged |= "Checksum validation failed" in text or "hecksum mismatch" in text
+        if "Checksum validation failed" in text:
+            self.damaged = True
+            self._keep(text)
         if text.startswith("scheme: "):
             self._keep(text.partition("exception: ")[2])
         elif text.startswith("Exception: "):

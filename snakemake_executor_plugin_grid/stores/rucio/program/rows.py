@@ -24,6 +24,8 @@ def row(answer: Any) -> dict[str, Any]:
     ``lost`` is a file that has no replica any more; ``expires`` may be in the past.
     """
     try:
+        if answer["created_at"] is None:
+            raise TypeError
         return {
             "scope": str(answer["scope"]),
             "name": str(answer["name"]),
@@ -34,7 +36,7 @@ def row(answer: Any) -> dict[str, Any]:
             "expires": seconds(answer["expired_at"], "expired_at"),
             "lost": str(answer.get("availability") or "") in ("LOST", "DELETED"),
         }
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise CallError(f"unexpected answer: {str(answer)[:200]!r}") from error
 
 
