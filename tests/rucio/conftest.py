@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def open_catalog(
 
     def open_one(**options: object) -> RucioCatalog:
         log = tmp_path / f"rucio-{len(opened)}.log"
-        client = RucioClient(rucio_server.settings.python, log)
+        python = os.environ.get("GRID_TEST_RUCIO_CLIENT") or rucio_server.settings.python
+        client = RucioClient(Path(python), log)
         opened.append(RucioCatalog(client, **options))  # type: ignore[arg-type]
         return opened[-1]
 

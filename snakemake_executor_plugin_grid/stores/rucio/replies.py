@@ -64,7 +64,11 @@ _CREDENTIAL_TEXTS = (
     *("cannot find a valid x509 proxy", "'client_proxy'", "x509_user_proxy is not set"),
     *("proxy has expired", "proxy expired", "certificate has expired", "token expired"),
     *("token has expired", "credential expired", "no delegated credentials"),
+    # Of storage elements
+    *("bad status code 401", "bad status code 403", "auth failed", "http 401", "http 403"),
+    *("permission refused", "unauthorized"),
 )
+_FORBIDDEN_TEXTS = ("permission denied",)
 # Of the server, when a client asks for a token: the client takes them for a refusal.
 _TROUBLE = (
     *("bad gateway", "service unavailable", "service temporarily unavailable", "gateway time"),
@@ -107,6 +111,7 @@ _RENEWALS = {
     "gss": "run 'kinit'",
     "ssh": "see ssh_private_key in rucio.cfg",
 }
+_STORAGE_RENEWAL = "run 'voms-proxy-init -voms VO', or get a token that the storage element accepts"
 TAKEN: Final = (
     "names in Rucio are never given to other content: use another name, or wait until it has been "
     "removed; what was removed keeps its name until the server's undertaker has run"
@@ -134,7 +139,8 @@ def classify(exception: str, bases: Collection[str], message: str) -> type[GridE
     if "certificate verify failed" in text or "certificate_verify_failed" in text:
         return PermanentError
     if exception == "MovingError":
-        return PermanentError if _only_gfal(message) else TransientError
+        ended = _any(_FORBIDDEN_TEXTS, text) or _only_gfal(message)
+        return PermanentError if ended else TransientError
     if exception == "CallError" and _UNFIT_ANSWER in text:
         return TransientError
     if number := _STATUS.search(text):
@@ -166,7 +172,7 @@ def error_of(
         return kind(f"Rucio does not take the file: {clause(said)}; {TAKEN}")
     if kind is DiskFullError:
         return kind(f"the disk of the submit host is full: {said}")
-    hint = _hint(kind, message, auth)
+    hint = _hint(kind, message, auth, of_storage=exception == "MovingError")
     return kind(f"Rucio, asked for {name.replace('_', ' ')}: {clause(said)}{hint}")
 
 
@@ -193,7 +199,9 @@ def _of_status(number: int) -> type[GridError]:
     return PermanentError if number in _FORBIDDEN else TransientError
 
 
-def _hint(kind: type[GridError], message: str, auth: str) -> str:
+def _hint(kind: type[GridError], message: str, auth: str, *, of_storage: bool) -> str:
+    if kind is CredentialsError and of_storage:
+        return f"; {_STORAGE_RENEWAL}"
     if kind is CredentialsError:
         return f"; {_RENEWALS.get(auth, 'see auth_type in rucio.cfg')}"
     text = message.casefold()

@@ -34,9 +34,9 @@ def whoami() -> str:
 
 def metadata(files: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     """Return a row of each name that exists."""
-    return [
-        rows.row(answer) for answer in connection.client().get_metadata_bulk(connection.dids(files))
-    ]
+    # Older clients (38) ask for other metadata unless they are told.
+    answers = connection.client().get_metadata_bulk(connection.dids(files), plugin="DID_COLUMN")
+    return [rows.row(answer) for answer in answers]
 
 
 def replicas(

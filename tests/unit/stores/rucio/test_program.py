@@ -58,7 +58,8 @@ class Client:
         self.changes: list[tuple[Any, ...]] = []
         self.denied: tuple[str, ...] = ()
 
-    def get_metadata_bulk(self, dids: list[dict[str, str]]) -> list[dict[str, Any]]:
+    def get_metadata_bulk(self, dids: list[dict[str, str]], plugin: str) -> list[dict[str, Any]]:
+        assert plugin == "DID_COLUMN"
         wanted = [(did["scope"], did["name"]) for did in dids]
         return [row for row in self.rows if (row["scope"], row["name"]) in wanted]
 

@@ -58,6 +58,9 @@ REQUESTS = ("ConnectionError", "RequestException", "OSError", "Exception")
         ("MovingError", ("CallError",), "Missing dependency : gfal2", PermanentError),
         ("MovingError", ("CallError",), "refused; Missing dependency : gfal2", TransientError),
         ("MovingError", ("CallError",), "X509_USER_PROXY is not set", CredentialsError),
+        ("MovingError", ("CallError",), "Bad status code 403 https://x", CredentialsError),
+        ("MovingError", ("CallError",), "[FATAL] Auth failed: No protocols left", CredentialsError),
+        ("MovingError", ("CallError",), "[3010] Unable; permission denied", PermanentError),
         ("MovingError", ("CallError",), "[Errno 28] No space left on device", DiskFullError),
         ("SystemExit", ("BaseException",), "1", PermanentError),
         ("NobodyKnows", ("Exception",), "x", TransientError),
@@ -84,6 +87,12 @@ def test_who_has_no_credentials_is_told_what_to_do(auth: str, renewal: str) -> N
     assert isinstance(error, CredentialsError)
     assert str(error).startswith("Rucio, asked for metadata: Cannot authenticate")
     assert renewal in str(error)
+
+
+def test_storage_has_credentials_of_its_own() -> None:
+    error = error_of("download", "MovingError", "X509_USER_PROXY is not set", (), "userpass")
+    assert "run 'voms-proxy-init -voms VO', or get a token" in str(error)
+    assert "password" not in str(error)
 
 
 @pytest.mark.parametrize(
