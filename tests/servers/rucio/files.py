@@ -27,7 +27,7 @@ _SERVER = """\
 logdir = {logs}
 loglevel = INFO
 [database]
-default = sqlite:///{folder}/server/rucio.db
+default = sqlite:///{folder}/server/rucio.db?timeout=30
 schema =
 [bootstrap]
 userpass_identity = root

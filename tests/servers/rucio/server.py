@@ -184,7 +184,8 @@ class RucioServer:
             command = ["xrootd", "-I", "v4", "-c", str(storage / "xrootd.cf")]
             return command + (["-R", files.XROOTD_USER] if root else []), plain, None
         listen = f"127.0.0.1:{self.settings.ports['rucio']}"
-        command = [str(self.settings.venv / "bin" / "gunicorn"), "--workers", "2", "--bind", listen]
+        # One request at a time: of two that write to SQLite one may fail ("database is locked").
+        command = [str(self.settings.venv / "bin" / "gunicorn"), "--workers", "1", "--bind", listen]
         command += ["--access-logfile", "-", "rucio.web.rest.main:application"]
         return command, self._server_environment(), None
 

@@ -14,7 +14,7 @@ WEB, ROOT = "WEB_USERDISK", "ROOT_USERDISK"
 """Storage elements: behind Apache, by https and davs; behind XRootD, by root.
 
 With the generic permissions users may write only where the name ends so."""
-SITES = {WEB: "Web.test", ROOT: "Root.test"}
+SITES = {WEB: "WEB-SITE", ROOT: "ROOT-SITE"}
 PASSWORD = "ci-secret"
 ROOT_PASSWORD = "root-secret"
 COMPONENTS = ("web", "xrootd", "rucio")
