@@ -195,5 +195,8 @@ def test_workers_write_and_we_register(
     assert "use another name" in refused[name]
     catalog.get(name, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == b"content"
+    many = [f"{run}/a-long-name-with-a-number-{number}" for number in range(300)]
+    urls = catalog.write_urls(many)
+    assert all(urls[name].endswith(name.rpartition("/")[2]) for name in many)
     (web,) = open_catalog(rse=WEB).write_urls([f"{run}/other"]).values()
     assert web.startswith("davs://127.0.0.1:")

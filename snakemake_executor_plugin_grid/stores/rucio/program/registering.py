@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from . import connection, rows
 from .errors import CallError, TakenError
 from .names import expire, metadata
 
 _SOON = 1.0
+_LONGEST_QUERY = 2000
 
 
 def write_urls(files: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) -> dict[str, str]:
@@ -33,9 +35,25 @@ def write_urls(files: Sequence[Sequence[str]], rse: str, schemes: Sequence[str])
         raise CallError(
             f"{rse} cannot be written by {' or '.join(schemes)}, only by {', '.join(sorted(known))}"
         )
-    dids = [f"{scope}:{name}" for scope, name in files]
-    found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)
-    return {did: str(found[did]) for did in dids}
+    urls: dict[str, str] = {}
+    for dids in _short([f"{scope}:{name}" for scope, name in files]):
+        found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)
+        urls.update({did: str(found[did]) for did in dids})
+    return urls
+
+
+def _short(dids: Sequence[str]) -> Iterator[list[str]]:
+    """Split names into lists that are short enough for a URL."""
+    some: list[str] = []
+    length = 0
+    for did in dids:
+        length += len(quote(did)) + len("&lfn=")
+        if some and length > _LONGEST_QUERY:
+            yield some
+            some, length = [], len(quote(did))
+        some.append(did)
+    if some:
+        yield some
 
 
 def register(
