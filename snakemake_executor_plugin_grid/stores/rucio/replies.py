@@ -178,7 +178,8 @@ def error_of(
 
 def readable(message: str) -> str:
     """Return a message as one line of limited length, also if it is an HTML page."""
-    message = message.partition("Traceback (most recent")[0]
+    for end in ("Traceback (most recent", "Failed validating"):  # and a schema
+        message = message.partition(end)[0]
     message = _DETAILS.sub(" ", message)
     line = " ".join(_TAG.sub(" ", message).split()) or "no reason given"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"

@@ -123,5 +123,7 @@ def test_messages_are_one_line() -> None:
     page = "<html><head><title>x</title></head><body>\n<h1>Bad\nGateway</h1></body></html>"
     assert readable(page) == "Bad Gateway"
     assert readable("") == "no reason given"
+    schema = "Problem validating dids: 'a+b' does not match '^x$' Failed validating 'pattern' in {"
+    assert readable(schema) == "Problem validating dids: 'a+b' does not match '^x$'"
     assert "Traceback" not in readable("x\nTraceback (most recent call last):\n  File")
     assert len(readable("x" * 5000)) < 700
