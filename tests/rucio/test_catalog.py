@@ -11,6 +11,7 @@ import pytest
 from snakemake_executor_plugin_grid.model.errors import MissingError, PermanentError
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 from snakemake_executor_plugin_grid.stores.rucio.catalog import checksum
+from snakemake_executor_plugin_grid.worker.transfer import urls as worker
 from tests.servers.rucio.server import RucioServer
 from tests.servers.rucio.settings import OTHER_SCOPE, ROOT, SCOPE, SITES, WEB
 
@@ -178,25 +179,30 @@ def test_what_is_not_there_or_not_ours(open_catalog: OpenCatalog, run: str, tmp_
     assert catalog.facts([f"rucio://{OTHER_SCOPE}/file"])[f"rucio://{OTHER_SCOPE}/file"] is None
 
 
-def test_workers_write_and_we_register(
-    open_catalog: OpenCatalog, rucio_server: RucioServer, run: str, tmp_path: Path
+@pytest.mark.parametrize("rse", [WEB, ROOT])
+def test_workers_read_and_write(
+    open_catalog: OpenCatalog, run: str, tmp_path: Path, rse: str
 ) -> None:
-    name = f"{run}/deep/file"
-    catalog = open_catalog(rse=ROOT, lifetime=60)
+    """Without Rucio, by the URLs that we give them; we register what they have written."""
+    catalog, name = open_catalog(rse=rse, lifetime=60), f"{run}/deep/file"
+    path = write(tmp_path / "file")
     (url,) = catalog.write_urls([name]).values()
-    assert url.startswith("root://127.0.0.1:")
-    place = rucio_server.settings.data(ROOT) / url.partition("//store/")[2]
-    place.parent.mkdir(parents=True)
-    write(place)
+    folder, _, last = url.rpartition("/")
+    worker.put(path, folder, last)
     facts = FileFacts(7, 0.0, "0bcb02fc")
     assert catalog.register({name: facts}) == {}
     assert catalog.register({name: facts}) == {}  # a late duplicate
     refused = catalog.register({name: FileFacts(8, 0.0, "0bcb02fc")})
     assert "use another name" in refused[name]
-    catalog.get(name, tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == b"content"
+    catalog.get(name, tmp_path / "ours")
+    assert catalog.replicas([name]) == {name: {rse: url}}
+    worker.get(url, tmp_path / "theirs")
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() == b"content"
+
+
+def test_the_urls_of_many_files(open_catalog: OpenCatalog, run: str) -> None:
     many = [f"{run}/a-long-name-with-a-number-{number}" for number in range(300)]
-    urls = catalog.write_urls(many)
+    urls = open_catalog(rse=ROOT).write_urls(many)
     assert all(urls[name].endswith(name.rpartition("/")[2]) for name in many)
-    (web,) = open_catalog(rse=WEB).write_urls([f"{run}/other"]).values()
-    assert web.startswith("davs://127.0.0.1:")
+    with pytest.raises(PermanentError, match="see --storage-grid-rucio-rse"):
+        open_catalog().write_urls(many)
