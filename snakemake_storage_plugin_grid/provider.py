@@ -198,7 +198,25 @@ class StorageProvider(StorageProviderBase):
         """Return where a worker stores a file; what is to be removed of it is removed before."""
         data = self.data(query)
         data.removals.settle([query])
+        if self.is_immutable(query):
+            return Destination(data.rucio().write_urls([query])[query], data.element)
         return Destination(query, data.element)
+
+    def is_immutable(self, query: str) -> bool:
+        """Return whether a name can never have other content: so it is with Rucio."""
+        return queries.scheme_of(query) == "rucio"
+
+    def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
+        """Register what workers have stored under a URL; return why, where that is refused.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        some = {name: facts for name, facts in files.items() if self.is_immutable(name)}
+        if not some:
+            return {}
+        data = self.data(next(iter(some)))
+        return data.catalog.retry(lambda: data.rucio().register(some))
 
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,6 +42,12 @@ class Storage(Protocol):
 
     def destination(self, query: str) -> Destination:
         """Return where a worker stores a file."""
+
+    def is_immutable(self, query: str) -> bool:
+        """Return whether a name can never have other content."""
+
+    def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
+        """Register what workers have stored under a URL; return why, where that is refused."""
 
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""
@@ -100,7 +107,13 @@ class GridFiles:
         found = []
         for one in paths:
             storage = self._storages[one.query] = one.storage
-            facts, target = storage.facts(one.query), storage.destination(one.query)
+            facts = storage.facts(one.query)
+            if facts is not None and storage.is_immutable(one.query):
+                raise GridError(
+                    f"output {one.query} exists, and its name can never have other content: "
+                    "choose a new name, such as one with a version"
+                )
+            target = storage.destination(one.query)
             found.append(
                 GridOutput(
                     name=self._layout.member(one.path),
@@ -133,7 +146,11 @@ class GridFiles:
             return f"it reported success, but did not store {listed(missing)}"
         for query in queries:
             storage = self._storages[query]
-            facts, told = storage.facts(query), stored[query]
+            told = stored[query]
+            refused = storage.adopt({query: FileFacts(told.size, time.time(), told.adler32)})
+            if query in refused:
+                return f"{query} cannot be registered: {refused[query]}"
+            facts = storage.facts(query)
             if facts is None:
                 return f"it reported success, but {query} is not there"
             if facts.size != told.size or (facts.adler32 and not same(facts.adler32, told.adler32)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Storage:
     forgotten: list[str] = field(default_factory=list)
     protected: list[str] = field(default_factory=list)
     noted: dict[str, FileFacts] = field(default_factory=dict)
+    registered: dict[str, FileFacts] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     def facts(self, query: str) -> FileFacts | None:
         return self.there.get(query)
@@ -40,6 +42,13 @@ class Storage:
 
     def destination(self, query: str) -> Destination:
         return Destination(query, "SE-1")
+
+    def is_immutable(self, query: str) -> bool:
+        return query.startswith("rucio:")
+
+    def adopt(self, files: Mapping[str, FileFacts]) -> dict[str, str]:
+        self.registered.update(files)
+        return {query: "taken" for query in files if query in self.refused}
 
     def note(self, query: str, facts: FileFacts) -> None:
         self.noted[query] = facts
@@ -97,6 +106,22 @@ def test_what_is_there_may_be_replaced(bench: Bench) -> None:
     bench.storage.there[LFN] = FileFacts(7, 1.5, "00000001")
     (one,) = bench.files.outputs([bench.path])
     assert one.before == "7:00000001"
+
+
+def test_a_name_that_can_never_have_other_content_is_refused_before(bench: Bench) -> None:
+    path = GridPath("x", "rucio://user.me/x", bench.storage)
+    bench.files.outputs([path])
+    bench.storage.there["rucio://user.me/x"] = FileFacts(7, 1.5, "00000001")
+    with pytest.raises(GridError, match=r"rucio://user\.me/x exists.*choose a new name"):
+        bench.files.outputs([path])
+
+
+def test_what_a_catalog_does_not_register_fails_the_job(bench: Bench) -> None:
+    bench.storage.there[LFN] = FileFacts(4, 9.0, "0a1b2c3d")
+    bench.storage.refused = [LFN]
+    assert "cannot be registered: taken" in bench.confirm(GOOD)
+    assert bench.storage.registered[LFN].size == 4
+    assert not bench.storage.noted
 
 
 def test_an_output_that_is_there_as_reported_is_noted(bench: Bench) -> None:
