@@ -100,7 +100,7 @@ class RucioServer:
             "RUCIO_HOME": str(self.settings.client(account)),
             "X509_USER_PROXY": str(self.settings.proxy),
             "X509_CERT_DIR": str(self.settings.ca_folder),
-            "SNAKEMAKE_GRID_RUCIO_PYTHON": str(self.settings.python),
+            "SNAKEMAKE_STORAGE_GRID_RUCIO_PYTHON": str(self.settings.python),
         }
 
     def client_environment(self, account: str = ACCOUNT) -> dict[str, str]:
