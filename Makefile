@@ -21,18 +21,24 @@ OLDER_DIRAC_VENVS := $(addprefix .venv-dirac-,$(OLDER_DIRACS))
 IDDS_VENV ?= .venv-idds
 PANDA_VENV ?= .venv-panda
 PANDA_DIR ?= .panda-server
+# The Rucio server of the tests: its environment, and the folder of one that is kept.
+RUCIO_VENV ?= .venv-rucio
+RUCIO_DIR ?= .rucio-server
 # The oldest supported Snakemake.
 OLDEST_VENV ?= .venv-oldest
+# What builds and checks the package: it needs a newer `packaging` than Snakemake can have.
+PACKAGE_VENV ?= .venv-package
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What fails is tried once more; the last lines of a run name what needed that.
-SERVERS = GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1
+SERVERS = GRID_TEST_DIRAC_VENV=$(abspath $(DIRAC_VENV)) GRID_TEST_DIRAC_REQUIRED=1 \
+    GRID_TEST_RUCIO_VENV=$(abspath $(RUCIO_VENV)) GRID_TEST_RUCIO_REQUIRED=1
 REQUIRED = GRID_TEST_IDDS_PYTHON=$(abspath $(IDDS_VENV))/bin/python GRID_TEST_IDDS_REQUIRED=1 \
     GRID_TEST_STORES_REQUIRED=1 GRID_TEST_BROWSER_REQUIRED=1 GRID_TEST_CONTAINERS_REQUIRED=1
 PYTEST_OPTIONS := -n $(WORKERS) --reruns 1
 PYTEST := $(BIN)/pytest $(PYTEST_OPTIONS)
 # What needs nothing but Python packages, and not much time.
-QUICK := --dist worksteal -m "not slow and not dirac"
+QUICK := --dist worksteal -m "not slow and not dirac and not rucio"
 # Where tests meet Snakemake, rather than jobs, stores and servers.
 OF_SNAKEMAKE := tests/unit/snakemake_api $(addprefix tests/conformance/test_,workflows.py fallback.py) \
     $(addprefix tests/workflows/test_,snakemake_base.py groups.py storage.py)
@@ -40,9 +46,9 @@ EXAMPLE := example_workflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help example test test-units test-workflows test-oldest test-snakemake test-all \
+.PHONY: help example test test-units test-workflows test-oldest test-package test-snakemake test-all \
     test-dirac-versions conformance lint types bench clean \
-    dirac-server dirac-server-stop panda-server panda-server-stop
+    dirac-server dirac-server-stop panda-server panda-server-stop rucio-server rucio-server-stop
 
 help:
 	@echo "make example            run the example workflow on the local backend"
@@ -50,9 +56,10 @@ help:
 	@echo "make test-units         those of them that start no workflow"
 	@echo "make test-workflows     those of them that run workflows on the local backend"
 	@echo "make test-oldest        some of them with the oldest supported Snakemake"
+	@echo "make test-package       build the package, and run a workflow where its wheel is installed"
 	@echo "make test-snakemake     run Snakemake's own test suite on the local backend, for an hour"
-	@echo "make test-dirac-versions  run that set with each supported version of DIRAC"
 	@echo "make conformance        run the set that every backend has to pass; BACKEND=dirac for another"
+	@echo "make test-dirac-versions  run that set with each supported version of DIRAC"
 	@echo "make test-all           run all tests, for hours, with servers that are installed first"
 	@echo "make lint               check style, formatting and imports"
 	@echo "make types              check the types"
@@ -61,6 +68,8 @@ help:
 	@echo "make dirac-server-stop  stop it and remove its files"
 	@echo "make panda-server       start the PanDA server of the tests, to try things with"
 	@echo "make panda-server-stop  stop it and remove its files"
+	@echo "make rucio-server       install and start a real Rucio server, to try things with"
+	@echo "make rucio-server-stop  stop it and remove its files"
 	@echo "make clean              remove what the other targets made"
 
 # PATH has the environment first, as after `source .venv/bin/activate`.
@@ -76,12 +85,15 @@ test-units: $(VENV)/.all
 	$(PYTEST) $(QUICK) tests/unit $(ARGS)
 
 test-workflows: $(VENV)/.all
-	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" \
+	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac and not rucio" \
 	    tests/workflows tests/conformance $(ARGS)
 
 test-oldest: $(OLDEST_VENV)/.oldest
 	$(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS) --dist worksteal \
-	    -m "not slow and not panda and not dirac" $(OF_SNAKEMAKE) $(ARGS)
+	    -m "not slow and not panda and not dirac and not rucio" $(OF_SNAKEMAKE) $(ARGS)
+
+test-package: $(PACKAGE_VENV)/.package
+	$(PACKAGE_VENV)/bin/python -m tests.package $(ARGS)
 
 # With the suite in the source distribution of the installed Snakemake, which pip downloads.
 test-snakemake: $(VENV)/.all
@@ -102,13 +114,13 @@ test-dirac-versions: $(VENV)/.all $(DIRAC_VENV)/.dirac $(addsuffix /.dirac,$(OLD
 	    $(ARGS); done
 
 # Coverage is measured where no server is: Snakemake is much slower with it.
-test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds
-	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac" tests \
+test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds $(RUCIO_VENV)/.rucio
+	$(PYTEST) --dist worksteal -m "not slow and not panda and not dirac and not rucio" tests \
 	    --cov --cov-report=term $(ARGS)
 	$(MAKE) --no-print-directory test-snakemake ARGS=
 	$(MAKE) --no-print-directory test-dirac-versions ARGS=
 	$(SERVERS) $(REQUIRED) GRID_TEST_JOBS=1000 \
-	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac" tests $(ARGS)
+	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac or rucio" tests $(ARGS)
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .
@@ -140,9 +152,19 @@ panda-server: $(VENV)/.all
 panda-server-stop:
 	$(BIN)/python -m tests.servers.panda remove --dir $(PANDA_DIR)
 
+rucio-server: $(RUCIO_VENV)/.rucio $(VENV)/.all
+	$(BIN)/python -m tests.servers.rucio up --dir $(RUCIO_DIR) --venv $(RUCIO_VENV) $(ARGS)
+	@$(BIN)/python -m tests.servers.rucio env --dir $(RUCIO_DIR) >$(RUCIO_DIR)/client.sh
+	@echo "To be its client:   . $(abspath $(BIN))/activate; . $(abspath $(RUCIO_DIR))/client.sh"
+
+rucio-server-stop:
+	$(BIN)/python -m tests.servers.rucio remove --dir $(RUCIO_DIR)
+
 clean: $(if $(wildcard $(DIR)/settings.json),dirac-server-stop) \
-    $(if $(wildcard $(PANDA_DIR)),panda-server-stop)
-	rm -rf $(VENV) $(DIRAC_VENV) $(OLDER_DIRAC_VENVS) $(IDDS_VENV) $(OLDEST_VENV) $(PANDA_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+    $(if $(wildcard $(PANDA_DIR)),panda-server-stop) \
+    $(if $(wildcard $(RUCIO_DIR)),rucio-server-stop)
+	rm -rf $(VENV) $(DIRAC_VENV) $(OLDER_DIRAC_VENVS) $(IDDS_VENV) $(OLDEST_VENV) $(PACKAGE_VENV) $(PANDA_VENV)
+	rm -rf $(RUCIO_VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(addprefix $(EXAMPLE)/,.snakemake benchmarks logs results)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -174,12 +196,22 @@ $(OLDEST_VENV)/.oldest: pyproject.toml .ci/oldest
 	    install --constraint $(OLDEST_VENV)/constraints.txt -e '.[test]'
 	@touch $@
 
+$(PACKAGE_VENV)/.package:
+	$(PYTHON) -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/python -m pip --disable-pip-version-check --quiet \
+	    install 'build>=1.2' 'hatchling>=1.27' 'twine>=6'
+	@touch $@
+
 $(DIRAC_VENV)/.dirac: tests/servers/dirac/install.py
 	$(PYTHON) -m tests.servers.dirac.install $(DIRAC_VENV) $(DIRAC_VERSION)
 	@touch $@
 
 .venv-dirac-%/.dirac: tests/servers/dirac/install.py
 	$(PYTHON) -m tests.servers.dirac.install .venv-dirac-$* $*
+	@touch $@
+
+$(RUCIO_VENV)/.rucio: tests/servers/rucio/install.py
+	$(PYTHON) -m tests.servers.rucio.install $(RUCIO_VENV)
 	@touch $@
 
 # Of the same versions as the environment of the tests, but for what that executor cannot bear.

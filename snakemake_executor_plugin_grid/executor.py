@@ -20,7 +20,7 @@ from snakemake_interface_executor_plugins.settings import CommonSettings
 from .console.format import sentence
 from .model.errors import EndingError, GridError
 from .resilience.calls import in_words
-from .snakemake_api import files_read
+from .snakemake_api import files_read, log_events
 
 if TYPE_CHECKING:
     from .engine.run import Run
@@ -66,6 +66,7 @@ class Executor(RemoteExecutor):
         self._infos: dict[str, SubmittedJobInfo] = {}
         self._names: dict[Any, str] = {}
         self._unnoted: set[Any] = set()
+        self._started = log_events.StartedJobs()
         self._submitting = False
         self._polling: Future[list[Outcome]] | None = None
         self._closed = False
@@ -249,6 +250,7 @@ class Executor(RemoteExecutor):
                 self._polling.cancel()
             found = await asyncio.wrap_future(self._polling)
             outcomes = {outcome.name: outcome for outcome in found}
+            self._started.report(controller.running, self._infos)
         except asyncio.CancelledError:
             if not self._shutdown.ending:
                 controller.crashed(RuntimeError("the poll was cancelled"))

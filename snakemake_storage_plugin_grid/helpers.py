@@ -28,9 +28,8 @@ def list_files(folder: str) -> list[str]:
     Raises:
         WorkflowError: The catalog does not answer, or there is no such catalog.
     """
-    provider = _provider()
-    with provider.errors():
-        return provider.data(folder).catalog.listing(queries.normalized(folder).rstrip("/"))
+    provider, name = _provider(), queries.normalized(folder).rstrip("/")
+    return provider.answer(f"files in {name}", lambda: provider.data(name).catalog.listing(name))
 
 
 def find_files(folder: str, metadata: Mapping[str, Any]) -> list[str]:
@@ -53,16 +52,19 @@ def find_files(folder: str, metadata: Mapping[str, Any]) -> list[str]:
     Raises:
         WorkflowError: The catalog does not answer, or has no metadata.
     """
-    from snakemake_executor_plugin_grid.backends.dirac.file_catalog import DiracCatalog
-    from snakemake_executor_plugin_grid.model.errors import PermanentError
-
     provider = _provider()
-    with provider.errors():
+
+    def ask() -> list[str]:
+        from snakemake_executor_plugin_grid.backends.dirac.file_catalog import DiracCatalog
+        from snakemake_executor_plugin_grid.model.errors import PermanentError
+
         persistent = provider.data(folder).catalog
         catalog = persistent.catalog
         if not isinstance(catalog, DiracCatalog):
             raise PermanentError(f"{folder}: files are found by metadata in DIRAC's catalog only.")
         return persistent.retry(lambda: catalog.find(queries.normalized(folder), metadata))
+
+    return provider.answer(f"files in {folder} with {dict(metadata)}", ask)
 
 
 def _provider() -> StorageProvider:

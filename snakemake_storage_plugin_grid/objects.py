@@ -19,6 +19,7 @@ from . import queries
 if TYPE_CHECKING:
     from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 
+    from .on_worker import Facts
     from .provider import StorageProvider
 
 
@@ -33,6 +34,8 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
 
     def __post_init__(self) -> None:
         """Register the name: questions come when all names of the workflow are known."""
+        if self.provider.of_job is not None:
+            self.keep_local = True  # the worker stores it when Snakemake has ended
         if not queries.has_wildcards(self.query):
             self.provider.register(self.query)
 
@@ -46,7 +49,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
 
     async def inventory(self, cache: IOCacheStorageInterface) -> None:
         """Tell the cache of Snakemake about all names that are registered."""
-        if self.cache_key() in cache.exists_in_storage:
+        if self.provider.of_job is not None or self.cache_key() in cache.exists_in_storage:
             return
         self._facts()
         for query, facts in self.provider.everything(self.query).items():
@@ -75,6 +78,8 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         """Download the file; the local copy gets the time that the catalog has."""
         facts = self._known()
         path = self.local_path()
+        if self.provider.of_job is not None:
+            return  # the worker has fetched it
         with self.provider.errors():
             self.provider.data(self.query).catalog.get(self.query, path)
         os.utime(path, (facts.mtime, facts.mtime))
@@ -87,6 +92,8 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
                 f"{self.query} is a folder, and a file catalog has only files as outputs: name "
                 "the files in it, or pack them into one."
             )
+        if self.provider.of_job is not None:
+            return
         data = self.provider.data(self.query)
         with self.provider.errors():
             data.removals.withdraw([self.query])
@@ -96,18 +103,24 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
 
     def remove(self) -> None:
         """Remove the file soon, together with others; it counts as absent from now on."""
+        if self.provider.of_job is not None:
+            return
         self.provider.data(self.query).removals.remove(self.query)
 
     def list_candidate_matches(self) -> Iterable[str]:
         """Return the files below the folder in which the matches of the pattern are."""
-        with self.provider.errors():
-            return self.provider.data(self.query).catalog.listing(queries.folder_of(self.query))
+        folder = queries.folder_of(self.query)
+        return self.provider.answer(
+            f"files in {folder}", lambda: self.provider.data(folder).catalog.listing(folder)
+        )
 
-    def _facts(self) -> FileFacts | None:
+    def _facts(self) -> FileFacts | Facts | None:
+        if self.provider.of_job is not None:
+            return self.provider.of_job.facts(self.query, self.local_path())
         with self.provider.errors():
             return self.provider.facts(self.query)
 
-    def _known(self) -> FileFacts:
+    def _known(self) -> FileFacts | Facts:
         facts = self._facts()
         if facts is None:
             raise WorkflowError(f"{self.query} does not exist.")

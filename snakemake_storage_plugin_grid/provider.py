@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +20,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 
 from . import queries
 from .objects import StorageObject
+from .on_worker import FilesOfJob
 from .settings import StorageProviderSettings, path_of, seconds_of
 
 if TYPE_CHECKING:
@@ -50,15 +51,19 @@ class StorageProvider(StorageProviderBase):
 
     Attributes:
         latest: The provider that was made last, for functions of the Snakefile.
+        answers: What catalogs have said while the workflow was parsed, by question.
+        of_job: The files of the job, where a worker runs Snakemake.
     """
 
     latest: ClassVar[StorageProvider | None] = None
+    answers: ClassVar[dict[str, list[str]]] = {}
 
     def __post_init__(self) -> None:
         """Open nothing yet."""
         self._registered: dict[str, dict[str, None]] = {}
         self._data: dict[str, GridData] = {}
         self._clock_compared = False
+        self.of_job = FilesOfJob.here()
         StorageProvider.latest = self
 
     @classmethod
@@ -107,6 +112,8 @@ class StorageProvider(StorageProviderBase):
     def register(self, query: str) -> None:
         """Note a name about which questions will come."""
         scheme = queries.scheme_of(query)
+        if self.of_job is not None:
+            return
         if scheme in self._data:
             self._data[scheme].lookup.register([query])
         else:
@@ -123,6 +130,20 @@ class StorageProvider(StorageProviderBase):
             data.lookup.register(self._registered.pop(scheme, {}))
             self._data[scheme] = data
         return self._data[scheme]
+
+    def answer(self, question: str, ask: Callable[[], list[str]]) -> list[str]:
+        """Return what a catalog says; where a worker runs Snakemake, what it said before.
+
+        Raises:
+            WorkflowError: The catalog does not answer, or was not asked on the submit host.
+        """
+        if self.of_job is not None:
+            if question not in self.of_job.answers:
+                raise WorkflowError(f"{question}: the submit host has not asked that.")
+            return self.of_job.answers[question]
+        with self.errors():
+            self.answers[question] = found = ask()
+        return found
 
     def everything(self, query: str) -> dict[str, FileFacts | None]:
         """Return what is known of all files of the catalog that has a name."""
@@ -177,7 +198,25 @@ class StorageProvider(StorageProviderBase):
         """Return where a worker stores a file; what is to be removed of it is removed before."""
         data = self.data(query)
         data.removals.settle([query])
+        if self.is_immutable(query):
+            return Destination(data.rucio().write_urls([query])[query], data.element)
         return Destination(query, data.element)
+
+    def is_immutable(self, query: str) -> bool:
+        """Return whether a name can never have other content: so it is with Rucio."""
+        return queries.scheme_of(query) == "rucio"
+
+    def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
+        """Register what workers have stored under a URL; return why, where that is refused.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        some = {name: facts for name, facts in files.items() if self.is_immutable(name)}
+        if not some:
+            return {}
+        data = self.data(next(iter(some)))
+        return data.catalog.retry(lambda: data.rucio().register(some))
 
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""

@@ -1,6 +1,7 @@
 """A DIRAC whose file catalog is a folder: it takes the place of the Python that has DIRAC.
 
-The client process of the package is started with it, and asks it what it would ask DIRAC.
+The client process of the package is started with it, and asks it what it would ask DIRAC. So does
+the worker, for files that it moves itself.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class DiracFolder:
         self.python = folder / "python"
         self.python.write_text(
             f"#!/bin/sh\nPYTHONPATH='{Path(__file__).parents[1]}' exec '{sys.executable}' "
-            f"-m tests.dirac_in_a_folder '{folder}'\n"
+            f"-m tests.dirac_in_a_folder '{folder}' \"$@\"\n"
         )
         self.python.chmod(0o755)
 
@@ -132,8 +133,23 @@ class _Program:
         adler32 = f"{zlib.adler32(path.read_bytes()):08x}"
         return path.stat().st_size, int(path.stat().st_mtime), adler32
 
+    def move(self, request: Path, answers: Path) -> None:
+        """Do what a worker asks for: see ``worker/grid_files/dirac_program``."""
+        asked = json.loads(request.read_text())
+        told = {}
+        for one in asked["get"]:
+            self.get(one["lfn"], one["folder"])
+            told[one["lfn"]] = ""
+        for one in asked["put"]:
+            found = self.store_file(one["lfn"], one["path"], one["element"])
+            told[one["lfn"]] = "" if [found[0], found[2]] == [one["size"], one["adler32"]] else "?"
+        answers.write_text(json.dumps(told))
+
 
 if __name__ == "__main__":
+    if "-c" in sys.argv:
+        _Program(Path(sys.argv[1])).move(*map(Path, sys.argv[-2:]))
+        sys.exit()
     serve = importlib.import_module("snakemake_executor_plugin_grid.client_process.serve").serve
     serve(
         _Program(Path(sys.argv[1])).answer,

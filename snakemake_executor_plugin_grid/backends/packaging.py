@@ -52,7 +52,8 @@ class JobPackage:
         entry: Its part of ``jobs.json``.
         separate: Digests of blobs that are uploaded one by one.
         packed: Digests and sizes of blobs in the sandbox of the chunk.
-        lfns: LFNs of input data (DIRAC).
+        lfns: LFNs of blobs (DIRAC).
+        grid_files: LFNs of inputs that are on the grid, with their sizes in bytes (DIRAC).
     """
 
     name: str
@@ -60,6 +61,12 @@ class JobPackage:
     separate: tuple[str, ...]
     packed: tuple[tuple[str, int], ...]
     lfns: tuple[str, ...]
+    grid_files: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def lfn_sizes(self) -> dict[str, int]:
+        """LFNs of all inputs; those of blobs, which any site can have, count 0 bytes."""
+        return {**dict.fromkeys(self.lfns, 0), **dict(self.grid_files)}
 
 
 def load(
@@ -124,7 +131,16 @@ def package_of(
         elif not blob.url:
             packed[blob.digest] = blob.size
     entry = {"job": payload.description, "environment": dict(payload.spec.environment)}
-    return JobPackage(payload.spec.name, entry, tuple(separate), tuple(packed.items()), tuple(lfns))
+    grid_files = [
+        (url.removeprefix("lfn:"), one.size)
+        for one in payload.spec.grid_inputs
+        for url in one.urls
+        if url.startswith("lfn:")
+    ]
+    return JobPackage(
+        *(payload.spec.name, entry, tuple(separate), tuple(packed.items()), tuple(lfns)),
+        grid_files=tuple(grid_files),
+    )
 
 
 def _is_separate(blob: Blob, shared: frozenset[str], separate_size: int) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +118,10 @@ def _print_scripts(
                 f"{job.name} ({job.title}): Snakemake ran on the worker, or the job is too old; "
                 "there is no script"
             )
-        click.echo(printable_lines(decision_script(decision, workdir)), nl=False)
+        script = decision_script(decision, workdir)
+        if sys.stdout.isatty():
+            script = printable_lines(script)  # a file gets it as it is, to run it
+        click.echo(script.encode("utf-8", "surrogateescape"), nl=False)
 
 
 async def _ask_all(

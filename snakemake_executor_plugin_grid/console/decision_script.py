@@ -22,6 +22,8 @@ from ..worker.description import WORKDIR
 from .format import plural
 
 _SCRIPTS = ".snakemake/scripts"
+_LONGEST = 1 << 14
+"""Characters of a command that is an argument; Linux refuses arguments of 128 KiB and more."""
 _END = "END_OF_SCRIPT"
 _WORKER = ".snakemake/grid/worker.pyz"
 # The variables of `worker/decided/place.py`.
@@ -150,6 +152,11 @@ def _command(step: Step, command: Command, number: int) -> Iterator[str]:
         yield from _script(command.script, path)
         text = text.replace(SCRIPT, shlex.quote(path))
     line = [shell.executable or "/bin/sh", "-c", text]
+    if len(text) > _LONGEST:
+        path = f"{_SCRIPTS}/{number}.shell.sh"
+        yield f"mkdir -p {_SCRIPTS}"
+        yield f"printf '%s\\n' {_quoted([text])} >{path}"
+        line[1:] = [path]
     if step.container is not None:
         container = step.container
         yield f"# The command runs in the container image {_comment(container.image)}:"

@@ -64,6 +64,7 @@ class Completion:
 
     async def complete(self, job: TrackedJob) -> None:
         """Fetch the outputs of an ended job, and decide whether it succeeded."""
+        self._outputs.grid_files.ended(job.spec)
         try:
             # A few at a time: when a thousand jobs end at once, polling must go on.
             async with self._slots:

@@ -89,16 +89,13 @@ class Controller:
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._bug = ""
-        self._closed = False
-        self._cancelling = False
-        self._leaving = False
-        self._at_once = False
+        self._closed = self._cancelling = self._leaving = self._at_once = False
         self._outages = context.outages
         self._job_log = JobLog(say, context.backend.monitor_url)
         self._breaker = CircuitBreaker(say, clock.monotonic)
         self._sites = SiteBans(say)
         faults = Faults(self._sites, self._breaker, retries, say, context.outages)
-        self._ends = Outcomes(context.backend, context.journal)
+        self._ends = Outcomes(context.backend, context.journal, outputs.grid_files)
         self.recovery = Recovery(context)
         self._submission = Submission(
             context, upload, payloads, self.recovery, faults, self._jobs, self._fail
@@ -161,6 +158,12 @@ class Controller:
     def active(self) -> bool:
         """Whether any job has not ended."""
         return any(not job.ended for job in list(self._jobs.values()))
+
+    @property
+    def running(self) -> list[str]:
+        """Name of each job that runs, by the last answer of the backend."""
+        jobs = list(self._jobs.values())
+        return [job.name for job in jobs if job.status.state is JobState.RUNNING]
 
     @property
     def on_the_grid(self) -> list[str]:

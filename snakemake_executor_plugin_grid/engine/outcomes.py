@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..backends.base import Backend
 from ..console import failure_message
 from ..console.job_logs import JobLogs
+from ..grid_data.files import GridFiles
 from ..journal.records import Phase
 from ..journal.write_queue import Write
 from ..journal.writer import Journal
@@ -26,13 +27,15 @@ class Outcomes:
         undeclared: Finds the jobs that left files undeclared.
     """
 
-    def __init__(self, backend: Backend, journal: Journal) -> None:
+    def __init__(self, backend: Backend, journal: Journal, grid_files: GridFiles) -> None:
         """Use the journal of a run.
 
         Args:
             backend: Runs the jobs.
             journal: Records their ends.
+            grid_files: Knows the files that stay on the grid.
         """
+        self._grid_files = grid_files
         self._backend = backend
         self._journal = journal
         self.undeclared = UndeclaredFiles(journal)
@@ -96,6 +99,7 @@ class Outcomes:
         logs: JobLogs | None = None,
         report: Report | None = None,
     ) -> Outcome:
+        self._grid_files.failed(job.spec, report)
         monitor_url = self._backend.monitor_url(job.grid_id) if job.grid_id else ""
         text = failure_message.failure(
             job.spec, job.grid_id, self._backend.name, reason, logs, monitor_url

@@ -16,6 +16,7 @@ from ..console.failure_message import reason_of, without_report
 from ..console.format import file_size, listed
 from ..console.job_logs import JobLogs
 from ..console.progress import transfer
+from ..grid_data.files import GridFiles
 from ..journal.catalog import Catalog
 from ..model.errors import GridError
 from ..model.job import JobSpec, log_file
@@ -49,6 +50,7 @@ class Outputs:
         compression: Of tarballs.
         announce: Called before outputs are replaced.
         say: Shows a line to the user.
+        grid_files: Knows the outputs that stay on the grid.
     """
 
     store: ResultStore
@@ -58,6 +60,7 @@ class Outputs:
     compression: str
     announce: Announce
     say: Callable[[str], None]
+    grid_files: GridFiles
 
     def incoming(self, job: TrackedJob) -> Path:
         """Return the folder for the files that the backend fetches: report, log, maybe outputs."""
@@ -117,11 +120,13 @@ class Outputs:
         missing = [
             output.name.partition("/")[2]
             for output in job.spec.outputs
-            if output.required and output.name not in returned
+            if output.required and output.kind != "grid" and output.name not in returned
         ]
         if missing:
             reason = f"it reported success, but did not return {listed(missing)}"
             return outcomes.failure(job, reason, JobLogs.read(log, rule_logs), report)
+        if problem := self.grid_files.confirm(job.spec, report):
+            return outcomes.failure(job, problem, JobLogs.read(log, rule_logs), report)
         self._touch_placeholders(job.spec)
         if hidden := self._hidden(job.spec):
             reason = (

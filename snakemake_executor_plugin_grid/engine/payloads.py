@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..backends.base import Backend, Payload
+from ..model.names import JobName
 from ..model.tracked import TrackedJob
 from ..staging.paths import Layout, depth
 from ..staging.upload import Upload
 from ..stores import Stores
 from ..worker.description import Blob, Job
+from ..worker.grid_files.records import GridOutput
+
+_GUIDS = uuid.UUID("5f3e8a2c-7f0d-4a86-9b1e-2d6c4f5b7a90")
+"""Name space of the guids of outputs on the grid."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Payloads:
             blobs = tuple(replace(blob, url=inputs.locate(blob.digest)) for blob in blobs)
         named = [*spec.folders, *(output.name for output in spec.outputs)]
         named += [name for name, _ in spec.files]
+        named += [one.name for one in spec.grid_inputs]
         climbs = max(self.layout.deepest(spec.inputs), depth(named), self.upload.depth(spec))
         limits = results.limits
         description = Job(
@@ -75,8 +82,21 @@ class Payloads:
             deliver=results.inbox(spec.name),
             deliver_limit=limits.outputs,
             deliver_hint=limits.hint,
+            grid_inputs=spec.grid_inputs,
+            grid_answers=spec.grid_answers,
+            grid_outputs=tuple(_of_attempt(one, spec.name) for one in spec.grid_outputs),
             output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )
         return Payload(spec, description.dumps(), blobs, self.worker, avoid)
+
+
+def _of_attempt(output: GridOutput, name: str) -> GridOutput:
+    """Return an output with the guids of this submission of its job, and of earlier ones."""
+    this = JobName.parse(name)
+    guids = [
+        str(uuid.uuid5(_GUIDS, f"{replace(this, resubmissions=count)} {output.query}")).upper()
+        for count in range(this.resubmissions + 1)
+    ]
+    return replace(output, guid=guids[-1], may_replace=tuple(guids[:-1]))

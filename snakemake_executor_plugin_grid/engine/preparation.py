@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ..console.format import file_size, listed
 from ..journal.backups import Backups
 from ..journal.database import FOLDER
-from ..model.errors import GridError
+from ..model.errors import FileChangedError, GridError
 from ..planning import sources
 from ..planning.config_copies import with_copies
 from ..planning.deciding import Deciding
@@ -27,6 +28,9 @@ from ..staging.paths import Layout, OutsideError
 from ..worker.environment import STORE_TOKEN
 from .context import RunContext
 from .controller import Controller
+
+_TRIES = 10
+_PAUSE = 0.2  # seconds
 
 
 class Preparation:
@@ -87,31 +91,46 @@ class Preparation:
         self._check_paths()
         if self._settings.include:
             included = sources.collect_included(self._layout, sources.filters_of(self._settings))
-            self._warn(included)
+            for warning in _warnings(included):
+                self._context.say(warning)
             controller.call(controller.send(included.entries, included=True))
         self._done = True
 
     def send_sources(self) -> None:
         """Store the sources of the workflow, for jobs that run Snakemake; the first time only.
 
+        Other programs may write to the folders of the workflow: a database has a journal for some
+        milliseconds, a log grows. If files change while they are stored, all are collected again.
+
         Raises:
             GridError: They cannot be found or stored.
         """
         if self._sent:
             return
+        for others in reversed(range(_TRIES)):
+            try:
+                warnings = self._send_sources()
+                break
+            except FileChangedError:
+                if not others:
+                    raise
+                time.sleep(_PAUSE)
+        for warning in warnings:
+            self._context.say(warning)
+        self._sent = True
+
+    def _send_sources(self) -> list[str]:
+        """Collect and store the sources; return the warnings for the user."""
         found = self._collect_sources()
-        self._warn(found)
         copies = self._workflow_api.config_paths.copies
         folder = self._layout.workdir / FOLDER / "config"
         entries = with_copies(found.entries, copies, self._layout, folder)
         listed_names = collect(
             self._layout, files_read.listed(), self._workflow_api.source_folders(), entries
         )
-        if listed_names.warning:
-            self._context.say(listed_names.warning)
         listing = write_listing(listed_names, folder)
         self._controller.call(self._controller.send(entries, listing))
-        self._sent = True
+        return [*_warnings(found), *filter(None, [listed_names.warning])]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that every job gets; they may be secrets.
@@ -163,16 +182,6 @@ class Preparation:
             found.warnings.append(warning)
         return found
 
-    def _warn(self, found: sources.Sources) -> None:
-        for warning in found.warnings:
-            self._context.say(warning)
-        if found.left_out:
-            shown = listed([f"{path} ({file_size(size)})" for path, size in found.left_out])
-            self._context.say(
-                f"not sent with every job, because of their size: {shown}. A job still gets the "
-                "inputs that it names; add other files by --grid-include."
-            )
-
     def _is_incomplete(self, outputs: Iterable[str]) -> bool:
         """Return whether Snakemake considers any of these outputs incomplete."""
         outputs = list(outputs)
@@ -192,3 +201,14 @@ class Preparation:
             with contextlib.suppress(OutsideError):
                 spellings[self._layout.member(path)].add(path)
         return spellings
+
+
+def _warnings(found: sources.Sources) -> list[str]:
+    if not found.left_out:
+        return found.warnings
+    shown = listed([f"{path} ({file_size(size)})" for path, size in found.left_out])
+    return [
+        *found.warnings,
+        f"not sent with every job, because of their size: {shown}. A job still gets the inputs "
+        "that it names; add other files by --grid-include.",
+    ]

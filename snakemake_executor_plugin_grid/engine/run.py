@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backends.registry import make_backend
 from ..console import error_log, progress
+from ..grid_data.files import GridFiles
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, open_database
@@ -25,6 +26,7 @@ from ..planning.planner import Planner
 from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.scripts.shim import for_worker as stand_in
+from ..snakemake_api.grid_files import plugin_files
 from ..snakemake_api.polling import wanted_pause
 from ..snakemake_api.scheduler import SchedulerApi
 from ..snakemake_api.workflow import WorkflowApi
@@ -99,6 +101,7 @@ class Run:
         self._journal = Journal(self._database, run_id, self.backend.name)
         self._progress = progress.show(say, logger)
         self._pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
+        grid_files = GridFiles(layout)
         large_file, compression = settings.large_file, settings.compression
         self._upload = Upload(
             layout,
@@ -125,7 +128,10 @@ class Run:
                 large_file=large_file,
                 compression=compression,
             ),
-            Outputs(stores.results, catalog, layout, folder, compression, announce, say),
+            Outputs(
+                *(stores.results, catalog, layout, folder, compression, announce, say),
+                grid_files=grid_files,
+            ),
             lost_limit=settings.lost_limit,
             avoid_limit=settings.avoid_limit,
             retries=settings.infrastructure_retries,
@@ -153,6 +159,7 @@ class Run:
             deciding,
             shipper.ship,
             say,
+            grid_files,
             fingerprints,
         )
 
@@ -183,7 +190,7 @@ def _empty_folder(folder: Path) -> Path:
     """Remove files of an earlier run; write the worker program and return its path."""
     worker = folder / "worker.pyz"
     try:
-        write_worker(worker, stand_in())
+        write_worker(worker, {**stand_in(), **plugin_files()})
         for name in ("incoming", "config"):
             shutil.rmtree(folder / name, ignore_errors=True)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Files that are on the grid and stay there, found by name in a catalog: one for a whole run."""
+"""Files that are on the grid and stay there: a catalog knows them, and workers move them."""

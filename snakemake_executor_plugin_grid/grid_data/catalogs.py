@@ -15,6 +15,8 @@ from ..backends.dirac.file_catalog import DiracCatalog
 from ..journal.database import FOLDER
 from ..model.errors import PermanentError
 from ..stores.file_catalog import FileCatalog
+from ..stores.rucio.catalog import RucioCatalog
+from ..stores.rucio.client import RucioClient
 from .lookup import Lookup
 from .persistent import PersistentCatalog
 from .removal import Removals, note_in_journal
@@ -59,6 +61,16 @@ class GridData:
     replicas: Replicas
     removals: Removals
     element: str = ""
+
+    def rucio(self) -> RucioCatalog:
+        """Return the catalog of Rucio, with what only that one can.
+
+        Raises:
+            PermanentError: The files are in another one.
+        """
+        if not isinstance(self.catalog.catalog, RucioCatalog):
+            raise PermanentError("this is no catalog of Rucio")
+        return self.catalog.catalog
 
 
 Factory = Callable[[DataSettings, Path], FileCatalog]
@@ -111,7 +123,7 @@ def dirac_client(python: Path | None) -> Client:
     """
     chosen = python or Path(sys.executable)
     if chosen not in _clients:
-        _clients[chosen] = Client(chosen, FOLDER.absolute() / "dirac.log")
+        _clients[chosen] = Client.shared(chosen, FOLDER.absolute() / "dirac.log")
     return _clients[chosen]
 
 
@@ -142,4 +154,10 @@ def _do_nothing() -> None:
     return
 
 
-FACTORIES: dict[str, Factory] = {"lfn": _dirac}
+def _rucio(settings: DataSettings, folder: Path) -> FileCatalog:
+    python = settings.rucio_python or Path(sys.executable)
+    client = RucioClient(python, folder / "rucio.log", settings.rucio_account)
+    return RucioCatalog(client, rse=settings.rucio_rse, lifetime=settings.rucio_lifetime)
+
+
+FACTORIES: dict[str, Factory] = {"lfn": _dirac, "rucio": _rucio}

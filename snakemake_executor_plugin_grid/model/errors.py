@@ -38,6 +38,10 @@ class MissingError(PermanentError):
     """The requested thing does not exist."""
 
 
+class FileChangedError(GridError):
+    """A file changed or vanished while it was being stored."""
+
+
 class DiskFullError(GridError):
     """A disk of the submit host is full, or cannot be written now for another reason."""
 

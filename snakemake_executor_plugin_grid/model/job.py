@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..worker.decided.decision import Decision
 from ..worker.description import Output
+from ..worker.grid_files.records import GridInput, GridOutput
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class JobSpec:
         awaited: Paths of outputs as the workflow spells them; Snakemake looks for these.
         decision: What the worker does; None if it runs Snakemake, which needs the sources of the
             workflow.
+        grid_inputs: Files on the grid that the worker fetches.
+        grid_outputs: Files that the worker stores on the grid.
+        grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
+            jobs that run Snakemake.
         files: Files of a decided job besides its inputs, such as scripts: name in the archives, and
             absolute path.
     """
@@ -82,6 +87,9 @@ class JobSpec:
     marked_files: tuple[str, ...] = ()
     decision: Decision | None = None
     files: tuple[tuple[str, str], ...] = ()
+    grid_inputs: tuple[GridInput, ...] = ()
+    grid_outputs: tuple[GridOutput, ...] = ()
+    grid_answers: str = ""
     comparison: str = ""
 
     @property

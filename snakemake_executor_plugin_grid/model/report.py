@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..worker.archive.member import MAX_SECONDS, Member, TarballError
+from ..worker.grid_files.records import Stored
 from ..worker.report import KINDS, LISTED, REASONS, STEPS, Report, Returned
 from ..worker.tree import ancestry
 from .names import NAME_PATTERN
@@ -36,6 +37,8 @@ _ROOT = re.compile(r"work|up[1-9][0-9]{0,2}")
 _NAME = re.compile(NAME_PATTERN)
 _MEMBER = {"name", "kind", "mode", "size", "mtime_ns", "sha256", "target", "holes"}
 _RETURNED = {"member", "kind", "blob", "raw"}
+_STORED = {"query", "size", "adler32"}
+_ADLER32 = re.compile(r"[0-9a-f]{8}")
 
 _Check = Callable[[Any], Any]
 """Returns the value of a field; raises `UntrustedError` if it is wrong."""
@@ -100,6 +103,7 @@ def for_journal(report: Report, logs: Iterable[str] = ()) -> dict[str, Any]:
         "left_out": report.left_out[:_IN_JOURNAL],
         "blobs": dict(list(report.blobs.items())[:_IN_JOURNAL]),
         "logs": list(logs)[:_IN_JOURNAL],
+        "stored": len(report.stored),
     }
 
 
@@ -214,6 +218,17 @@ def _returned(value: Any) -> Returned:
     return Returned(member, _kind(kind), blob, _exactly(bool, raw))
 
 
+def _stored(value: Any) -> Stored:
+    _only(_exactly(dict, value), _STORED)
+    try:
+        query, size, adler32 = (value[name] for name in ("query", "size", "adler32"))
+    except KeyError as error:
+        raise UntrustedError(f"an entry has no {error}") from None
+    if not _ADLER32.fullmatch(_exactly(str, adler32)):
+        raise UntrustedError(f"{adler32!r:.100} is no Adler-32")
+    return Stored(_exactly(str, query), _whole(_MOST_SIZE)(size), adler32)
+
+
 def _only(value: dict[str, Any], known: set[str]) -> None:
     if not value.keys() <= known:
         raise UntrustedError(f"an entry has an unknown field {min(value.keys() - known)!r:.100}")
@@ -259,6 +274,7 @@ _FIELDS: dict[str, _Check] = {
     "undeclared_count": _whole(_MOST_SIZE),
     "left_out": _many(_text()),
     "blobs": _blobs,
+    "stored": _many(_stored),
 }
 
 

@@ -57,6 +57,8 @@ class Fingerprints:
             [self._file(name, path) for name, path in sorted(spec.files)],
             sorted([output.name, output.kind, output.required] for output in spec.outputs),
             sorted(spec.placeholders),
+            [[one.query, one.size, one.adler32, one.mtime_ns] for one in spec.grid_inputs],
+            [[one.query, one.url, one.element] for one in spec.grid_outputs],
         ]
         return hashlib.sha256(_text(facts).encode("utf-8", "surrogateescape")).hexdigest()
 

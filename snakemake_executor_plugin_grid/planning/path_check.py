@@ -12,6 +12,7 @@ from typing import Any
 
 from ..model.errors import GridError
 from ..model.job import title
+from ..snakemake_api.grid_files import impossible
 from ..snakemake_api.workflow import WorkflowApi, names, products
 from ..staging.paths import Layout, OutsideError, is_below
 from ..worker.description import WORKDIR
@@ -78,6 +79,8 @@ class PathCheck:
             GridError: A path cannot work: names it and says what to do.
         """
         for member in members:
+            for problem in impossible(member):
+                raise GridError(problem)
             for path in names(member.input):
                 with contextlib.suppress(OutsideError):  # data of the site
                     self._check_climbs("input", path)

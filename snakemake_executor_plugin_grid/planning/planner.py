@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from ..console.once import once
+from ..grid_data.files import GridFiles
 from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.size import read_size
@@ -20,6 +21,7 @@ from ..settings.choices import RUNTIMES, UNDECLARED
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.compared import Comparison
 from ..snakemake_api.deciding.decided import Decided
+from ..snakemake_api.grid_files import answers, grid_outputs, grid_paths
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, names, products, staying
 from ..staging.paths import Layout, OutsideError
 from ..worker.description import Blob, Output
@@ -58,6 +60,7 @@ class Planner:
         deciding: Deciding,
         ship: Ship,
         say: Callable[[str], None],
+        grid_files: GridFiles,
         fingerprints: Fingerprints | None = None,
     ) -> None:
         """Set up the planning of a run.
@@ -70,6 +73,7 @@ class Planner:
             deciding: Decides what jobs run.
             ship: Stores the packages of a runtime of kind ``wheels``, and returns their blob.
             say: Shows a line to the user.
+            grid_files: Knows the files that stay on the grid.
             fingerprints: Computes fingerprints; None for a preview, which needs none.
         """
         self._fingerprints = fingerprints
@@ -82,6 +86,7 @@ class Planner:
         self._say = once(say)
         self._checkpoints: list[str] = []
         self._deciding = deciding
+        self._grid_files = grid_files
 
     def begin(self) -> None:
         """Read the current state of the DAG; called before each batch of jobs is planned."""
@@ -114,6 +119,7 @@ class Planner:
                 command=command(),
                 environment=dict(environment),
                 comparison=self._comparison.expected(members, environment, translated),
+                grid_answers=answers(),
             )
         else:
             spec = replace(spec, environment={**decided.environment, **environment})
@@ -179,6 +185,8 @@ class Planner:
             resources=read_resources(job.threads, job.resources.items()),
             environment={},
             overrides=overrides,
+            grid_inputs=self._grid_files.inputs(grid_paths(job.input)),
+            grid_outputs=self._grid_files.outputs(chain.from_iterable(map(grid_outputs, members))),
         )
         if decided is None:
             copies = workflow_api.config_paths.copies
@@ -204,6 +212,8 @@ class Planner:
             required = kind != "log" and path not in unneeded
             yield Output(self._layout.member(path), "staying" if stays else kind, required)
         for member in members:
+            for one in grid_outputs(member):
+                yield Output(self._layout.member(one.path), "grid")
             for path in staying(member.output):
                 with contextlib.suppress(OutsideError):
                     yield Output(self._layout.member(path), "staying", required=False)

@@ -20,6 +20,7 @@ from ..backends.dirac.store import SCHEME
 from ..backends.registry import make_backend
 from ..console.decision_script import decision_script
 from ..console.format import file_size
+from ..grid_data.files import GridFiles
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database, open_database
 from ..journal.lock import lock_folder
@@ -108,6 +109,7 @@ class _Previews:
             make_deciding(workflow, self.workflow_api, self._layout, say, early=True),
             _ship_nothing,
             say,
+            GridFiles(self._layout, early=True),
         )
         self._planner.begin()
         self._awaited = set(self.workflow_api.awaited())

@@ -280,7 +280,10 @@ class _Collector:
         shown = self._shown(path)
         if self._is_excluded(path):
             return None
-        entry = next(iter(scan(Path(path), name)), None) if os.path.isfile(path) else None  # noqa: PTH113
+        try:
+            entry = next(iter(scan(Path(path), name)), None) if os.path.isfile(path) else None  # noqa: PTH113
+        except FileNotFoundError:  # it has vanished
+            entry = None
         if entry is None:
             return None
         if limited and entry.size >= self._filters.file_limit:

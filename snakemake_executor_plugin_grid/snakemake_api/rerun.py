@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def rerun_facts(workflow: Any, job: Any) -> list[Any]:
         _shell_command(job),
         hashlib.sha256(Path(script).read_bytes()).hexdigest() if script else "",
         # A shell command contains what it uses of the configuration.
-        [] if rule.shellcmd is not None else workflow.globals.get("config", {}),
+        [] if rule.shellcmd is not None else _named(workflow.globals.get("config", {})),
     ]
 
 
@@ -39,6 +40,19 @@ def _shell_command(job: Any) -> str:
         return job.shellcmd or ""
     except Exception:  # functions of the workflow may raise anything
         return ""  # the worker reports the error
+
+
+def _named(value: Any) -> Any:
+    """Return a value whose mappings have only texts as keys; YAML has numbers, dates, None too.
+
+    JSON cannot sort keys of several types, and knows no dates.
+    """
+    if isinstance(value, Mapping):
+        pairs = [(key, _named(one)) for key, one in value.items()]
+        if all(isinstance(key, str) for key, _ in pairs):
+            return dict(pairs)
+        return sorted(([repr(key), one] for key, one in pairs), key=lambda pair: pair[0])
+    return [_named(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _ordered(value: Any) -> Any:

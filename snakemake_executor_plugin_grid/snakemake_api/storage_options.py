@@ -15,6 +15,27 @@ from dataclasses import Field, fields
 from typing import Any
 
 from ..model.errors import GridError
+from .grid_files import PACKAGE
+
+
+def used(workflow: Any) -> list[tuple[Any, Any]]:
+    """Return the storage plugins that a workflow uses so far, with their settings.
+
+    The plugin ``grid`` is not among them: where a worker runs Snakemake, it needs no settings.
+
+    Args:
+        workflow: ``snakemake.workflow.Workflow``.
+    """
+    from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+    used = {type(one) for one in workflow.storage_registry._storages.values()}
+    settings = workflow.storage_provider_settings or {}
+    return [
+        (plugin, settings.get(name))
+        for name, plugin in sorted(StoragePluginRegistry().plugins.items())
+        if plugin.storage_provider in used
+        and plugin.storage_provider.__module__.partition(".")[0] != PACKAGE
+    ]
 
 
 def options(storages: Iterable[tuple[Any, Any]]) -> list[str]:

@@ -29,7 +29,9 @@ from .command import (
     unambiguous_output,
 )
 from .config_paths import ConfigPaths, Translate
+from .grid_files import is_grid_path
 from .local_script import local_script
+from .temporary import removed_files
 
 _SOURCE = "sourcecache_entry"
 """Flag of a file of ``workflow.source_path``; its value is the path in the workflow."""
@@ -194,18 +196,9 @@ class WorkflowApi:
 
     def storage_plugins(self) -> list[str]:
         """Return the packages of the storage plugins that the workflow uses."""
-        return [f"snakemake-storage-plugin-{plugin.name}" for plugin, _ in self._storages()]
-
-    def _storages(self) -> list[tuple[Any, Any]]:
-        """Return the storage plugins that the workflow uses so far, with their settings."""
-        from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
-
-        used = {type(one) for one in self._workflow.storage_registry._storages.values()}
-        settings = self._workflow.storage_provider_settings or {}
         return [
-            (plugin, settings.get(name))
-            for name, plugin in sorted(StoragePluginRegistry().plugins.items())
-            if plugin.storage_provider in used
+            f"snakemake-storage-plugin-{plugin.name}"
+            for plugin, _ in storage_settings.used(self._workflow)
         ]
 
     def environment(self) -> dict[str, str]:
@@ -214,7 +207,9 @@ class WorkflowApi:
         Raises:
             GridError: A setting cannot be passed to a worker.
         """
-        return self.variables() | storage_settings.environment(self._storages())
+        return self.variables() | storage_settings.environment(
+            storage_settings.used(self._workflow)
+        )
 
     def variables(self) -> dict[str, str]:
         """Return the variables of ``envvars``; their values may be secrets."""
@@ -236,7 +231,7 @@ class WorkflowApi:
 
     def unneeded_temp_files(self, job: Any) -> set[str]:
         """Return temporary outputs that no other job needs; the worker may delete them."""
-        return set(names(self._dag.get_unneeded_temp_files(job)))
+        return set(names(removed_files(self._workflow, job, self.members(job))))
 
     def targets(self, job: Any) -> tuple[list[str], list[str]]:
         """Return the targets and outputs that name the jobs to the worker.
@@ -279,9 +274,8 @@ class WorkflowApi:
             # In front, because the arguments may end with an option that takes several values.
             named = " ".join(["--target-files-omit-workdir-adjustment", *map(shlex.quote, outputs)])
             args = f"{named} {args}"
-        # Without files in a storage: the main process waits for them, and the worker would not
-        # store them.
-        sent = [self._translate(path) for path in names(unneeded)]
+        # Without files in a storage: the main process waits for them.
+        sent = [self._translate(path) for path in sorted(self.unneeded_temp_files(job))]
         return quote_for_shell(args, "--unneeded-temp-files", unneeded, sent)
 
     def worker_command(self, command: str) -> str:
@@ -307,7 +301,9 @@ class WorkflowApi:
         prefixes = [prefix] if (prefix := storage.default_storage_prefix) else []
         command = quote_for_shell(command, "--default-storage-prefix", prefixes)
         words = [] if storage.retrieve_storage else ["--not-retrieve-storage"]
-        return " ".join([command, *words, *storage_settings.options(self._storages())])
+        return " ".join(
+            [command, *words, *storage_settings.options(storage_settings.used(self._workflow))]
+        )
 
     def uses_cache(self, job: Any) -> bool:
         """Return whether the outputs of the job use Snakemake's between-workflow cache."""
@@ -384,8 +380,9 @@ def products(job: Any) -> Iterator[tuple[str, str]]:
     """Yield the kind and path of each output, log and benchmark that the executor transfers."""
     benchmark = [job.benchmark] if job.benchmark else []
     for kind, paths in (("output", job.output), ("log", job.log), ("benchmark", benchmark)):
-        for path in names(paths):
-            yield kind, path
+        for path in paths:
+            if is_local_file(path) or (kind == "log" and is_grid_path(path)):
+                yield kind, str(path)
 
 
 def staying(paths: Iterable[Any]) -> list[str]:

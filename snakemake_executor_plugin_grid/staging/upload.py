@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from ..console.progress import Measure, transfer
 from ..journal.catalog import Catalog
-from ..model.errors import DiskFullError, EndingError, GridError
+from ..model.errors import DiskFullError, EndingError, FileChangedError, GridError
 from ..model.job import JobSpec
 from ..model.recent import Recent
 from ..stores import InputStore
 from ..worker.archive.listing import Entry, scan
-from ..worker.archive.member import TarballError
+from ..worker.archive.member import ChangedError, TarballError
 from ..worker.archive.pack import pack
 from ..worker.description import Blob
 from .needs import Common, Key, Needs, NeedsFinder, Scanned, key_of
@@ -262,6 +262,8 @@ class Upload:
                 else:
                     self._store.put(packed.digest, archive)
                     self._count(packed.size)
+        except ChangedError as error:
+            raise FileChangedError(str(error)) from error
         except TarballError as error:
             raise GridError(str(error)) from error
         except OSError as error:
@@ -282,7 +284,7 @@ class Upload:
                 self._count(size)
                 after = path.stat()
                 if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, size):
-                    raise GridError(f"input {entry.path} changed while it was being stored")
+                    raise FileChangedError(f"input {entry.path} changed while it was being stored")
                 self._catalog.note([(entry.path, after, digest)])
         except TarballError as error:
             raise GridError(str(error)) from error
@@ -302,7 +304,10 @@ class Upload:
         """Return a digest of these files by name, size, time, path and inode; none is read."""
         lines = [self._compression]
         for entry in sorted(entries, key=lambda entry: entry.name):
-            inode = os.lstat(entry.path).st_ino if entry.path else 0
+            try:
+                inode = os.lstat(entry.path).st_ino if entry.path else 0
+            except FileNotFoundError as error:
+                raise ChangedError(f"{entry.path} vanished before it was packed") from error
             facts = (*key_of(entry), entry.kind, entry.target, entry.path, inode)
             lines.append(repr(facts))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

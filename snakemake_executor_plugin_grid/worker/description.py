@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from .decided.decision import Decision
+from .grid_files.records import GridInput, GridOutput
 from .records import asdict, dataclass
 from .runtime import Runtime
 
@@ -14,7 +15,7 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 3
+VERSION = 4
 JOB_FILE = "job.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.json"
@@ -67,7 +68,8 @@ class Output:
     Attributes:
         name: Name in the tree.
         kind: ``output``, ``log`` or ``benchmark``; ``staying`` for files that never
-            leave the node: pipes, services, node-local files.
+            leave the node: pipes, services, node-local files; ``grid`` for those that the worker
+            stores on the grid.
         required: Whether the job fails if it is missing.
     """
 
@@ -109,6 +111,10 @@ class Job:
             see ``snakemake_api/comparison``. Empty for nothing.
         report_to: URL of a folder to which log and report are also uploaded; empty if the WMS
             returns them.
+        grid_inputs: Files on the grid that the worker fetches.
+        grid_outputs: Files that the worker stores on the grid; they are among ``outputs``, too.
+        grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
+            jobs that run Snakemake.
         decision: What the worker does without Snakemake, None if the command runs Snakemake.
     """
 
@@ -133,6 +139,9 @@ class Job:
     log_limit: int | None = None
     comparison: str = ""
     report_to: str = ""
+    grid_inputs: tuple[GridInput, ...] = ()
+    grid_outputs: tuple[GridOutput, ...] = ()
+    grid_answers: str = ""
     decision: Decision | None = None
     version: int = VERSION
 
@@ -178,7 +187,7 @@ def load(path: Path) -> Job:
     """
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.get("version") not in (1, 2, VERSION):  # older versions have fewer fields
+        if fields.get("version") not in (1, 2, 3, VERSION):  # older versions have fewer fields
             raise ValueError(
                 f"{path.name}: version {fields.get('version')!r}, expected {VERSION}: job and "
                 "worker come from different versions of snakemake-executor-plugin-grid"
@@ -192,6 +201,8 @@ def load(path: Path) -> Job:
         fields["folders"] = tuple(fields.get("folders", ()))
         fields["marked_files"] = tuple(fields.get("marked_files", ()))
         fields["runtime"] = Runtime.from_json(fields["runtime"])
+        for name, kind in (("grid_inputs", GridInput), ("grid_outputs", GridOutput)):
+            fields[name] = tuple(map(kind.from_json, fields.get(name, ())))
         if fields.get("decision") is not None:
             fields["decision"] = Decision.from_json(fields["decision"])
         return Job(**fields)

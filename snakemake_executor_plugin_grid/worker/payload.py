@@ -85,6 +85,12 @@ def starter(
     from .interpreter import interpreter
     from .payload_script import script
 
+    plugin = ""
+    if job.grid_inputs or job.grid_outputs or job.grid_answers:
+        from .grid_files.plugin import VARIABLE, write_known
+        from .grid_files.plugin import unpacked as unpacked_plugin
+
+        env[VARIABLE], plugin = write_known(job, scratch), unpacked_plugin(scratch)
     command = in_folder(job.command, tree.cwd)
     script_needed = entry is None or bool(job.runtime.setup) or job.env_modules
     argv = None if script_needed else plain_argv(command)
@@ -99,6 +105,8 @@ def starter(
     runtime = job.runtime
     if runtime.kind == "wheels":
         env = wheels_environment(env, str(scratch / RUNTIME))
+    if plugin:
+        env["PYTHONPATH"] = ":".join(filter(None, (plugin, env.get("PYTHONPATH", ""))))
     if runtime.kind == "container":
         env = without_bash(env)
         env.update(container_environment(env, runtime.engine))

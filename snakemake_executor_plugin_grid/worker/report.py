@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from .archive.member import Member
+from .grid_files.records import Stored
 from .records import asdict, dataclass, field
 
 SUCCESS = "success"
@@ -89,6 +90,7 @@ class Report:
         undeclared_count: Number of all such files.
         left_out: Outputs that could not be returned, with the reason.
         blobs: Stored size of each delivered blob, by digest.
+        stored: Outputs that the worker has stored on the grid.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Report:
     undeclared_count: int = 0
     left_out: list[str] = field(default_factory=list)
     blobs: dict[str, int] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
 
     @classmethod
     def start(cls, name: str) -> Report:

@@ -128,6 +128,10 @@ def _run(
     runtime_folder = scratch / RUNTIME
     try:
         staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
+        if job.grid_inputs:
+            from .grid_files.stagein import fetch
+
+            report.bytes_in += fetch(job.grid_inputs, sandbox, scratch, tree)
     except InputDamagedError as error:
         report.fail(reports.INPUT_DAMAGED, str(error))
         return
@@ -164,8 +168,12 @@ def _run(
         report.message = (
             f"only files, folders and links can leave the worker node, but not {'; '.join(special)}"
         )
+    if report.reason == reports.SUCCESS and job.grid_outputs:
+        from .grid_files.stageout import store
+
+        store(job.grid_outputs, scratch, tree, report)
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
-    unwanted = {"staying"} if complete else {"staying", "output"}
+    unwanted = {"staying", "grid"} if complete else {"staying", "grid", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
     if tree.placeholders:
         from .placeholders import left_placeholders

@@ -79,6 +79,10 @@ class Backend(ABC):
         setup = f"! mkdir {self.folder}/tried 2>/dev/null"  # as when a software is missing
         return ("--grid-runtime", "setup", "--grid-runtime-setup", setup)
 
+    def grid_data(self, project: Project) -> tuple[str, tuple[str, ...]]:
+        """Return a folder of a file catalog that jobs reach, and the options for it."""
+        pytest.skip(f"the nodes of {self.name} reach no catalog of the tests")
+
     def set_lifetime(self, project: Project, seconds: float) -> None:
         """Give a project credentials that expire after some seconds."""
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -65,6 +66,10 @@ class Dirac(Backend):
 
     def hidden(self, folder: Path) -> AbstractContextManager[bool]:
         return hidden(folder, self._server)
+
+    def grid_data(self, project: Project) -> tuple[str, tuple[str, ...]]:
+        folder = f"lfn:/testvo/user/c/ciuser/conformance-{secrets.token_hex(5)}"
+        return folder, ("--storage-grid-storage-element", "SE-1")
 
     def states(self, project: Project) -> dict[str, str]:
         return {name: state for name, state, _ in self._rows(project)}

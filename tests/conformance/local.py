@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.worker.grid_files.dirac import PYTHON
 from tests.conftest import Project, local_site
+from tests.dirac_in_a_folder import DiracFolder
 from tests.faults import local_sites, meddle
 from tests.nodes import bare_node
 
@@ -61,6 +63,11 @@ class Local(Backend):
         )
         self.site = replace(site, options=options)
         self.large = ("--grid-store", (folder / "store").as_uri())
+
+    def grid_data(self, project: Project) -> tuple[str, tuple[str, ...]]:
+        python = str(DiracFolder(self.folder / "dirac").python)
+        project.environment[PYTHON] = python
+        return "lfn:/vo/run", ("--storage-grid-storage-element", "SE-1")
 
     def prepare(self, project: Project) -> None:
         meddle(project, self.folder / "code", _IMPATIENT)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import Running, eventually, waiting_for
-from tests.servers.dirac.processes import Process
+from tests.servers.processes import Process
 
 from .faults import Scene
 

@@ -95,7 +95,7 @@ rule fails:
     assert "the reason" in failed
     assert "exit code 7" in failed
     assert project.read("fails.log") == "the reason\n"
-    assert "removed" in project.grid("clean", "--yes").succeeded().output
+    assert "Removed" in project.grid("clean", "--yes").succeeded().output
     folder = dirac_server.settings.storage("SE-1") / "testvo/user/c/ciuser" / tag
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 

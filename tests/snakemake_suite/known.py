@@ -8,8 +8,12 @@ LEFT_OUT = {
 }
 
 _NESTED = (
-    "Its job starts Snakemake in a rule without outputs: what that makes is declared nowhere, so "
-    "it stays on the worker (--grid-undeclared fetch brings it back)."
+    "Its job starts another Snakemake in a rule without inputs and outputs: what that reads and "
+    "makes is declared nowhere."
+)
+_CORES = (
+    "A param is workflow.cores, which is that of the job on the worker: the comparison refuses to "
+    "run the job."
 )
 _OTHERS = (
     "A job looks for the log and the benchmark of other jobs, which are none of its inputs, so "
@@ -47,6 +51,8 @@ _EITHER_WAY = {
 _NOT_DECIDED = {
     "test_pipes_fail": "Snakemake on the worker goes on to wait for the reader of a pipe whose "
     "writer has failed before it opened the pipe.",
+    "test_workflow_profile": _CORES,
+    "test_workflow_profile_cli_overwrite": _CORES,
 }
 _DECIDED = {
     "test_shadow_prefix": "A job looks for the folder of --shadow-prefix: a decided job runs in a "

@@ -18,6 +18,7 @@ from snakemake_executor_plugin_grid.engine.controller import Controller
 from snakemake_executor_plugin_grid.engine.outcomes import Outcomes
 from snakemake_executor_plugin_grid.engine.outputs import Outputs
 from snakemake_executor_plugin_grid.engine.payloads import Payloads
+from snakemake_executor_plugin_grid.grid_data.files import GridFiles
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import Database
 from snakemake_executor_plugin_grid.journal.records import Phase
@@ -178,8 +179,10 @@ class Bench:
         self.folder = layout.workdir / ".snakemake" / "grid"
         say = self.said.append
         upload = Upload(layout, store, catalog, self.pool, large_file=1 << 20, compression="none")
-        self.outputs = _Outputs(store, catalog, layout, self.folder, "none", lambda *_: None, say)
-        self.outcomes = Outcomes(self.backend, self.journal)
+        self.outputs = _Outputs(
+            store, catalog, layout, self.folder, "none", lambda *_: None, say, GridFiles(layout)
+        )
+        self.outcomes = Outcomes(self.backend, self.journal, self.outputs.grid_files)
         check = self.backend.check_credentials
         outages = Outages("fickle", outage_limit, check, say, clock)
         self.controller = Controller(

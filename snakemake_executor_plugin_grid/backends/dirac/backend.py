@@ -23,6 +23,7 @@ from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements
 from .limits import RunTimes, read_limits
+from .placement import InputData
 from .sandboxes import Sandboxes, sort_blobs
 from .sites import Sites
 from .states import Debouncer, given_up_as, job_status
@@ -83,8 +84,7 @@ class DiracBackend(Backend):
         self._fetch_inputs = fetch_inputs
         self._run_times = RunTimes(say)
         self._margin = proxy_hours * 3600
-        self._max_parametric = 0
-        self._endpoint = ""
+        self._max_parametric, self._endpoint = 0, ""
         self._spool = spool
         self._sandboxes = Sandboxes(client, spool, folder)
         self._outputs = outputs
@@ -92,6 +92,7 @@ class DiracBackend(Backend):
         self._sites: dict[str, str] = {}
         self._given_up: dict[str, str] = {}
         self._active_sites = Sites(client, options)
+        self._placement = InputData(client)
 
     async def check(self) -> None:
         """Start the client; check the options, the proxy and the versions."""
@@ -138,7 +139,7 @@ class DiracBackend(Backend):
         avoided: dict[str, frozenset[str]] = {}
         for payload in payloads:
             avoid: frozenset[str] = frozenset()
-            if payload.avoid and not self._input_data(package_of(payload)):
+            if payload.avoid and not self._may_have_input_data(package_of(payload)):
                 avoid = await self._active_sites.avoidable(payload.spec, payload.avoid)
             avoided[payload.spec.name] = avoid
             try:
@@ -147,7 +148,10 @@ class DiracBackend(Backend):
             except PermanentError as error:
                 answers[payload.spec.name] = Rejected(str(error))
         accepted = [payload for payload in payloads if payload.spec.name in required]
-        for chunk in self._chunks(self._sandboxes.load(accepted), required, limit):
+        packages = self._sandboxes.load(accepted)
+        if not self._fetch_inputs:
+            packages = await self._placement.placed(packages, self._options.limits.max_input_data)
+        for chunk in self._chunks(packages, required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))
         return [with_avoided(answers[name], avoided[name]) for name in avoided]
@@ -335,6 +339,7 @@ class DiracBackend(Backend):
         required = requirements(payload.spec, options, payload.avoid)
         self._run_times.check(payload.spec, options.cpu_power, options.limits)
         package = package_of(payload)
+        package = replace(package, lfns=tuple(package.lfn_sizes))
         name = payload.spec.name
         return jdl(
             _group_of(name), [name], required, [[_UPLOADED_LATER]], [self._input_data(package)]
@@ -365,6 +370,9 @@ class DiracBackend(Backend):
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             yield from self._sandboxes.portions(alike, limit)
+
+    def _may_have_input_data(self, package: JobPackage) -> bool:
+        return bool(package.lfn_sizes) and not self._fetch_inputs
 
     def _input_data(self, package: JobPackage) -> list[str]:
         return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in package.lfns]

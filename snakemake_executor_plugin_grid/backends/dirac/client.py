@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ _PROGRAM = Path(__file__).with_name("program") / "__main__.py"
 # They override DIRAC's own directory of certificates for https (seen with 9.1.22).
 _UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
+_sharing = threading.Lock()
+_shared: dict[Path, Client] = {}
+
 
 class Client(ProcessClient):
     """A DIRAC client; ``facts`` are what the configuration of the installation sets."""
@@ -27,6 +31,7 @@ class Client(ProcessClient):
     def __init__(self, python: Path, log: Path) -> None:
         """Start nothing yet; the arguments are those of `ProcessClient`."""
         super().__init__(python, log)
+        self._users = 1
         self._group = ""  # of the last proxy, for messages after its file was removed
 
     @property
@@ -48,6 +53,29 @@ class Client(ProcessClient):
         if name == "proxy":
             self._group = str(value["group"])
         return value
+
+    def close(self) -> None:
+        """End the processes, when the last user does so."""
+        with _sharing:
+            self._users -= 1
+            if self._users > 0:
+                return
+            _shared.pop(self.python, None)
+        super().close()
+
+    @classmethod
+    def shared(cls, python: Path, log: Path) -> Client:
+        """Return the client of this process for a Python; each user closes it.
+
+        Storage provider and executor are in one process. DIRAC takes seconds to be imported, and
+        100 MB.
+        """
+        with _sharing:
+            if python in _shared:
+                _shared[python]._users += 1
+            else:
+                _shared[python] = cls(python, log)
+            return _shared[python]
 
     def sandbox_limit(self) -> int:
         """Return how many bytes a sandbox may have, in either direction."""

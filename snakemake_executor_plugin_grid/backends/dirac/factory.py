@@ -24,7 +24,7 @@ _HINT = "give --grid-dirac-storage-element, or --grid-store"
 
 def make(settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
     """Make the backend for a DIRAC server."""
-    client = Client(_python(settings), workspace.folder / "dirac.log")
+    client = Client.shared(_python(settings), workspace.folder / "dirac.log")
     spool = SpoolStore(workspace.spool, client.sandbox_limit, _HINT)
     element, url = settings.dirac_storage_element or "", settings.store or ""
     backend = DiracBackend(

@@ -22,6 +22,7 @@ class Limits:
         max_cpu_time: MaxCPUTime.
         max_priority: MaxPriority.
         max_processors: MaxNumberOfProcessors.
+        max_input_data: MaxInputData.
         known: Whether they are those of the server.
     """
 
@@ -29,6 +30,7 @@ class Limits:
     max_cpu_time: int = 500_000
     max_priority: int = 10
     max_processors: int = 1024
+    max_input_data: int = 500
     known: bool = False
 
 

@@ -142,8 +142,8 @@ _HINTS = {
         "dirac-configure"
     ),
     "option /dirac/setups/": (
-        "the server has no such setup: see Setup in the client's dirac.cfg; a server of DIRAC 9 has "
-        "to serve NoSetup = True for clients of DIRAC 8"
+        "the server has no such setup: see Setup in the client's dirac.cfg; a server of DIRAC 9 "
+        "has to serve NoSetup = True for clients of DIRAC 8"
     ),
     "sandbox is too big": "set a storage element by --grid-dirac-storage-element",
     "os compatibility info not found": "leave the platform out: the server knows none",

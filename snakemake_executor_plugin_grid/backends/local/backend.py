@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...console.job_logs import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
+from ...worker.grid_files.dirac import PYTHON as DIRAC_PYTHON
 from ..base import Backend, Payload, Rejected, Submitted
 from ..packaging import copy_results, read_logs, write_job
 from . import config as names
@@ -315,6 +316,8 @@ class LocalBackend(Backend):
         paths = [str(Path(python).parent), environment.get("PATH", os.defpath)]
         environment["PATH"] = os.pathsep.join(paths)
         environment["SITE_NAME"] = "local"
+        if settings.dirac_python is not None:  # for files on the grid
+            environment[DIRAC_PYTHON] = str(settings.dirac_python)
         return Config(
             cores=settings.local_cores or machine_cores(),
             mem_mb=settings.local_mem_mb or machine_memory_mb(),

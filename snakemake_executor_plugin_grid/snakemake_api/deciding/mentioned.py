@@ -12,6 +12,7 @@ from typing import Any
 from ...worker.description import WORKDIR
 from .marking import WORD
 from .paths import Paths
+from .scripts.beside import code_beside
 
 _LARGEST = 1 << 20
 _MOST_FILES = 200
@@ -19,6 +20,10 @@ _MOST_BYTES = 16 << 20
 _LONGEST = 1000
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _ENDS = ":,;\\"
+_LIST = re.compile("[:,]")
+_HERE = re.compile(r"(?:\$PWD|\$\{PWD\}|\$\(pwd\))/")
+_IN = re.compile(r"\b(?:for\s+\w+|case\s+\S+)\s+in(?=\s)")
+"""The word ``in`` of the shell is no folder, even if there is one of that name."""
 _MODULE = re.compile(r"(?<!\S)-m\s+([A-Za-z_]\w*)(?=[.\s]|$)")
 """``python -m package.module``: the package, or the module, in the working directory."""
 
@@ -32,12 +37,14 @@ class Found:
 
     Attributes:
         files: Files that have to travel.
+        beside: Code in the folders of programs among them, which these may import or source.
         large: Files that are too large for that.
         elsewhere: Words that are absolute paths in a folder of a Snakefile outside of the working
             directory, and what stands for them.
     """
 
     files: Files = field(default_factory=dict)
+    beside: Files = field(default_factory=dict)
     large: set[str] = field(default_factory=set)
     elsewhere: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +82,12 @@ class Mentioned:
         found = Found()
         for word in _words(text):
             name = self._relative(word, paths)
-            if not name or name in own:
+            if not name:
+                continue
+            if name in own:  # such as a program that is an input
+                if not _is_below(name, products):
+                    path = os.path.join(self._workdir, name)  # noqa: PTH118
+                    found.beside.update(self._beside(name, path, own, products))
                 continue
             files = self._look_up(name)
             if files is None and not _is_below(name, products):
@@ -86,6 +98,8 @@ class Mentioned:
             if any(_is_below(name, products) for name in files):
                 continue
             found.files.update(files)
+            if name in files:
+                found.beside.update(self._beside(name, files[name], own, products))
             if self._is_elsewhere(word):
                 found.elsewhere[word] = f"{WORKDIR}/{name}"
         return found
@@ -139,6 +153,15 @@ class Mentioned:
             self._folders[name] = self._listed(path)
         return self._folders[name]
 
+    def _beside(
+        self, name: str, path: str, own: Container[str], products: Container[str]
+    ) -> Iterator[tuple[str, str]]:
+        above = os.path.dirname(path)  # noqa: PTH120
+        for file in code_beside(path):
+            other = os.path.normpath(f"{name}/../{os.path.relpath(file, above)}")
+            if not _is_below(other, own) and not _is_below(other, products):
+                yield other, file
+
     def _listed(self, folder: str) -> Files:
         found: Files = {}
         total = 0
@@ -156,9 +179,12 @@ class Mentioned:
 
 def _words(text: str) -> set[str]:
     """Return the words of a command that may be paths, with and without quotes around them."""
+    text = _IN.sub(" ", _HERE.sub("", text))
     found = {word.rstrip(_ENDS) for word in WORD.findall(text)}
-    for word in [word for word in found if ":" in word]:
-        found.update(word.split(":"))  # such as a list of folders
+    for word in [word for word in found if ":" in word or "," in word]:
+        found.update(_LIST.split(word))  # such as a list of folders
+    # As curl and compilers read it.
+    found.update([word.removeprefix("@") for word in found if word.startswith("@")])
     for single, double in _QUOTED.findall(text):
         found.add(single or double)
     for name in _MODULE.findall(text):

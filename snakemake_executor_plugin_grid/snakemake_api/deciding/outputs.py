@@ -8,14 +8,15 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 
 from ...worker.decided.decision import DecidedOutput
+from ..grid_files import is_grid_path
 from ..workflow import is_flagged
 from .decided import Unsupported
 
 
 def refuse_storage(paths: Iterable[Any]) -> None:
-    """Raise `Unsupported` if a file is in a storage: only Snakemake's plugins can transfer it."""
+    """Raise `Unsupported` if only a storage plugin of Snakemake can transfer a file."""
     for path in paths:
-        if path.is_storage:
+        if path.is_storage and not is_grid_path(path):
             raise Unsupported(f"{path} is in a storage, which a plugin of Snakemake transfers")
 
 

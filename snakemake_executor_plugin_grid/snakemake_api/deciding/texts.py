@@ -76,7 +76,7 @@ class Texts:
         found = self._mentioned.files(text, job, self.paths, self.products)
         self.undeclared.update(found.files.keys() - self.paths.files.keys())
         self.large.update(found.large)
-        for name, path in found.files.items():
+        for name, path in {**found.beside, **found.files}.items():
             self.paths.files.setdefault(name, path)
         return found.elsewhere
 

@@ -23,6 +23,10 @@ class TarballError(Exception):
     """A damaged or hostile archive, or a file that changed while it was packed."""
 
 
+class ChangedError(TarballError):
+    """A file changed or vanished while it was packed."""
+
+
 @dataclass(frozen=True)
 class Member:
     """A file, folder or link in an archive.

@@ -13,7 +13,7 @@ from ..records import dataclass
 from .files import NEW, SIZE, HashedFile, file_digest, open_regular
 from .header import header
 from .listing import Entry
-from .member import Member, TarballError, check_name
+from .member import ChangedError, Member, TarballError, check_name
 from .sparse import BLOCKSIZE, REAL_SIZE, SPARSE, Part, parts_of, write_map
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -48,8 +48,8 @@ def pack(
         sums: Whether to compute the SHA-256 of each file, too.
 
     Raises:
-        TarballError: A file changed or vanished meanwhile, a name appears twice or is not
-            relative, or the compression is not available.
+        ChangedError: A file changed or vanished meanwhile.
+        TarballError: A name appears twice or is not relative, or the compression is not available.
         OSError: Something cannot be read or written.
     """
     if compression != "none":
@@ -76,7 +76,7 @@ def pack(
             size, digest = file_digest(part)
         part.replace(archive)
     except TarballError as error:
-        raise TarballError(f"{archive} was not written: {error}") from error
+        raise type(error)(f"{archive} was not written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return Packed(digest, size, members)
@@ -107,7 +107,7 @@ def _write_file(entry: Entry, out: BinaryIO, sums: bool) -> Member:
     try:
         fd, before = open_regular(entry.path)
     except FileNotFoundError as error:
-        raise TarballError(f"{entry.path} vanished before it was packed") from error
+        raise ChangedError(f"{entry.path} vanished before it was packed") from error
     try:
         if before.st_size != entry.size:
             raise _changed(entry, before)
@@ -154,8 +154,8 @@ def _layout(fd: int, entry: Entry) -> tuple[list[Part], bytes]:
     return [(0, entry.size)], b""
 
 
-def _changed(entry: Entry, status: os.stat_result) -> TarballError:
-    return TarballError(
+def _changed(entry: Entry, status: os.stat_result) -> ChangedError:
+    return ChangedError(
         f"{entry.path} changed while it was being packed "
         f"(from {entry.size} to {status.st_size} bytes); is something still writing to it?"
     )

@@ -9,18 +9,15 @@ Environment variables:
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.servers.dirac import settings
+from tests.servers.sharing import run_folder, shared_server
 
 from .server import DiracServer
 
@@ -34,10 +31,8 @@ def dirac_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DiracServ
         yield DiracServer.load(Path(running))
         return
     venv = virtual_environment()
-    folder = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent  # shared by all workers of the run
-    with shared_server(folder, venv) as server:
+    run = run_folder(tmp_path_factory)
+    with shared_server(run, "dirac", lambda folder: _up(folder, venv)) as server:
         yield server
 
 
@@ -64,34 +59,6 @@ def what_is_missing(venv: Path) -> str | None:
     return None
 
 
-@contextmanager
-def shared_server(run: Path, venv: Path) -> Iterator[DiracServer]:
-    """Share a server: the first worker of a run starts it, the last one stops it.
-
-    Args:
-        run: Folder that all workers of the run share.
-        venv: Virtual environment with DIRAC[server].
-    """
-    place, users = run / "dirac-server", run / "dirac-server-users"
-    # Each conftest.py that imports the fixture has one of its own, in the same process.
-    worker = users / f"{os.getpid()}-{secrets.token_hex(4)}"
-    with _locked(run / "dirac-server.lock"):
-        users.mkdir(exist_ok=True)
-        if not place.exists():
-            # The path of a socket must be short, and the run's folder may be long.
-            place.write_text(tempfile.mkdtemp(prefix="dirac-"))
-        server = _up(Path(place.read_text()), venv)
-        worker.touch()
-    try:
-        yield server
-    finally:
-        with _locked(run / "dirac-server.lock"):
-            worker.unlink()
-            if not any(users.iterdir()):
-                server.remove()
-                place.unlink()
-
-
 def _up(folder: Path, venv: Path) -> DiracServer:
     if settings.exist(folder):
         return DiracServer.load(folder)
@@ -103,10 +70,3 @@ def _up(folder: Path, venv: Path) -> DiracServer:
         server.down()  # the logs stay
         raise
     return server
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

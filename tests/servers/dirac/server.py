@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tests.nodes import bare_node
 from tests.servers.dirac import configuration, files, settings
+from tests.servers.ports import free_ports
+from tests.servers.processes import Processes, is_listening, wait_for
 
 from .components import HERE, agent_name, all_components
 from .database import Database
-from .processes import Processes, is_listening, wait_for
 from .settings import GROUPS, HOST, STORAGE_ELEMENTS, Settings
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +37,7 @@ class DiracServer:
         self.settings = its_settings
         self.folder = its_settings.folder
         self.database = Database(self.folder, its_settings.ports["database"])
-        self.processes = Processes(self.folder)
+        self.processes = Processes(self.folder, "DIRAC")
         self.components = all_components(its_settings, self.database)
 
     @classmethod
@@ -60,7 +61,7 @@ class DiracServer:
         """
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty")
-        ports = settings.free_ports((*configuration.SERVICES, *configuration.OTHER_PORTS))
+        ports = free_ports((*configuration.SERVICES, *configuration.OTHER_PORTS))
         made = Settings(
             folder=folder.absolute(),
             venv=venv.absolute(),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-import socket
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +17,6 @@ WORKING_SITES = (LOCAL_SITE, SECOND_SITE)
 STORAGE_ELEMENTS = ("SE-1", "SE-2")
 GROUPS = {"ciuser": "dirac_user", "diracadmin": "dirac_admin", "diracpilot": "dirac_pilot"}
 
-# Below the range of outgoing connections on Linux, so that the port of a stopped service is still
-# free when it starts again.
-_LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
 # A Unix socket's path is at most 107 bytes.
 _LONGEST_FOLDER = 95
 
@@ -124,23 +118,3 @@ def exist(folder: Path) -> bool:
 
 def _file(folder: Path) -> Path:
     return folder / "settings.json"
-
-
-def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Find a free loopback port for each name."""
-    ports: dict[str, int] = {}
-    for name in names:
-        while name not in ports:
-            port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
-            if port not in ports.values() and _is_free(port):
-                ports[name] = port
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

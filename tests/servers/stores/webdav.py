@@ -96,7 +96,7 @@ class WebDavServer:
         self.set_token(TOKEN)
         (self.folder / "ca").mkdir()
         self.proxy = self.folder / "proxy.pem"
-        _make_certificates(self.folder, self.proxy)
+        make_certificates(self.folder, self.proxy)
         config = _CONFIG.format(
             folder=self.folder,
             token=TOKEN,
@@ -181,7 +181,7 @@ class WebDavServer:
                 os.chown(path, _NOBODY, _NOBODY)
 
 
-def _make_certificates(folder: Path, proxy: Path) -> None:
+def make_certificates(folder: Path, proxy: Path) -> None:
     """Write a CA for X509_CERT_DIR, the server's certificate, and a user's certificate and key."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name, now = _name("Test CA"), datetime.datetime.now(datetime.UTC)

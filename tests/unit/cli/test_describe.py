@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.cli.describe import _print_scripts
 from snakemake_executor_plugin_grid.journal.records import Phase
 from snakemake_executor_plugin_grid.model.errors import TransientError
 from snakemake_executor_plugin_grid.model.job import Resources
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.decided.decision import Command, Decision, Step
 from tests.unit.journal.test_reader import Past, past
 
 from .commands import FakeBackend, call
@@ -67,6 +71,15 @@ def test_all_that_is_known(past: Past, backend: FakeBackend) -> None:
         assert words in text
     assert backend.calls == [], "the web page needs no server"
     assert backend.closed == 1
+
+
+def test_a_script_has_the_command_as_it_is(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    command = "printf 'a\rb\x1b[1m\udcff'"
+    decision = Decision(((Step("one", commands=(Command(command),)),),))
+    job: Any = SimpleNamespace(origin="a-1")
+    _print_scripts([job], {"a-1": decision}, Path())
+    words = command.encode("utf-8", "surrogateescape").removeprefix(b"printf ").strip(b"'")
+    assert words in capfdbinary.readouterr().out
 
 
 def test_as_json(past: Past, backend: FakeBackend) -> None:

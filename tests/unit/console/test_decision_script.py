@@ -49,6 +49,13 @@ def alone(one: Step, **fields: object) -> Decision:
     return Decision(((one,),), **fields)  # type: ignore[arg-type]
 
 
+def test_a_command_that_is_too_long_for_an_argument(tmp_path: Path) -> None:
+    text = f"""x='{"it''s " * 40_000}'; printf %s "${{#x}} {WORKDIR}" >one"""
+    made = run(tmp_path / "copy", alone(step("one", text, "one")))
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "copy" / "one").read_text() == f"160000 {tmp_path}/copy"
+
+
 def test_quotes_and_marks(tmp_path: Path) -> None:
     text = (
         f"""printf '%s\\n' "it's" '$HOME' '{WORKDIR}/x y' {TMPDIR} {{a,b}} $OMP_NUM_THREADS >o/1"""

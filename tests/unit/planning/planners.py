@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from snakemake_executor_plugin_grid.grid_data.files import GridFiles
 from snakemake_executor_plugin_grid.planning.deciding import Deciding
 from snakemake_executor_plugin_grid.planning.fingerprint import Fingerprints
 from snakemake_executor_plugin_grid.planning.path_check import PathCheck
@@ -52,6 +53,7 @@ def planner_of(
         deciding_of(workflow, settings, say),
         ships_nothing,
         say,
+        GridFiles(layout),
         fingerprints,
     )
     planner.begin()

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,15 @@ def test_jobs_change_with_the_configuration_that_they_can_read() -> None:
     # The shell command of another rule contains the values that it uses.
     assert changed(lambda: edit("cut: 5", "cut: 6", "config.yaml")) == {"run", "scripted"}
     assert changed(lambda: None, config={"new": "1"}) == {"run", "scripted"}
+
+
+def test_keys_of_the_configuration_that_are_no_texts() -> None:
+    mixed = {"nested": [{1: "a", "b": 2, None: date(2026, 1, 1), date(2026, 1, 1): 4}]}
+    assert changed(lambda: None, config=mixed) == {"run", "scripted"}
+    before = fingerprints(config=mixed)
+    mixed["nested"][0][1] = "changed"
+    after = fingerprints(config=mixed)
+    assert after["run a"] != before["run a"]
 
 
 def test_a_shell_command_changes_with_the_configuration_that_it_names() -> None:

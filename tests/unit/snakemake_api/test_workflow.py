@@ -53,6 +53,31 @@ def test_unneeded_temp_files(build: Build) -> None:
     assert made.workflow_api.unneeded_temp_files(made.job("show", sample="one")) == set()
 
 
+@pytest.mark.parametrize(("target", "unneeded"), [("last", {"a.temp"}), ("a", set())])
+def test_temp_files_of_targets_are_needed(build: Build, target: str, unneeded: set[str]) -> None:
+    made = build(
+        "rule last:\n    input: 'a.kept'\n    output: 'last'\n    shell: 'true'\n"
+        "rule a:\n    output: temp('a.temp'), 'a.kept'\n    shell: 'true'\n",
+        targets=(target,),
+    )
+    assert made.workflow_api.unneeded_temp_files(made.job("a")) == unneeded
+
+
+def test_temp_files_of_checkpoints_are_needed(build: Build) -> None:
+    made = build(
+        "checkpoint a:\n    output: temp('a.temp'), 'a.kept'\n    shell: 'true'\n"
+        "rule last:\n    input: 'a.kept'\n    output: 'last'\n    shell: 'true'\n",
+        targets=("last",),
+    )
+    assert made.workflow_api.unneeded_temp_files(made.job("a")) == set()
+
+
+def test_temp_files_are_needed_if_the_user_keeps_them(build: Build) -> None:
+    made = build()
+    made.workflow.storage_settings = options.StorageSettings(notemp=True)
+    assert made.workflow_api.unneeded_temp_files(made.job("sort", sample="one")) == set()
+
+
 def test_a_copy_of_a_source_is_not_staged(build: Build, tmp_path: Path) -> None:
     made = build(
         "rule a:\n    input: workflow.source_path('scripts/show.py'), 'in.csv'\n"

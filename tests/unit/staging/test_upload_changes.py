@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.model.errors import FileChangedError, GridError
 from snakemake_executor_plugin_grid.staging.needs import NeedsFinder
 from tests.unit.specs import spec
 
@@ -147,6 +148,27 @@ def test_an_input_that_vanishes_during_its_upload_fails_only_its_jobs(
     assert not isinstance(found["good"], GridError)
     assert host.stage_in_files(found["good"]) == {"work/a": "a"}
     assert not [name for name in host.stored() if name.endswith(".part")]
+
+
+@pytest.mark.parametrize("vanishes", ["before", "while it is packed"])
+def test_a_source_that_vanishes_has_its_own_error(
+    host: Submission, monkeypatch: pytest.MonkeyPatch, vanishes: str
+) -> None:
+    host.put("Snakefile", "rule a")
+    journal = host.put("snkmt.db-journal", "x")
+    found, upload = host.sources("Snakefile", journal.name), host.upload()
+    if vanishes == "before":
+        journal.unlink()
+    else:
+        has_bundle = Catalog.bundle
+
+        def bundle(catalog: Catalog, fingerprint: str) -> object:
+            journal.unlink()
+            return has_bundle(catalog, fingerprint)
+
+        monkeypatch.setattr(Catalog, "bundle", bundle)
+    with pytest.raises(FileChangedError, match="journal vanished"):
+        upload.send_sources(found)
 
 
 def test_a_full_disk_has_its_own_error(host: Submission, monkeypatch: pytest.MonkeyPatch) -> None:

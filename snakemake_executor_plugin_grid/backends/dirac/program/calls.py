@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import catalog, files, installation, jobs
+from . import catalog, files, installation, jobs, placement
 from .replies import ReplyError
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[..., Any]] = {
         jobs.parameters,
         jobs.upload_sandbox,
         jobs.fetch_sandbox,
+        placement.input_sites,
         files.sizes,
         files.put,
         files.get,

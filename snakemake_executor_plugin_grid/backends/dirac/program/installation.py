@@ -57,6 +57,7 @@ def _job_limits() -> dict[str, int]:
         "max_cpu_time": value("MaxCPUTime", 500_000, min),
         "max_priority": value("MaxPriority", 10, min),
         "max_processors": value("MaxNumberOfProcessors", 1024, min),
+        "max_input_data": value("MaxInputData", 500, min),
     }
 
 

@@ -51,6 +51,20 @@ def small_files(folder: str) -> tuple[str, ...]:
     return found
 
 
+def code_beside(program: str) -> tuple[str, ...]:
+    """Return the paths of code in the folder of a program, absolute as the program's is.
+
+    Nothing for other files, and where there is too much.
+    """
+    if not program.endswith(_CODE):
+        return ()
+    folder = os.path.dirname(program)  # noqa: PTH120
+    found = remembered((folder, "code"), lambda: _relative(folder, everything=False))
+    if isinstance(found, str):
+        return ()
+    return tuple(f"{folder}/{name}" for name in found)
+
+
 def _relative(folder: str, everything: bool) -> tuple[str, ...] | str:
     """Return the paths, or why there are too many."""
     try:
@@ -68,6 +82,11 @@ def modules_below(folder: str, *, deep: bool = True) -> frozenset[str]:
     """
     found = _walk(folder) if deep else _entries(folder)
     return frozenset(path for path in found if path.endswith(".py"))
+
+
+def importable(folder: str) -> frozenset[str]:
+    """Return the absolute paths of the Python modules and packages in a folder."""
+    return frozenset(path for path in _code(folder) if path.endswith(".py"))
 
 
 def _limited(folder: str, everything: bool) -> Iterator[str]:

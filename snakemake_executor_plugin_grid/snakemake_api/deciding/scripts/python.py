@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ....worker.decided.decision import PYTHON, SCRIPT, TMPDIR
@@ -12,7 +14,7 @@ from ..decided import Unsupported
 from ..paths import Paths
 from . import shim
 from . import source as sources
-from .beside import modules_below, remembered
+from .beside import importable, modules_below, remembered
 from .containers import MODULE, Snakemake
 from .pickling import dumps
 from .source import Source
@@ -21,6 +23,7 @@ _START = "######## snakemake preamble start (automatically inserted, do not edit
 _END = "######## snakemake preamble end #########"
 COMMAND = f"{PYTHON} {SCRIPT}"
 """Shell text that runs a script: `PythonScript.execute_script` with the Python of the node."""
+_IMPORTED = re.compile(r"^\s*(?:from|import)\s+([^\W\d]\w*)", re.MULTILINE)
 
 
 def preamble(
@@ -51,6 +54,7 @@ def preamble(
     snakemake = _snakemake(call, source)
     data, packages = dumps(snakemake, paths)
     folders, files = _search_path(job, paths)
+    files = {**files, **_imported(source, job, paths)}
     folders = list(dict.fromkeys((*folders, *source.folders)))
     shell_exec = call.resources.get("shell_exec")
     code = [
@@ -109,8 +113,43 @@ def _search_path(job: Any, paths: Paths) -> tuple[list[str], dict[str, str]]:
     Scripts inherit the search path of Snakemake (``get_snakemake_searchpaths``), to which a
     Snakefile may have added folders.
     """
-    homes = (os.getcwd(), str(job.rule.workflow.basedir))  # noqa: PTH109
+    homes = _homes(job)
     return remembered((*homes, *sys.path), lambda: _folders(homes, paths))
+
+
+def _homes(job: Any) -> tuple[str, ...]:
+    return os.getcwd(), str(job.rule.workflow.basedir)  # noqa: PTH109
+
+
+def _imported(source: Source, job: Any, paths: Paths) -> dict[str, str]:
+    """Return modules that are no part of a folder on the search path.
+
+    These are folders without ``__init__.py`` that the script imports from, and, if it changes the
+    search path, what lies in the folders around it.
+    """
+    homes = _homes(job)
+    found: set[str] = set()
+    for name in set(_IMPORTED.findall(source.text)):
+        for home in homes:
+            folder = os.path.join(home, name)  # noqa: PTH118
+            if home in sys.path and os.path.isdir(folder):  # noqa: PTH112
+                found |= remembered((folder, "imported"), lambda at=folder: modules_below(at))  # type: ignore[misc]
+    if "sys.path" in source.text:
+        for folder in _around(source.path, homes):
+            found |= remembered((folder, "around"), lambda at=folder: importable(at))  # type: ignore[misc]
+    return sources.named(found, paths)
+
+
+def _around(script: str, homes: tuple[str, ...]) -> Iterator[str]:
+    """Yield the folders above that of a script, up to the workflow's own."""
+    if not script:
+        return
+    yield from homes
+    for home in homes:
+        folder = os.path.dirname(os.path.dirname(script))  # noqa: PTH120
+        while folder.startswith(f"{home}/"):
+            yield folder
+            folder = os.path.dirname(folder)  # noqa: PTH120
 
 
 def _folders(homes: tuple[str, ...], paths: Paths) -> tuple[list[str], dict[str, str]]:
@@ -121,7 +160,8 @@ def _folders(homes: tuple[str, ...], paths: Paths) -> tuple[list[str], dict[str,
             continue
         folders.append(sources.on_worker(entry, paths))
         deep = not any(f"{home}/".startswith(f"{entry}/") for home in homes)
-        files.update(sources.named(set(modules_below(entry, deep=deep)), paths))
+        found = modules_below(entry) if deep else importable(entry)
+        files.update(sources.named(set(found), paths))
     return folders, files
 
 

@@ -50,6 +50,7 @@ class Source:
         file: Value of ``__file__``: the place without links.
         folders: Folders on the worker in which its modules are, with marks.
         files: It and what its folder holds, as `Rendered.files`.
+        path: Its absolute path on this host, empty for a remote script.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Source:
     file: str
     folders: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    path: str = ""
 
 
 def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
@@ -100,7 +102,7 @@ def find(path: Any, basedir: Any, call: Any, paths: Paths) -> Source:
     if file != place:
         files.update(_files(real, file))
     folder = os.path.dirname(place)  # noqa: PTH120
-    return Source(text, language, Place(place, name), file, (folder,), files)
+    return Source(text, language, Place(place, name), file, (folder,), files, os.path.abspath(here))  # noqa: PTH100
 
 
 @lru_cache(maxsize=1_000)

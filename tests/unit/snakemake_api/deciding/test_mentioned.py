@@ -18,7 +18,15 @@ def snakefile(command: str) -> str:
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path) -> None:
-    for name in ("tools/x.py", "tools/lib/y.py", "a b.txt", "made.txt", "parts/1", "mixed/old"):
+    for name in (
+        "tools/x.py",
+        "tools/lib/y.py",
+        "a b.txt",
+        "made.txt",
+        "parts/1",
+        "mixed/old",
+        "in/x",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
@@ -38,6 +46,10 @@ def files(tmp_path: Path) -> None:
         ("python tools/x.py {input} > {output}", {"tools/x.py"}),
         ("python ./tools/x.py; cat 'a b.txt'", {"tools/x.py", "a b.txt"}),
         ("x --script=tools/x.py, 2>{log}", {"tools/x.py"}),
+        ("x 'a b.txt',tools/x.py @tools/lib/y.py", {"a b.txt", "tools/x.py", "tools/lib/y.py"}),
+        ("x $PWD/tools/x.py; y ${{PWD}}/tools/lib/y.py", {"tools/x.py", "tools/lib/y.py"}),
+        ('x "$(pwd)/tools/x.py"; for n in 1; do :; done', {"tools/x.py"}),
+        ("x --folder in", {"in/x"}),
         ('bash -c "cat \\"tools/x.py\\""', {"tools/x.py"}),
         ("x tools", {"tools/x.py", "tools/lib/y.py"}),
         ("python3 -u -m tools.lib.y {input}", {"tools/x.py", "tools/lib/y.py"}),
@@ -57,6 +69,25 @@ def test_small_files_that_nobody_makes_travel(
     decided = deciding(snakefile(command), products=products).decided("one")
     assert set(decided.undeclared) == names
     assert decided.files == {name: str(tmp_path / name) for name in names}
+
+
+@pytest.mark.parametrize("folder", ["programs/", ""])
+def test_code_beside_a_program_travels(deciding: Make, tmp_path: Path, folder: str) -> None:
+    beside = {f"{folder}{name}" for name in ("helper.py", "inc.sh", "package/__init__.py")}
+    others = {f"{folder}{name}" for name in ("made.py", "data.csv", "plain/z.py", "run.py")}
+    for name in {*beside, *others}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    products = {f"{folder}made.py", "out/one.txt", "log.txt"}
+    command = f"python {folder}run.py; cat {folder}data.csv"
+    decided = deciding(snakefile(command), products=products).decided("one")
+    named = {f"{folder}run.py", f"{folder}data.csv"}
+    assert set(decided.undeclared) == named
+    assert set(decided.files) == beside | named
+    declared = snakefile("python {input}").replace('"in.csv"', f'"{folder}run.py"')
+    decided = deciding(declared, products=products).decided("one")
+    assert decided.undeclared == ()
+    assert set(decided.files) == beside
 
 
 def test_an_input_with_an_absolute_name_is_declared(deciding: Make, tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ def test_a_snakefile_outside_of_the_working_directory(
     assert decided.decision.steps[0].commands[0].text == (
         f"python <grid_workdir>/../scripts/show.py {tmp_path}/gone /opt/x"
     )
-    assert decided.files == {"../scripts/show.py": str(tmp_path / "scripts" / "show.py")}
+    assert decided.files == {
+        f"../scripts/{name}": str(tmp_path / "scripts" / name) for name in ("show.py", "helper.py")
+    }
 
 
 def test_a_snakefile_by_a_path_that_climbs(
@@ -181,7 +183,9 @@ def test_a_snakefile_by_a_path_that_climbs(
     monkeypatch.chdir(tmp_path / "run")
     command = f"python {tmp_path}/run/../scripts/show.py {tmp_path}/link/../scripts/show.py"
     decided = deciding(f'rule one:\n    output: "one"\n    shell: "{command}"\n').decided("one")
-    assert decided.files == {"../scripts/show.py": str(tmp_path / "scripts" / "show.py")}
+    assert decided.files == {
+        f"../scripts/{name}": str(tmp_path / "scripts" / name) for name in ("show.py", "helper.py")
+    }
     assert decided.decision.steps[0].commands[0].text == (
         f"python <grid_workdir>/../scripts/show.py {tmp_path}/link/../scripts/show.py"
     )

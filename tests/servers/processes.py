@@ -15,9 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_FOLDER = "GRID_TEST_DIRAC_SERVER"
-_COMPONENT = "GRID_TEST_DIRAC_COMPONENT"
-
 
 @dataclass(frozen=True)
 class Process:
@@ -31,8 +28,16 @@ class Process:
 class Processes:
     """The processes of the server in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str) -> None:
+        """Start nothing yet.
+
+        Args:
+            folder: Of the server.
+            kind: Of server, for the names of the marks: ``DIRAC``.
+        """
         self._folder = folder
+        self._folder_mark = f"GRID_TEST_{kind}_SERVER"
+        self._component_mark = f"GRID_TEST_{kind}_COMPONENT"
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(
@@ -42,9 +47,19 @@ class Processes:
         environment: Mapping[str, str],
         folder: Path,
         log: Path,
+        user: int | None = None,
     ) -> None:
-        """Start a component in a new session; its output is appended to a log."""
-        marks = {_FOLDER: str(self._folder), _COMPONENT: component}
+        """Start a component in a new session; its output is appended to a log.
+
+        Args:
+            component: Its name.
+            command: Its command.
+            environment: Its variables.
+            folder: Its working directory.
+            log: File for its output.
+            user: Id of the user, and of the group, who runs it, if not this one.
+        """
+        marks = {self._folder_mark: str(self._folder), self._component_mark: component}
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [str(part) for part in command],
@@ -54,6 +69,9 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         self._children.append(child)
 
@@ -94,8 +112,8 @@ class Processes:
             variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return False
-        return os.fsencode(f"{_FOLDER}={self._folder}") in variables and (
-            component is None or os.fsencode(f"{_COMPONENT}={component}") in variables
+        return os.fsencode(f"{self._folder_mark}={self._folder}") in variables and (
+            component is None or os.fsencode(f"{self._component_mark}={component}") in variables
         )
 
 

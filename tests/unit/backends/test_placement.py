@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_grid.grid_data.placement import Placement, place
+from snakemake_executor_plugin_grid.backends.placement import Placement, place
 
 SITES = {"SE-1": ["A"], "SE-2": ["B"], "SE-3": ["A", "B"], "SE-0": []}
 

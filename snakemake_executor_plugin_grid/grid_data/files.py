@@ -1,0 +1,178 @@
+"""The files on the grid that the jobs of a run read and write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..console.format import listed
+from ..model.errors import GridError
+from ..model.job import JobSpec
+from ..snakemake_api.grid_files import GridPath
+from ..staging.paths import Layout
+from ..stores.file_catalog import FileFacts
+from ..worker.grid_files.checksum import same
+from ..worker.grid_files.records import GridInput, GridOutput
+from ..worker.report import SUCCESS, Report
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where an output goes.
+
+    Attributes:
+        url: ``lfn:/vo/…`` for DIRAC's tools, or a URL.
+        element: Storage element, for DIRAC.
+    """
+
+    url: str
+    element: str = ""
+
+
+class Storage(Protocol):
+    """What the executor needs of a storage provider; all names are queries."""
+
+    def facts(self, query: str) -> FileFacts | None:
+        """Return what is known of a file, None if it does not exist."""
+
+    def sources(self, queries: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return where workers can read each file, the best first."""
+
+    def destination(self, query: str) -> Destination:
+        """Return where a worker stores a file."""
+
+    def is_immutable(self, query: str) -> bool:
+        """Return whether a name can never have other content."""
+
+    def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
+        """Register what workers have stored under a URL; return why, where that is refused."""
+
+    def note(self, query: str, facts: FileFacts) -> None:
+        """Learn that a job has written a file."""
+
+    def forget(self, queries: Collection[str]) -> None:
+        """Ask the catalog again when these files are needed next."""
+
+    def protect(self, queries: Collection[str]) -> None:
+        """Do not remove these files when Snakemake removes the outputs of a failed job."""
+
+
+class GridFiles:
+    """Knows which storage has which file."""
+
+    def __init__(self, layout: Layout, *, early: bool = False) -> None:
+        """Know no file yet.
+
+        Args:
+            layout: Maps paths of the submit host to names in the worker's tree.
+            early: Whether inputs may be missing, as no job has run yet.
+        """
+        self._layout = layout
+        self._early = early
+        self._storages: dict[str, Storage] = {}
+
+    def inputs(self, paths: Iterable[GridPath]) -> tuple[GridInput, ...]:
+        """Return what a worker has to fetch.
+
+        Raises:
+            GridError: A file does not exist, or its catalog does not answer.
+        """
+        found = []
+        for one in paths:
+            storage = self._storages[one.query] = one.storage
+            facts = storage.facts(one.query)
+            if facts is None and not self._early:
+                raise GridError(f"input {one.query} does not exist")
+            facts = facts or FileFacts(0, 0.0)
+            found.append(
+                GridInput(
+                    name=self._layout.member(one.path),
+                    query=one.query,
+                    size=facts.size,
+                    adler32=facts.adler32,
+                    mtime_ns=int(facts.mtime * 1e9),
+                    urls=tuple(storage.sources([one.query])[one.query]),
+                )
+            )
+        return tuple(found)
+
+    def outputs(self, paths: Iterable[GridPath]) -> tuple[GridOutput, ...]:
+        """Return what a worker has to store.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        found = []
+        for one in paths:
+            storage = self._storages[one.query] = one.storage
+            facts = storage.facts(one.query)
+            if facts is not None and storage.is_immutable(one.query):
+                raise GridError(
+                    f"output {one.query} exists, and its name can never have other content: "
+                    "choose a new name, such as one with a version"
+                )
+            target = storage.destination(one.query)
+            found.append(
+                GridOutput(
+                    name=self._layout.member(one.path),
+                    query=one.query,
+                    url=target.url,
+                    element=target.element,
+                    before=f"{facts.size}:{facts.adler32}" if facts is not None else "",
+                )
+            )
+        return tuple(found)
+
+    def ended(self, spec: JobSpec) -> None:
+        """Ask the catalogs anew for the outputs of a job: for those of all such jobs at once."""
+        for output in spec.grid_outputs:
+            if (storage := self._storages.get(output.query)) is not None:
+                storage.forget([output.query])
+
+    def confirm(self, spec: JobSpec, report: Report) -> str:
+        """See that the outputs of a job are on the grid, as its report says.
+
+        Returns:
+            What is wrong, empty if nothing is.
+
+        Raises:
+            GridError: A catalog does not answer.
+        """
+        stored = {one.query: one for one in report.stored}
+        queries = [output.query for output in spec.grid_outputs]
+        if missing := [query for query in queries if query not in stored]:
+            return f"it reported success, but did not store {listed(missing)}"
+        for query in queries:
+            storage = self._storages[query]
+            told = stored[query]
+            refused = storage.adopt({query: FileFacts(told.size, time.time(), told.adler32)})
+            if query in refused:
+                return f"{query} cannot be registered: {refused[query]}"
+            facts = storage.facts(query)
+            if facts is None:
+                return f"it reported success, but {query} is not there"
+            if facts.size != told.size or (facts.adler32 and not same(facts.adler32, told.adler32)):
+                return (
+                    f"it reported {told.size} bytes with the Adler-32 {told.adler32} for {query}, "
+                    f"but {facts.size} bytes with {facts.adler32 or 'no checksum'} are there"
+                )
+            storage.note(query, facts)
+        return ""
+
+    def failed(self, spec: JobSpec, report: Report | None) -> None:
+        """Keep what was there before a job that has failed, and what it did not write.
+
+        Snakemake removes the outputs of a failed job.
+        """
+        wrote = {one.query for one in report.stored} if report is not None else set()
+        if report is not None and report.reason == SUCCESS:
+            wrote = set()  # what is there is not what it reported
+        for output in spec.grid_outputs:
+            storage = self._storages.get(output.query)
+            if storage is None:
+                continue
+            storage.forget([output.query])
+            if output.query not in wrote:
+                storage.protect([output.query])

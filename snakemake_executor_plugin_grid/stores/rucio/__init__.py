@@ -1,0 +1,1 @@
+"""Rucio: its file catalog and the storage elements behind it."""

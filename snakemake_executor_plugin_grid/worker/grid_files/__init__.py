@@ -1,0 +1,1 @@
+"""Files on the grid that a job reads and writes: the worker fetches and stores them itself."""

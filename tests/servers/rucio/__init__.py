@@ -1,0 +1,1 @@
+"""A real Rucio server for the tests; see README.md."""
