@@ -318,9 +318,12 @@ def _requested(requested: Mapping[str, Any]) -> str:
 def _used(seen: Measured, requested: Mapping[str, Any]) -> str:
     limit = requested.get("memory_mb")
     memory = f"{seen.peak_memory_mb or 0.0:,.0f}{f' of {limit:,}' if limit else ''} MB of memory"
+    on_grid = ""
+    if seen.grid_in or seen.grid_out:
+        on_grid = f"; on the grid: {seen.grid_in:,} bytes read, {seen.grid_out:,} stored"
     return (
         f"{duration(seen.cpu_seconds or 0.0)} of processor time, {memory}; "
-        f"{seen.bytes_in:,} bytes in, {seen.bytes_out:,} bytes out"
+        f"{seen.bytes_in:,} bytes in, {seen.bytes_out:,} bytes out{on_grid}"
     )
 
 

@@ -104,6 +104,7 @@ def for_journal(report: Report, logs: Iterable[str] = ()) -> dict[str, Any]:
         "blobs": dict(list(report.blobs.items())[:_IN_JOURNAL]),
         "logs": list(logs)[:_IN_JOURNAL],
         "stored": len(report.stored),
+        "grid_out": sum(one.size for one in report.stored),
     }
 
 
@@ -274,6 +275,7 @@ _FIELDS: dict[str, _Check] = {
     "undeclared_count": _whole(_MOST_SIZE),
     "left_out": _many(_text()),
     "blobs": _blobs,
+    "grid_in": _whole(_MOST_SIZE),
     "stored": _many(_stored),
 }
 

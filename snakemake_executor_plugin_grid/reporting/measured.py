@@ -22,6 +22,8 @@ class Measured:
         peak_memory_mb: Largest resident size of any single process, in MB.
         bytes_in: Bytes staged in.
         bytes_out: Bytes staged out.
+        grid_in: Bytes that the worker has read on the grid.
+        grid_out: Bytes that it has stored there.
         host: Name of the worker node, empty if not known.
         site: Name of the grid site, empty if not known.
         reason: ``success`` or why it failed, empty if there is no report.
@@ -33,6 +35,8 @@ class Measured:
     peak_memory_mb: float | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    grid_in: int = 0
+    grid_out: int = 0
     host: str = ""
     site: str = ""
     reason: str = ""
@@ -57,6 +61,8 @@ def measured(report: Mapping[str, Any]) -> Measured:
         peak_memory_mb=_size(report.get("peak_memory_mb")),
         bytes_in=int(_size(report.get("bytes_in")) or 0),
         bytes_out=int(_size(report.get("bytes_out")) or 0),
+        grid_in=int(_size(report.get("grid_in")) or 0),
+        grid_out=int(_size(report.get("grid_out")) or 0),
         host=_text(report.get("host")),
         site=_text(report.get("site")),
         reason=_text(report.get("reason")),

@@ -37,6 +37,8 @@ class Totals:
         cpu_seconds: Processor time of payloads, in total.
         bytes_in: Bytes that workers staged in.
         bytes_out: Bytes that workers staged out.
+        grid_in: Bytes that workers have read on the grid.
+        grid_out: Bytes of outputs that stayed on the grid.
         stored_bytes: Bytes that runs put into stores.
         reused_bytes: Bytes that were in the stores already.
     """
@@ -54,6 +56,8 @@ class Totals:
     cpu_seconds: float
     bytes_in: int
     bytes_out: int
+    grid_in: int
+    grid_out: int
     stored_bytes: int
     reused_bytes: int
 
@@ -240,6 +244,8 @@ def _totals(runs: Sequence[RunRecord], times: Timeline) -> Totals:
         cpu_seconds=sum(span.measured.cpu_seconds or 0.0 for span in spans),
         bytes_in=sum(span.measured.bytes_in for span in spans),
         bytes_out=sum(span.measured.bytes_out for span in spans),
+        grid_in=sum(span.measured.grid_in for span in spans),
+        grid_out=sum(span.measured.grid_out for span in spans),
         stored_bytes=sum(run.stored_bytes for run in runs),
         reused_bytes=sum(run.reused_bytes for run in runs),
     )

@@ -90,6 +90,7 @@ class Report:
         undeclared_count: Number of all such files.
         left_out: Outputs that could not be returned, with the reason.
         blobs: Stored size of each delivered blob, by digest.
+        grid_in: Bytes that the worker has read on the grid.
         stored: Outputs that the worker has stored on the grid.
     """
 
@@ -113,6 +114,7 @@ class Report:
     undeclared_count: int = 0
     left_out: list[str] = field(default_factory=list)
     blobs: dict[str, int] = field(default_factory=dict)
+    grid_in: int = 0
     stored: list[Stored] = field(default_factory=list)
 
     @classmethod

@@ -131,7 +131,7 @@ def _run(
         if job.grid_inputs:
             from .grid_files.stagein import fetch
 
-            report.bytes_in += fetch(job.grid_inputs, sandbox, scratch, tree)
+            report.grid_in = fetch(job.grid_inputs, sandbox, scratch, tree)
     except InputDamagedError as error:
         report.fail(reports.INPUT_DAMAGED, str(error))
         return
