@@ -255,12 +255,22 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
                 f"--storage-grid-rucio-lifetime {settings.rucio_lifetime}: has to be seconds, or a "
                 "time such as 12h or 30d."
             )
-    variable = "SNAKEMAKE_GRID_DIRAC_STORAGE_ELEMENT"
     return DataSettings(
-        dirac_python=path_of(settings.dirac_python, "SNAKEMAKE_GRID_DIRAC_PYTHON"),
-        storage_element=settings.storage_element or os.environ.get(variable, ""),
+        dirac_python=path_of(settings.dirac_python or option_of_executor("dirac_python")),
+        storage_element=settings.storage_element
+        or str(option_of_executor("dirac_storage_element") or ""),
         rucio_python=path_of(settings.rucio_python),
         rucio_rse=settings.rucio_rse or "",
         rucio_lifetime=lifetime,
         rucio_account=settings.rucio_account or "",
     )
+
+
+def option_of_executor(name: str) -> Any:
+    """Return an option that the executor has as well: as it was given, or from its variable."""
+    from snakemake_executor_plugin_grid.settings.base import ObservedSettings
+    from snakemake_executor_plugin_grid.settings.names import variable
+
+    # The executor itself is not made before the workflow is parsed, and perhaps never.
+    given = getattr(ObservedSettings.latest, name, None)
+    return given or os.environ.get(variable(name))

@@ -19,17 +19,18 @@ def _option(text: str, metavar: str, kind: Any = str) -> Any:
 class StorageProviderSettings(StorageProviderSettingsBase):
     """What the file catalogs need to know.
 
-    Where the executor has the same option, its variable is the default.
+    Where the executor has the same option, that is the default.
     """
 
     dirac_python: Optional[Path] = _option(  # noqa: UP045
-        "Python that has the DIRAC client (default: SNAKEMAKE_GRID_DIRAC_PYTHON, or this one).",
+        "Python that has the DIRAC client (default: that of --grid-dirac-python, its variable, or "
+        "this one).",
         "PATH",
         Path,
     )
     storage_element: Optional[str] = _option(  # noqa: UP045
-        "Storage element of DIRAC on which outputs are stored (default: "
-        "SNAKEMAKE_GRID_DIRAC_STORAGE_ELEMENT).",
+        "Storage element of DIRAC on which outputs are stored (default: that of "
+        "--grid-dirac-storage-element, or its variable).",
         "NAME",
     )
     rucio_python: Optional[Path] = _option(  # noqa: UP045
@@ -60,7 +61,6 @@ def seconds_of(text: str) -> Optional[int]:  # noqa: UP045
     return int(number) * _UNITS[unit]
 
 
-def path_of(value: Optional[Path], variable: str = "") -> Optional[Path]:  # noqa: UP045
+def path_of(value: Any) -> Optional[Path]:  # noqa: UP045
     """Return a path that was given as an option, in the Snakefile, or as a variable."""
-    text = str(value or os.environ.get(variable, ""))
-    return Path(os.path.expandvars(text)).expanduser() if text else None
+    return Path(os.path.expandvars(str(value))).expanduser() if value else None

@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "snakemake_executor_plugin_grid"
+STORAGE = "snakemake_storage_plugin_grid"
 LOGGER = "snakemake-logger-plugin-snkmt>=0.1.9"
 _LIMIT = 240
 """Seconds that a command may take."""
@@ -59,7 +60,7 @@ def main() -> int:
         folder = Path(name)
         try:
             wheel = build(folder / "dist")
-            if lacking := missing(wheel, ROOT / PACKAGE):
+            if lacking := [*missing(wheel, ROOT / PACKAGE), *missing(wheel, ROOT / STORAGE)]:
                 raise PackageError(f"{wheel.name} lacks {', '.join(lacking)}")
             environment = Environment(folder / "venv", folder / "home")
             environment.install(wheel)
@@ -149,6 +150,7 @@ def work(environment: Environment, folder: Path, version: str) -> None:
     script = f"import {PACKAGE}; print({PACKAGE}.__file__)"
     expect(str(folder.parent), environment.run(folder, "python", "-c", script))
     expect(f"version {version}", environment.run(folder, "snakemake-grid", "--version"))
+    expect("--storage-grid-storage-element", environment.run(folder, "snakemake", "--help"))
     environment.run(folder, "snakemake-grid", "check")
     database = folder.with_name("snkmt.db")
     logger = ("--logger", "snkmt", "--logger-snkmt-db", str(database))

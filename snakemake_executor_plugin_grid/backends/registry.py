@@ -7,6 +7,7 @@ import copy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,8 +31,7 @@ BACKENDS = (
 GROUP = "snakemake_executor_plugin_grid.backends"
 """Group of entry points by which other packages add backends: each names a `BackendKind`."""
 
-
-_DEFAULTS = ExecutorSettings()
+_DEFAULTS = {one.name: one.default for one in fields(ExecutorSettings)}
 
 
 def kind_of(name: str) -> BackendKind:
@@ -95,7 +95,7 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
         # What a variable sets for another backend is no mistake.
         settings = copy.copy(settings)  # a new object would call `when_made` again
         for name in others:
-            setattr(settings, name, getattr(_DEFAULTS, name))
+            setattr(settings, name, _DEFAULTS[name])  # variables set no lists
         problems += _misplaced(settings, kinds)
         notes += [
             f"{flag(name)} {getattr(settings, name)}: has no effect with --grid-backend "

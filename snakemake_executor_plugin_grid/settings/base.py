@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, as in `options`.
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
@@ -16,10 +16,13 @@ class ObservedSettings(ExecutorSettingsBase):
 
     Attributes:
         when_made: Called then.
+        latest: Those that were made last: the storage plugin has some of the same options.
     """
 
     when_made: ClassVar[Callable[[], None]] = _nothing
+    latest: ClassVar[Any] = None
 
     def __post_init__(self) -> None:
         """Tell it."""
+        ObservedSettings.latest = self
         type(self).when_made()

@@ -274,6 +274,16 @@ rule all_of_them:
     assert "Nothing to be done" in again.output
 
 
+@pytest.mark.workflow
+def test_the_options_of_the_executor_are_enough(grid: Grid, project: Project) -> None:
+    grid.put("in/0.txt", "file 0\n")
+    project.put("Snakefile", chain_of(grid.name("in"), grid.name("run"), 1))
+    project.environment["SNAKEMAKE_GRID_DIRAC_PYTHON"] = ""  # but --grid-dirac-python is given
+    project.run("--grid-dirac-storage-element", "SE-1").succeeded()
+    assert project.read("sum.txt") == "FILE 0\n"
+    assert grid.data().catalog.listing(grid.base) == [grid.name("in/0.txt")]
+
+
 # Faults
 
 

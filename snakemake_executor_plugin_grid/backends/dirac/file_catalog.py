@@ -106,7 +106,7 @@ class DiracCatalog(FileCatalog):
         if not self._element:
             raise PermanentError(
                 f"{name} cannot be stored without a storage element: give one by "
-                "--storage-grid-storage-element or SNAKEMAKE_GRID_DIRAC_STORAGE_ELEMENT"
+                "--storage-grid-storage-element or --grid-dirac-storage-element"
             )
         if path.stat().st_size == 0:
             raise PermanentError(

@@ -15,6 +15,7 @@ from snakemake_executor_plugin_grid.grid_data.removal import Removals, note_in_j
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import open_database
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
+from snakemake_executor_plugin_grid.journal.reader import JournalReader
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, GridError
 from tests.unit.grid_data.fake_catalog import FakeCatalog
 
@@ -114,11 +115,13 @@ def test_what_cannot_be_noted_is_named(bench: Bench) -> None:
     assert "remove them yourself, as they could not be noted (the disk is full)" in bench.said[0]
 
 
-def test_a_bug_does_not_end_the_thread_unnoticed(bench: Bench) -> None:
+def test_after_a_bug_the_files_are_noted_and_others_are_removed() -> None:
+    bench = Bench(pause=0.01)
     bench.fake.errors["remove"] = [ZeroDivisionError("bug")]
     bench.removals.remove(NAMES[0])
-    bench.removals.flush()
-    assert bench.noted == {NAMES[0]: "bug"}
+    until(lambda: bench.noted == {NAMES[0]: "bug"})
+    bench.removals.remove(NAMES[1])
+    until(lambda: NAMES[1] not in bench.fake.files)
 
 
 def test_a_file_that_is_written_again_is_not_removed(bench: Bench) -> None:
@@ -214,6 +217,8 @@ def test_files_are_noted_where_clean_finds_them(tmp_path: Path) -> None:
     note_in_journal(tmp_path / "grid", "SE-1", {"lfn:/vo/run/a": "busy", "lfn:/vo/run/b": "busy"})
     noted = ["lfn:/vo/run/a", "lfn:/vo/run/b"]
     assert journal(tmp_path / "grid") == (noted, ["lfn:/vo/run"], ["SE-1"])
+    with JournalReader(tmp_path / "grid") as reader:  # as `clean` does
+        assert reader.jobs() == []
 
 
 def test_they_are_noted_beside_the_executor(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings
+from snakemake_executor_plugin_grid.settings.base import ObservedSettings
+from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_storage_plugin_grid import StorageProvider, StorageProviderSettings, helpers
 from snakemake_storage_plugin_grid.provider import data_settings
 from snakemake_storage_plugin_grid.settings import seconds_of
@@ -14,6 +16,7 @@ from tests.unit.grid_data.fake_catalog import FakeCatalog
 
 
 def test_the_variables_of_the_executor_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObservedSettings, "latest", None)
     monkeypatch.setenv("SNAKEMAKE_GRID_DIRAC_PYTHON", sys.executable)
     monkeypatch.setenv("SNAKEMAKE_GRID_DIRAC_STORAGE_ELEMENT", "SE-9")
     default = data_settings(StorageProviderSettings())
@@ -23,7 +26,18 @@ def test_the_variables_of_the_executor_are_the_defaults(monkeypatch: pytest.Monk
     assert data_settings(given).storage_element == "SE-1"
 
 
+def test_the_options_of_the_executor_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObservedSettings, "latest", None)
+    monkeypatch.setenv("SNAKEMAKE_GRID_DIRAC_STORAGE_ELEMENT", "SE-9")
+    ExecutorSettings(dirac_python=Path("/opt/python"), dirac_storage_element="SE-2")
+    default = data_settings(StorageProviderSettings())
+    assert default == DataSettings(dirac_python=Path("/opt/python"), storage_element="SE-2")
+    ExecutorSettings()
+    assert data_settings(StorageProviderSettings()) == DataSettings(storage_element="SE-9")
+
+
 def test_without_any_option_this_python_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObservedSettings, "latest", None)
     for name in ("PYTHON", "STORAGE_ELEMENT"):
         monkeypatch.delenv(f"SNAKEMAKE_GRID_DIRAC_{name}", raising=False)
     assert data_settings(StorageProviderSettings()) == DataSettings()

@@ -262,7 +262,14 @@ def test_what_is_still_registered_has_a_reason(dirac: FakeDirac) -> None:
     assert catalog.remove_files(["/vo/a"], []) == {"/vo/a": "Write access not permitted"}
 
 
-def test_a_replica_without_an_entry_is_removed(dirac: FakeDirac) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_replica_without_an_entry_is_removed(
+    dirac: FakeDirac, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """DIRAC can be set to call a file removed that its catalog does not have."""
+    if not told:
+        nothing = ok({"Successful": {"/vo/a": True}, "Failed": {}})
+        monkeypatch.setattr(dirac, "removeFile", lambda _: nothing)
     dirac.bytes["SE-1"].add("/vo/a")
     assert catalog.remove_files(["/vo/a"], ["SE-1"]) == {}
     assert not dirac.bytes["SE-1"]
