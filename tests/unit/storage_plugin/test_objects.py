@@ -224,6 +224,19 @@ def test_what_a_job_has_written_is_noted_and_what_it_has_not_is_protected(
     assert catalog.files.keys() == {other.query}
 
 
+def test_what_a_later_attempt_has_written_can_be_removed(
+    provider: StorageProvider, catalog: FakeCatalog
+) -> None:
+    (one,) = objects(provider, "a")
+    provider.protect([one.query])  # the first attempt failed, and the job was submitted again
+    catalog.add(one.query)
+    provider.note(one.query, FileFacts(7, NOON))
+    one.remove()  # it is temp()
+    assert not one.exists()
+    close_all()
+    assert not catalog.files
+
+
 def test_names_of_objects_that_are_made_later_are_registered_too(
     provider: StorageProvider, catalog: FakeCatalog
 ) -> None:
