@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ...worker.description import OWN_FILES
 from ..packaging import JobPackage
 from ..placement import place
 from .client import Client
@@ -48,4 +49,7 @@ class InputData:
 
 def _placed(package: JobPackage, sites: Mapping[str, Sequence[str]], most: int) -> tuple[str, ...]:
     sizes = package.lfn_sizes
-    return place({lfn: sites.get(lfn, ()) for lfn in sizes}, most, sizes).input_data
+    # DIRAC would put these over what the worker needs.
+    own = {lfn for lfn in sizes if lfn.rpartition("/")[2] in OWN_FILES}
+    near = {lfn: () if lfn in own else sites.get(lfn, ()) for lfn in sizes}
+    return place(near, most, sizes).input_data

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from ..description import InputDamagedError
+from ..description import OWN_FILES, InputDamagedError
 from ..transfer import urls
 from ..transfer.errors import TransferError
 from ..tree import Tree
@@ -40,10 +40,16 @@ def fetch(inputs: Sequence[GridInput], sandbox: Path, scratch: Path, tree: Tree)
     folder = scratch / _FOLDER
     folder.mkdir()
     problems: dict[str, list[str]] = {one.query: [] for one in inputs}
-    for one in inputs:
+    left = []
+    for number, one in enumerate(inputs):
+        brought = sandbox / _leaf(one)
         if not one.size:  # a catalog may have such an entry, but no storage element has a file
-            (sandbox / _leaf(one)).write_bytes(b"")
-    left = [one for one in inputs if not _take(one, sandbox / _leaf(one), tree, problems)]
+            brought = folder / f"empty{number}"
+            brought.write_bytes(b"")
+        elif _leaf(one) in OWN_FILES:
+            brought = folder / "none"
+        if not _take(one, brought, tree, problems):
+            left.append(one)
     _from_dirac([one for one in left if _lfn(one)], scratch, folder, tree, problems)
     for number, one in enumerate(left):
         if not tree.path(one.name).exists():

@@ -133,6 +133,33 @@ def test_the_same_content_is_success_whoever_wrote_it(node: Node) -> None:
     assert node.files["/vo/x"]["GUID"] == "other"
 
 
+def test_the_same_content_as_before_gets_the_time_of_this_job(node: Node) -> None:
+    node.register("/vo/x", b"same", "old run")
+    node.make("work/out/vo/x", b"same")
+    one = grid_output("/vo/x", before=f"4:{adler(b'same')}")
+    assert stored(node, one).reason == reports.SUCCESS
+    assert node.files["/vo/x"]["GUID"] == "G1"  # else its input would stay newer for ever
+
+
+def test_an_empty_output_leaves_the_old_file(node: Node) -> None:
+    node.register("/vo/x", b"old", "old run")
+    node.make("work/out/vo/x", b"")
+    report = stored(node, grid_output("/vo/x", before=f"3:{adler(b'old')}"))
+    assert "zero size" in report.message
+    assert "/vo/x" in node.files
+
+
+@pytest.mark.parametrize("leaf", ["job.json", "environment.json", "payload.log"])
+def test_the_workers_own_files_are_no_inputs(node: Node, leaf: str) -> None:
+    (node.sandbox / leaf).write_bytes(b"of the worker")
+    node.register(f"/vo/{leaf}", b"data")
+    empty, full = grid_input(f"/vo/empty/{leaf}", b""), grid_input(f"/vo/{leaf}", b"data")
+    fetch([empty, full], node.sandbox, node.scratch, node.tree)
+    assert (node.sandbox / leaf).read_bytes() == b"of the worker"
+    assert node.tree.path(full.name).read_bytes() == b"data"
+    assert node.tree.path(empty.name).read_bytes() == b""
+
+
 def test_passing_errors_are_tried_again(node: Node) -> None:
     node.make("work/out/vo/x", b"data")
     node.trouble("metadata", "1604 TLS reset", "1604 TLS reset")
