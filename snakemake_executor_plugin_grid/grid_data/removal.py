@@ -198,3 +198,18 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
         if element:
             for parent in sorted({name.rpartition("/")[0] for name in why}):
                 catalog.note_store(parent, element)
+
+
+def forget_in_journal(folder: Path, names: Collection[str]) -> None:
+    """Let ``snakemake-grid clean`` keep files that were written again.
+
+    Args:
+        folder: This package's own, below the working directory.
+        names: Of the files.
+
+    Raises:
+        GridError: The journal cannot be written.
+    """
+    if (folder / DATABASE_FILE).exists():
+        with open_database(folder, guest=True) as database:
+            Catalog(database).forget_locations(names)

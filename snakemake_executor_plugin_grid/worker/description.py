@@ -23,8 +23,10 @@ LOG_FILE = "payload.log"
 STARTED_FILE = "started"
 DELIVERY_FOLDER = "out"
 OWN_FILES = frozenset(
-    (JOB_FILE, ENVIRONMENT_FILE, REPORT_FILE, LOG_FILE, STARTED_FILE, DELIVERY_FOLDER)
-    + ("jobs.json", "worker.pyz", "worker.log", "grid-job.sh", "scratch", ".reserve")
+    {
+        *(JOB_FILE, ENVIRONMENT_FILE, REPORT_FILE, LOG_FILE, STARTED_FILE, DELIVERY_FOLDER),
+        *("jobs.json", "worker.pyz", "worker.log", "grid-job.sh", "scratch", ".reserve"),
+    }
 )
 """Names in the job's folder that no file of the user may take."""
 WORKDIR = "<grid_workdir>"

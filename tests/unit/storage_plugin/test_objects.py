@@ -11,6 +11,9 @@ from snakemake.io import IOCache
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.grid_data.catalogs import close_all
+from snakemake_executor_plugin_grid.grid_data.removal import note_in_journal
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import FOLDER, open_database
 from snakemake_executor_plugin_grid.model.errors import PermanentError, UnreachableError
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 from snakemake_storage_plugin_grid import StorageObject, StorageProvider
@@ -120,6 +123,14 @@ def test_a_file_that_is_stored_again_stays(provider: StorageProvider, catalog: F
     store(one, "new")
     close_all()
     assert catalog.files == {"lfn:/vo/a": b"new"}
+
+
+def test_clean_keeps_a_file_that_is_stored_again(provider: StorageProvider) -> None:
+    (one,) = objects(provider, "a")
+    note_in_journal(FOLDER.absolute(), "", {one.query: "busy"})
+    store(one)
+    with open_database(FOLDER.absolute()) as database:
+        assert Catalog(database).locations() == []
 
 
 def test_candidates_are_the_files_of_the_folder(
