@@ -11,10 +11,13 @@ from snakemake.io import IOCache
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.grid_data.catalogs import close_all
+from snakemake_executor_plugin_grid.grid_data.files import GridFiles
 from snakemake_executor_plugin_grid.grid_data.removal import note_in_journal
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import FOLDER, open_database
 from snakemake_executor_plugin_grid.model.errors import PermanentError, UnreachableError
+from snakemake_executor_plugin_grid.snakemake_api.grid_files import GridPath
+from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 from snakemake_storage_plugin_grid import StorageObject, StorageProvider
 from tests.unit.grid_data.fake_catalog import NOON, FakeCatalog
@@ -218,6 +221,18 @@ def test_a_worker_stores_where_nothing_is_to_be_removed(
     target = provider.destination(one.query)
     assert (target.url, target.element) == ("lfn:/vo/a", "SE-1")
     assert not catalog.files
+
+
+def test_a_job_may_replace_what_could_not_be_removed_before_it(
+    provider: StorageProvider, catalog: FakeCatalog, tmp_path: Path
+) -> None:
+    (one,) = objects(provider, "a")
+    store(one)
+    one.remove()
+    catalog.errors["remove"] = [PermanentError("busy")]
+    path = GridPath(str(one.local_path()), one.query, provider)
+    (output,) = GridFiles(Layout(tmp_path)).outputs([path])
+    assert output.before == "4:046701c6"
 
 
 def test_what_a_job_has_written_is_noted_and_what_it_has_not_is_protected(
