@@ -67,11 +67,11 @@ def _from_dirac(
     """Fetch files by DIRAC's tools in one call, into folders of their own: names may be equal."""
     folders = {}
     for number, one in enumerate(inputs):
-        folders[one.query] = folder / f"lfn{number}"
-        folders[one.query].mkdir()
+        folders[one.name] = folder / f"lfn{number}"
+        folders[one.name].mkdir()
     if not inputs:
         return
-    wanted = [{"lfn": _lfn(one), "folder": str(folders[one.query])} for one in inputs]
+    wanted = [{"lfn": _lfn(one), "folder": str(folders[one.name])} for one in inputs]
     try:
         answers = dirac.move(scratch, get=wanted)
     except dirac.NoDiracError as error:
@@ -80,7 +80,7 @@ def _from_dirac(
         if answers.get(_lfn(one), "no answer"):
             problems[one.query].append(answers.get(_lfn(one), "no answer"))
         else:
-            _take(one, folders[one.query] / _leaf(one), tree, problems)
+            _take(one, folders[one.name] / _leaf(one), tree, problems)
 
 
 def _from_urls(one: GridInput, target: Path, tree: Tree, problems: dict[str, list[str]]) -> None:

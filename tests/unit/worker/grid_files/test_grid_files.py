@@ -43,6 +43,14 @@ def test_files_of_the_same_name_are_fetched_to_their_own_places(node: Node) -> N
     assert node.tree.path(one.name).stat().st_mtime_ns == 10**18
 
 
+def test_a_file_can_be_an_input_twice(node: Node) -> None:
+    node.register("/vo/x", b"data")  # of two providers of the Snakefile
+    one = grid_input("/vo/x", b"data")
+    two = replace(one, name="work/other/vo/x")
+    fetch([one, two], node.sandbox, node.scratch, node.tree)
+    assert node.tree.path(one.name).read_bytes() == node.tree.path(two.name).read_bytes() == b"data"
+
+
 def test_what_the_wms_has_brought_is_taken_if_it_is_whole(node: Node) -> None:
     (node.sandbox / "x").write_bytes(b"first")
     one = grid_input("/vo/a/x", b"first")
