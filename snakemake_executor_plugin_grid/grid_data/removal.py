@@ -97,8 +97,9 @@ class Removals:
         """Remove now what is to be removed of these files, as a job is about to write them."""
         with self._changed:
             failures = self._failures
-            self._due = 0.0
-            self._changed.notify_all()
+            if self._is_pending(names):
+                self._due = 0.0
+                self._changed.notify_all()
             self._changed.wait_for(
                 lambda: not self._is_pending(names) or self._failures != failures
             )

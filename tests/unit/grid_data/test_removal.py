@@ -166,6 +166,15 @@ def test_before_a_job_writes_a_file_its_removal_is_done(bench: Bench) -> None:
     assert bench.fake.asked("remove") == [NAMES[:1]]
 
 
+def test_a_job_that_writes_other_files_hurries_no_removal(bench: Bench) -> None:
+    bench.removals.remove(NAMES[0])
+    bench.removals.settle([NAMES[1]])
+    time.sleep(0.3)  # longer than the thread sleeps
+    bench.removals.remove(NAMES[2])
+    bench.removals.flush()
+    assert bench.fake.asked("remove") == [[NAMES[0], NAMES[2]]]
+
+
 def test_a_removal_that_fails_does_not_stop_the_job(bench: Bench) -> None:
     bench.fake.errors["remove"] = [CredentialsError("the proxy has expired")]
     bench.removals.remove(NAMES[0])
