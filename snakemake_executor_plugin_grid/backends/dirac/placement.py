@@ -13,6 +13,7 @@ from ...worker.description import OWN_FILES
 from ..packaging import JobPackage
 from ..placement import place
 from .client import Client
+from .jdl import takes_lfn
 
 _LFNS_PER_CALL = 1000
 
@@ -49,7 +50,10 @@ class InputData:
 
 def _placed(package: JobPackage, sites: Mapping[str, Sequence[str]], most: int) -> tuple[str, ...]:
     sizes = package.lfn_sizes
-    # DIRAC would put these over what the worker needs.
-    own = {lfn for lfn in sizes if lfn.rpartition("/")[2] in OWN_FILES}
-    near = {lfn: () if lfn in own else sites.get(lfn, ()) for lfn in sizes}
+    near = {lfn: sites.get(lfn, ()) if _can_be_brought(lfn) else () for lfn in sizes}
     return place(near, most, sizes).input_data
+
+
+def _can_be_brought(lfn: str) -> bool:
+    """Return whether DIRAC can bring a file, and does not put it over what the worker needs."""
+    return takes_lfn(lfn) and lfn.rpartition("/")[2] not in OWN_FILES
