@@ -119,8 +119,14 @@ def test_an_output_with_the_old_content_is_newer_than_its_input(
     project.put(
         "Snakefile",
         f"""
-rule {catalog.tag}:
+rule all:
+    input: storage.grid("{catalog.root}/out.txt")
+rule {catalog.tag}copy:
     input: "in.txt"
+    output: storage.grid("{catalog.root}/copy.txt")
+    shell: "cp {{input}} {{output}}"
+rule {catalog.tag}count:
+    input: storage.grid("{catalog.root}/copy.txt")
     output: storage.grid("{catalog.root}/out.txt")
     shell: "wc -l <{{input}} >{{output}}"
 """,
