@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,7 +104,7 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
             catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
             lookup = Lookup(catalog)
             element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
-            note = partial(note_in_journal, folder, element)
+            note = partial(note_in_journal, folder, element) if scheme == "lfn" else _cannot_note
             removals = Removals(catalog, lookup, note, say)
             _opened[scheme, settings] = GridData(
                 *(catalog, lookup, Replicas(catalog, lookup), removals, element),
@@ -147,6 +147,10 @@ def close_all() -> None:
 def _dirac(settings: DataSettings, folder: Path) -> FileCatalog:
     client = dirac_client(settings.dirac_python)
     return DiracCatalog(client, settings.storage_element, close=_do_nothing)
+
+
+def _cannot_note(_: Mapping[str, str]) -> None:
+    raise PermanentError("`snakemake-grid clean` removes files of DIRAC only")
 
 
 def _say_nothing(_: str) -> None:

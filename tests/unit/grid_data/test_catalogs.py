@@ -59,6 +59,17 @@ def test_at_the_end_files_are_removed_and_catalogs_closed(
     assert open_data("lfn", SETTINGS, print) is not data
 
 
+def test_clean_is_not_promised_for_files_of_rucio(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, said = FakeCatalog(), list[str]()
+    fake.stuck["rucio://user.me/a"] = "busy"
+    monkeypatch.setitem(catalogs.FACTORIES, "rucio", lambda *_: fake)
+    data = open_data("rucio", SETTINGS, said.append)
+    data.removals.remove("rucio://user.me/a")
+    close_all()
+    assert "`snakemake-grid clean` removes them" not in said[0]
+    assert "remove them yourself" in said[0]
+
+
 def test_other_names_are_refused() -> None:
     with pytest.raises(PermanentError, match="s3: is no file catalog; choose from lfn"):
         open_data("s3", SETTINGS, print)
