@@ -55,7 +55,8 @@ def facts(lfn: str) -> tuple[int, str, str] | None:
         if "No such file" in str(error):
             return None
         raise
-    checksum = str(found.get("Checksum") or "").lower().zfill(8)
+    checksum = str(found.get("Checksum") or "").lower()
+    checksum = checksum and checksum.zfill(8)  # some files have none
     return int(found["Size"]), checksum, str(found.get("GUID") or "")
 
 

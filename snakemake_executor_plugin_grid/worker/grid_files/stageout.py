@@ -32,7 +32,7 @@ def store(outputs: Sequence[GridOutput], scratch: Path, tree: Tree, report: Repo
     for one in outputs:
         path = tree.path(one.name)
         if path.is_symlink() or not path.is_file():
-            report.fail(OUTPUT_MISSING, f"{one.query} has to be a file, and cannot be a folder")
+            report.fail(OUTPUT_MISSING, f"{one.query} has to be a file, not a folder or link")
             return
         made[one.query] = Stored(one.query, path.stat().st_size, adler32(path))
     errors = _to_dirac([one for one in outputs if _is_lfn(one)], scratch, tree, made)

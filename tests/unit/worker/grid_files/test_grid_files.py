@@ -168,6 +168,14 @@ def test_the_workers_own_files_are_no_inputs(node: Node, leaf: str) -> None:
     assert node.tree.path(empty.name).read_bytes() == b""
 
 
+def test_an_old_file_of_which_the_catalog_has_no_checksum_is_replaced(node: Node) -> None:
+    node.register("/vo/x", b"old")
+    node.files = {"/vo/x": {**node.files["/vo/x"], "Checksum": ""}}
+    node.make("work/out/vo/x", b"new data")
+    assert stored(node, grid_output("/vo/x", before="3:")).reason == reports.SUCCESS
+    assert node.content("/vo/x") == b"new data"
+
+
 def test_passing_errors_are_tried_again(node: Node) -> None:
     node.make("work/out/vo/x", b"data")
     node.trouble("metadata", "1604 TLS reset", "1604 TLS reset")
@@ -192,6 +200,7 @@ def test_only_files_are_stored(node: Node, tmp_path: Path, kind: str) -> None:
     path.mkdir() if kind == "folder" else path.symlink_to(tmp_path)
     report = stored(node, grid_output("/vo/x"))
     assert report.reason == reports.OUTPUT_MISSING
+    assert kind in report.message
     assert node.files == {}
 
 
