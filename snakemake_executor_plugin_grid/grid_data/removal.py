@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
@@ -30,7 +31,7 @@ _SHOWN = 5
 class Removals:
     """Files that are to be removed. All methods may be called from any thread.
 
-    What is left at the end of the program is removed then: the thread is no daemon.
+    What is left at the end of the program is removed then, or noted after Ctrl-C.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Removals:
         self._protected: set[str] = set()
         self._due = 0.0
         self._failures = 0
-        self._running = self._ending = False
+        self._running = self._ending = self._given_up = False
 
     def remove(self, name: str) -> None:
         """Remove a file soon; it counts as absent from now on."""
@@ -73,7 +74,10 @@ class Removals:
             if not self._running:
                 self._running = True
                 self._due = time.monotonic() + self._pause
-                threading.Thread(target=self._work, name="removals").start()
+                atexit.unregister(self.flush)
+                atexit.register(self.flush)
+                # Python shows a traceback if Ctrl-C comes while it waits for another thread.
+                threading.Thread(target=self._work, name="removals", daemon=True).start()
 
     def protect(self, names: Iterable[str]) -> None:
         """Do not remove files until they are written again.
@@ -107,12 +111,18 @@ class Removals:
 
     def flush(self) -> None:
         """Remove all that is left, and note what could not be removed."""
-        with self._changed:
-            self._ending = True
-            self._catalog.hurry()
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._running)
-            self._ending = False
+        try:
+            with self._changed:
+                self._ending = True
+                self._catalog.hurry()
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: not self._running or self._given_up)
+                self._ending = False
+        except KeyboardInterrupt:
+            self._given_up = True
+            self._leave(
+                dict.fromkeys([*self._under_way, *self._queue], "interrupted"), by_user=True
+            )
 
     def _work(self) -> None:
         """Remove what is queued, until nothing is."""
@@ -157,9 +167,9 @@ class Removals:
             self._queue = {**dict.fromkeys(names), **self._queue}
             self._due = time.monotonic() + _PAUSE_AFTER_ERROR
 
-    def _leave(self, why: Mapping[str, str]) -> None:
+    def _leave(self, why: Mapping[str, str], *, by_user: bool = False) -> None:
         """Note what could not be removed, and tell it."""
-        if not why:
+        if not why or (self._given_up and not by_user):
             return
         try:
             self._note(why)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -218,6 +219,28 @@ def test_at_the_end_of_the_program_the_rest_is_removed(end: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(end=end)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("1 file on the grid could not be removed (stuck): lfn:/vo/a;")
+
+
+HANGS = PROGRAM.replace(", lambda why: None,", ', lambda why: say(f"noted {{list(why)}}"),')
+
+
+def test_ctrl_c_while_files_are_removed_at_the_end_notes_them() -> None:
+    end = "fake.gate.clear(); print('ends', flush=True)"
+    program = subprocess.Popen(
+        [sys.executable, "-c", HANGS.format(end=end)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell that runs tests in the background lets them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ends\n"
+    time.sleep(0.3)
+    program.send_signal(signal.SIGINT)
+    said, _ = program.communicate(timeout=5)
+    assert said.startswith("noted ['lfn:/vo/a']\n1 file on the grid could not be removed (interr")
+    assert "Traceback" not in said
 
 
 def journal(folder: Path) -> tuple[list[str], list[str], list[str]]:
