@@ -165,7 +165,7 @@ class Removals:
             if self._note is not None:
                 self._note(why)
                 how = "`snakemake-grid clean` removes them"
-        except GridError as error:
+        except (GridError, RuntimeError) as error:  # Python 3.12.1 starts no thread so late
             how += f", as they could not be noted ({clause(error)})"
         reasons = listed(sorted({clause(reason) for reason in why.values()}), 1)
         self._say(
