@@ -57,6 +57,10 @@ class DiracFolder:
         """Let the server not answer."""
         (self.folder / "away").touch() if away else (self.folder / "away").unlink()
 
+    def next_upload(self, what: str) -> None:
+        """Let the next upload of a worker ``die`` when the old file is removed, or ``lie``."""
+        (self.folder / what).touch()
+
     def fail(self, call: str, message: str, times: int = 1) -> None:
         """Let the next calls of a name fail."""
         for number in range(times):
@@ -133,6 +137,14 @@ class _Program:
         adler32 = f"{zlib.adler32(path.read_bytes()):08x}"
         return path.stat().st_size, int(path.stat().st_mtime), adler32
 
+    def _is_told(self, what: str) -> bool:
+        """Return whether a test wants something of the next upload."""
+        order = self.folder / what
+        if order.exists():
+            order.unlink()
+            return True
+        return False
+
     def move(self, request: Path, answers: Path) -> None:
         """Do what a worker asks for: see ``worker/grid_files/dirac_program``."""
         asked = json.loads(request.read_text())
@@ -141,6 +153,12 @@ class _Program:
             self.get(one["lfn"], one["folder"])
             told[one["lfn"]] = ""
         for one in asked["put"]:
+            if self._is_told("die"):
+                self._path(one["lfn"]).unlink(missing_ok=True)  # as if it were to be replaced
+                os._exit(9)
+            if self._is_told("lie"):
+                told[one["lfn"]] = ""
+                continue
             found = self.store_file(one["lfn"], one["path"], one["element"])
             told[one["lfn"]] = "" if [found[0], found[2]] == [one["size"], one["adler32"]] else "?"
         answers.write_text(json.dumps(told))

@@ -114,10 +114,10 @@ def begin():
         print("not reached")
 handler = termination.Termination(begin, lambda: None).handle
 signal.signal(signal.SIGTERM, handler)
-with lock:
-    for _ in range(100):  # they nest: more would reach Python's limit of recursion
-        os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait()
+lock.acquire()  # for good: what ends the main thread would release it from a `with`
+for _ in range(100):  # they nest: more would reach Python's limit of recursion
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Event().wait()
 """
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
