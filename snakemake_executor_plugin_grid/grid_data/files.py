@@ -107,13 +107,13 @@ class GridFiles:
         found = []
         for one in paths:
             storage = self._storages[one.query] = one.storage
+            target = storage.destination(one.query)  # first: it removes what is to be removed
             facts = storage.facts(one.query)
             if facts is not None and storage.is_immutable(one.query):
                 raise GridError(
                     f"output {one.query} exists, and its name can never have other content: "
                     "choose a new name, such as one with a version"
                 )
-            target = storage.destination(one.query)
             found.append(
                 GridOutput(
                     name=self._layout.member(one.path),
