@@ -97,6 +97,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         data = self.provider.data(self.query)
         with self.provider.errors():
             data.removals.withdraw([self.query])
+            data.keep([self.query])
             facts = data.catalog.put(self.query, path.resolve())
         data.lookup.note(self.query, facts)
         self.provider.compare_clocks(facts)

@@ -220,7 +220,9 @@ class StorageProvider(StorageProviderBase):
 
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""
-        self.data(query).lookup.note(query, facts)
+        data = self.data(query)
+        data.removals.withdraw([query])  # an earlier attempt may have protected it
+        data.lookup.note(query, facts)
 
     def forget(self, names: Collection[str]) -> None:
         """Ask the catalog again when these files are needed next."""

@@ -1,4 +1,4 @@
-"""Backs up outputs of earlier runs that Snakemake deletes when a job fails."""
+"""Keeps outputs of earlier runs that Snakemake deletes when a job fails."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ..journal.backups import Backups
+from ..snakemake_api.records import protect_outputs, record_again, records_of
 from ..snakemake_api.workflow import WorkflowApi, is_flagged, is_local_file
 
 
 class OutputBackups:
-    """Backs these outputs up before Snakemake deletes them, and restores them afterwards."""
+    """Backs these outputs up before Snakemake deletes them, and restores them afterwards.
+
+    Those on the grid stay where they are.
+    """
 
     def __init__(
         self, workflow_api: WorkflowApi, workdir: Path, backups: Backups, *, enabled: bool
@@ -27,6 +31,7 @@ class OutputBackups:
         self._workdir = workdir
         self._backups = backups
         self._enabled = enabled
+        self._records: dict[Any, list[tuple[Any, Any, Any]]] = {}
 
     def keep(self, job: Any, *, never_ran: bool) -> None:
         """Keep outputs that the failed job has not changed, before Snakemake deletes them.
@@ -36,11 +41,16 @@ class OutputBackups:
             never_ran: Whether it was not even submitted: then all its old outputs are kept,
                 otherwise only those that it updates in place.
         """
+        members = self._workflow_api.members(job)
+        if never_ran:
+            protect_outputs(members)
+        self._records[job] = records_of(members)
         if self._enabled:
             self._backups.keep(self._outputs(job, only_updated=not never_ran))
 
     def restore(self, job: Any) -> None:
-        """Put them back."""
+        """Put them back, and what was recorded of those that stay."""
+        record_again(self._records.pop(job, ()))
         self._backups.restore(self._outputs(job))
 
     def _outputs(self, job: Any, *, only_updated: bool = False) -> list[Path]:

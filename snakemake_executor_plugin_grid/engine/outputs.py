@@ -125,6 +125,8 @@ class Outputs:
         if missing:
             reason = f"it reported success, but did not return {listed(missing)}"
             return outcomes.failure(job, reason, JobLogs.read(log, rule_logs), report)
+        if queries := [one.query for one in job.spec.grid_outputs]:
+            self.catalog.forget_locations(queries)  # older files could perhaps not be removed
         if problem := self.grid_files.confirm(job.spec, report):
             return outcomes.failure(job, problem, JobLogs.read(log, rule_logs), report)
         self._touch_placeholders(job.spec)

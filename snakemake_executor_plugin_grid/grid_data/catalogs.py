@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..stores.rucio.catalog import RucioCatalog
 from ..stores.rucio.client import RucioClient
 from .lookup import Lookup
 from .persistent import PersistentCatalog
-from .removal import Removals, note_in_journal
+from .removal import Removals, forget_in_journal, note_in_journal
 from .replicas import Replicas
 from .write_urls import WriteUrls
 
@@ -55,13 +55,15 @@ class GridData:
         replicas: Knows where they are.
         removals: Removes files in bulk.
         element: Storage element for new files; may be empty.
+        keep: Lets ``snakemake-grid clean`` keep files that are written again.
     """
 
     catalog: PersistentCatalog
     lookup: Lookup
     replicas: Replicas
     removals: Removals
-    element: str = ""
+    element: str
+    keep: Callable[[Collection[str]], None]
 
     @cached_property
     def write_urls(self) -> WriteUrls:
@@ -115,7 +117,8 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
                 note = partial(note_in_journal, folder, element)
             removals = Removals(catalog, lookup, note, say)
             _opened[scheme, settings] = GridData(
-                catalog, lookup, Replicas(catalog, lookup), removals, element
+                *(catalog, lookup, Replicas(catalog, lookup), removals, element),
+                keep=partial(forget_in_journal, folder),
             )
         return _opened[scheme, settings]
 

@@ -107,13 +107,9 @@ class GridFiles:
         found = []
         for one in paths:
             storage = self._storages[one.query] = one.storage
-            target = storage.destination(one.query)  # first: it removes what is to be removed
-            facts = storage.facts(one.query)
-            if facts is not None and storage.is_immutable(one.query):
-                raise GridError(
-                    f"output {one.query} exists, and its name can never have other content: "
-                    "choose a new name, such as one with a version"
-                )
+            _old(storage, one.query)
+            target = storage.destination(one.query)
+            facts = _old(storage, one.query)  # what was to be removed before may still be there
             found.append(
                 GridOutput(
                     name=self._layout.member(one.path),
@@ -176,3 +172,18 @@ class GridFiles:
             storage.forget([output.query])
             if output.query not in wrote:
                 storage.protect([output.query])
+
+
+def _old(storage: Storage, query: str) -> FileFacts | None:
+    """Return what is known of the file that an output replaces; None if there is none.
+
+    Raises:
+        GridError: It cannot be replaced, or its catalog does not answer.
+    """
+    facts = storage.facts(query)
+    if facts is not None and storage.is_immutable(query):
+        raise GridError(
+            f"output {query} exists, and its name can never have other content: "
+            "choose a new name, such as one with a version"
+        )
+    return facts

@@ -97,8 +97,9 @@ class Removals:
         """Remove now what is to be removed of these files, as a job is about to write them."""
         with self._changed:
             failures = self._failures
-            self._due = 0.0
-            self._changed.notify_all()
+            if self._is_pending(names):
+                self._due = 0.0
+                self._changed.notify_all()
             self._changed.wait_for(
                 lambda: not self._is_pending(names) or self._failures != failures
             )
@@ -200,3 +201,18 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
         if element:
             for parent in sorted({name.rpartition("/")[0] for name in why}):
                 catalog.note_store(parent, element)
+
+
+def forget_in_journal(folder: Path, names: Collection[str]) -> None:
+    """Let ``snakemake-grid clean`` keep files that were written again.
+
+    Args:
+        folder: This package's own, below the working directory.
+        names: Of the files.
+
+    Raises:
+        GridError: The journal cannot be written.
+    """
+    if (folder / DATABASE_FILE).exists():
+        with open_database(folder, guest=True) as database:
+            Catalog(database).forget_locations(names)

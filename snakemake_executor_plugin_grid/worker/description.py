@@ -22,6 +22,13 @@ REPORT_FILE = "report.json"
 LOG_FILE = "payload.log"
 STARTED_FILE = "started"
 DELIVERY_FOLDER = "out"
+OWN_FILES = frozenset(
+    {
+        *(JOB_FILE, ENVIRONMENT_FILE, REPORT_FILE, LOG_FILE, STARTED_FILE, DELIVERY_FOLDER),
+        *("jobs.json", "worker.pyz", "worker.log", "grid-job.sh", "scratch", ".reserve"),
+    }
+)
+"""Names in the job's folder that no file of the user may take."""
 WORKDIR = "<grid_workdir>"
 """Stands for the absolute path of the working directory: in a command within single quotes, and in
 configuration files as plain text."""

@@ -113,6 +113,24 @@ rule {catalog.tag}:
     assert catalog.files() == {"out.txt": "new\n"}
 
 
+def test_an_output_with_the_old_content_is_newer_than_its_input(
+    project: Project, catalog: Catalog
+) -> None:
+    project.put(
+        "Snakefile",
+        f"""
+rule {catalog.tag}:
+    input: "in.txt"
+    output: storage.grid("{catalog.root}/out.txt")
+    shell: "wc -l <{{input}} >{{output}}"
+""",
+    )
+    for text in ("old", "new"):
+        project.put("in.txt", f"{text}\n")
+        assert "Nothing to be done" not in project.run(*STORAGE).succeeded().output
+    assert "Nothing to be done" in project.run(*STORAGE).succeeded().output
+
+
 def test_inputs_without_a_common_site_are_fetched(
     project: Project, catalog: Catalog, tmp_path: Path
 ) -> None:

@@ -112,3 +112,24 @@ rule sum:
     calls = dirac.calls()
     # One for each group of jobs that end at a time, and less than one for each file.
     assert sum(calls.values()) < 2 * count, calls
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ONE.replace("echo new", "exit 1; echo newer"),
+        ONE.replace("echo new", "echo newer").replace(
+            "shell", "resources: grid_runtime='nonsense'\n    shell"
+        ),
+    ],
+    ids=["fails", "never runs"],
+)
+def test_after_a_failure_the_old_file_stays_and_is_still_due(
+    project: Project, dirac: DiracFolder, broken: str
+) -> None:
+    project.put("Snakefile", ONE)
+    project.run(*STORAGE).succeeded()
+    project.put("Snakefile", broken)
+    for _ in range(2):
+        project.run(*STORAGE).failed()
+        assert dirac.path("lfn:/vo/x.txt").read_text() == "new\n"

@@ -22,7 +22,7 @@ from ..packaging import JobPackage, package_of
 from .account import account
 from .client import Client
 from .credentials import judge, read_proxy
-from .jdl import Options, check_options, jdl, requirements
+from .jdl import Options, check_options, jdl, requirements, takes_lfn
 from .limits import RunTimes, read_limits
 from .placement import InputData
 from .sandboxes import Sandboxes, sort_blobs
@@ -336,7 +336,7 @@ class DiracBackend(Backend):
         required = requirements(payload.spec, options, payload.avoid)
         self._run_times.check(payload.spec, options.cpu_power, options.limits)
         package = package_of(payload)
-        package = replace(package, lfns=tuple(package.lfn_sizes))
+        package = replace(package, lfns=tuple(filter(takes_lfn, package.lfn_sizes)))
         name = payload.spec.name
         return jdl(
             _group_of(name), [name], required, [[_UPLOADED_LATER]], [self._input_data(package)]

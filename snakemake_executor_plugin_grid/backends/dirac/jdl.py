@@ -229,6 +229,11 @@ def jdl(
     return "\n".join(["[", *lines, "]", ""])
 
 
+def takes_lfn(lfn: str) -> bool:
+    """Return whether an LFN can be input data: a JDL cannot have all that a file can be called."""
+    return _LFN.fullmatch(f"LFN:{lfn}") is not None
+
+
 def read_extra(text: str, source: str) -> dict[str, str]:
     """Read attributes as a user writes them: ``Name = "value"; Other = 3; List = {"a", "b"};``.
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ...worker.description import OWN_FILES
 from ..packaging import JobPackage
 from ..placement import place
 from .client import Client
+from .jdl import takes_lfn
 
 _LFNS_PER_CALL = 1000
 
@@ -48,4 +50,10 @@ class InputData:
 
 def _placed(package: JobPackage, sites: Mapping[str, Sequence[str]], most: int) -> tuple[str, ...]:
     sizes = package.lfn_sizes
-    return place({lfn: sites.get(lfn, ()) for lfn in sizes}, most, sizes).input_data
+    near = {lfn: sites.get(lfn, ()) if _can_be_brought(lfn) else () for lfn in sizes}
+    return place(near, most, sizes).input_data
+
+
+def _can_be_brought(lfn: str) -> bool:
+    """Return whether DIRAC can bring a file, and does not put it over what the worker needs."""
+    return takes_lfn(lfn) and lfn.rpartition("/")[2] not in OWN_FILES

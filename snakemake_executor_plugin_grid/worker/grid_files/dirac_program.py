@@ -80,13 +80,18 @@ def put(
 
     What was there before the job was sent (``before``), and what its earlier attempts wrote
     (``may_replace``, their guids), is replaced. Other files are not: this attempt may have been
-    given up for lost, and a later one may have succeeded.
+    given up for lost, and a later one may have succeeded. What was there before is replaced by the
+    same content as well: its time tells Snakemake that it is newer than the inputs.
     """
     from DIRAC.DataManagementSystem.Client.DataManager import DataManager
 
+    if not size:  # nothing is removed for a file that cannot take its place
+        raise FailedError("Supplied file is zero size, which DIRAC refuses")
     found = facts(lfn)
-    if found is not None and found[:2] != (size, adler32):
-        if found[2] not in may_replace and f"{found[0]}:{found[1]}" != before:
+    of_this_job = found is not None and found[2] in (guid, *may_replace)
+    is_old = found is not None and not of_this_job and f"{found[0]}:{found[1]}" == before
+    if found is not None and (is_old or found[:2] != (size, adler32)):
+        if not is_old and found[2] not in may_replace:
             raise FailedError("another job has written a file of this name since this job was sent")
         one_of(DataManager().removeFile([lfn]), lfn)
         found = None

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from ..description import InputDamagedError
+from ..description import OWN_FILES, InputDamagedError
 from ..transfer import urls
 from ..transfer.errors import TransferError
 from ..tree import Tree
@@ -40,10 +40,16 @@ def fetch(inputs: Sequence[GridInput], sandbox: Path, scratch: Path, tree: Tree)
     folder = scratch / _FOLDER
     folder.mkdir()
     problems: dict[str, list[str]] = {one.query: [] for one in inputs}
-    for one in inputs:
+    left = []
+    for number, one in enumerate(inputs):
+        brought = sandbox / _leaf(one)
         if not one.size:  # a catalog may have such an entry, but no storage element has a file
-            (sandbox / _leaf(one)).write_bytes(b"")
-    left = [one for one in inputs if not _take(one, sandbox / _leaf(one), tree, problems)]
+            brought = folder / f"empty{number}"
+            brought.write_bytes(b"")
+        elif _leaf(one) in OWN_FILES:
+            brought = folder / "none"
+        if not _take(one, brought, tree, problems):
+            left.append(one)
     _from_dirac([one for one in left if _lfn(one)], scratch, folder, tree, problems)
     for number, one in enumerate(left):
         if not tree.path(one.name).exists():
@@ -61,11 +67,11 @@ def _from_dirac(
     """Fetch files by DIRAC's tools in one call, into folders of their own: names may be equal."""
     folders = {}
     for number, one in enumerate(inputs):
-        folders[one.query] = folder / f"lfn{number}"
-        folders[one.query].mkdir()
+        folders[one.name] = folder / f"lfn{number}"
+        folders[one.name].mkdir()
     if not inputs:
         return
-    wanted = [{"lfn": _lfn(one), "folder": str(folders[one.query])} for one in inputs]
+    wanted = [{"lfn": _lfn(one), "folder": str(folders[one.name])} for one in inputs]
     try:
         answers = dirac.move(scratch, get=wanted)
     except dirac.NoDiracError as error:
@@ -74,7 +80,7 @@ def _from_dirac(
         if answers.get(_lfn(one), "no answer"):
             problems[one.query].append(answers.get(_lfn(one), "no answer"))
         else:
-            _take(one, folders[one.query] / _leaf(one), tree, problems)
+            _take(one, folders[one.name] / _leaf(one), tree, problems)
 
 
 def _from_urls(one: GridInput, target: Path, tree: Tree, problems: dict[str, list[str]]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.model.tracked import Outcome
 from snakemake_executor_plugin_grid.worker.description import Output
+from snakemake_executor_plugin_grid.worker.grid_files.records import GridOutput
 from tests.unit.fickle import Bench
 from tests.unit.specs import spec, tracked
 from tests.unit.staging.submit_host import ENDED, entry, sha256
@@ -59,3 +60,10 @@ def test_an_output_under_another_name_of_the_working_directory(
     (tmp_path / "alias").symlink_to(workdir)
     outcome = bring(bench, "work/a.txt", awaited=(f"{tmp_path}/alias/a.txt",))
     assert outcome.success
+
+
+def test_clean_keeps_files_on_the_grid_that_are_written_again(bench: Bench) -> None:
+    catalog, query = bench.outputs.catalog, "lfn:/vo/x"
+    catalog.note_locations([("", query), ("", "lfn:/vo/y")]).wait()  # temporary ones, once
+    bring(bench, "work/a.txt", grid_outputs=(GridOutput("work/x", query, query),))
+    assert catalog.locations() == ["lfn:/vo/y"]

@@ -11,7 +11,11 @@ import pytest
 
 from snakemake_executor_plugin_grid.grid_data.lookup import Lookup
 from snakemake_executor_plugin_grid.grid_data.persistent import PersistentCatalog
-from snakemake_executor_plugin_grid.grid_data.removal import Removals, note_in_journal
+from snakemake_executor_plugin_grid.grid_data.removal import (
+    Removals,
+    forget_in_journal,
+    note_in_journal,
+)
 from snakemake_executor_plugin_grid.journal.catalog import Catalog
 from snakemake_executor_plugin_grid.journal.database import open_database
 from snakemake_executor_plugin_grid.journal.lock import lock_folder
@@ -163,6 +167,15 @@ def test_before_a_job_writes_a_file_its_removal_is_done(bench: Bench) -> None:
     assert bench.fake.asked("remove") == [NAMES[:1]]
 
 
+def test_a_job_that_writes_other_files_hurries_no_removal(bench: Bench) -> None:
+    bench.removals.remove(NAMES[0])
+    bench.removals.settle([NAMES[1]])
+    time.sleep(0.3)  # longer than the thread sleeps
+    bench.removals.remove(NAMES[2])
+    bench.removals.flush()
+    assert bench.fake.asked("remove") == [[NAMES[0], NAMES[2]]]
+
+
 def test_a_removal_that_fails_does_not_stop_the_job(bench: Bench) -> None:
     bench.fake.errors["remove"] = [CredentialsError("the proxy has expired")]
     bench.removals.remove(NAMES[0])
@@ -233,3 +246,12 @@ def test_they_are_noted_beside_the_executor(tmp_path: Path) -> None:
 def test_they_cannot_be_noted_where_another_run_begins(tmp_path: Path) -> None:
     with lock_folder(tmp_path / "grid"), pytest.raises(GridError):
         note_in_journal(tmp_path / "grid", "", {"lfn:/vo/run/a": "busy"})
+
+
+def test_clean_keeps_what_was_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "grid"
+    forget_in_journal(folder, ["lfn:/vo/run/a"])  # there is no journal
+    note_in_journal(folder, "", {"lfn:/vo/run/a": "busy", "lfn:/vo/run/b": "busy"})
+    with lock_folder(folder):  # by the executor
+        forget_in_journal(folder, ["lfn:/vo/run/a"])
+    assert journal(folder)[0] == ["lfn:/vo/run/b"]

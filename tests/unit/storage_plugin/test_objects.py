@@ -11,7 +11,13 @@ from snakemake.io import IOCache
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.grid_data.catalogs import close_all
+from snakemake_executor_plugin_grid.grid_data.files import GridFiles
+from snakemake_executor_plugin_grid.grid_data.removal import note_in_journal
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import FOLDER, open_database
 from snakemake_executor_plugin_grid.model.errors import PermanentError, UnreachableError
+from snakemake_executor_plugin_grid.snakemake_api.grid_files import GridPath
+from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 from snakemake_storage_plugin_grid import StorageObject, StorageProvider
 from tests.unit.grid_data.fake_catalog import NOON, FakeCatalog
@@ -122,6 +128,14 @@ def test_a_file_that_is_stored_again_stays(provider: StorageProvider, catalog: F
     assert catalog.files == {"lfn:/vo/a": b"new"}
 
 
+def test_clean_keeps_a_file_that_is_stored_again(provider: StorageProvider) -> None:
+    (one,) = objects(provider, "a")
+    note_in_journal(FOLDER.absolute(), "", {one.query: "busy"})
+    store(one)
+    with open_database(FOLDER.absolute()) as database:
+        assert Catalog(database).locations() == []
+
+
 def test_candidates_are_the_files_of_the_folder(
     provider: StorageProvider, catalog: FakeCatalog
 ) -> None:
@@ -209,6 +223,18 @@ def test_a_worker_stores_where_nothing_is_to_be_removed(
     assert not catalog.files
 
 
+def test_a_job_may_replace_what_could_not_be_removed_before_it(
+    provider: StorageProvider, catalog: FakeCatalog, tmp_path: Path
+) -> None:
+    (one,) = objects(provider, "a")
+    store(one)
+    one.remove()
+    catalog.errors["remove"] = [PermanentError("busy")]
+    path = GridPath(str(one.local_path()), one.query, provider)
+    (output,) = GridFiles(Layout(tmp_path)).outputs([path])
+    assert output.before == "4:046701c6"
+
+
 def test_what_a_job_has_written_is_noted_and_what_it_has_not_is_protected(
     provider: StorageProvider, catalog: FakeCatalog
 ) -> None:
@@ -222,6 +248,19 @@ def test_what_a_job_has_written_is_noted_and_what_it_has_not_is_protected(
     other.remove()
     close_all()
     assert catalog.files.keys() == {other.query}
+
+
+def test_what_a_later_attempt_has_written_can_be_removed(
+    provider: StorageProvider, catalog: FakeCatalog
+) -> None:
+    (one,) = objects(provider, "a")
+    provider.protect([one.query])  # the first attempt failed, and the job was submitted again
+    catalog.add(one.query)
+    provider.note(one.query, FileFacts(7, NOON))
+    one.remove()  # it is temp()
+    assert not one.exists()
+    close_all()
+    assert not catalog.files
 
 
 def test_names_of_objects_that_are_made_later_are_registered_too(

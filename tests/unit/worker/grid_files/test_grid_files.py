@@ -43,6 +43,14 @@ def test_files_of_the_same_name_are_fetched_to_their_own_places(node: Node) -> N
     assert node.tree.path(one.name).stat().st_mtime_ns == 10**18
 
 
+def test_a_file_can_be_an_input_twice(node: Node) -> None:
+    node.register("/vo/x", b"data")  # of two providers of the Snakefile
+    one = grid_input("/vo/x", b"data")
+    two = replace(one, name="work/other/vo/x")
+    fetch([one, two], node.sandbox, node.scratch, node.tree)
+    assert node.tree.path(one.name).read_bytes() == node.tree.path(two.name).read_bytes() == b"data"
+
+
 def test_what_the_wms_has_brought_is_taken_if_it_is_whole(node: Node) -> None:
     (node.sandbox / "x").write_bytes(b"first")
     one = grid_input("/vo/a/x", b"first")
@@ -131,6 +139,33 @@ def test_the_same_content_is_success_whoever_wrote_it(node: Node) -> None:
     node.make("work/out/vo/x", b"same")
     assert stored(node, grid_output("/vo/x")).reason == reports.SUCCESS
     assert node.files["/vo/x"]["GUID"] == "other"
+
+
+def test_the_same_content_as_before_gets_the_time_of_this_job(node: Node) -> None:
+    node.register("/vo/x", b"same", "old run")
+    node.make("work/out/vo/x", b"same")
+    one = grid_output("/vo/x", before=f"4:{adler(b'same')}")
+    assert stored(node, one).reason == reports.SUCCESS
+    assert node.files["/vo/x"]["GUID"] == "G1"  # else its input would stay newer for ever
+
+
+def test_an_empty_output_leaves_the_old_file(node: Node) -> None:
+    node.register("/vo/x", b"old", "old run")
+    node.make("work/out/vo/x", b"")
+    report = stored(node, grid_output("/vo/x", before=f"3:{adler(b'old')}"))
+    assert "zero size" in report.message
+    assert "/vo/x" in node.files
+
+
+@pytest.mark.parametrize("leaf", ["job.json", "environment.json", "payload.log"])
+def test_the_workers_own_files_are_no_inputs(node: Node, leaf: str) -> None:
+    (node.sandbox / leaf).write_bytes(b"of the worker")
+    node.register(f"/vo/{leaf}", b"data")
+    empty, full = grid_input(f"/vo/empty/{leaf}", b""), grid_input(f"/vo/{leaf}", b"data")
+    fetch([empty, full], node.sandbox, node.scratch, node.tree)
+    assert (node.sandbox / leaf).read_bytes() == b"of the worker"
+    assert node.tree.path(full.name).read_bytes() == b"data"
+    assert node.tree.path(empty.name).read_bytes() == b""
 
 
 def test_passing_errors_are_tried_again(node: Node) -> None:
