@@ -199,7 +199,7 @@ class StorageProvider(StorageProviderBase):
         data = self.data(query)
         data.removals.settle([query])
         if self.is_immutable(query):
-            return Destination(data.rucio().write_urls([query])[query], data.element)
+            return Destination(data.write_urls.of(query), data.element)
         return Destination(query, data.element)
 
     def is_immutable(self, query: str) -> bool:

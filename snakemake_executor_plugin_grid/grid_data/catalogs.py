@@ -5,9 +5,9 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from ..backends.dirac.client import Client
@@ -21,6 +21,7 @@ from .lookup import Lookup
 from .persistent import PersistentCatalog
 from .removal import Removals, forget_in_journal, note_in_journal
 from .replicas import Replicas
+from .write_urls import WriteUrls
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class GridData:
     element: str
     keep: Callable[[Collection[str]], None]
 
+    @cached_property
+    def write_urls(self) -> WriteUrls:
+        """Under which URLs jobs write new files, where the catalog has such."""
+        return WriteUrls(
+            lambda names: self.catalog.retry(lambda: self.rucio().write_urls(names)), self.lookup
+        )
+
     def rucio(self) -> RucioCatalog:
         """Return the catalog of Rucio, with what only that one can.
 
@@ -103,19 +111,16 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
             folder = FOLDER.absolute()
             catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
             lookup = Lookup(catalog)
-            element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
-            note = partial(note_in_journal, folder, element) if scheme == "lfn" else _cannot_note
+            element, note = settings.rucio_rse, None
+            if scheme == "lfn":  # `snakemake-grid clean` knows no others
+                element = settings.storage_element
+                note = partial(note_in_journal, folder, element)
             removals = Removals(catalog, lookup, note, say)
             _opened[scheme, settings] = GridData(
                 *(catalog, lookup, Replicas(catalog, lookup), removals, element),
                 keep=partial(forget_in_journal, folder),
             )
         return _opened[scheme, settings]
-
-
-def open_catalog(scheme: str, settings: DataSettings) -> FileCatalog:
-    """Return a catalog without its lookup, for the executor; errors as of ``open_data``."""
-    return open_data(scheme, settings, _say_nothing).catalog.catalog
 
 
 def dirac_client(python: Path | None) -> Client:
@@ -147,14 +152,6 @@ def close_all() -> None:
 def _dirac(settings: DataSettings, folder: Path) -> FileCatalog:
     client = dirac_client(settings.dirac_python)
     return DiracCatalog(client, settings.storage_element, close=_do_nothing)
-
-
-def _cannot_note(_: Mapping[str, str]) -> None:
-    raise PermanentError("`snakemake-grid clean` removes files of DIRAC only")
-
-
-def _say_nothing(_: str) -> None:
-    return
 
 
 def _do_nothing() -> None:

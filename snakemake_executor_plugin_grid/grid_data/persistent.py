@@ -20,7 +20,7 @@ _AT_START = (1.0, 3.0)
 _LATER = (1.0, 3.0, 10.0, 30.0, 60.0)
 _SLICE = 0.5
 _TOLD = 5.0
-"""Seconds: shorter pauses are not worth a line."""
+"""Seconds: what passes sooner is not worth a line."""
 
 
 class PersistentCatalog(FileCatalog):
@@ -88,13 +88,14 @@ class PersistentCatalog(FileCatalog):
 
     def retry(self, call: Callable[[], T]) -> T:
         """Make a call to the catalog until it succeeds, or has failed for too long."""
+        begun = time.monotonic()
         for pause in _LATER if self._answered else _AT_START:
             if pause > _AT_START[-1] and self._is_over():
                 break
             try:
                 return self._succeed(call)
             except TransientError as error:
-                if pause > _TOLD:
+                if pause > _TOLD or time.monotonic() > begun + _TOLD:
                     self._say(f"{clause(error)}; the next try is in {pause:g} s.")
                 self._sleep(pause)
         return self._succeed(call)

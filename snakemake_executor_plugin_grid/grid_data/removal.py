@@ -38,7 +38,7 @@ class Removals:
         self,
         catalog: PersistentCatalog,
         lookup: Lookup,
-        note: Note,
+        note: Note | None,
         say: Callable[[str], None],
         pause: float = _PAUSE,
     ) -> None:
@@ -47,7 +47,7 @@ class Removals:
         Args:
             catalog: Of the files.
             lookup: Is told what is removed.
-            note: Notes what could not be removed.
+            note: Notes what could not be removed; None if that is up to the user.
             say: Shows a line to the user.
             pause: Seconds in which further files are collected after the first.
         """
@@ -171,11 +171,13 @@ class Removals:
         """Note what could not be removed, and tell it."""
         if not why or (self._given_up and not by_user):
             return
+        how = "remove them yourself"
         try:
-            self._note(why)
-            how = "`snakemake-grid clean` removes them"
-        except GridError as error:
-            how = f"remove them yourself, as they could not be noted ({clause(error)})"
+            if self._note is not None:
+                self._note(why)
+                how = "`snakemake-grid clean` removes them"
+        except (GridError, RuntimeError) as error:  # Python 3.12.1 starts no thread so late
+            how += f", as they could not be noted ({clause(error)})"
         reasons = listed(sorted({clause(reason) for reason in why.values()}), 1)
         self._say(
             f"{plural(len(why), 'file')} on the grid could not be removed ({reasons}): "

@@ -14,7 +14,7 @@ import pytest
 
 from snakemake_executor_plugin_grid.grid_data import catalogs
 from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings, GridData, open_data
-from snakemake_executor_plugin_grid.model.errors import GridError, MissingError, PermanentError
+from snakemake_executor_plugin_grid.model.errors import MissingError, PermanentError
 from tests.conftest import Project
 from tests.grid_storage import chain_of, run_without_executor
 from tests.servers.dirac.server import UNSET, DiracServer
@@ -168,8 +168,8 @@ def test_a_damaged_file_is_not_fetched(grid: Grid) -> None:
     name = grid.put("a")
     for path in grid.bytes_of(name):
         path.write_text("TEXT")
-    catalog = grid.data().catalog.catalog
-    with pytest.raises(GridError, match="checksum"):
+    catalog = grid.data().catalog
+    with pytest.raises(PermanentError, match=r"is damaged: .*checksum"):
         catalog.get(name, grid.folder / "copy")
     assert not (grid.folder / "copy").exists()
 

@@ -235,3 +235,21 @@ rule one:
     os.utime(dirac.path("lfn:/vo/out.txt"), (1_764_600_000, 1_764_600_000))
     snakemake(project, dirac).failed()
     assert dirac.names() == ["lfn:/vo/in.txt"]
+
+
+def test_outputs_are_deleted_in_one_call(project: Project, dirac: DiracFolder) -> None:
+    project.put(
+        "Snakefile",
+        """
+rule all:
+    input: [storage.grid(f"lfn:/vo/out/{n}.txt") for n in range(50)]
+rule one:
+    output: storage.grid("lfn:/vo/out/{n}.txt")
+    shell: "echo {wildcards.n} > {output}"
+""",
+    )
+    for number in range(50):
+        dirac.add(f"lfn:/vo/out/{number}.txt", "text")
+    snakemake(project, dirac, "--delete-all-output").succeeded()
+    assert not dirac.names()
+    assert dirac.calls() == {"look_up_files": 1, "remove_files": 1}

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...console.job_logs import read_text
-from ...model.errors import PermanentError
+from ...model.errors import PermanentError, TransientError
 from ...model.names import JobName
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from ..packaging import JobPackage, package_of
+from .account import account
 from .client import Client
 from .credentials import judge, read_proxy
 from .jdl import Options, check_options, jdl, requirements, takes_lfn
@@ -27,7 +28,7 @@ from .placement import InputData
 from .sandboxes import Sandboxes, sort_blobs
 from .sites import Sites
 from .states import Debouncer, given_up_as, job_status
-from .versions import read_versions
+from .versions import Versions, read_versions
 
 if TYPE_CHECKING:
     from ...stores.spool import SpoolStore
@@ -93,6 +94,7 @@ class DiracBackend(Backend):
         self._given_up: dict[str, str] = {}
         self._active_sites = Sites(client, options)
         self._placement = InputData(client)
+        self._versions: Versions | None = None
 
     async def check(self) -> None:
         """Start the client; check the options, the proxy and the versions."""
@@ -109,9 +111,8 @@ class DiracBackend(Backend):
         warning = judge(proxy, self._margin)
         if warning:
             raise PermanentError(warning)
-        versions = await read_versions(self.client)
-        versions.check()
-        self._options = replace(self._options, memory_in_gb=versions.memory_in_gb)
+        with contextlib.suppress(TransientError):  # a submission waits for the server
+            await self._check_versions()
         if self._options.storage_element:
             known = await self.client.call("storage_elements")
             if self._options.storage_element not in known:
@@ -121,6 +122,13 @@ class DiracBackend(Backend):
                 )
             folder = await asyncio.to_thread(self._outputs)
             self._options = replace(self._options, output_folder=folder)
+
+    async def _check_versions(self) -> None:
+        if self._versions is None:
+            versions = await read_versions(self.client)
+            versions.check()
+            self._versions = versions
+            self._options = replace(self._options, memory_in_gb=versions.memory_in_gb)
 
     async def check_credentials(self) -> str:
         """Check the proxy."""
@@ -133,13 +141,14 @@ class DiracBackend(Backend):
         first step is lost, the jobs never run: the server fails them after some minutes
         (``StalledJobAgent`` of DIRAC 9.1.22), unless ``adopt`` confirms them.
         """
+        await self._check_versions()
         limit = await self._limits()
         answers: dict[str, Submitted | Rejected] = {}
         required: dict[str, Mapping[str, str]] = {}
         avoided: dict[str, frozenset[str]] = {}
         for payload in payloads:
             avoid: frozenset[str] = frozenset()
-            if payload.avoid and not self._may_have_input_data(package_of(payload)):
+            if payload.avoid and (self._fetch_inputs or not package_of(payload).lfn_sizes):
                 avoid = await self._active_sites.avoidable(payload.spec, payload.avoid)
             avoided[payload.spec.name] = avoid
             try:
@@ -294,20 +303,8 @@ class DiracBackend(Backend):
 
     async def _account(self, grid_id: str, folder: Path) -> str:
         """Return the output of the wrapper and the server's history of a job."""
-        lines = []
-        for name in ("std.out", "std.err"):
-            if (folder / name).exists():
-                text = await asyncio.to_thread(read_text, folder / name)
-                lines += [f"--- {name}", text.rstrip()]
-        lines.append(f"--- DIRAC on job {grid_id}: time, source, status, reason")
-        for status, minor, application, when, source in await self.client.call(
-            "history", int(grid_id)
-        ):
-            words = [
-                word for word in (status, minor, application) if word not in ("idem", "Unknown")
-            ]
-            lines.append(f"{when}  {source}: {', '.join(words)}")
-        return "\n".join(lines) + "\n"
+        history = await self.client.call("history", int(grid_id))
+        return await asyncio.to_thread(account, grid_id, history, folder)
 
     async def discard(self, ids: Collection[str]) -> None:
         """Forget them here; the server keeps jobs so that their owner can inspect them."""
@@ -370,9 +367,6 @@ class DiracBackend(Backend):
             kinds.setdefault(kind, []).append(package)
         for alike in kinds.values():
             yield from self._sandboxes.portions(alike, limit)
-
-    def _may_have_input_data(self, package: JobPackage) -> bool:
-        return bool(package.lfn_sizes) and not self._fetch_inputs
 
     def _input_data(self, package: JobPackage) -> list[str]:
         return [] if self._fetch_inputs else [f"LFN:{lfn}" for lfn in package.lfns]

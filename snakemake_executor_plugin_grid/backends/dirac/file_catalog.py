@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...console.format import clause
 from ...model.errors import GridError, MissingError, PermanentError
 from ...resilience.calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
 from ...stores.file_catalog import FileCatalog, FileFacts
@@ -18,6 +19,9 @@ SCHEME = "lfn:"
 _PER_CALL = 1000
 _PER_REMOVAL = 100
 """Each takes a fraction of a second, as replicas are removed one by one."""
+
+_DAMAGED = "downloaded = "
+"""In what DIRAC says of a file whose size or checksum is not that in the catalog."""
 
 T = TypeVar("T")
 
@@ -86,7 +90,9 @@ class DiracCatalog(FileCatalog):
             part = folder / name.rpartition("/")[2]  # as DIRAC names it
             try:
                 self.client.call_now("get", _lfn(name), str(folder), limit=TRANSFER_TIMEOUT)
-            except GridError:
+            except GridError as error:
+                if _DAMAGED in str(error):  # on all storage elements that have it
+                    raise PermanentError(f"{name} is damaged: {clause(error)}") from error
                 if not self._is_empty(name):
                     raise
                 part.touch()

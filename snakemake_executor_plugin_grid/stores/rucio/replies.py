@@ -55,6 +55,7 @@ _PERMANENT = frozenset(
         *("MissingDependency", "ModuleNotFoundError", "ImportError", "NoOptionError"),
         *("NoSectionError", "ParsingError", "PolicyPackageBaseException", "VONotFound"),
         *("ClientParameterMismatch", "RSEProtocolNotSupported", "CallError"),
+        "RSEOperationNotSupported",
     }
 )
 # Fragments of messages, in lower case.
@@ -68,13 +69,14 @@ _CREDENTIAL_TEXTS = (
     *("bad status code 401", "bad status code 403", "auth failed", "http 401", "http 403"),
     *("permission refused", "unauthorized"),
 )
-_FORBIDDEN_TEXTS = ("permission denied",)
+_FORBIDDEN_TEXTS = ("permission denied", "pfn has to be defined")
 # Of the server, when a client asks for a token: the client takes them for a refusal.
 _TROUBLE = (
     *("bad gateway", "service unavailable", "service temporarily unavailable", "gateway time"),
     *("internal server error", "databaseexception", "proxy error", "too many requests"),
 )
 _FULL_DISK = ("[errno 28]", "[errno 122]")  # ENOSPC, EDQUOT
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _UNFIT_ANSWER = "unexpected answer"
 _STATUS = re.compile(r"http status code: (\d{3})")
 _UNAUTHORIZED = 401
@@ -96,6 +98,7 @@ _HINTS = {
     "configuration not found": _CONFIG,
     "cannot be found in config file": _CONFIG,
     "gfal2": _GFAL,
+    "pfn has to be defined": "choose a storage element that is deterministic",
     "quota": "remove files, or ask for more on this storage element",
     "can not add file replicas": "choose another storage element (--storage-grid-rucio-rse)",
     "rse does not exist": "see --storage-grid-rucio-rse",
@@ -168,6 +171,8 @@ def error_of(
     """
     kind = classify(exception, bases, message)
     said = readable(message)
+    if kind is not DiskFullError:  # or it is taken for that of this host
+        said = _NO_SPACE.sub("no space is left there", said)
     if exception == "TakenError":
         return kind(f"Rucio does not take the file: {clause(said)}; {TAKEN}")
     if kind is DiskFullError:

@@ -12,7 +12,6 @@ from snakemake_executor_plugin_grid.grid_data.catalogs import (
     DataSettings,
     close_all,
     dirac_client,
-    open_catalog,
     open_data,
 )
 from snakemake_executor_plugin_grid.model.errors import PermanentError
@@ -32,12 +31,14 @@ def _closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def test_the_same_settings_are_the_same_files() -> None:
     data = open_data("lfn", SETTINGS, print)
     assert open_data("lfn", DataSettings(storage_element="SE-1"), print) is data
-    assert open_catalog("lfn", SETTINGS) is data.catalog.catalog
     assert data.element == "SE-1"
 
 
 def test_all_catalogs_of_a_python_share_a_client() -> None:
-    one, other = (open_catalog("lfn", DataSettings(storage_element=e)) for e in ("SE-1", "SE-2"))
+    one, other = (
+        open_data("lfn", DataSettings(storage_element=element), print).catalog.catalog
+        for element in ("SE-1", "SE-2")
+    )
     assert isinstance(one, DiracCatalog)
     assert isinstance(other, DiracCatalog)
     assert one is not other
@@ -59,17 +60,27 @@ def test_at_the_end_files_are_removed_and_catalogs_closed(
     assert open_data("lfn", SETTINGS, print) is not data
 
 
-def test_clean_is_not_promised_for_files_of_rucio(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake, said = FakeCatalog(), list[str]()
-    fake.stuck["rucio://user.me/a"] = "busy"
-    monkeypatch.setitem(catalogs.FACTORIES, "rucio", lambda *_: fake)
-    data = open_data("rucio", SETTINGS, said.append)
-    data.removals.remove("rucio://user.me/a")
-    close_all()
-    assert "`snakemake-grid clean` removes them" not in said[0]
-    assert "remove them yourself" in said[0]
-
-
 def test_other_names_are_refused() -> None:
     with pytest.raises(PermanentError, match="s3: is no file catalog; choose from lfn"):
         open_data("s3", SETTINGS, print)
+
+
+def test_what_stays_in_rucio_is_up_to_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = FakeCatalog()
+    fake.stuck["rucio://scope/a"] = "not yours"
+    monkeypatch.setitem(catalogs.FACTORIES, "rucio", lambda *_: fake)
+    said: list[str] = []
+    data = open_data("rucio", DataSettings(rucio_rse="RSE"), said.append)
+    assert data.element == "RSE"
+    monkeypatch.setattr(data.catalog, "_sleep", lambda _: None)
+    data.removals.remove("rucio://scope/a")
+    data.removals.flush()
+    assert said[0].endswith("(not yours): rucio://scope/a; remove them yourself.")
+    assert not (tmp_path / ".snakemake").exists(), "nothing is noted"
+
+
+def test_urls_of_new_files_are_for_catalogs_that_have_them() -> None:
+    with pytest.raises(PermanentError, match="no catalog of Rucio"):
+        open_data("lfn", SETTINGS, print).write_urls.of("lfn:/vo/a")

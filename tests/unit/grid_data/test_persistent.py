@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from snakemake_executor_plugin_grid.grid_data.persistent import PersistentCatalog
@@ -49,6 +51,17 @@ def test_a_server_that_has_answered_is_waited_for_and_the_user_is_told(bench: Be
     assert bench.catalog.listing("lfn:/vo") == []
     assert sum(bench.slept) > 100
     assert bench.said[0].startswith("DIRAC does not answer (host:9197: connection refused); the ")
+
+
+def test_the_user_is_told_as_well_if_a_call_takes_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The DIRAC client itself tries several times, which takes some twenty seconds."""
+    now = itertools.count(100.0, 20.0)
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    bench.fake.errors["facts"] = [DOWN]
+    assert bench.catalog.facts([NAME]) == {NAME: None}
+    assert len(bench.said) == 1
 
 
 def test_after_the_end_of_the_run_nothing_waits_for_long(bench: Bench) -> None:

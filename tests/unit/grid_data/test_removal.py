@@ -32,7 +32,7 @@ class Bench:
         self.fake = FakeCatalog()
         self.said: list[str] = []
         self.noted: dict[str, str] = {}
-        self.note_error: GridError | None = None
+        self.note_error: Exception | None = None
         catalog = PersistentCatalog(self.fake, self.said.append, lambda _: None)
         self.lookup = Lookup(catalog)
         self.removals = Removals(catalog, self.lookup, self.note, self.said.append, pause)
@@ -112,8 +112,9 @@ def test_before_the_end_an_error_is_tried_again_later() -> None:
     assert NAMES[0] not in bench.fake.files
 
 
-def test_what_cannot_be_noted_is_named(bench: Bench) -> None:
-    bench.note_error = GridError("the disk is full")
+@pytest.mark.parametrize("kind", [GridError, RuntimeError])
+def test_what_cannot_be_noted_is_named(bench: Bench, kind: type[Exception]) -> None:
+    bench.note_error = kind("the disk is full")
     bench.fake.stuck[NAMES[0]] = "busy"
     bench.removals.remove(NAMES[0])
     bench.removals.flush()

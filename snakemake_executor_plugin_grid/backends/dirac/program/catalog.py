@@ -198,7 +198,9 @@ def _raise_others(failed: Mapping[str, Any]) -> None:
     """Raise the first failure that does not say that a file or folder does not exist."""
     for lfn, why in failed.items():
         if not is_absent(why):
-            raise ReplyError({"Message": f"{lfn}: {why}"})
+            denied = "; reading it is not permitted for this credential"
+            more = denied if "Permission denied" in str(why) else ""
+            raise ReplyError({"Message": f"{lfn}: {why}{more}"})
 
 
 def _raise_failure(lfn: str, failed: Mapping[str, str]) -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.dirac.client import Client
 from snakemake_executor_plugin_grid.backends.dirac.file_catalog import DiracCatalog
-from snakemake_executor_plugin_grid.model.errors import MissingError, PermanentError
+from snakemake_executor_plugin_grid.model.errors import (
+    MissingError,
+    PermanentError,
+    TransientError,
+)
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 
 
@@ -91,6 +95,18 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path) -> None:
             "lfn:/vo/a", tmp_path / "a"
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_file_is_not_fetched_again(tmp_path: Path) -> None:
+    """With 9.1.22, and two replicas: that of the last one is told."""
+
+    def get(lfn: str, folder: str) -> str:
+        raise TransientError(
+            "DIRAC, asked to get: /vo/a: Bad checksum ( 1112 : downloaded = a, catalog = b)"
+        )
+
+    with pytest.raises(PermanentError, match=r"lfn:/vo/a is damaged: .*downloaded = a"):
+        catalog_of(FakeClient(get=get)).get("lfn:/vo/a", tmp_path / "a")
 
 
 def refuses(lfn: str, folder: str) -> str:

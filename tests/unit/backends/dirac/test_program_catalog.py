@@ -15,6 +15,8 @@ import pytest
 
 from snakemake_executor_plugin_grid.backends.dirac.program import catalog
 from snakemake_executor_plugin_grid.backends.dirac.program.replies import ReplyError
+from snakemake_executor_plugin_grid.backends.dirac.replies import classify
+from snakemake_executor_plugin_grid.model.errors import PermanentError
 
 ABSENT = "No such file or directory"
 Reply = dict[str, Any]
@@ -162,8 +164,9 @@ def test_facts_are_those_of_the_content(dirac: FakeDirac) -> None:
 def test_an_error_for_one_file_is_not_absence(dirac: FakeDirac) -> None:
     dirac.add("/vo/a")
     dirac.broken["metadata", "/vo/a"] = "Permission denied"
-    with pytest.raises(ReplyError, match="/vo/a: Permission denied"):
+    with pytest.raises(ReplyError, match="/vo/a: Permission denied") as raised:
         catalog.look_up_files(["/vo/a"])
+    assert classify(str(raised.value)) is PermanentError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from snakemake_executor_plugin_grid.backends.base import Rejected
 from snakemake_executor_plugin_grid.backends.dirac.jdl import Options, requirements
 from snakemake_executor_plugin_grid.backends.dirac.versions import Versions
-from snakemake_executor_plugin_grid.model.errors import PermanentError
+from snakemake_executor_plugin_grid.model.errors import PermanentError, UnreachableError
 from snakemake_executor_plugin_grid.model.job import Resources
 from tests.unit.backends.dirac.dirac_bench import Bench, name
 from tests.unit.specs import spec
@@ -106,3 +106,17 @@ def test_sites_that_the_installation_does_not_have(tmp_path: Path) -> None:
     assert "grid_site" in bad.message
     assert "Did you mean LCG.RAL.uk" in bad.message
     assert not isinstance(good, Rejected)
+
+
+def test_a_server_that_is_away_at_the_start_is_asked_by_the_submission(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Options())
+    bench.dirac.servers = "8.0.86"
+    bench.dirac.version = "8.0.86"
+    bench.dirac.errors["server_version"] = [UnreachableError("away"), UnreachableError("away")]
+    bench.call(bench.backend.check())
+    with pytest.raises(UnreachableError):
+        bench.submit(bench.payload(1, resources=Resources(memory_mb=2000)))
+    bench.submit(bench.payload(1, resources=Resources(memory_mb=2000)))
+    (job,) = bench.dirac.named(name(1))
+    assert "MaxRAM = 2;" in job.jdl
+    assert bench.dirac.counts["server_version"] == 3

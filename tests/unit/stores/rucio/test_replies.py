@@ -12,6 +12,7 @@ from snakemake_executor_plugin_grid.model.errors import (
     PermanentError,
     TransientError,
 )
+from snakemake_executor_plugin_grid.resilience.calls import is_of_disk
 from snakemake_executor_plugin_grid.stores.rucio.replies import classify, error_of, readable
 
 RUCIO = ("RucioException", "Exception", "BaseException")
@@ -60,6 +61,8 @@ REQUESTS = ("ConnectionError", "RequestException", "OSError", "Exception")
         ("MovingError", ("CallError",), "X509_USER_PROXY is not set", CredentialsError),
         ("MovingError", ("CallError",), "Bad status code 403 https://x", CredentialsError),
         ("MovingError", ("CallError",), "[FATAL] Auth failed: No protocols left", CredentialsError),
+        ("MovingError", ("CallError",), "PFN has to be defined for X", PermanentError),
+        ("MovingError", ("CallError",), "[3009] No space left on device", TransientError),
         ("MovingError", ("CallError",), "[3010] Unable; permission denied", PermanentError),
         ("MovingError", ("CallError",), "[Errno 28] No space left on device", DiskFullError),
         ("SystemExit", ("BaseException",), "1", PermanentError),
@@ -87,6 +90,13 @@ def test_who_has_no_credentials_is_told_what_to_do(auth: str, renewal: str) -> N
     assert isinstance(error, CredentialsError)
     assert str(error).startswith("Rucio, asked for metadata: Cannot authenticate")
     assert renewal in str(error)
+
+
+def test_the_full_disk_of_a_storage_element_is_not_ours() -> None:
+    theirs = error_of("upload", "MovingError", "[3009] No space left on device")
+    assert not is_of_disk(theirs)
+    ours = error_of("download", "MovingError", "[Errno 28] No space left on device: '/x.part'")
+    assert is_of_disk(ours)
 
 
 def test_storage_has_credentials_of_its_own() -> None:
