@@ -6,9 +6,7 @@ import importlib.util
 import marshal
 import zipfile
 from collections.abc import Mapping
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _PACKAGE = Path(__file__).parents[1]
@@ -62,29 +60,21 @@ def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
 def compiled(path: Path, name: str) -> bytes | None:
     """Return a module as a ``.pyc`` for the Python of this process; None if it has no form.
 
+    Docstrings are left out: they would be a tenth of the archive, which travels with every sandbox.
     Python 3.14 has constant slices, which only the later versions of `marshal` know.
-
-    Python keeps what it has once compiled, so this seldom compiles anything.
 
     Args:
         path: The module.
         name: Shown in tracebacks.
     """
-    code = SourceFileLoader(name, str(path)).get_code(name)
-    assert code is not None  # noqa: S101 - for mypy; there is a source
-    digest = importlib.util.source_hash(path.read_bytes())
+    source = path.read_bytes()
+    code = compile(source, name, "exec", dont_inherit=True, optimize=2)
     try:
-        data = marshal.dumps(_renamed(code, name), _REPRODUCIBLE)
+        data = marshal.dumps(code, _REPRODUCIBLE)
     except ValueError:
         return None
+    digest = importlib.util.source_hash(source)
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + digest + data
-
-
-def _renamed(code: CodeType, name: str) -> CodeType:
-    constants = (
-        _renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
-    )
-    return code.replace(co_filename=name, co_consts=tuple(constants))
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
