@@ -30,24 +30,13 @@ from bench_dirac import dirac_server
 from dirac_sides import ROOT
 from workflows import options, project, verdict
 
+from tests.grid_storage import chain_of
 from tests.servers.dirac.fixture import what_is_missing
 from tests.servers.dirac.server import UNSET, DiracServer
 
 CALLS_GOAL, SECONDS_GOAL, DAG_CALLS_GOAL = 40, 20, 10
 ELEMENT = "SE-1"
 KINDS = ("question", "download", "upload", "removal")
-CHAIN = """
-rule all:
-    input: "sum.txt"
-rule first:
-    input: storage.PROVIDER("BASE/in/{n}.txt")
-    output: storage.PROVIDER(temp("BASE/RUN/{n}.txt"))
-    shell: "tr a-z A-Z < {input} > {output}"
-rule sum:
-    input: [storage.PROVIDER(f"BASE/RUN/{n}.txt") for n in range(COUNT)]
-    output: "sum.txt"
-    shell: "cat {input} > {output}"
-"""
 DAG = """
 rule all:
     input: expand("out/{n}.txt", n=range(COUNT))
@@ -125,9 +114,9 @@ def chain(
     """Compare the sides."""
     for number in range(arguments.repeat):
         for side in sides:
-            text = CHAIN.replace("PROVIDER", side.provider).replace("COUNT", str(count))
-            text = text.replace("BASE", f"{side.scheme}{base}")
-            text = text.replace("RUN", f"{side.provider}-{number}")
+            grid_folder = f"{side.scheme}{base}"
+            text = chain_of(f"{grid_folder}/in", f"{grid_folder}/{side.provider}-{number}", count)
+            text = text.replace("storage.grid", f"storage.{side.provider}")
             with project(arguments.folder, text) as folder:
                 begun = time.perf_counter()
                 found = side.run(server, folder)

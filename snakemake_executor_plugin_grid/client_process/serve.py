@@ -9,13 +9,16 @@ A request is ``{"id": …, "call": name, "args": […]}``. An answer is ``{"id":
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
 import sys
 import threading
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 THREADS = 64
@@ -30,6 +33,19 @@ def teller() -> Callable[[int], None]:
     """
     tell: Callable[[int], None] = _asked.tell
     return tell
+
+
+def import_calls(folder: Path, package: str) -> Any:
+    """Import the module ``calls`` of a program, whose own package may not be installed.
+
+    Args:
+        folder: Of the program's modules.
+        package: Name by which they find each other.
+    """
+    module = types.ModuleType(package)
+    module.__path__ = [str(folder)]
+    sys.modules[package] = module
+    return importlib.import_module(f"{package}.calls")
 
 
 def serve(answer: Callable[[str, list[Any]], Any], error: Callable[[BaseException], Any]) -> None:

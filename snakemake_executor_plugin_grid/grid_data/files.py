@@ -122,7 +122,7 @@ class GridFiles:
         return tuple(found)
 
     def ended(self, spec: JobSpec) -> None:
-        """Ask the catalogs anew for the outputs of a job: for those of all such jobs at once."""
+        """Forget the outputs of a job: the next question asks for all forgotten ones at once."""
         for output in spec.grid_outputs:
             if (storage := self._storages.get(output.query)) is not None:
                 storage.forget([output.query])

@@ -161,7 +161,7 @@ class Lookup:
                         self._put(one, answers.get(one), now)
 
     def _due(self, name: str) -> list[str]:
-        """Return a name, all of which nothing is known, and as many absent ones as cost no call.
+        """Return the names to ask for: this one, all unknown ones, absent ones to fill a call.
 
         Those follow the name in the order in which they were registered: questions about them are
         likely to be next.

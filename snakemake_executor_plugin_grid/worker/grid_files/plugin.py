@@ -1,4 +1,4 @@
-"""Lets Snakemake on the worker know the job's files on the grid, without a catalog or a client.
+"""Tells Snakemake on the worker about the job's files on the grid, without catalog or client.
 
 The storage plugin ``grid`` travels in the worker program. Where a process has imported Snakemake,
 the plugin is there, too, as both are of the same distribution.

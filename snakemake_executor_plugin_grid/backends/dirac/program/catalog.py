@@ -169,7 +169,7 @@ def _elements(lfns: Sequence[str], *, every: bool) -> dict[str, list[str]]:
 
 
 def _ask(method: str, *args: Any, **options: Any) -> Any:
-    """Ask the catalog, and find out why it does not answer: DIRAC says no more than that.
+    """Ask the catalog. DIRAC says only that it does not answer, so find out why.
 
     It does so for all catalogs of the installation together (seen with 9.1.22).
     """
