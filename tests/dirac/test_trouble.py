@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import processes_below
 from tests.faults import Running, eventually, waiting_for
 from tests.servers.processes import Process
 
@@ -93,6 +94,8 @@ def test_a_second_interrupt_while_the_server_is_away(scene: Scene, go: Path) -> 
         assert re.search(rf"\b{number} \(rule a", left.output), left.output
     resumed = scene.begin()
     resumed.until(lambda: scene.notes("begun") == {"begun-0": 2, "begun-1": 2}, 120)
+    # The first two live on until their wrappers hear that they were killed.
+    resumed.until(lambda: len(processes_below(go)) == 2, 120)
     go.touch()
     resumed.finish().succeeded()
     assert scene.notes("ended") == {"ended-0": 1, "ended-1": 1}

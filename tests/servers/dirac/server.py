@@ -61,7 +61,7 @@ class DiracServer:
         """
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty")
-        ports = free_ports((*configuration.SERVICES, *configuration.OTHER_PORTS))
+        ports = free_ports((*configuration.SERVICES, *configuration.OTHER_PORTS), folder)
         made = Settings(
             folder=folder.absolute(),
             venv=venv.absolute(),

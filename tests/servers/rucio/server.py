@@ -41,7 +41,7 @@ class RucioServer:
         """
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty")
-        made = Settings(folder.absolute(), venv.absolute(), free_ports(COMPONENTS))
+        made = Settings(folder.absolute(), venv.absolute(), free_ports(COMPONENTS, folder))
         made.save()
         return cls(made)
 
