@@ -139,6 +139,22 @@ class Backend(ABC):
             The ids of jobs whose end is not confirmed.
         """
 
+    def may_bundle(self, payload: Payload) -> bool:
+        """Return whether a job may share a grid job with others that ask for the same."""
+        return True
+
+    async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:
+        """Tell the worker of a bundle not to begin some of its jobs.
+
+        Args:
+            grid_id: Of the bundle.
+            names: Of the jobs.
+
+        Returns:
+            The names of those that certainly do not run.
+        """
+        return set()
+
     @abstractmethod
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy the report and the log of an ended job into a folder, if they exist.

@@ -7,19 +7,23 @@ import copy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from ..journal.catalog import Catalog
 from ..journal.database import Database
+from ..journal.durations import Durations
 from ..model.errors import PermanentError
 from ..settings.names import flag, from_variables, unread_variables
 from ..settings.options import ExecutorSettings
 from ..settings.validate import problems_of, refuse
 from ..stores import check_store
 from ..stores.inventory import Inventory, remote_inventories
+from .bundles.backend import BundlingBackend
+from .bundles.packing import Policy
+from .bundles.registry import BundleRegistry
 from .kind import BackendKind, BackendSetup, Workspace
 
 BACKENDS = (
@@ -151,7 +155,27 @@ def make_backend(
     workspace = Workspace(workdir, folder, database, catalog, say, guest)
     if not guest:
         shutil.rmtree(workspace.spool, ignore_errors=True)  # of an earlier run
-    return kind_of(settings.backend).make(settings, workspace)
+    setup = kind_of(settings.backend).make(settings, workspace)
+    return replace(setup, backend=_bundling(settings, setup, workspace))
+
+
+def _bundling(
+    settings: ExecutorSettings, setup: BackendSetup, workspace: Workspace
+) -> BundlingBackend:
+    policy = Policy(
+        size=settings.bundle,
+        seconds=settings.bundle_minutes * 60,
+        processors=settings.bundle_processors,
+    )
+    return BundlingBackend(
+        setup.backend,
+        setup.stores,
+        BundleRegistry(workspace.database),
+        policy,
+        Durations(workspace.database, setup.backend.name),
+        workspace.folder / "bundles",
+        workspace.say,
+    )
 
 
 @contextlib.contextmanager

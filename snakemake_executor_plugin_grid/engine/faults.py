@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..backends.bundles.registry import split_id
 from ..model.tracked import Outcome, TrackedJob
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.outages import Outages
@@ -32,6 +33,7 @@ class Faults:
     retries: int
     say: Callable[[str], None]
     outages: Outages
+    _bundles: set[str] = field(default_factory=set)
 
     def to_avoid(self, job: TrackedJob) -> frozenset[str]:
         """Return the sites that the next submission of a job should avoid."""
@@ -55,10 +57,15 @@ class Faults:
             Whether to resubmit the job.
         """
         site, costs = job.status.site or outcome.site, True
+        bundle, member = split_id(job.grid_id or "")
         if self.outages.affects(job.accepted) and outcome.reason in _BY_SERVERS:
             site = ""
             self.breaker.gone(job.name)
+        elif member and not outcome.reason and bundle in self._bundles:
+            self.breaker.gone(job.name)  # the loss of a bundle is one fault of its site
         else:
+            if member and not outcome.reason:
+                self._bundles.add(bundle)
             self.sites.fault(site)
             costs = self.breaker.fault(job.name, outcome.reason or job.status.detail, site)
         if ending or (costs and job.charged >= self.retries):

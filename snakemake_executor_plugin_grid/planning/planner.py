@@ -32,7 +32,7 @@ from .path_check import PathCheck
 
 _OVERRIDES = {
     *("decide", "compare", "runtime", "runtime_image", "runtime_setup"),
-    *("undeclared", "output_limit"),
+    *("undeclared", "output_limit", "bundle"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }

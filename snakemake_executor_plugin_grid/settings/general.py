@@ -93,6 +93,28 @@ class GeneralSettings(ObservedSettings):
         env_var=True,
         metavar="KIND",
     )
+    bundle: str = option(
+        "off",
+        "How many jobs that ask for the same go into one grid job: 'off', a number, or 'auto', "
+        "which aims at --grid-bundle-minutes by the times of earlier jobs of the rule, or by the "
+        "resource runtime. Per rule: resource grid_bundle.",
+        env_var=True,
+        metavar="N",
+    )
+    bundle_minutes: float = option(
+        30.0,
+        "For --grid-bundle auto: run time in minutes at which a grid job aims.",
+        env_var=True,
+        metavar="MINUTES",
+    )
+    bundle_processors: int | None = option(
+        None,
+        "Processors of a grid job with several jobs, which run side by side on them (default: "
+        "those of one job, so that they run one after the other).",
+        env_var=True,
+        type=int,
+        metavar="N",
+    )
     describe: bool = option(
         False,
         "Print what each job runs and its JDL or PanDA task parameters, and exit. No server is "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ..model.bundle_size import problem_of as problem_of_bundle
 from ..model.job import words
 from ..model.size import read_size
 from .choices import COMPRESSIONS, DECIDE, ENGINES, INTERRUPTS, RUNTIMES, UNDECLARED
@@ -41,6 +42,8 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
             start_limit=1,
             lost_limit=1,
             avoid_limit=1,
+            bundle_minutes=0,
+            bundle_processors=1,
             outage_limit=0,
             infrastructure_retries=0,
             proxy_hours=0,
@@ -131,6 +134,8 @@ def _sizes(settings: ExecutorSettings) -> list[str]:
 
 def _combinations(settings: ExecutorSettings) -> list[str]:
     problems = []
+    if problem := problem_of_bundle(settings.bundle):
+        problems.append(f"--grid-bundle: {problem}.")
     sites, banned = words(settings.site), words(settings.banned_sites)
     if sites and set(banned).issuperset(sites):
         problems.append(

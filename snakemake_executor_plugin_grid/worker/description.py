@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 4
+VERSION = 5
 JOB_FILE = "job.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.json"
@@ -123,6 +123,11 @@ class Job:
         grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
             jobs that run Snakemake.
         decision: What the worker does without Snakemake, None if the command runs Snakemake.
+        members: The jobs of a bundle, each as the object that is its ``job.json``; then the fields
+            above hold only what the bundle has in common. Its ``environment.json`` has the text
+            of that of each job, by name.
+        side_by_side: How many of them run at a time.
+        reports_apart: Whether each sends its own report, and none comes with that of the bundle.
     """
 
     name: str
@@ -150,6 +155,9 @@ class Job:
     grid_outputs: tuple[GridOutput, ...] = ()
     grid_answers: str = ""
     decision: Decision | None = None
+    members: tuple[dict[str, Any], ...] = ()
+    side_by_side: int = 1
+    reports_apart: bool = False
     version: int = VERSION
 
     def dumps(self) -> str:
@@ -194,7 +202,7 @@ def load(path: Path) -> Job:
     """
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.get("version") not in (1, 2, 3, VERSION):  # older versions have fewer fields
+        if fields.get("version") not in range(1, VERSION + 1):  # older versions have fewer fields
             raise ValueError(
                 f"{path.name}: version {fields.get('version')!r}, expected {VERSION}: job and "
                 "worker come from different versions of snakemake-executor-plugin-grid"
@@ -212,6 +220,7 @@ def load(path: Path) -> Job:
             fields[name] = tuple(map(kind.from_json, fields.get(name, ())))
         if fields.get("decision") is not None:
             fields["decision"] = Decision.from_json(fields["decision"])
+        fields["members"] = tuple(fields.get("members", ()))
         return Job(**fields)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: damaged: {error}") from error

@@ -85,7 +85,10 @@ def run_job(
     try:
         job = read(sandbox)
         report.name = job.name
-        _run(job, sandbox, scratch, report, cancellation, entry)
+        if job.members:
+            _run_bundle(job, sandbox, report, cancellation, entry)
+        else:
+            _run(job, sandbox, scratch, report, cancellation, entry)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             report.fail(reports.OUT_OF_DISK, f"the disk of the worker node is full: {error}")
@@ -111,6 +114,16 @@ def run_job(
     if job.report_to and not _send_report(job, sandbox):
         return reports.NO_REPORT
     return 0 if report.reason == reports.SUCCESS else 1
+
+
+def _run_bundle(
+    job: Job, sandbox: Path, report: Report, cancellation: Cancellation, entry: Entry | None
+) -> None:
+    from .bundle import Bundle
+
+    report.begin("running")
+    _take_store_token(sandbox)
+    Bundle(job, sandbox, lambda folder: run_job(folder, entry), cancellation).run(report)
 
 
 def _run(

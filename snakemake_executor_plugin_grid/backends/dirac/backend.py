@@ -193,6 +193,10 @@ class DiracBackend(Backend):
             return answers
         return {name: Submitted(str(number)) for name, number in zip(names, ids, strict=True)}
 
+    def may_bundle(self, payload: Payload) -> bool:
+        """Return whether DIRAC does not have to place a job by its input data."""
+        return self._fetch_inputs or not package_of(payload).grid_files
+
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for all jobs in one call, and for the sites of jobs that have one."""
         numbers = [int(grid_id) for grid_id in ids]

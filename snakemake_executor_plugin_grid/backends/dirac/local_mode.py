@@ -106,6 +106,10 @@ class LocalModeBackend(Backend):
         names = [payload.spec.name for payload in payloads]
         return [errors.get(name) or Submitted(name) for name in names]
 
+    def may_bundle(self, payload: Payload) -> bool:
+        """Return that it does not: its jobs run here, and wait for no queue."""
+        return False
+
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Check which processes have ended."""
         self._advance()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model.untrusted import UntrustedError, read_untrusted
-from ...worker.description import REPORT_FILE, STARTED_FILE
+from ...worker.description import JOB_FILE, REPORT_FILE, STARTED_FILE
 from ...worker.processes import kill_marked
 from . import config as names
 from .config import Config, socket_address
@@ -205,7 +205,7 @@ class LocalServer:
         if (self._sandbox(job) / REPORT_FILE).exists():
             self._finish(job, "cancelled" if job.cancelled else "done", "")
             return
-        kill_marked(job.name)
+        self._kill_payloads(job)
         if job.cancelled:
             self._finish(job, "cancelled", "")
         else:
@@ -253,7 +253,13 @@ class LocalServer:
         for kill in (os.killpg, os.kill):  # it is about to lead a group, if it does not yet
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(job.pid, signal.SIGKILL)
+        self._kill_payloads(job)
+
+    def _kill_payloads(self, job: Job) -> None:
+        """Kill what is left of a job, or of the jobs of a bundle, each of which has a folder."""
         kill_marked(job.name)
+        for report in self._sandbox(job).glob(f"*/{JOB_FILE}"):
+            kill_marked(report.parent.name)
 
     def _terminate(self, job: Job) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -88,6 +88,7 @@ class Starter:
 def _needs_snakemake(folder: Path) -> bool:
     """Return whether the job of a sandbox runs Snakemake."""
     try:
-        return json.loads((folder / JOB_FILE).read_text())["decision"] is None
+        job = json.loads((folder / JOB_FILE).read_text())
+        return any(one["decision"] is None for one in job["members"] or [job])
     except (OSError, ValueError, KeyError, TypeError):
         return True  # the worker tells what is wrong with it

@@ -1,0 +1,1 @@
+"""Bundles: several jobs in one grid job, on every backend."""

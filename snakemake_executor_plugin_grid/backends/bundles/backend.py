@@ -1,0 +1,380 @@
+"""A backend that packs jobs into bundles, each a job of another backend.
+
+Every job keeps its own name, report, log and outcome. The rest of the package does not know of
+bundles, but for the ids of their jobs: that of the bundle and the name of the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...model.bundle_size import OFF
+from ...model.errors import GridError, PermanentError, TransientError
+from ...model.job import JobSpec
+from ...model.state import JobState, JobStatus
+from ...resilience.calls import in_words
+from ...resilience.threads import in_thread
+from ...stores import Stores
+from ...stores.base import PrivateFiles
+from ...worker.description import LOG_FILE, REPORT_FILE
+from ..base import Backend, Payload, Rejected, Submitted
+from .packing import Policy, combined, pack
+from .payload import bundle_name, bundle_payload
+from .registry import BundleRegistry, member_id, split_id
+from .results import MemberResults, ReportsInSandbox, ReportsInStore
+
+Durations = Callable[[Iterable[str]], Mapping[str, float]]
+"""Returns the seconds that jobs of rules usually take, by rule; blocks."""
+_COLLECT_WAIT = 5.0
+_WAITS = "waits in its bundle"
+_NOT_RUN = "its bundle has ended without its report"
+
+
+class BundlingBackend(Backend):
+    """Packs jobs into bundles, and follows each job."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        stores: Stores,
+        registry: BundleRegistry,
+        policy: Policy,
+        durations: Durations,
+        folder: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            backend: Runs jobs and bundles.
+            stores: Through which files travel.
+            registry: Knows which job is in which bundle.
+            policy: Which jobs are bundled.
+            durations: How long jobs take.
+            folder: For files that come back; it is emptied.
+            say: Shows a line to the user.
+        """
+        self.inner = backend
+        self.name = backend.name
+        self.poll_interval = backend.poll_interval
+        self.submit_seconds = backend.submit_seconds
+        self.settle_seconds = backend.settle_seconds
+        self.brings_files = backend.brings_files
+        self.site_reasons = backend.site_reasons
+        self.outlives_run = backend.outlives_run
+        self._stores = stores
+        self._registry = registry
+        self._policy = policy
+        self._durations = durations
+        self._say = say
+        self._results = _results_of(backend, stores, folder)
+        self._reported: dict[str, set[str]] = {}
+        self._collecting: dict[str, asyncio.Task[set[str]]] = {}
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+
+    async def check(self) -> None:
+        """Check the other backend."""
+        await self.inner.check()
+
+    async def check_credentials(self) -> str:
+        """Check those of the other backend."""
+        return await self.inner.check_credentials()
+
+    # Submission
+
+    async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
+        """Submit bundles, and jobs that stay alone, in one call.
+
+        After a lost answer, the same jobs go into the same bundles.
+        """
+        expected = await self._expected(payloads)
+        answers: dict[str, Submitted | Rejected] = {}
+        groups = self._known(payloads)
+        tried = {payload.spec.name for group in groups for payload in group}
+        for payload in payloads:
+            if payload.spec.name not in tried and not self._may_bundle(payload):
+                groups.append([payload])
+                tried.add(payload.spec.name)
+        left = [payload for payload in payloads if payload.spec.name not in tried]
+        try:
+            groups += pack(left, self._policy, expected)
+        except PermanentError as error:
+            answers = {payload.spec.name: Rejected(str(error)) for payload in left}
+        sent = [await self._merged(group, expected) for group in groups]
+        for group, answer in zip(groups, await self.inner.submit(sent), strict=True):
+            for payload in group:
+                name = payload.spec.name
+                answers[name] = answer
+                if isinstance(answer, Submitted) and len(group) > 1:
+                    answers[name] = replace(answer, grid_id=member_id(answer.grid_id, name))
+        return [answers[payload.spec.name] for payload in payloads]
+
+    def _known(self, payloads: Sequence[Payload]) -> list[list[Payload]]:
+        """Return the bundles that were submitted before, without an answer."""
+        by_name = {payload.spec.name: payload for payload in payloads}
+        return [
+            [by_name[job] for job in jobs] for jobs in self._registry.bundles_of(by_name).values()
+        ]
+
+    def _may_bundle(self, payload: Payload) -> bool:
+        return self._results is not None and self.inner.may_bundle(payload)
+
+    async def _expected(self, payloads: Sequence[Payload]) -> Callable[[JobSpec], float | None]:
+        known: Mapping[str, float] = {}
+        if any(self._policy.size_of(payload.spec) != OFF for payload in payloads):
+            known = await in_thread(self._durations, {payload.spec.rule for payload in payloads})
+        return lambda spec: known.get(spec.rule)
+
+    async def _merged(
+        self, group: Sequence[Payload], expected: Callable[[JobSpec], float | None]
+    ) -> Payload:
+        """Return the payload of a bundle, whose jobs are noted first."""
+        if len(group) == 1:
+            return group[0]
+        names = [payload.spec.name for payload in group]
+        bundle = bundle_name(names)
+        results = self._stores.results
+        apart = isinstance(self._results, ReportsInStore)
+        await self._registry.submitting(bundle, names)
+        specs = [payload.spec for payload in group]
+        return bundle_payload(
+            group,
+            combined(specs, self._policy, expected),
+            self._policy.side_by_side(specs[0].resources),
+            inbox=results.inbox if apart else None,
+            report_to="" if self.brings_files else results.inbox(bundle),
+        )
+
+    # Following
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
+        """Ask for all bundles and jobs in one call, then for reports that may be there."""
+        bundles: dict[str, list[str]] = {}
+        for grid_id in ids:
+            bundle_id, job = split_id(grid_id)
+            bundles.setdefault(bundle_id, []).extend([job] if job else [])
+        found = dict(await self.inner.states(list(bundles)))
+        for bundle_id, jobs in bundles.items():
+            if jobs and bundle_id in found:
+                status = found.pop(bundle_id)
+                found |= await self._members(bundle_id, jobs, status)
+        return found
+
+    async def _members(
+        self, bundle_id: str, jobs: Collection[str], status: JobStatus
+    ) -> dict[str, JobStatus]:
+        """Return the states of jobs of a bundle."""
+        if self._results is None:  # of an earlier run, which had another store
+            return {member_id(bundle_id, job): status for job in jobs}
+        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
+        known = self._reported.setdefault(bundle_id, set())
+        order = [job for job in self._registry.jobs_of(bundle) or jobs if job not in known]
+        over = status.state.ended
+        side_by_side = 1
+        if over:
+            over = await self._collect(bundle, bundle_id, order)
+        elif status.state is JobState.RUNNING:
+            side_by_side = self._side_by_side
+            known |= await self._results.reported(order, side_by_side)
+        states: dict[str, JobStatus] = {}
+        begun = [job for job in order if job not in known][:side_by_side]
+        for job in jobs:
+            if job in known:
+                one = JobStatus(JobState.DONE, "", status.site)
+            elif over:
+                one = _lost(status)
+            elif status.state.ended:
+                one = replace(status, state=JobState.RUNNING, infrastructure=False)
+            elif status.state is JobState.RUNNING and job not in begun:
+                one = replace(status, state=JobState.AT_SITE, detail=_WAITS)
+            else:
+                one = status
+            states[member_id(bundle_id, job)] = one
+        return states
+
+    @property
+    def _side_by_side(self) -> int:
+        return self._policy.processors or 1
+
+    async def _collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> bool:
+        """Find the reports of a bundle that has ended; return whether that is done.
+
+        It may take a while, for which the states of other jobs do not wait.
+        """
+        if self._results is None or not jobs:
+            return True
+        task = self._collecting.get(bundle_id)
+        if task is None:
+            asking = self._results.collect(bundle, bundle_id, jobs)
+            task = self._collecting[bundle_id] = asyncio.ensure_future(asking)
+            await asyncio.wait({task}, timeout=_COLLECT_WAIT)
+        if not task.done():
+            return False
+        del self._collecting[bundle_id]
+        try:
+            self._reported[bundle_id] |= task.result()
+        except TransientError:
+            return False  # tried again in the next round
+        except GridError as error:
+            self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
+        return True
+
+    # Jobs by name
+
+    async def find(self, names: Collection[str]) -> Mapping[str, str]:
+        """Find jobs, or the bundles that they are in."""
+        return await self._by_name(names, self.inner.find)
+
+    async def adopt(self, names: Collection[str]) -> Mapping[str, str]:
+        """Find them, and make sure that they run."""
+        return await self._by_name(names, self.inner.adopt)
+
+    async def _by_name(
+        self,
+        names: Collection[str],
+        ask: Callable[[Collection[str]], Awaitable[Mapping[str, str]]],
+    ) -> Mapping[str, str]:
+        bundles = self._registry.bundles_of(names)
+        alone = set(names).difference(*bundles.values())
+        found = await ask([*alone, *bundles])
+        ids = {name: found[name] for name in alone if name in found}
+        for bundle, jobs in bundles.items():
+            if bundle in found:
+                ids |= {job: member_id(found[bundle], job) for job in jobs}
+        return ids
+
+    # Cancelling
+
+    async def cancel(self, ids: Collection[str]) -> set[str]:
+        """Cancel jobs alone, and bundles of which no job is wanted any more.
+
+        Of other bundles, jobs that have not begun are skipped where the system can tell the worker.
+        """
+        alone = {grid_id for grid_id in ids if not split_id(grid_id)[1]}
+        bundles: dict[str, set[str]] = {}
+        for grid_id in set(ids) - alone:
+            bundle_id, job = split_id(grid_id)
+            bundles.setdefault(bundle_id, set()).add(job)
+        whole = {one for one, jobs in bundles.items() if not self._others(one, jobs)}
+        left = await self.inner.cancel(alone | whole) if alone or whole else set()
+        unconfirmed = {one for one in left if one in alone}
+        for bundle_id, jobs in bundles.items():
+            if bundle_id in whole:
+                open_jobs = jobs if bundle_id in left else set()
+            else:
+                open_jobs = jobs - self._reported.get(bundle_id, set())
+                open_jobs -= await self.inner.skip(bundle_id, open_jobs)
+            unconfirmed |= {member_id(bundle_id, job) for job in open_jobs}
+        return unconfirmed
+
+    def _others(self, bundle_id: str, jobs: Collection[str]) -> set[str]:
+        """Return the jobs of a bundle that are wanted, besides some."""
+        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
+        over = self._reported.get(bundle_id, set())
+        return set(self._registry.jobs_of(bundle)) - set(jobs) - over
+
+    # Results
+
+    async def retrieve(self, grid_id: str, folder: Path) -> None:
+        """Copy report and log of a job; without both, write what the system knows of its bundle."""
+        bundle_id, job = split_id(grid_id)
+        if not job:
+            await self.inner.retrieve(bundle_id, folder)
+            return
+        if self._results is not None:
+            bundle = self._registry.bundle_of(job) or ""
+            await self._results.retrieve(bundle, bundle_id, job, folder)
+        if not (folder / REPORT_FILE).exists() and not (folder / LOG_FILE).exists():
+            text = await self.inner.logs(bundle_id)
+            await asyncio.to_thread((folder / LOG_FILE).write_text, text)
+
+    async def logs(self, grid_id: str) -> str:
+        """Return the output of a job, and what the system has of its bundle."""
+        bundle_id, job = split_id(grid_id)
+        own = ""
+        if job and self._results is not None:
+            own = await self._results.logs(self._registry.bundle_of(job) or "", job)
+        return own + await self.inner.logs(bundle_id)
+
+    async def discard(self, ids: Collection[str]) -> None:
+        """Release jobs alone, and bundles of which nothing is kept any more."""
+        jobs = {job: bundle_id for bundle_id, job in map(split_id, ids) if job}
+        over = {bundle_id for bundle_id, job in map(split_id, ids) if not job}
+        over |= await self._release(jobs)
+        if over:
+            await self.inner.discard(over)
+
+    async def forget(self, names: Collection[str]) -> None:
+        """Release what is kept for jobs that were not found."""
+        bundles = self._registry.bundles_of(names)
+        await self._release(dict.fromkeys(names, ""))
+        await self.inner.forget([*set(names).difference(*bundles.values()), *bundles])
+
+    async def _release(self, jobs: Mapping[str, str]) -> set[str]:
+        """Forget jobs; return the ids of bundles that have none left."""
+        ids = {self._registry.bundle_of(job): bundle_id for job, bundle_id in jobs.items()}
+        over = self._registry.ended(jobs)
+        for bundle in over:
+            self._reported.pop(ids[bundle], None)
+            if self._results is not None:
+                await self._results.forget(bundle)
+            if not self.brings_files:
+                await in_thread(self._stores.results.drop, bundle)
+        return {ids[bundle] for bundle in over}
+
+    # What the user sees
+
+    @property
+    def endpoint(self) -> str:
+        """The server of the other backend."""
+        return self.inner.endpoint
+
+    @property
+    def log_limit(self) -> int | None:
+        """That of the other backend."""
+        return self.inner.log_limit
+
+    def monitor_hint(self, name: str) -> str:
+        """Return that of the other backend."""
+        return self.inner.monitor_hint(self._registry.bundle_of(name) or name)
+
+    def monitor_url(self, grid_id: str) -> str:
+        """Return the URL of a job or its bundle."""
+        return self.inner.monitor_url(split_id(grid_id)[0])
+
+    def blames_site(self, status: JobStatus, reason: str) -> bool:
+        """Decide as the other backend; a job that its bundle has not run is sent again."""
+        if not reason and status.infrastructure and status.detail.startswith(_NOT_RUN):
+            return True
+        return self.inner.blames_site(status, reason)
+
+    def describe(self, payload: Payload) -> str:
+        """Return what would be submitted for a job alone."""
+        return self.inner.describe(payload)
+
+    async def close(self) -> None:
+        """Close the other backend."""
+        for task in self._collecting.values():
+            task.cancel()
+        await self.inner.close()
+
+
+def _results_of(backend: Backend, stores: Stores, folder: Path) -> MemberResults | None:
+    """Return where reports of single jobs are found; None if there is no way for them."""
+    if isinstance(stores.results, PrivateFiles):
+        return ReportsInStore(stores.results, folder)
+    if backend.brings_files and stores.results.inbox("job") == "sandbox:":
+        return ReportsInSandbox(backend, folder)
+    return None
+
+
+def _lost(status: JobStatus) -> JobStatus:
+    """Return the state of a job whose bundle has ended without its report."""
+    if status.state is JobState.CANCELLED and not status.infrastructure:
+        return status  # somebody has cancelled the bundle
+    detail = f"{_NOT_RUN}: {status.detail}" if status.detail else _NOT_RUN
+    return replace(status, state=JobState.FAILED, detail=detail, infrastructure=True)

@@ -1,0 +1,235 @@
+"""Runs the jobs of a bundle, each in a folder and a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from . import report as reports
+from .archive.listing import scan
+from .delivery import DATA_SUFFIX, SANDBOX_SUFFIX, Delivery
+from .description import (
+    DELIVERY_FOLDER,
+    ENVIRONMENT_FILE,
+    JOB_FILE,
+    LOG_FILE,
+    REPORT_FILE,
+    InputDamagedError,
+    Job,
+)
+from .processes import Cancellation, die_with_parent
+from .removal import remove_tree
+from .report import Report
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+SKIPPED = "skipped"
+"""Folder with an empty file for each job that has been cancelled before it began."""
+WORKER_LOG = "worker.log"
+_TICK = 0.02
+_LONGEST_TICK = 0.5
+
+
+class Bundle:
+    """The jobs of a bundle: they begin in their order, and some run side by side."""
+
+    def __init__(
+        self, job: Job, sandbox: Path, run: Callable[[Path], int], cancellation: Cancellation
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            job: Has the jobs.
+            sandbox: Folder of the bundle; each job gets a folder below it.
+            run: Runs the job of a folder.
+            cancellation: Of the bundle.
+        """
+        self._job = job
+        self._sandbox = sandbox
+        self._run = run
+        self._cancellation = cancellation
+        self._environments: dict[str, str] = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
+        self._waiting = [dict(member) for member in job.members]
+        self._running: dict[int, dict[str, Any]] = {}
+        self._room = job.deliver_limit
+        self._done: list[str] = []
+
+    def run(self, report: Report) -> None:
+        """Run all jobs, and write into the report of the bundle how that ended."""
+        self._fetch_shared()
+        pause = _TICK
+        while self._waiting or self._running:
+            if self._cancellation.requested:
+                self._waiting.clear()
+                for pid in self._running:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+            while self._waiting and len(self._running) < self._job.side_by_side:
+                self._start(self._waiting.pop(0))
+                pause = _TICK
+            if self._reap():
+                pause = _TICK
+            else:
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_TICK)
+        if self._cancellation.requested:
+            report.fail(reports.KILLED, "it was killed from outside")
+        else:
+            report.reason = reports.SUCCESS
+        if not self._job.reports_apart:
+            self._deliver(report)
+
+    def _fetch_shared(self) -> None:
+        """Fetch inputs that several jobs need, and those that the system brought for the bundle."""
+        from .fetch import locate
+        from .transfer import urls
+
+        users = Counter(
+            digest
+            for member in self._waiting
+            for digest in {blob["digest"] for blob in member["blobs"]}
+        )
+        for blob in self._job.blobs:
+            scheme = blob.url.partition(":")[0]
+            if scheme == "lfn" or (scheme in urls.READABLE and users[blob.digest] > 1):
+                # Where that fails, each job tries it again and says why.
+                with contextlib.suppress(InputDamagedError, OSError):
+                    locate(blob, self._sandbox)
+
+    def _start(self, member: dict[str, Any]) -> None:
+        name = member["name"]
+        folder = self._sandbox / name
+        folder.mkdir(mode=0o700)  # first: who skips a job looks for it
+        if (self._sandbox / SKIPPED / name).exists():
+            folder.rmdir()
+            return
+        urls = {blob.digest: blob.url for blob in self._job.blobs}
+        for blob in member["blobs"]:
+            blob["url"] = blob["url"] or urls.get(blob["digest"], "")
+        if member["deliver_limit"] is not None and self._room is not None:
+            member["deliver_limit"] = min(member["deliver_limit"], max(0, self._room))
+        for leaf, text in (
+            (JOB_FILE, json.dumps(member)),
+            (ENVIRONMENT_FILE, self._environments.get(name, "{}")),
+        ):
+            (folder / leaf).touch(0o600)
+            (folder / leaf).write_text(text)
+        for digest in urls:
+            _link(self._sandbox / digest, folder / digest)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._work(folder)
+        self._running[pid] = member
+
+    def _work(self, folder: Path) -> None:
+        """Run the job of a folder; does not return."""
+        code = 1
+        try:
+            os.setsid()
+            die_with_parent()
+            log = os.open(folder / WORKER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            for target in (1, 2):
+                os.dup2(log, target)
+            os.chdir(folder)
+            code = self._run(folder)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> bool:
+        """Take note of the jobs that have ended; return whether there are any."""
+        found = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return found
+            if pid == 0:
+                return found
+            member = self._running.pop(pid, None)
+            if member is not None:  # otherwise an orphan of a payload
+                found = True
+                self._ended(member, status)
+
+    def _ended(self, member: dict[str, Any], status: int) -> None:
+        name = member["name"]
+        folder = self._sandbox / name
+        remove_tree(folder / "scratch")  # of a worker that was killed
+        path = folder / REPORT_FILE
+        if not path.exists():
+            report = Report.start(name)
+            report.fail(reports.WORKER_FAILED, f"its worker died (wait status {status})")
+            report.begin("ended")
+            report.write(path)
+            self._send(member, folder)
+        elif member["deliver_limit"] is not None:
+            self._judge_room(member, path)
+        self._done.append(name)
+        for blob in list(folder.iterdir()):
+            if blob.suffix in (SANDBOX_SUFFIX, DATA_SUFFIX):
+                self._take(blob, self._sandbox / blob.name)
+        if (folder / DELIVERY_FOLDER).is_dir():
+            (self._sandbox / DELIVERY_FOLDER).mkdir(exist_ok=True)
+            for blob in list((folder / DELIVERY_FOLDER).iterdir()):
+                self._take(blob, self._sandbox / DELIVERY_FOLDER / blob.name)
+        for digest in (blob.digest for blob in self._job.blobs):
+            (folder / digest).unlink(missing_ok=True)
+
+    def _send(self, member: dict[str, Any], folder: Path) -> None:
+        from .transfer import urls
+        from .transfer.errors import TransferError
+
+        if member["report_to"]:
+            with contextlib.suppress(TransferError, OSError):
+                urls.put(folder / REPORT_FILE, member["report_to"], REPORT_FILE)
+
+    def _judge_room(self, member: dict[str, Any], path: Path) -> None:
+        """Let the run send a job again whose outputs would have had room without the others."""
+        fields = json.loads(path.read_text())
+        less = member["deliver_limit"] < (self._job.deliver_limit or 0)
+        if less and fields["reason"] == reports.OUTPUT_TOO_LARGE:
+            fields["reason"] = reports.OUTPUT_NOT_STORED
+            fields["message"] += "; other jobs of its bundle have taken their part of that"
+            path.write_text(json.dumps(fields))
+
+    def _take(self, blob: Path, target: Path) -> None:
+        if self._room is not None and not target.exists():
+            self._room -= blob.stat().st_size
+        blob.replace(target)
+
+    def _deliver(self, report: Report) -> None:
+        """Pack reports and logs of all jobs as if they were outputs of the bundle."""
+        items = []
+        for name in self._done:
+            for leaf in (REPORT_FILE, LOG_FILE, WORKER_LOG):
+                path = self._sandbox / name / leaf
+                if path.exists():
+                    found = scan(path, f"work/{name}/{leaf}", report.left_out)
+                    items += [(entry, "output") for entry in found]
+        delivery = Delivery.of(self._job, self._sandbox, success=False)
+        delivery.write(self._job, items, report)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make a file available in another folder, if it exists; nobody changes it there."""
+    if source.is_file():
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
