@@ -16,6 +16,7 @@ from ..stores import Means, Store, Stores, open_store
 from ..stores.directory import DirectoryStore
 from ..stores.inventory import Inventory
 from .base import Backend
+from .bundles.registry import BundleRegistry
 from .diagnostics import Diagnostic, Told, server_diagnostic
 
 
@@ -29,6 +30,7 @@ class Workspace:
         database: Of the workflow.
         catalog: Knows what is on storage elements.
         say: Shows a line to the user.
+        bundles: Knows which jobs share a grid job.
         guest: Whether a run may be active beside: nothing that it needs is removed.
     """
 
@@ -37,6 +39,7 @@ class Workspace:
     database: Database
     catalog: Catalog
     say: Callable[[str], None]
+    bundles: BundleRegistry
     guest: bool = False
 
     @property

@@ -152,7 +152,8 @@ def make_backend(
     Raises:
         GridError: They cannot be made: says why.
     """
-    workspace = Workspace(workdir, folder, database, catalog, say, guest)
+    bundles = BundleRegistry(database)
+    workspace = Workspace(workdir, folder, database, catalog, say, bundles, guest)
     if not guest:
         shutil.rmtree(workspace.spool, ignore_errors=True)  # of an earlier run
     setup = kind_of(settings.backend).make(settings, workspace)
@@ -170,7 +171,7 @@ def _bundling(
     return BundlingBackend(
         setup.backend,
         setup.stores,
-        BundleRegistry(workspace.database),
+        workspace.bundles,
         policy,
         Durations(workspace.database, setup.backend.name),
         workspace.folder / "bundles",

@@ -104,7 +104,6 @@ class GeneralSettings(ObservedSettings):
     bundle_minutes: float = option(
         30.0,
         "For --grid-bundle auto: run time in minutes at which a grid job aims.",
-        env_var=True,
         metavar="MINUTES",
     )
     bundle_processors: int | None = option(

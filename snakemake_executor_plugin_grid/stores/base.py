@@ -75,9 +75,11 @@ class ResultStore(ABC):
 
     Attributes:
         url: Where the store is, as the user names it.
+        by_system: Whether the workload management system takes files there, beside the report.
     """
 
     url: str
+    by_system: bool = False
 
     @property
     def limits(self) -> Limits:

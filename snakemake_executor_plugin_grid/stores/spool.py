@@ -21,6 +21,8 @@ class SpoolStore(BlobFolder, ResultStore):
     A worker finds them beside its ``job.json``, and leaves its outputs beside its report.
     """
 
+    by_system = True
+
     def __init__(self, folder: Path, limit: Callable[[], int], hint: str) -> None:
         """Write nothing yet.
 

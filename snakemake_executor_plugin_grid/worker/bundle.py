@@ -182,8 +182,10 @@ class Bundle:
             self._judge_room(member, path)
         self._done.append(name)
         for blob in list(folder.iterdir()):
-            if blob.suffix in (SANDBOX_SUFFIX, DATA_SUFFIX):
+            if blob.suffix == SANDBOX_SUFFIX:
                 self._take(blob, self._sandbox / blob.name)
+            elif blob.suffix == DATA_SUFFIX:
+                blob.replace(self._sandbox / (data_prefix(name) + blob.name))
         if (folder / DELIVERY_FOLDER).is_dir():
             (self._sandbox / DELIVERY_FOLDER).mkdir(exist_ok=True)
             for blob in list((folder / DELIVERY_FOLDER).iterdir()):
@@ -224,6 +226,11 @@ class Bundle:
                     items += [(entry, "output") for entry in found]
         delivery = Delivery.of(self._job, self._sandbox, success=False)
         delivery.write(self._job, items, report)
+
+
+def data_prefix(job: str) -> str:
+    """Return how the names of the files begin that a job of a bundle leaves for DIRAC's upload."""
+    return f"{job}."
 
 
 def _link(source: Path, target: Path) -> None:

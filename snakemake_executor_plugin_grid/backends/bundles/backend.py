@@ -367,7 +367,7 @@ def _results_of(backend: Backend, stores: Stores, folder: Path) -> MemberResults
     """Return where reports of single jobs are found; None if there is no way for them."""
     if isinstance(stores.results, PrivateFiles):
         return ReportsInStore(stores.results, folder)
-    if backend.brings_files and stores.results.inbox("job") == "sandbox:":
+    if backend.brings_files and stores.results.by_system:
         return ReportsInSandbox(backend, folder)
     return None
 

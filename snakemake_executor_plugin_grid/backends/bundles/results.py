@@ -24,6 +24,7 @@ from ...stores.base import PrivateFiles
 from ...worker.archive.member import TarballError
 from ...worker.archive.unpack import unpack
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
+from ...worker.report import SUCCESS
 from ...worker.transfer.errors import PassingError
 from ..base import Backend
 from ..packaging import copy_results, read_logs
@@ -154,7 +155,7 @@ class ReportsInSandbox(MemberResults):
     async def collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> set[str]:
         """Fetch the results of the bundle, once."""
         folder = await self._fetch(bundle, bundle_id)
-        return {job for job in jobs if is_regular(_of(folder, job) / REPORT_FILE)}
+        return await in_thread(_whole, bundle, folder, jobs)
 
     async def _fetch(self, bundle: str, bundle_id: str) -> Path:
         folder = path_below(self._folder, bundle)
@@ -182,6 +183,28 @@ class ReportsInSandbox(MemberResults):
 
 def _of(folder: Path, job: str) -> Path:
     return path_below(folder / "members", job)
+
+
+def _whole(bundle: str, folder: Path, jobs: Collection[str]) -> set[str]:
+    """Return the jobs whose reports are there.
+
+    Of a bundle that has failed, DIRAC stores no outputs on a storage element.
+    """
+    found = {job for job in jobs if is_regular(_of(folder, job) / REPORT_FILE)}
+    try:
+        if load_report(folder / REPORT_FILE).reason == SUCCESS:
+            return found
+    except (OSError, UntrustedError):
+        pass
+    return {job for job in found if _has_outputs(folder, job)}
+
+
+def _has_outputs(folder: Path, job: str) -> bool:
+    try:
+        digests = load_report(_of(folder, job) / REPORT_FILE).blobs
+    except (OSError, UntrustedError):
+        return True  # whoever reads it says what is wrong
+    return all(is_regular(path_below(folder / DELIVERY_FOLDER, digest)) for digest in digests)
 
 
 def _unpack(bundle: str, folder: Path) -> None:

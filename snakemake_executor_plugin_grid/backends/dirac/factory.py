@@ -40,7 +40,9 @@ def make(settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
     outages = workspace.outages_of(settings, backend)
     try_store = None
     if element:
-        lfns = LfnStore(spool, client, outages, workspace.catalog, element, url)
+        lfns = LfnStore(
+            spool, client, outages, workspace.catalog, element, url, workspace.bundles.bundle_of
+        )
         stores = Stores(lfns, lfns)
         try_store = partial(checks.try_storage_element, client, lfns, element)
     elif url:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from ...resilience.outages import Outages
 from ...stores.base import InputStore, Limits, ResultStore
 from ...stores.spool import SpoolStore
 from ...worker.archive.files import file_digest
+from ...worker.bundle import data_prefix
 from ...worker.delivery import DATA_SUFFIX
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def folder_of(client: Client, url: str) -> str:
 class LfnStore(InputStore, ResultStore):
     """Blobs on a storage element, found by the file catalog of DIRAC."""
 
+    by_system = True
+
     def __init__(
         self,
         spool: SpoolStore,
@@ -73,6 +76,7 @@ class LfnStore(InputStore, ResultStore):
         catalog: Catalog,
         element: str,
         url: str,
+        bundle_of: Callable[[str], str | None],
     ) -> None:
         """Connect to nothing yet.
 
@@ -83,8 +87,11 @@ class LfnStore(InputStore, ResultStore):
             catalog: Remembers what is where.
             element: Storage element.
             url: As given by the user; empty for a folder in the user's own.
+            bundle_of: Returns the bundle of a job, which has one folder for all its jobs; None for
+                a job alone.
         """
         self.url = url
+        self._bundle_of = bundle_of
         self.workspace = spool.workspace
         self._spool = spool
         self._client = client
@@ -184,7 +191,9 @@ class LfnStore(InputStore, ResultStore):
     def fetch_output(self, job: str, digest: str, most: int | None = None) -> Path:
         """Download what a job delivered, once."""
         target = path_below(self._incoming(job), checked_digest(digest))
-        lfn = f"{self.deliveries}/{job}/{digest}{DATA_SUFFIX}"
+        bundle = self._bundle_of(job)
+        place = f"{job}/" if bundle is None else f"{bundle}/{data_prefix(job)}"
+        lfn = f"{self.deliveries}/{place}{digest}{DATA_SUFFIX}"
         with self._lock:
             self._delivered.setdefault(job, {})[digest] = lfn
         if not target.exists():

@@ -36,6 +36,7 @@ class Bench:
         self.database = Database(folder / "grid.sqlite")
         self.catalog = Catalog(self.database)
         self.said: list[str] = []
+        self.bundles: dict[str, str] = {}
 
         async def fine() -> str:
             return ""
@@ -51,7 +52,9 @@ class Bench:
             self.dirac.sandbox_limit,
             "hint",
         )
-        store = LfnStore(spool, self.client, self.outages, self.catalog, "SE-1", url)
+        store = LfnStore(
+            spool, self.client, self.outages, self.catalog, "SE-1", url, self.bundles.get
+        )
         store.check()
         self.dirac.asked.clear()
         return store
