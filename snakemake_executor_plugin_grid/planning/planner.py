@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ..console.once import once
 from ..grid_data.files import GridFiles
+from ..model.bundle_size import problem_of as problem_of_bundle
 from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
 from ..model.size import read_size
@@ -126,6 +127,8 @@ class Planner:
         self._check_outputs(spec)
         for resource in spec.overrides.keys() - _OVERRIDES:
             self._say(f"resource grid_{resource} is unknown and is ignored.")
+        if problem := problem_of_bundle(spec.overrides.get("bundle", self._settings.bundle)):
+            raise GridError(f"resource grid_bundle: {problem}")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
             raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)

@@ -26,7 +26,7 @@ from .description import (
     InputDamagedError,
     Job,
 )
-from .processes import Cancellation, die_with_parent
+from .processes import Cancellation, die_with_parent, kill_marked
 from .removal import remove_tree
 from .report import Report
 
@@ -173,6 +173,7 @@ class Bundle:
         remove_tree(folder / "scratch")  # of a worker that was killed
         path = folder / REPORT_FILE
         if not path.exists():
+            kill_marked(name)
             report = Report.start(name)
             report.fail(reports.WORKER_FAILED, f"its worker died (wait status {status})")
             report.begin("ended")

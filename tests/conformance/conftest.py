@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,9 @@ def backend(
 def site(backend: Backend) -> Site:
     """Return where the jobs run; those that need Snakemake there are refused."""
     site = backend.site
-    return replace(site, options=(*site.options, "--grid-decide", "always"))
+    size = os.environ.get("GRID_TEST_BUNDLE")
+    bundles = ("--grid-bundle", size, "--grid-bundle-processors", size) if size else ()
+    return replace(site, options=(*site.options, "--grid-decide", "always", *bundles))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...model.bundle_size import OFF
-from ...model.errors import GridError, PermanentError, TransientError
+from ...model.errors import GridError, TransientError
 from ...model.job import JobSpec
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import in_words
@@ -100,16 +100,13 @@ class BundlingBackend(Backend):
                 groups.append([payload])
                 tried.add(payload.spec.name)
         left = [payload for payload in payloads if payload.spec.name not in tried]
-        try:
-            groups += pack(left, self._policy, expected)
-        except PermanentError as error:
-            answers = {payload.spec.name: Rejected(str(error)) for payload in left}
+        groups += pack(left, self._policy, expected)
         sent = [await self._merged(group, expected) for group in groups]
         for group, answer in zip(groups, await self.inner.submit(sent), strict=True):
             for payload in group:
                 name = payload.spec.name
                 answers[name] = answer
-                if isinstance(answer, Submitted) and len(group) > 1:
+                if isinstance(answer, Submitted) and self._registry.bundle_of(name):
                     answers[name] = replace(answer, grid_id=member_id(answer.grid_id, name))
         return [answers[payload.spec.name] for payload in payloads]
 
@@ -117,7 +114,8 @@ class BundlingBackend(Backend):
         """Return the bundles that were submitted before, without an answer."""
         by_name = {payload.spec.name: payload for payload in payloads}
         return [
-            [by_name[job] for job in jobs] for jobs in self._registry.bundles_of(by_name).values()
+            [by_name[job] for job in self._registry.jobs_of(bundle) if job in by_name]
+            for bundle in self._registry.bundles_of(by_name)
         ]
 
     def _may_bundle(self, payload: Payload) -> bool:
@@ -133,15 +131,17 @@ class BundlingBackend(Backend):
         self, group: Sequence[Payload], expected: Callable[[JobSpec], float | None]
     ) -> Payload:
         """Return the payload of a bundle, whose jobs are noted first."""
-        if len(group) == 1:
-            return group[0]
         names = [payload.spec.name for payload in group]
-        bundle = bundle_name(names)
+        known = self._registry.bundle_of(names[0])
+        if len(group) == 1 and known is None:
+            return group[0]
+        bundle = known or bundle_name(names)
         results = self._stores.results
         apart = isinstance(self._results, ReportsInStore)
         await self._registry.submitting(bundle, names)
         specs = [payload.spec for payload in group]
         return bundle_payload(
+            bundle,
             group,
             combined(specs, self._policy, expected),
             self._policy.side_by_side(specs[0].resources),

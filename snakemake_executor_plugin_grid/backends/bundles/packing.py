@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ...model.bundle_size import AUTO, MOST, OFF, problem_of
-from ...model.errors import PermanentError
+from ...model.bundle_size import AUTO, MOST, OFF
 from ...model.job import JobSpec, Resources
 from ...model.names import JobName
 from ..base import Payload
@@ -58,16 +57,11 @@ def pack(payloads: Sequence[Payload], policy: Policy, expected: Expected) -> lis
         payloads: Jobs that are ready.
         policy: How to bundle them.
         expected: Tells how long a job takes.
-
-    Raises:
-        PermanentError: The size of a rule is not valid.
     """
     found: list[list[Payload]] = []
     kinds: dict[str, list[Payload]] = {}
     for payload in payloads:
         size = policy.size_of(payload.spec)
-        if problem := problem_of(size):
-            raise PermanentError(f"{payload.spec.title}: resource grid_bundle: {problem}.")
         if size == OFF or JobName.parse(payload.spec.name).resubmissions:
             found.append([payload])
         else:

@@ -29,6 +29,7 @@ def bundle_name(names: Sequence[str]) -> str:
 
 
 def bundle_payload(
+    name: str,
     members: Sequence[Payload],
     resources: Resources,
     side_by_side: int,
@@ -39,6 +40,7 @@ def bundle_payload(
     """Return the payload of a bundle.
 
     Args:
+        name: Its unique name.
         members: Its jobs, which ask for the same.
         resources: What the bundle asks for.
         side_by_side: How many of the jobs run at a time.
@@ -47,7 +49,6 @@ def bundle_payload(
         report_to: URL to which the bundle sends its report; empty if the system returns it.
     """
     first = members[0]
-    name = bundle_name([member.spec.name for member in members])
     descriptions: list[dict[str, Any]] = [json.loads(one.description) for one in members]
     environment = {
         one.spec.name: json.dumps(dict(one.spec.environment))

@@ -1,0 +1,235 @@
+"""Bundles: submitted once, followed job by job, found again, cancelled and released."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
+from snakemake_executor_plugin_grid.model.errors import TransientError
+from snakemake_executor_plugin_grid.model.report import load_report
+from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.environment import STORE_TOKEN
+
+from .bundle_bench import Bench, members, names, payloads
+
+T = TypeVar("T")
+
+A, B, C, D = names(4)
+BUNDLE = "a_x3-0123abcd-1"
+RUNNING = JobStatus(JobState.RUNNING, "running", "CERN")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(tmp_path, **getattr(request, "param", {}))
+    yield made
+    made.database.close()
+
+
+def run(call: Awaitable[T]) -> T:
+    async def wait() -> T:
+        return await call
+
+    return asyncio.run(wait())
+
+
+def submit(bench: Bench, *jobs: str, **fields: Any) -> list[str]:
+    answers = run(bench.backend.submit(payloads(*jobs, **fields)))
+    assert all(isinstance(answer, Submitted) for answer in answers)
+    return [answer.grid_id for answer in answers if isinstance(answer, Submitted)]
+
+
+def states(bench: Bench, *ids: str) -> list[JobState]:
+    found = run(bench.backend.states(ids))
+    return [found[one].state for one in ids]
+
+
+def test_jobs_of_a_bundle_are_one_job_of_the_system(bench: Bench) -> None:
+    ids = submit(bench, A, B, C, D)
+    assert bench.system.called("submit") == [[BUNDLE, D]]
+    assert ids == [f"1/{A}", f"1/{B}", f"1/{C}", "2"]
+    payload = bench.system.payloads[BUNDLE]
+    assert members(payload) == [A, B, C]
+    sent = json.loads(payload.description)
+    assert {one["report_to"] for one in sent["members"]} == {
+        (bench.store.folder / "delivered" / job).as_uri() for job in (A, B, C)
+    }
+
+
+def test_secrets_stay_apart_from_the_description(bench: Bench) -> None:
+    submit(bench, A, B, C, environment={"TOKEN": "p4ss", STORE_TOKEN: "of the store"})
+    payload = bench.system.payloads[BUNDLE]
+    assert "p4ss" not in payload.description
+    assert json.loads(payload.spec.environment[A])["TOKEN"] == "p4ss"
+    assert payload.spec.environment[STORE_TOKEN] == "of the store"
+
+
+def test_each_job_ends_when_its_report_is_there(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    assert states(bench, *ids) == [JobState.QUEUED] * 3
+    bench.system.statuses["1"] = RUNNING
+    assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE]
+    bench.report(A)
+    assert states(bench, *ids) == [JobState.DONE, JobState.RUNNING, JobState.AT_SITE]
+    folder = bench.folder / "incoming"
+    folder.mkdir()
+    run(bench.backend.retrieve(ids[0], folder))
+    assert load_report(folder / "report.json").name == A
+    assert (folder / "payload.log").read_text() == f"log of {A}\n"
+
+
+def test_a_lost_bundle_loses_only_jobs_without_a_report(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.statuses["1"] = RUNNING
+    bench.report(A)
+    bench.report(C)  # while nobody asked
+    bench.system.statuses["1"] = JobStatus(JobState.FAILED, "stalled", "CERN")
+    found = run(bench.backend.states(ids))
+    assert [found[one].state for one in ids] == [JobState.DONE, JobState.FAILED, JobState.DONE]
+    lost = found[ids[1]]
+    assert "stalled" in lost.detail
+    assert bench.backend.blames_site(lost, "")
+    assert not bench.backend.blames_site(lost, "payload failed")
+
+
+def test_a_bundle_that_somebody_cancelled_is_not_sent_again(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.statuses["1"] = JobStatus(JobState.CANCELLED, "killed by somebody")
+    found = run(bench.backend.states(ids))
+    assert {found[one].state for one in ids} == {JobState.CANCELLED}
+    assert not bench.backend.blames_site(found[ids[0]], "")
+
+
+def test_a_job_without_report_or_log_tells_what_the_system_knows(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    (bench.folder / "incoming").mkdir()
+    run(bench.backend.retrieve(ids[1], bench.folder / "incoming"))
+    log = (bench.folder / "incoming" / "payload.log").read_text()
+    assert log == "what the system knows of 1\n"
+
+
+@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
+def test_results_that_come_with_the_bundle(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    assert not json.loads(bench.system.payloads[BUNDLE].description)["reports_apart"]
+    bench.system.statuses["1"] = RUNNING
+    assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE]
+    bench.results("1", BUNDLE, A, C)
+    bench.system.statuses["1"] = JobStatus(JobState.DONE, "", "CERN")
+    assert states(bench, *ids) == [JobState.DONE, JobState.FAILED, JobState.DONE]
+    for one, job in ((ids[0], A), (ids[2], C)):
+        folder = bench.folder / job
+        folder.mkdir()
+        run(bench.backend.retrieve(one, folder))
+        report = load_report(folder / "report.json")
+        assert report.name == job
+        (digest,) = report.blobs
+        assert f"output of {job}".encode() in (folder / "out" / digest).read_bytes()
+        assert (folder / "payload.log").read_text() == f"log of {job}\n"
+    assert len(bench.system.called("retrieve")) == 1
+
+
+@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
+@pytest.mark.parametrize("what", ["name", "tarball"])
+def test_results_of_a_lying_worker_count_as_missing(bench: Bench, what: str) -> None:
+    ids = submit(bench, A, B, C)
+    bench.results("1", BUNDLE if what == "tarball" else "other-0123abcd-9", A)
+    if what == "tarball":
+        out = bench.system.results["1"] / "out"
+        (archive,) = [path for path in out.iterdir() if path.name != bench.delivered[A]]
+        archive.write_bytes(archive.read_bytes().replace(b"log of", b"lie of"))
+    bench.system.statuses["1"] = JobStatus(JobState.DONE)
+    assert states(bench, *ids) == [JobState.FAILED] * 3
+
+
+@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
+def test_outputs_that_a_failed_bundle_did_not_store_are_lost(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    bench.results("1", BUNDLE, A, B, reason="killed")
+    # It was to go to a storage element.
+    (bench.system.results["1"] / "out" / bench.delivered[A]).unlink()
+    bench.system.statuses["1"] = JobStatus(JobState.FAILED)
+    assert states(bench, *ids) == [JobState.FAILED, JobState.DONE, JobState.FAILED]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_lost_answer(bench: Bench, arrives: bool) -> None:
+    bench.system.loses, bench.system.arrives = True, arrives
+    with pytest.raises(TransientError):
+        submit(bench, A, B, C, D)
+    found = run(bench.backend.adopt([A, B, C, D]))
+    if arrives:
+        assert found == {A: f"1/{A}", B: f"1/{B}", C: f"1/{C}", D: "2"}
+    else:
+        assert found == {}
+        # The same jobs go into the same bundle: the system may have it after all.
+        assert submit(bench, D, C, B, A)[0] == "2"
+        assert members(bench.system.payloads[BUNDLE]) == [A, B, C]
+
+
+def test_the_next_run_finds_each_job(bench: Bench) -> None:
+    ids = submit(bench, A, B, C, D)
+    bench.backend = bench.again()
+    assert run(bench.backend.find([A, B, C, D])) == dict(zip((A, B, C, D), ids, strict=True))
+    bench.system.statuses["1"] = RUNNING
+    bench.report(A)
+    assert states(bench, *ids[:3]) == [JobState.DONE, JobState.RUNNING, JobState.AT_SITE]
+
+
+def test_a_bundle_is_cancelled_when_no_job_is_wanted(bench: Bench) -> None:
+    a, b, c, d = submit(bench, A, B, C, D)
+    assert run(bench.backend.cancel([a, d])) == {a}
+    assert bench.system.called("cancel") == [["2"]]
+    bench.system.skips = True
+    assert run(bench.backend.cancel([a])) == set()
+    run(bench.backend.discard([a]))
+    bench.system.statuses["1"] = RUNNING
+    bench.report(B)
+    states(bench, b, c)
+    assert run(bench.backend.cancel([c])) == set()  # the others have ended
+    assert bench.system.called("cancel")[-1] == ["1"]
+
+
+def test_a_cancellation_that_is_not_confirmed(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.stuck = {"1"}
+    assert run(bench.backend.cancel(ids)) == set(ids)
+
+
+def test_a_bundle_is_released_with_its_last_job(bench: Bench) -> None:
+    ids = submit(bench, A, B, C, D)
+    run(bench.backend.discard([ids[0], ids[3]]))
+    run(bench.backend.discard(ids[1:3]))
+    assert bench.system.called("discard") == [["2"], ["1"]]
+    assert run(bench.backend.find([A])) == {}
+
+
+def test_jobs_that_never_arrived_are_forgotten(bench: Bench) -> None:
+    bench.system.loses, bench.system.arrives = True, False
+    with pytest.raises(TransientError):
+        submit(bench, A, B, C, D)
+    run(bench.backend.forget([A, B, C, D]))
+    assert bench.system.called("forget") == [sorted([BUNDLE, D])]
+
+
+@pytest.mark.parametrize("bench", [{"size": "auto", "spread": 1}], indirect=True)
+def test_auto_learns_from_earlier_jobs(bench: Bench) -> None:
+    assert submit(bench, A, B) == ["1", "2"]
+    bench.seconds["a"] = 1.0
+    assert submit(bench, C, D) == [f"3/{C}", f"3/{D}"]
+
+
+def test_what_the_system_does_not_bundle_stays_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def may_bundle(payload: Payload) -> bool:
+        return payload.spec.name != B
+
+    monkeypatch.setattr(bench.system, "may_bundle", may_bundle)
+    assert sorted(submit(bench, A, B, C)) == sorted(["1", f"2/{A}", f"2/{C}"])
