@@ -25,6 +25,8 @@ class Backend(ABC):
         large: Options with which files of 11 MiB can travel, if the site's do not do.
         has_credentials: Whether they can expire.
         sends_again: Whether a job that the infrastructure has failed is sent again.
+        reports_one_by_one: Whether the jobs of a bundle report when they end, rather than all of
+            them when the bundle has ended.
         is_example: Whether the docs show it, rather than the package having it.
         kills: Steps of a chain of kills: the controller is killed at each of them once.
         risky: Steps at which it is killed twice in a row.
@@ -37,6 +39,7 @@ class Backend(ABC):
     large: tuple[str, ...] = ()
     has_credentials: ClassVar[bool] = True
     sends_again: ClassVar[bool] = True
+    reports_one_by_one: ClassVar[bool] = True
     is_example: ClassVar[bool] = False
     kills: ClassVar[tuple[str, ...]]
     risky: ClassVar[tuple[str, ...]] = RISKY
@@ -97,10 +100,11 @@ class Backend(ABC):
 
 
 def names(project: Project) -> set[str]:
-    """Return the names of all jobs that a project has submitted, from its journal."""
+    """Return the names of all jobs and bundles that a project has submitted, from its journal."""
     journal = project.folder / ".snakemake" / "grid" / "grid.sqlite"
+    statement = "SELECT name FROM jobs UNION SELECT bundle FROM bundle_jobs"
     with reading(journal) as connection:
-        return {name for (name,) in connection.execute("SELECT name FROM jobs")}
+        return {name for (name,) in connection.execute(statement)}
 
 
 @contextmanager

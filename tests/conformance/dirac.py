@@ -29,6 +29,7 @@ class Dirac(Backend):
     """DIRAC, with its sandboxes."""
 
     name = "dirac"
+    reports_one_by_one = False  # in its sandboxes
     unset = UNSET
     sites = WORKING_SITES
     large = ("--grid-dirac-storage-element", "SE-1")

@@ -10,7 +10,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bundle_jobs (
     job TEXT PRIMARY KEY,
     bundle TEXT NOT NULL,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    released INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
 _SEPARATOR = "/"
@@ -33,10 +34,7 @@ def split_id(grid_id: str) -> tuple[str, str]:
 
 
 class BundleRegistry:
-    """The ``bundle_jobs`` table; all of it is in memory as well.
-
-    A bundle is forgotten when nothing is kept for its jobs any more.
-    """
+    """The ``bundle_jobs`` table; jobs for which something is kept are in memory as well."""
 
     def __init__(self, database: Database) -> None:
         """Keep it in a database."""
@@ -47,7 +45,9 @@ class BundleRegistry:
         self._load()
 
     def _load(self) -> None:
-        rows = self._database.query("SELECT job, bundle FROM bundle_jobs ORDER BY position")
+        rows = self._database.query(
+            "SELECT job, bundle FROM bundle_jobs WHERE NOT released ORDER BY position"
+        )
         self._bundle_of = {str(job): str(bundle) for job, bundle in rows}
         self._jobs = {}
         for job, bundle in rows:
@@ -56,16 +56,18 @@ class BundleRegistry:
     async def submitting(self, bundle: str, jobs: Sequence[str]) -> None:
         """Note the jobs of a bundle that is about to be submitted; returns when it is on disk."""
         await self._database.write(
-            "INSERT OR REPLACE INTO bundle_jobs VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO bundle_jobs (job, bundle, position) VALUES (?, ?, ?)",
             [(job, bundle, position) for position, job in enumerate(jobs)],
         )
         self._bundle_of.update(dict.fromkeys(jobs, bundle))
         self._jobs[bundle] = list(jobs)
 
     def ended(self, jobs: Iterable[str]) -> list[str]:
-        """Remove jobs for which nothing is kept; return the bundles that have none left."""
+        """Note jobs for which nothing is kept; return the bundles that have no other left."""
         jobs = [job for job in jobs if job in self._bundle_of]
-        _ = self._database.write("DELETE FROM bundle_jobs WHERE job=?", [(job,) for job in jobs])
+        _ = self._database.write(
+            "UPDATE bundle_jobs SET released=1 WHERE job=?", [(job,) for job in jobs]
+        )
         over = []
         for job in jobs:
             bundle = self._bundle_of.pop(job)

@@ -35,7 +35,7 @@ def test_a_bundle_is_forgotten_with_its_last_job(database: Database) -> None:
     assert registry.ended(["a", "unknown"]) == []
     assert registry.ended(["c", "a"]) == ["b"]
     assert registry.jobs_of("b") == []
-    assert database.query("SELECT * FROM bundle_jobs") == []
+    assert BundleRegistry(database).bundle_of("a") is None
 
 
 def test_a_command_sees_what_the_run_beside_it_submits(database: Database) -> None:
