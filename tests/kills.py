@@ -24,7 +24,6 @@ RISKY = (
     "after Journal.ended",
 )
 """Steps of every backend at which a run is killed twice in a row."""
-_MARKS = [(mark, job) for mark in ("begun", "ended") for job in ("a", "b", "c")]
 
 
 def _lines(numbers: Iterable[int]) -> bytes:
@@ -42,7 +41,7 @@ _RESULTS = {
 }
 _WORKFLOW = """
 rule all:
-    input: "b.txt", "c/one.txt", "c/tree"
+    input: "b.txt", "c/one.txt", "c/tree", expand("d{{n}}.txt", n=range({more}))
 rule a:
     output: "a.txt"
     shell: "{begun_a}; sleep {pause}; seq 2000 >{{output}}; {ended_a}"
@@ -56,6 +55,9 @@ rule c:
         "{begun_c}; sleep {pause}; mkdir -p {{output.tree}}/deep; "
         "echo 1 >{{output[0]}}; echo 2 >{{output.two}}; "
         "echo 3 >{{output.tree}}/three; seq 500 >{{output.tree}}/deep/many; {ended_c}"
+rule d:
+    output: "d{{n}}.txt"
+    shell: "{begun_d}; sleep {pause}; touch {{output}}; {ended_d}"
 """
 
 
@@ -81,19 +83,25 @@ class Start(Finished):
 
 
 class Victim:
-    """A workflow of three jobs on two levels, whose controller is killed."""
+    """A workflow of three jobs on two levels, and perhaps more, whose controller is killed."""
 
-    def __init__(self, scene: Scene, pause: float = 0.4) -> None:
+    def __init__(self, scene: Scene, pause: float = 0.4, more: int = 0) -> None:
         """Write the workflow.
 
         Args:
             scene: Where it is, and where its payloads leave marks.
             pause: Seconds that a payload takes.
+            more: Number of jobs besides.
         """
         self.scene = scene
         self._story: list[str] = []
-        marks = {f"{mark}_{job}": scene.note(f"{mark}-{job}") for mark, job in _MARKS}
-        scene.project.put("Snakefile", _WORKFLOW.format(pause=pause, **marks))
+        notes = {
+            f"{mark}_{job}": scene.note(f"{mark}-{job}" + "{wildcards.n}" * (job == "d"))
+            for mark in ("begun", "ended")
+            for job in "abcd"
+        }
+        scene.project.put("Snakefile", _WORKFLOW.format(pause=pause, more=more, **notes))
+        self._jobs = ["a", "b", "c", *(f"d{n}" for n in range(more))]
 
     def start(self, *args: str, die_at: Iterable[str] = (), seconds: float = 120) -> Start:
         """Run Snakemake until it ends or is killed.
@@ -161,7 +169,7 @@ class Victim:
 
     def ended_well(self) -> None:
         """See that each payload has run once, and that all is as if nobody had disturbed it."""
-        once = {f"{mark}-{job}": 1 for mark, job in _MARKS}
+        once = {f"{mark}-{job}": 1 for mark in ("begun", "ended") for job in self._jobs}
         assert self.scene.notes() == once, f"each payload is to run once\n{self.story}"
         assert self._outputs() == _RESULTS, self.story
         left = [path.name for path in self.scene.project.folder.glob("**/.*.grid-*")]

@@ -55,8 +55,10 @@ def backend(
 def site(backend: Backend) -> Site:
     """Return where the jobs run; those that need Snakemake there are refused."""
     site = backend.site
-    size = os.environ.get("GRID_TEST_BUNDLE")
-    bundles = ("--grid-bundle", size, "--grid-bundle-processors", size) if size else ()
+    bundles: tuple[str, ...] = ()
+    if size := os.environ.get("GRID_TEST_BUNDLE"):
+        # Side by side, as jobs of some tests wait for each other.
+        bundles = ("--grid-bundle", size, "--grid-bundle-processors", size, "--jobs", size)
     return replace(site, options=(*site.options, "--grid-decide", "always", *bundles))
 
 

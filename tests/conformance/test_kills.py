@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.faults import Scene, eventually
@@ -21,7 +23,8 @@ EACH = [
 
 @pytest.fixture
 def victim(scene: Scene) -> Victim:
-    return Victim(scene)
+    more = int(os.environ.get("GRID_TEST_BUNDLE", "2")) - 2  # a bundle of those that begin
+    return Victim(scene, more=more)
 
 
 def test_killed_on_and_on(backend: Backend, victim: Victim) -> None:
