@@ -167,7 +167,8 @@ def _to_json(
     ``jobid``, ``attempt``, ``outputs``, ``requested`` (resources), ``state``, ``waits_for`` (null
     if the job is over), ``options`` (of its last run), ``decision`` (what the worker does; null if
     Snakemake runs there) and ``submissions``, each with ``name``,
-    ``run``, ``backend``, ``grid_id``, ``state``, ``site``, ``host``, ``reason``, ``times``
+    ``run``, ``backend``, ``grid_id``, ``bundle`` (id of the grid job that it shares; null if it
+    shares none), ``state``, ``site``, ``host``, ``reason``, ``times``
     (``began``, ``sent``, ``accepted``, ``running``, ``ended``, ``finished``), ``report`` (of the
     worker), ``log``, ``page`` (URL) and, with ``--server``, ``server`` (``state``, ``detail``,
     ``site``; null if the server was not asked about this submission).
@@ -179,6 +180,7 @@ def _to_json(
         log, status = seen.log(job), answers.statuses.get(job.name)
         one: dict[str, Any] = {
             **{key: getattr(job, key) for key in ("name", "run", "backend", "grid_id")},
+            "bundle": job.bundle or None,
             "state": display_state(job).value,
             "site": job.site,
             "host": job.report.get("host", ""),
@@ -253,6 +255,7 @@ def _submission(seen: Overview, job: JobRecord, answers: _Answers) -> Renderable
     return _rows(
         {
             "Grid id": f"{job.grid_id or 'none'} ({job.backend})",
+            "Bundle": f"grid job {job.bundle}, which other jobs share" if job.bundle else "",
             "State": display_state(job).value,
             "Server": server,
             "Site": job.site,

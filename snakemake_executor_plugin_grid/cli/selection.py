@@ -161,7 +161,8 @@ def _choices(
 
 def _is_named(job: JobRecord, word: str) -> bool:
     grid_id = job.grid_id or ""
-    return _is_called(job, word) or (bool(grid_id) and word in (grid_id, grid_id.partition(":")[0]))
+    ids = (grid_id, grid_id.partition(":")[0], job.bundle)
+    return _is_called(job, word) or (bool(word) and word in ids)
 
 
 def _is_called(job: JobRecord, word: str) -> bool:

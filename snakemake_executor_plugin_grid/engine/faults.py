@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..backends.bundles.registry import split_id
+from ..model.names import split_id
 from ..model.tracked import Outcome, TrackedJob
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.outages import Outages

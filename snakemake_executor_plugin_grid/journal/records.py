@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ..model.job import title
+from ..model.names import split_id
 
 
 class Phase(Enum):
@@ -160,6 +161,12 @@ class JobRecord:
     def title(self) -> str:
         """Rule and wildcards, for messages."""
         return title(self.rule, self.wildcards.items())
+
+    @property
+    def bundle(self) -> str:
+        """Id of the grid job that it shares with other jobs; empty if it is alone there."""
+        bundle_id, job = split_id(self.grid_id or "")
+        return bundle_id if job else ""
 
     @property
     def succeeded(self) -> bool:

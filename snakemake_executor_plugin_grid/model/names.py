@@ -1,4 +1,4 @@
-"""The unique names of jobs, such as ``align-1f2e3d4c-12`` and ``align-1f2e3d4c-12.2``."""
+"""The unique names of jobs, such as ``align-1f2e3d4c-12.2``, and the ids of those in bundles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ NAME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 """Regular expression of such names: safe as file names, in a JDL and in shell commands."""
 _FIRST = re.compile(r".+-([0-9a-f]{8})-\d+")
 _LONGEST_RULE = 40
+_SEPARATOR = "/"
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,19 @@ class JobName:
 
     def __str__(self) -> str:
         return f"{self.first}.{self.resubmissions}" if self.resubmissions else self.first
+
+
+def member_id(bundle_id: str, job: str) -> str:
+    """Return the id of a job in a bundle.
+
+    Args:
+        bundle_id: Id that the system has given the bundle.
+        job: Unique name of the job.
+    """
+    return f"{bundle_id}{_SEPARATOR}{job}"
+
+
+def split_id(grid_id: str) -> tuple[str, str]:
+    """Return the id of a bundle and the name of the job in it, which is empty for a job alone."""
+    bundle_id, _, job = grid_id.partition(_SEPARATOR)
+    return bundle_id, job

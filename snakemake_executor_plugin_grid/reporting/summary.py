@@ -31,6 +31,7 @@ class Totals:
         cancelled: Number of jobs that were cancelled.
         open: Number of jobs that are on the grid, or whose end is not known.
         submissions: Number of submissions.
+        grid_jobs: Number of jobs of the system that these were: fewer, if some were bundles.
         begin: When the first job began, in seconds since the epoch; None if there is none.
         end: When the last job ended, or the last time that is known of it.
         run_seconds: Seconds that payloads ran, in total.
@@ -50,6 +51,7 @@ class Totals:
     cancelled: int
     open: int
     submissions: int
+    grid_jobs: int
     begin: float | None
     end: float | None
     run_seconds: float
@@ -238,6 +240,7 @@ def _totals(runs: Sequence[RunRecord], times: Timeline) -> Totals:
         cancelled=phases[Phase.CANCELLED],
         open=sum(not (job.phase.over or job.succeeded) for job in last),
         submissions=len(spans),
+        grid_jobs=len({_grid_job(span.job) for span in spans}),
         begin=min((span.begin for span in spans if span.begin is not None), default=None),
         end=max((span.end for span in spans if span.end is not None), default=None),
         run_seconds=sum(span.measured.run_seconds or 0.0 for span in spans),
@@ -249,6 +252,11 @@ def _totals(runs: Sequence[RunRecord], times: Timeline) -> Totals:
         stored_bytes=sum(run.stored_bytes for run in runs),
         reused_bytes=sum(run.reused_bytes for run in runs),
     )
+
+
+def _grid_job(job: JobRecord) -> tuple[str, ...]:
+    """Return what tells jobs of the system apart; a local site numbers them in each run."""
+    return (job.backend, job.run, job.bundle) if job.bundle else (job.name,)
 
 
 def _sites(times: Timeline) -> tuple[SiteUse, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ...model.bundle_size import OFF
 from ...model.errors import GridError, TransientError
 from ...model.job import JobSpec
+from ...model.names import member_id, split_id
 from ...model.state import JobState, JobStatus
 from ...resilience.calls import in_words
 from ...resilience.threads import in_thread
@@ -24,7 +25,7 @@ from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, Rejected, Submitted
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
-from .registry import BundleRegistry, member_id, split_id
+from .registry import BundleRegistry
 from .results import MemberResults, ReportsInSandbox, ReportsInStore
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]

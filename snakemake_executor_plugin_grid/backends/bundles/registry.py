@@ -14,23 +14,6 @@ CREATE TABLE IF NOT EXISTS bundle_jobs (
     released INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-_SEPARATOR = "/"
-
-
-def member_id(bundle_id: str, job: str) -> str:
-    """Return the id of a job in a bundle.
-
-    Args:
-        bundle_id: Id that the system has given the bundle.
-        job: Unique name of the job.
-    """
-    return f"{bundle_id}{_SEPARATOR}{job}"
-
-
-def split_id(grid_id: str) -> tuple[str, str]:
-    """Return the id of a bundle and the name of the job in it, which is empty for a job alone."""
-    bundle_id, _, job = grid_id.partition(_SEPARATOR)
-    return bundle_id, job
 
 
 class BundleRegistry:

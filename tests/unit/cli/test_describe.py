@@ -73,6 +73,14 @@ def test_all_that_is_known(past: Past, backend: FakeBackend) -> None:
     assert backend.closed == 1
 
 
+def test_jobs_that_share_a_grid_job(past: Past, backend: FakeBackend) -> None:
+    past.run("run1")
+    for name, sample in (("a-1", "x"), ("a-2", "y"), ("a-3", "z")):
+        past.job(name, sample=sample, grid_id=f"7/{name}")
+    assert "grid job 7, which other jobs share" in call(past, "describe", "a-2").output
+    assert call(past, "describe", "7").output.count("Submission:") == 3
+
+
 def test_a_script_has_the_command_as_it_is(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     command = "printf 'a\rb\x1b[1m\udcff'"
     decision = Decision(((Step("one", commands=(Command(command),)),),))

@@ -23,6 +23,8 @@ __all__ = ["past"]
         (["a-1.1"], ["a-1.1"]),
         (["77"], ["a-3"]),
         (["77:a-3"], ["a-3"]),
+        (["5"], ["b-1", "b-2"]),
+        (["5/b-2"], ["b-2"]),
         (["sort", "align", "sample=c"], ["a-3", "s-1"]),
     ],
 )
@@ -33,6 +35,8 @@ def test_choosing_jobs(past: Past, words: list[str], names: list[str]) -> None:
     past.job("a-2", sample="b", grid_id="123")
     past.job("a-3", sample="c", grid_id="77:a-3")
     past.job("s-1", "sort", "")
+    past.job("b-1", "bake", "a", grid_id="5/b-1")
+    past.job("b-2", "bake", "b", grid_id="5/b-2")
     chosen = select(list(past.records().values()), words)
     assert [job.name for job in chosen] == names
 

@@ -140,6 +140,16 @@ def test_a_job_counts_once_however_often_it_was_submitted() -> None:
     assert (totals.cancelled, totals.open) == (1, 2)
 
 
+def test_grid_jobs_are_counted_once() -> None:
+    totals = summary(
+        a_job("a", grid_id="5/a"),
+        a_job("b", grid_id="5/b"),
+        a_job("c", grid_id="5/c", run="other"),  # a local site counts from 1 again
+        a_job("d", grid_id="6"),
+    ).totals
+    assert (totals.submissions, totals.grid_jobs) == (4, 3)
+
+
 def test_numbers_are_added_up() -> None:
     reports = [
         a_report(START, 1, 1, 50, 1, cpu_seconds=40, bytes_in=100, bytes_out=10) for _ in range(2)

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.bundles.registry import (
-    BundleRegistry,
-    member_id,
-    split_id,
-)
+from snakemake_executor_plugin_grid.backends.bundles.registry import BundleRegistry
 from snakemake_executor_plugin_grid.journal.database import Database
+from snakemake_executor_plugin_grid.model.names import member_id, split_id
 
 
 @pytest.fixture
