@@ -57,8 +57,8 @@ def site(backend: Backend) -> Site:
     site = backend.site
     bundles: tuple[str, ...] = ()
     if size := os.environ.get("GRID_TEST_BUNDLE"):
-        # Side by side, as jobs of some tests wait for each other.
-        bundles = ("--grid-bundle", size, "--grid-bundle-processors", size, "--jobs", size)
+        # Side by side, as jobs of some tests wait for each other; the nodes have four processors.
+        bundles = ("--grid-bundle", size, "--grid-bundle-processors", "4", "--jobs", size)
     return replace(site, options=(*site.options, "--grid-decide", "always", *bundles))
 
 
