@@ -1,8 +1,8 @@
 """Many small jobs: bundles against jobs alone and against groups of Snakemake.
 
 The same workflow of jobs of two seconds, one in a hundred of which fails, runs on the servers of
-the tests (tests/servers): a real DIRAC server and the PanDA test server, each with twenty slots. The
-sides run one after the other, with `--keep-going`.
+the tests (tests/servers): a real DIRAC server and the PanDA test server, each with twenty slots.
+The sides run one after the other, with `--keep-going`.
 
 - bundled: `--grid-bundle auto`, after four jobs of the rule have been run to learn from.
 - alone: each job is a grid job. Fewer jobs (`--alone`), as the rate is what counts.

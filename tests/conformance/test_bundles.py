@@ -14,7 +14,7 @@ from .test_faults import AFTER_KILL, AGAIN
 
 pytestmark = pytest.mark.workflow
 
-IN_THREES = ("--grid-bundle", "3")
+IN_THREES = ("--grid-bundle", "3", "--grid-bundle-processors", "1")
 KILL_BUNDLE = (
     "d=$PWD; while test $d != /; do test -e $d/started && top=$d; d=$(dirname $d); done; "
     "kill -KILL $(cat $top/started); sleep 60"
