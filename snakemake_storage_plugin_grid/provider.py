@@ -194,6 +194,14 @@ class StorageProvider(StorageProviderBase):
                 found[name] = [name, *urls] if scheme == "lfn" and replicas else urls
         return found
 
+    def elements(self, names: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Return the storage elements with a replica of each file; ``sources`` has asked for them.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        return {name: list(self.data(name).replicas.of([name])[name]) for name in names}
+
     def destination(self, query: str) -> Destination:
         """Return where a worker stores a file; what is to be removed of it is removed before."""
         data = self.data(query)

@@ -40,6 +40,9 @@ class Storage(Protocol):
     def sources(self, queries: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return where workers can read each file, the best first."""
 
+    def elements(self, queries: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Return the storage elements with a replica of each file."""
+
     def destination(self, query: str) -> Destination:
         """Return where a worker stores a file."""
 
@@ -97,6 +100,16 @@ class GridFiles:
                 )
             )
         return tuple(found)
+
+    def elements(self, paths: Iterable[GridPath]) -> dict[str, tuple[str, ...]]:
+        """Return the storage elements with a replica of each input, by query.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        return {
+            one.query: tuple(sorted(one.storage.elements([one.query])[one.query])) for one in paths
+        }
 
     def outputs(self, paths: Iterable[GridPath]) -> tuple[GridOutput, ...]:
         """Return what a worker has to store.

@@ -40,6 +40,9 @@ class Storage:
     def sources(self, queries: Collection[str]) -> dict[str, list[str]]:
         return {query: [query, "https://host/x"] for query in queries}
 
+    def elements(self, queries: Collection[str]) -> dict[str, list[str]]:
+        return {query: ["SE-2", "SE-1"] for query in queries}
+
     def destination(self, query: str) -> Destination:
         return Destination(query, "SE-1")
 
@@ -88,6 +91,7 @@ def test_inputs_are_what_the_catalog_has(bench: Bench) -> None:
         1_500_000_000,
     )
     assert one.urls == (LFN, "https://host/x")
+    assert bench.files.elements([bench.path]) == {LFN: ("SE-1", "SE-2")}
 
 
 def test_an_input_that_has_vanished_is_named(bench: Bench) -> None:
