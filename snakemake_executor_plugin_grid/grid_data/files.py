@@ -52,6 +52,9 @@ class Storage(Protocol):
     def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
         """Register what workers have stored under a URL; return why, where that is refused."""
 
+    def release(self, queries: Collection[str]) -> None:
+        """Tell from now on what is there of files that jobs of earlier runs may have made."""
+
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""
 
@@ -120,6 +123,7 @@ class GridFiles:
         found = []
         for one in paths:
             storage = self._storages[one.query] = one.storage
+            storage.release([one.query])  # the job of this run is known: it replaces or adopts
             _old(storage, one.query)
             target = storage.destination(one.query)
             facts = _old(storage, one.query)  # what was to be removed before may still be there

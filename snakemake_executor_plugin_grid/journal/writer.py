@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     running REAL,
     ended REAL,
     finished REAL,
-    decision TEXT NOT NULL DEFAULT ''
+    decision TEXT NOT NULL DEFAULT '',
+    grid_outputs TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
 CREATE TABLE IF NOT EXISTS decisions (
@@ -157,8 +158,8 @@ class Journal:
         )
         return self._database.write(
             "INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, changed,"
-            " origin, endpoint, identity, outputs, requested, began, sent, decision)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, endpoint, identity, outputs, requested, began, sent, decision, grid_outputs)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     job.spec.name,
@@ -178,6 +179,7 @@ class Journal:
                     job.began,
                     now,
                     digests.get(job.spec.name, ""),
+                    json.dumps([one.query for one in job.spec.grid_outputs]),
                 )
                 for job in jobs
             ],

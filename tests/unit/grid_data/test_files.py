@@ -30,6 +30,7 @@ class Storage:
     there: dict[str, FileFacts] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
     protected: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
     noted: dict[str, FileFacts] = field(default_factory=dict)
     registered: dict[str, FileFacts] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -58,6 +59,9 @@ class Storage:
 
     def forget(self, queries: Collection[str]) -> None:
         self.forgotten += queries
+
+    def release(self, queries: Collection[str]) -> None:
+        self.released += queries
 
     def protect(self, queries: Collection[str]) -> None:
         self.protected += queries
@@ -110,6 +114,7 @@ def test_what_is_there_may_be_replaced(bench: Bench) -> None:
     bench.storage.there[LFN] = FileFacts(7, 1.5, "00000001")
     (one,) = bench.files.outputs([bench.path])
     assert one.before == "7:00000001"
+    assert bench.storage.released == [LFN, LFN]
 
 
 def test_a_name_that_can_never_have_other_content_is_refused_before(bench: Bench) -> None:
