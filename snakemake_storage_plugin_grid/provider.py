@@ -242,10 +242,10 @@ class StorageProvider(StorageProviderBase):
         data.removals.withdraw([query])  # an earlier attempt may have protected it
         data.lookup.note(query, facts)
 
-    def forget(self, names: Collection[str]) -> None:
-        """Ask the catalog again when these files are needed next."""
+    def forget(self, names: Collection[str], *, absent: bool = False) -> None:
+        """Ask the catalog again when these files are needed next; if ``absent``, only for those."""
         for name in names:
-            self.data(name).lookup.forget([name])
+            self.data(name).lookup.forget([name], absent=absent)
 
     def protect(self, names: Collection[str]) -> None:
         """Do not remove these files when Snakemake removes the outputs of a failed job."""

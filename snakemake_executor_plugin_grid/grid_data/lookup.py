@@ -124,11 +124,17 @@ class Lookup:
             self._put(name, facts, self._clock())
             self._changed.add(name)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Ask again at the next question."""
+    def forget(self, names: Iterable[str], *, absent: bool = False) -> None:
+        """Ask again at the next question.
+
+        Args:
+            names: Of files.
+            absent: Whether to keep what is known of those that exist.
+        """
         with self._lock:
             for name in names:
-                self._drop(name)
+                if not (absent and name in self._found):
+                    self._drop(name)
 
     def hide(self, names: Iterable[str]) -> None:
         """Let files count as absent, whatever the catalog has, until they are shown or noted."""

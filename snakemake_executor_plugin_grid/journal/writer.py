@@ -316,6 +316,18 @@ class Journal:
         rows = self._database.query("SELECT name, phase, site FROM jobs WHERE origin=?", (origin,))
         return {name: (Phase(phase), site) for name, phase, site in rows}
 
+    def grid_attempts(self) -> dict[str, list[str]]:
+        """Return the submissions that did not succeed, by their outputs on the grid, in order."""
+        found: dict[str, list[str]] = {}
+        for name, outputs in self._database.query(
+            "SELECT name, grid_outputs FROM jobs WHERE grid_outputs<>'[]' AND phase NOT IN (?, ?) "
+            "ORDER BY sent, length(name), name",
+            (Phase.SUCCEEDED.value, Phase.OUTPUTS_INSTALLED.value),
+        ):
+            for output in json.loads(outputs):
+                found.setdefault(output, []).append(str(name))
+        return found
+
     def good_sites(self) -> list[str]:
         """Return the sites at which jobs succeeded lately, in any run."""
         rows = self._database.query(
