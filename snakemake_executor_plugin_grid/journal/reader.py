@@ -18,7 +18,7 @@ from ..worker.decided.decision import Decision
 from .database import DATABASE_FILE, connect, needs_shared_memory
 from .file_system import is_local
 from .migrations import SCHEMA_VERSION, version_of
-from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
+from .records import JOB_COLUMNS, OPEN_PHASES, RUN_COLUMNS, JobRecord, RunRecord
 
 _SUFFIXES = ("-journal", "-wal", "")
 _COPIES = 5
@@ -105,8 +105,10 @@ class JournalReader:
         return list(self._jobs.values())
 
     def jobs_with_grid_outputs(self) -> list[JobRecord]:
-        """Return the submissions with outputs that stay on the grid, the oldest first."""
-        where = "WHERE grid_outputs<>'[]'"
+        """Return the submissions with outputs on the grid since the first that is still open."""
+        still = "phase IN ({})".format(", ".join(f"'{phase.value}'" for phase in OPEN_PHASES))
+        begin = f"SELECT min(sent) FROM jobs WHERE {still} AND grid_outputs<>'[]'"  # noqa: S608
+        where = f"WHERE grid_outputs<>'[]' AND sent>=({begin})"
         return list(map(JobRecord.from_row, self._rows("jobs", JOB_COLUMNS, "sent, name", where)))
 
     def decision(self, job: JobRecord) -> Decision | None:
