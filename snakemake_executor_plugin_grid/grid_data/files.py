@@ -184,9 +184,9 @@ class GridFiles:
     def _adopt(self, stored: Collection[Stored]) -> dict[str, str]:
         """Register what a worker has stored, with one call to each storage."""
         refused: dict[str, str] = {}
-        storages = {id(storage): storage for storage in self._storages.values()}
+        of_job = [self._storages[one.query] for one in stored]
         now = time.time()
-        for storage in storages.values():
+        for storage in {id(storage): storage for storage in of_job}.values():
             files = {
                 one.query: FileFacts(one.size, now, one.adler32)
                 for one in stored
@@ -194,6 +194,8 @@ class GridFiles:
             }
             if files:
                 refused.update(storage.adopt(files))
+                # Another job's question may have been about these as well, before they were there.
+                storage.forget(list(files), absent=True)
         return refused
 
     def failed(self, spec: JobSpec, report: Report | None) -> None:

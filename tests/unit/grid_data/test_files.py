@@ -245,3 +245,20 @@ def test_all_outputs_of_a_job_are_registered_in_one_call(bench: Bench) -> None:
     assert bench.files.confirm(spec("job-00000000-1", grid_outputs=outputs), report) == ""
     assert bench.storage.adopted == 1
     assert bench.storage.registered.keys() == set(queries)
+
+
+def test_files_that_are_registered_are_asked_for_after_that(tmp_path: Path) -> None:
+    catalog = FakeCatalog()
+    lookup = Lookup(catalog)
+    storage, files = _in_catalog(lookup), GridFiles(Layout(tmp_path))
+
+    def adopt(found: Mapping[str, FileFacts]) -> dict[str, str]:
+        for name in found:
+            catalog.add(name)
+        return {}
+
+    storage.adopt = adopt  # type: ignore[method-assign]
+    jobs = [_job(number, storage, files) for number in range(2)]
+    for one, _ in jobs:
+        files.ended(one)
+    assert [files.confirm(one, report) for one, report in jobs] == ["", ""]
