@@ -19,6 +19,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 )
 
 from . import queries
+from .left import LeftOutputs
 from .objects import StorageObject
 from .on_worker import FilesOfJob
 from .settings import StorageProviderSettings, path_of, seconds_of
@@ -64,6 +65,7 @@ class StorageProvider(StorageProviderBase):
         self._data: dict[str, GridData] = {}
         self._clock_compared = False
         self.of_job = FilesOfJob.here()
+        self._left = LeftOutputs() if self.of_job is None else None
         StorageProvider.latest = self
 
     @classmethod
@@ -177,7 +179,10 @@ class StorageProvider(StorageProviderBase):
         Raises:
             GridError: The catalog does not answer.
         """
-        return self.data(query).lookup.facts(query)
+        data = self.data(query)
+        for name in self._left.unheld(self.local_prefix) if self._left is not None else ():
+            self.data(name).lookup.hold([name])
+        return data.lookup.facts(query)
 
     def sources(self, names: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return where workers can read each file, the best first.
@@ -193,6 +198,14 @@ class StorageProvider(StorageProviderBase):
                 # The tools of DIRAC choose the nearest replica.
                 found[name] = [name, *urls] if scheme == "lfn" and replicas else urls
         return found
+
+    def elements(self, names: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Return the storage elements with a replica of each file; ``sources`` has asked for them.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        return {name: list(self.data(name).replicas.of([name])[name]) for name in names}
 
     def destination(self, query: str) -> Destination:
         """Return where a worker stores a file; what is to be removed of it is removed before."""
@@ -218,16 +231,21 @@ class StorageProvider(StorageProviderBase):
         data = self.data(next(iter(some)))
         return data.catalog.retry(lambda: data.rucio().register(some))
 
+    def release(self, names: Collection[str]) -> None:
+        """Tell from now on what is there of files that jobs of earlier runs may have made."""
+        for name in names:
+            self.data(name).lookup.release([name])
+
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""
         data = self.data(query)
         data.removals.withdraw([query])  # an earlier attempt may have protected it
         data.lookup.note(query, facts)
 
-    def forget(self, names: Collection[str]) -> None:
-        """Ask the catalog again when these files are needed next."""
+    def forget(self, names: Collection[str], *, absent: bool = False) -> None:
+        """Ask the catalog again when these files are needed next; if ``absent``, only for those."""
         for name in names:
-            self.data(name).lookup.forget([name])
+            self.data(name).lookup.forget([name], absent=absent)
 
     def protect(self, names: Collection[str]) -> None:
         """Do not remove these files when Snakemake removes the outputs of a failed job."""

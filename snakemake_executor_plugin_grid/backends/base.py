@@ -13,7 +13,7 @@ from ..worker import report as reports
 from ..worker.description import Blob
 
 SITE_REASONS = (
-    *(reports.INPUT_DAMAGED, reports.NO_RUNTIME, reports.WORKER_FAILED),
+    *(reports.INPUT_DAMAGED, reports.NO_ROOM, reports.NO_RUNTIME, reports.WORKER_FAILED),
     reports.OUTPUT_NOT_STORED,
 )
 """Reasons in a job's report that another site may not have."""

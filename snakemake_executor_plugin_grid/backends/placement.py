@@ -30,6 +30,8 @@ def place(
     most: int,
     sizes: Mapping[str, int] | None = None,
     sites_of: Mapping[str, Collection[str]] | None = None,
+    *,
+    same_names: bool = False,
 ) -> Placement:
     """Divide the inputs of a job.
 
@@ -39,6 +41,7 @@ def place(
         sizes: Bytes of each file, to move as few as possible; otherwise as few files as possible.
         sites_of: Sites at which a storage element counts as near; otherwise each is a site of its
             own.
+        same_names: Whether files with the same last component may be together.
 
     Returns:
         The largest set of files that one site has, in the order in which they were given. If
@@ -48,7 +51,8 @@ def place(
     near = {name: _sites(elements, sites_of) for name, elements in replicas.items()}
     best: frozenset[str] = frozenset()
     for site in sorted(frozenset().union(*near.values())):
-        found = _one_of_each([name for name in replicas if site in near[name]], weights)[:most]
+        here = [name for name in replicas if site in near[name]]
+        found = (here if same_names else _one_of_each(here, weights))[:most]
         if _value(found, weights) > _value(best, weights):
             best = frozenset(found)
     common = [near[name] for name in replicas if name in best]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..backends.base import Backend, Payload
@@ -17,6 +17,8 @@ from ..worker.grid_files.records import GridOutput
 
 _GUIDS = uuid.UUID("5f3e8a2c-7f0d-4a86-9b1e-2d6c4f5b7a90")
 """Name space of the guids of outputs on the grid."""
+_REMEMBERED = 20
+"""Submissions whose files a later one may replace."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Payloads:
         keep_incomplete: Whether outputs of failed jobs come back.
         large_file: Files of this size in bytes, or more, travel alone.
         compression: Of tarballs.
+        attempts: Names of submissions that may have stored an output on the grid, and did not
+            succeed, by its name, the last one last. Snakemake's ``retries`` are among them.
     """
 
     backend: Backend
@@ -42,6 +46,7 @@ class Payloads:
     keep_incomplete: bool
     large_file: int
     compression: str
+    attempts: dict[str, list[str]] = field(default_factory=dict)
 
     def build(self, job: TrackedJob, blobs: tuple[Blob, ...], avoid: frozenset[str]) -> Payload:
         """Return the payload of a job.
@@ -84,7 +89,10 @@ class Payloads:
             deliver_hint=limits.hint,
             grid_inputs=spec.grid_inputs,
             grid_answers=spec.grid_answers,
-            grid_outputs=tuple(_of_attempt(one, spec.name) for one in spec.grid_outputs),
+            grid_outputs=tuple(
+                _of_attempt(one, spec.name, self.attempts.setdefault(one.query, []))
+                for one in spec.grid_outputs
+            ),
             output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
@@ -92,11 +100,23 @@ class Payloads:
         return Payload(spec, description.dumps(), blobs, self.worker, avoid)
 
 
-def _of_attempt(output: GridOutput, name: str) -> GridOutput:
-    """Return an output with the guids of this submission of its job, and of earlier ones."""
+def _of_attempt(output: GridOutput, name: str, before: list[str]) -> GridOutput:
+    """Return an output with the guids of this submission, and of those before it.
+
+    Args:
+        output: As it was planned.
+        name: Of this submission.
+        before: Names of submissions for the same output: this one is added.
+    """
     this = JobName.parse(name)
-    guids = [
-        str(uuid.uuid5(_GUIDS, f"{replace(this, resubmissions=count)} {output.query}")).upper()
-        for count in range(this.resubmissions + 1)
+    resubmitted = [
+        str(replace(this, resubmissions=count)) for count in range(this.resubmissions + 1)
     ]
-    return replace(output, guid=guids[-1], may_replace=tuple(guids[:-1]))
+    names = [one for one in dict.fromkeys([*before, *resubmitted]) if one != name]
+    before[:] = [*names, name][-_REMEMBERED:]
+    guids = tuple(_guid(one, output) for one in names[-_REMEMBERED:])
+    return replace(output, guid=_guid(name, output), may_replace=guids)
+
+
+def _guid(name: str, output: GridOutput) -> str:
+    return str(uuid.uuid5(_GUIDS, f"{name} {output.query}")).upper()

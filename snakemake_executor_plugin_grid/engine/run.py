@@ -127,6 +127,7 @@ class Run:
                 keep_incomplete=keep_incomplete,
                 large_file=large_file,
                 compression=compression,
+                attempts=self._journal.grid_attempts(),
             ),
             Outputs(
                 *(stores.results, catalog, layout, folder, compression, announce, say),

@@ -14,7 +14,7 @@ from ..snakemake_api.grid_files import GridPath
 from ..staging.paths import Layout
 from ..stores.file_catalog import FileFacts
 from ..worker.grid_files.checksum import same
-from ..worker.grid_files.records import GridInput, GridOutput
+from ..worker.grid_files.records import GridInput, GridOutput, Stored
 from ..worker.report import SUCCESS, Report
 
 
@@ -40,6 +40,9 @@ class Storage(Protocol):
     def sources(self, queries: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return where workers can read each file, the best first."""
 
+    def elements(self, queries: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Return the storage elements with a replica of each file."""
+
     def destination(self, query: str) -> Destination:
         """Return where a worker stores a file."""
 
@@ -49,11 +52,14 @@ class Storage(Protocol):
     def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
         """Register what workers have stored under a URL; return why, where that is refused."""
 
+    def release(self, queries: Collection[str]) -> None:
+        """Tell from now on what is there of files that jobs of earlier runs may have made."""
+
     def note(self, query: str, facts: FileFacts) -> None:
         """Learn that a job has written a file."""
 
-    def forget(self, queries: Collection[str]) -> None:
-        """Ask the catalog again when these files are needed next."""
+    def forget(self, queries: Collection[str], *, absent: bool = False) -> None:
+        """Ask the catalog again when these files are needed next; if ``absent``, only for those."""
 
     def protect(self, queries: Collection[str]) -> None:
         """Do not remove these files when Snakemake removes the outputs of a failed job."""
@@ -98,6 +104,16 @@ class GridFiles:
             )
         return tuple(found)
 
+    def elements(self, paths: Iterable[GridPath]) -> dict[str, tuple[str, ...]]:
+        """Return the storage elements with a replica of each input, by query.
+
+        Raises:
+            GridError: The catalog does not answer.
+        """
+        return {
+            one.query: tuple(sorted(one.storage.elements([one.query])[one.query])) for one in paths
+        }
+
     def outputs(self, paths: Iterable[GridPath]) -> tuple[GridOutput, ...]:
         """Return what a worker has to store.
 
@@ -107,6 +123,7 @@ class GridFiles:
         found = []
         for one in paths:
             storage = self._storages[one.query] = one.storage
+            storage.release([one.query])  # the job of this run is known: it replaces or adopts
             _old(storage, one.query)
             target = storage.destination(one.query)
             facts = _old(storage, one.query)  # what was to be removed before may still be there
@@ -122,10 +139,14 @@ class GridFiles:
         return tuple(found)
 
     def ended(self, spec: JobSpec) -> None:
-        """Forget the outputs of a job: the next question asks for all forgotten ones at once."""
+        """Forget the outputs of a job: the next question asks for all forgotten ones at once.
+
+        What was absent when the job was planned, and is there now, was asked for since: together
+        with the outputs of another job that has ended.
+        """
         for output in spec.grid_outputs:
             if (storage := self._storages.get(output.query)) is not None:
-                storage.forget([output.query])
+                storage.forget([output.query], absent=not output.before)
 
     def confirm(self, spec: JobSpec, report: Report) -> str:
         """See that the outputs of a job are on the grid, as its report says.
@@ -140,22 +161,42 @@ class GridFiles:
         queries = [output.query for output in spec.grid_outputs]
         if missing := [query for query in queries if query not in stored]:
             return f"it reported success, but did not store {listed(missing)}"
+        if refused := self._adopt([stored[query] for query in queries]):
+            query, why = next(iter(refused.items()))
+            return f"{query} cannot be registered: {why}"
         for query in queries:
             storage = self._storages[query]
             told = stored[query]
-            refused = storage.adopt({query: FileFacts(told.size, time.time(), told.adler32)})
-            if query in refused:
-                return f"{query} cannot be registered: {refused[query]}"
             facts = storage.facts(query)
+            if facts is not None and not _is(facts, told):  # perhaps of an attempt before this one
+                storage.forget([query])
+                facts = storage.facts(query)
             if facts is None:
                 return f"it reported success, but {query} is not there"
-            if facts.size != told.size or (facts.adler32 and not same(facts.adler32, told.adler32)):
+            if not _is(facts, told):
                 return (
                     f"it reported {told.size} bytes with the Adler-32 {told.adler32} for {query}, "
                     f"but {facts.size} bytes with {facts.adler32 or 'no checksum'} are there"
                 )
             storage.note(query, facts)
         return ""
+
+    def _adopt(self, stored: Collection[Stored]) -> dict[str, str]:
+        """Register what a worker has stored, with one call to each storage."""
+        refused: dict[str, str] = {}
+        of_job = [self._storages[one.query] for one in stored]
+        now = time.time()
+        for storage in {id(storage): storage for storage in of_job}.values():
+            files = {
+                one.query: FileFacts(one.size, now, one.adler32)
+                for one in stored
+                if self._storages[one.query] is storage
+            }
+            if files:
+                refused.update(storage.adopt(files))
+                # Another job's question may have been about these as well, before they were there.
+                storage.forget(list(files), absent=True)
+        return refused
 
     def failed(self, spec: JobSpec, report: Report | None) -> None:
         """Keep what was there before a job that has failed, and what it did not write.
@@ -172,6 +213,11 @@ class GridFiles:
             storage.forget([output.query])
             if output.query not in wrote:
                 storage.protect([output.query])
+
+
+def _is(facts: FileFacts, told: Stored) -> bool:
+    """Return whether a file is the one that a worker says it has stored."""
+    return facts.size == told.size and (not facts.adler32 or same(facts.adler32, told.adler32))
 
 
 def _old(storage: Storage, query: str) -> FileFacts | None:

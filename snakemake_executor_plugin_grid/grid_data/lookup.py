@@ -17,6 +17,8 @@ _PER_CALL = 1000
 _MOMENT = 0.9
 """Seconds in which questions about an absent file have the same answer; Snakemake waits for files
 by asking once a second."""
+_FRESH = 5.0
+"""Seconds for which the answers about files that were held are good for all that are released."""
 _LONGEST = 30.0
 """Seconds for which the answer that a file is absent can wait for the first question."""
 
@@ -68,6 +70,8 @@ class Lookup:
         self._found: dict[str, FileFacts] = {}
         self._absent: dict[str, _Absent] = {}
         self._hidden: set[str] = set()
+        self._held: set[str] = set()
+        self._refreshed = -_FRESH
         self._changed: set[str] = set()
         self.calls = 0
 
@@ -100,7 +104,7 @@ class Lookup:
         with self._lock:
             found: dict[str, FileFacts | None] = {}
             for name in self._registered:
-                if name in self._hidden or name in self._absent:
+                if name in self._hidden or name in self._held or name in self._absent:
                     found[name] = None
                 elif name in self._found:
                     found[name] = self._found[name]
@@ -109,22 +113,28 @@ class Lookup:
     def found(self, name: str) -> FileFacts | None:
         """Return what is known of a file, without a question; None if it is not known to exist."""
         with self._lock:
-            return None if name in self._hidden else self._found.get(name)
+            hidden = name in self._hidden or name in self._held
+            return None if hidden else self._found.get(name)
 
     def note(self, name: str, facts: FileFacts | None) -> None:
         """Take over what is known from elsewhere: a job has made or removed the file."""
         with self._lock:
             self._hidden.discard(name)
+            self._held.discard(name)
             self._put(name, facts, self._clock())
             self._changed.add(name)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Ask again at the next question."""
+    def forget(self, names: Iterable[str], *, absent: bool = False) -> None:
+        """Ask again at the next question.
+
+        Args:
+            names: Of files.
+            absent: Whether to keep what is known of those that exist.
+        """
         with self._lock:
             for name in names:
-                self._found.pop(name, None)
-                self._absent.pop(name, None)
-                self._changed.add(name)
+                if not (absent and name in self._found):
+                    self._drop(name)
 
     def hide(self, names: Iterable[str]) -> None:
         """Let files count as absent, whatever the catalog has, until they are shown or noted."""
@@ -136,9 +146,33 @@ class Lookup:
         with self._lock:
             self._hidden.difference_update(names)
 
+    def hold(self, names: Iterable[str]) -> None:
+        """Let files count as absent that jobs of earlier runs may have made, until these are known.
+
+        That is until they are released, or noted.
+        """
+        with self._lock:
+            self._held.update(names)
+
+    def release(self, names: Iterable[str]) -> None:
+        """End ``hold``; what the catalog has now counts."""
+        with self._lock:
+            due = self._held.intersection(names)
+            now = self._clock()
+            if due and now - self._refreshed > _FRESH:
+                self._refreshed = now
+                for name in self._held:  # one question for all: the others will be released next
+                    self._drop(name)
+            self._held -= due
+
+    def _drop(self, name: str) -> None:
+        self._found.pop(name, None)
+        self._absent.pop(name, None)
+        self._changed.add(name)
+
     def _answer(self, name: str) -> tuple[bool, FileFacts | None]:
         """Return whether the answer is known, and the answer."""
-        if name in self._hidden:
+        if name in self._hidden or name in self._held:
             return True, None
         if name in self._found:
             return True, self._found[name]

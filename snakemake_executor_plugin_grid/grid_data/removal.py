@@ -6,12 +6,13 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..console.format import clause, listed, plural
 from ..journal.catalog import Catalog
-from ..journal.database import DATABASE_FILE, open_database
+from ..journal.database import DATABASE_FILE, Database, open_database
+from ..journal.left_outputs import forget_left
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
@@ -196,6 +197,32 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
     Raises:
         GridError: The journal cannot be written.
     """
+    with _open_journal(folder) as database:
+        catalog = Catalog(database)
+        catalog.note_locations(("", name) for name in why).wait()
+        if element:
+            for parent in sorted({name.rpartition("/")[0] for name in why}):
+                catalog.note_store(parent, element)
+
+
+def forget_in_journal(folder: Path, names: Collection[str]) -> None:
+    """Let ``snakemake-grid clean`` keep files that this host writes, and ask no open job for them.
+
+    Args:
+        folder: This package's own, below the working directory.
+        names: Of the files.
+
+    Raises:
+        GridError: The journal cannot be written.
+    """
+    if (folder / DATABASE_FILE).exists():
+        with _open_journal(folder) as database:
+            Catalog(database).forget_locations(names)
+            forget_left(database, names)
+
+
+@contextlib.contextmanager
+def _open_journal(folder: Path) -> Iterator[Database]:
     with contextlib.ExitStack() as stack:
         guest = False
         try:
@@ -206,23 +233,4 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
             guest = True
         database = stack.enter_context(open_database(folder, guest=guest))
         Journal(database, "", "")  # makes its tables, if there was no run with the executor
-        catalog = Catalog(database)
-        catalog.note_locations(("", name) for name in why).wait()
-        if element:
-            for parent in sorted({name.rpartition("/")[0] for name in why}):
-                catalog.note_store(parent, element)
-
-
-def forget_in_journal(folder: Path, names: Collection[str]) -> None:
-    """Let ``snakemake-grid clean`` keep files that were written again.
-
-    Args:
-        folder: This package's own, below the working directory.
-        names: Of the files.
-
-    Raises:
-        GridError: The journal cannot be written.
-    """
-    if (folder / DATABASE_FILE).exists():
-        with open_database(folder, guest=True) as database:
-            Catalog(database).forget_locations(names)
+        yield database

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _TEXT, _TIME = "TEXT NOT NULL DEFAULT ''", "REAL"
 _ADDED_IN_2: dict[str, dict[str, str]] = {
     "jobs": {
@@ -25,6 +25,7 @@ _ADDED_IN_2: dict[str, dict[str, str]] = {
 }
 _ADDED_IN_4 = {table: {"used": "REAL NOT NULL DEFAULT 0"} for table in ("files", "bundles")}
 _ADDED_IN_5 = {"jobs": {"decision": _TEXT}}
+_ADDED_IN_6 = {"jobs": {"grid_outputs": "TEXT NOT NULL DEFAULT '[]'"}}
 _RENAMED_IN_3 = {
     "jobs": {
         "place": "endpoint",
@@ -54,6 +55,7 @@ def upgrade(connection: sqlite3.Connection) -> int:
             _rename(connection)
             _add_columns(connection, _ADDED_IN_4)
             _add_columns(connection, _ADDED_IN_5)
+            _add_columns(connection, _ADDED_IN_6)
             for table in filter(partial(_columns, connection), _ADDED_IN_4):
                 connection.execute(f"UPDATE {table} SET used=?", (time.time(),))  # noqa: S608
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

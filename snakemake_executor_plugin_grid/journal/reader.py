@@ -18,7 +18,7 @@ from ..worker.decided.decision import Decision
 from .database import DATABASE_FILE, connect, needs_shared_memory
 from .file_system import is_local
 from .migrations import SCHEMA_VERSION, version_of
-from .records import JOB_COLUMNS, RUN_COLUMNS, JobRecord, RunRecord
+from .records import JOB_COLUMNS, OPEN_PHASES, RUN_COLUMNS, JobRecord, RunRecord
 
 _SUFFIXES = ("-journal", "-wal", "")
 _COPIES = 5
@@ -104,6 +104,13 @@ class JournalReader:
         self._jobs = {row: self._jobs.get(row) or JobRecord.from_row(row) for row in rows}
         return list(self._jobs.values())
 
+    def jobs_with_grid_outputs(self) -> list[JobRecord]:
+        """Return the submissions with outputs on the grid since the first that is still open."""
+        still = "phase IN ({})".format(", ".join(f"'{phase.value}'" for phase in OPEN_PHASES))
+        begin = f"SELECT min(sent) FROM jobs WHERE {still} AND grid_outputs<>'[]'"  # noqa: S608
+        where = f"WHERE grid_outputs<>'[]' AND sent>=({begin})"
+        return list(map(JobRecord.from_row, self._rows("jobs", JOB_COLUMNS, "sent, name", where)))
+
     def decision(self, job: JobRecord) -> Decision | None:
         """Return what the worker did for a job; None if Snakemake ran there, or it is forgotten."""
         with self._errors():
@@ -126,22 +133,27 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rows(self, table: str, columns: Sequence[str], order: str) -> list[Sequence[Any]]:
+    def _rows(
+        self, table: str, columns: Sequence[str], order: str, where: str = ""
+    ) -> list[Sequence[Any]]:
         """Return the rows of a table, which a run that has just begun may not have made yet."""
         with self._errors():
             if self._copied_at is not None and self._copied_at != self._times():
                 self._copy()
             try:
-                return self._select(table, columns, order)
+                return self._select(table, columns, order, where)
             except sqlite3.DatabaseError:  # a run was killed in a commit, or there are no locks
                 self._copy()
-                return self._select(table, columns, order)
+                return self._select(table, columns, order, where)
 
-    def _select(self, table: str, columns: Sequence[str], order: str) -> list[Sequence[Any]]:
+    def _select(
+        self, table: str, columns: Sequence[str], order: str, where: str
+    ) -> list[Sequence[Any]]:
         made = "SELECT 1 FROM sqlite_master WHERE name=?"
         if not self._connection.execute(made, (table,)).fetchone():
             return []
-        statement = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
+        what = ", ".join(columns)
+        statement = f"SELECT {what} FROM {table} {where} ORDER BY {order}"  # noqa: S608
         return self._connection.execute(statement).fetchall()
 
     @contextlib.contextmanager

@@ -109,6 +109,7 @@ class JobRecord:
         endpoint: Server that it was submitted to; empty if an older version submitted it.
         needs_cleanup: Whether the backend still keeps something for it.
         decision: SHA-256 of its decision; empty if Snakemake ran on the worker.
+        grid_outputs: Names of its outputs that stay on the grid, such as ``lfn:/vo/file``.
     """
 
     name: str
@@ -138,6 +139,7 @@ class JobRecord:
     endpoint: str = ""
     needs_cleanup: bool = False
     decision: str = ""
+    grid_outputs: tuple[str, ...] = ()
 
     @classmethod
     def from_row(cls, values: Sequence[Any]) -> JobRecord:
@@ -153,6 +155,7 @@ class JobRecord:
                 # PanDA tells the sites of some jobs only; the report of a job always does.
                 "site": row["site"] or str(objects["report"].get("site") or ""),
                 "outputs": tuple(json.loads(row["outputs"])),
+                "grid_outputs": tuple(json.loads(row["grid_outputs"])),
                 "needs_cleanup": bool(row["needs_cleanup"]),
             }
         )

@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     running REAL,
     ended REAL,
     finished REAL,
-    decision TEXT NOT NULL DEFAULT ''
+    decision TEXT NOT NULL DEFAULT '',
+    grid_outputs TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
 CREATE TABLE IF NOT EXISTS decisions (
@@ -157,8 +158,8 @@ class Journal:
         )
         return self._database.write(
             "INSERT INTO jobs (name, run, rule, wildcards, jobid, attempt, backend, phase, changed,"
-            " origin, endpoint, identity, outputs, requested, began, sent, decision)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " origin, endpoint, identity, outputs, requested, began, sent, decision, grid_outputs)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     job.spec.name,
@@ -178,6 +179,7 @@ class Journal:
                     job.began,
                     now,
                     digests.get(job.spec.name, ""),
+                    json.dumps([one.query for one in job.spec.grid_outputs]),
                 )
                 for job in jobs
             ],
@@ -313,6 +315,18 @@ class Journal:
         """Return phase and site of each submission of a job, by name."""
         rows = self._database.query("SELECT name, phase, site FROM jobs WHERE origin=?", (origin,))
         return {name: (Phase(phase), site) for name, phase, site in rows}
+
+    def grid_attempts(self) -> dict[str, list[str]]:
+        """Return the submissions that did not succeed, by their outputs on the grid, in order."""
+        found: dict[str, list[str]] = {}
+        for name, outputs in self._database.query(
+            "SELECT name, grid_outputs FROM jobs WHERE grid_outputs<>'[]' AND phase NOT IN (?, ?) "
+            "ORDER BY sent, length(name), name",
+            (Phase.SUCCEEDED.value, Phase.OUTPUTS_INSTALLED.value),
+        ):
+            for output in json.loads(outputs):
+                found.setdefault(output, []).append(str(name))
+        return found
 
     def good_sites(self) -> list[str]:
         """Return the sites at which jobs succeeded lately, in any run."""

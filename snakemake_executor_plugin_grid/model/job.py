@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..worker.decided.decision import Decision
@@ -60,6 +60,7 @@ class JobSpec:
         decision: What the worker does; None if it runs Snakemake, which needs the sources of the
             workflow.
         grid_inputs: Files on the grid that the worker fetches.
+        grid_elements: Storage elements that have each of ``grid_inputs``, by query.
         grid_outputs: Files that the worker stores on the grid.
         grid_answers: What file catalogs have said while the workflow was parsed, as JSON text, for
             jobs that run Snakemake.
@@ -91,6 +92,7 @@ class JobSpec:
     grid_outputs: tuple[GridOutput, ...] = ()
     grid_answers: str = ""
     comparison: str = ""
+    grid_elements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

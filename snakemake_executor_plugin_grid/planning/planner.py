@@ -162,6 +162,7 @@ class Planner:
         )
         unneeded = workflow_api.unneeded_temp_files(job)
         written = [item for member in members for item in products(member)]
+        grid_inputs = grid_paths(job.input)
         placeholders = () if job.is_group() else tuple(map(self._layout.member, unneeded))
         spec = JobSpec(
             name=name,
@@ -188,7 +189,8 @@ class Planner:
             resources=read_resources(job.threads, job.resources.items()),
             environment={},
             overrides=overrides,
-            grid_inputs=self._grid_files.inputs(grid_paths(job.input)),
+            grid_inputs=self._grid_files.inputs(grid_inputs),
+            grid_elements=self._grid_files.elements(grid_inputs),
             grid_outputs=self._grid_files.outputs(chain.from_iterable(map(grid_outputs, members))),
         )
         if decided is None:

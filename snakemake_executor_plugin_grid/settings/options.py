@@ -183,6 +183,15 @@ class ExecutorSettings(GeneralSettings):
         type=str,
         metavar="URL",
     )
+    panda_rse_sites: Path | None = option(
+        None,
+        "For 'panda': file with the PanDA queues near each storage element of Rucio, one "
+        "'RSE QUEUE QUEUE ...' on a line. Jobs then go to the queues that have most of their "
+        "inputs in Rucio.",
+        env_var=True,
+        type=Path,
+        metavar="FILE",
+    )
     local_dir: Path | None = option(
         None,
         "For 'local': folder for the job sandboxes and the store, outside of the working directory "

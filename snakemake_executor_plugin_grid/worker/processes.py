@@ -9,7 +9,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .records import dataclass
@@ -45,17 +45,39 @@ class Ended:
     peak_memory_mb: float
 
 
+class KilledError(BaseException):
+    """A SIGTERM or SIGINT has ended what the worker does. No code that handles errors takes it."""
+
+
 class Cancellation:
     """A flag that SIGTERM or SIGINT to the worker sets."""
 
     def __init__(self) -> None:
         """Install the handlers."""
-        self.requested = False
+        self.requested = self._raises = False
         signal.signal(signal.SIGTERM, self._request)
         signal.signal(signal.SIGINT, self._request)
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a signal end what the block does, which may wait for servers for hours.
+
+        Raises:
+            KilledError: A signal has come, or had come before.
+        """
+        self._raises = True
+        try:
+            if self.requested:
+                raise KilledError
+            yield
+        finally:
+            self._raises = False
+
     def _request(self, _number: int, _frame: object) -> None:
         self.requested = True
+        if self._raises:
+            self._raises = False  # a second signal does not disturb the cleaning up
+            raise KilledError
 
 
 def adopt_orphans() -> None:

@@ -22,13 +22,14 @@ OUTPUT_TOO_LARGE = "output too large"
 OUTPUT_NOT_STORED = "output not stored"
 INPUT_DAMAGED = "input damaged"
 OUT_OF_DISK = "out of disk"
+NO_ROOM = "no room for inputs"
 KILLED = "killed"
 TIME_LIMIT = "time limit"
 NO_RUNTIME = "no runtime"
 WORKER_FAILED = "worker failed"
 REASONS = (
     *(SUCCESS, PAYLOAD_FAILED, OUTPUT_MISSING, OUTPUT_TOO_LARGE, OUTPUT_NOT_STORED, INPUT_DAMAGED),
-    *(OUT_OF_DISK, KILLED, TIME_LIMIT, NO_RUNTIME, WORKER_FAILED),
+    *(OUT_OF_DISK, NO_ROOM, KILLED, TIME_LIMIT, NO_RUNTIME, WORKER_FAILED),
 )
 """All reasons of reports."""
 STEPS = ("received", "staging in", "running", "staging out", "ended")

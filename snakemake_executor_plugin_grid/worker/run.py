@@ -31,7 +31,7 @@ from .environment import STORE_TOKEN
 from .log import tail, trim
 from .payload import SCRATCH, TREE, Entry, starter, was_reached
 from .payload_script import MODULES_MISSING, PYTHON_MISSING, SETUP_FAILED
-from .processes import Cancellation, Ended
+from .processes import Cancellation, Ended, KilledError
 from .removal import remove_tree
 from .report import Report
 from .runtime import RuntimeMissing
@@ -45,6 +45,7 @@ _FULL = 1 << 20
 _BY_FULL_DISK = (reports.PAYLOAD_FAILED, reports.OUTPUT_MISSING)
 """Reasons that a full disk may have caused."""
 _MISSED = b"MissingOutputException"
+_KILLED = "it was killed from outside"
 
 
 def read_job(sandbox: Path) -> Job:
@@ -91,7 +92,9 @@ def run_job(
             _run(job, sandbox, scratch, report, cancellation, entry)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            report.fail(reports.OUT_OF_DISK, f"the disk of the worker node is full: {error}")
+            # Before the payload has run, another node may have more room.
+            reason = reports.OUT_OF_DISK if "running" in report.times else reports.NO_ROOM
+            report.fail(reason, f"the disk of the worker node is full: {error}")
         else:
             report.fail(reports.WORKER_FAILED, f"{type(error).__name__}: {error}")
     except FolderError as error:
@@ -140,11 +143,15 @@ def _run(
     tree = Tree(scratch / TREE, job.nesting)
     runtime_folder = scratch / RUNTIME
     try:
-        staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
-        if job.grid_inputs:
-            from .grid_files.stagein import fetch
+        with cancellation.at_once():
+            staged, report.bytes_in = stage_in(job, sandbox, tree, runtime_folder)
+            if job.grid_inputs:
+                from .grid_files.stagein import fetch
 
-            report.grid_in = fetch(job.grid_inputs, sandbox, scratch, tree)
+                report.grid_in = fetch(job.grid_inputs, sandbox, scratch, tree)
+    except KilledError:
+        report.fail(reports.KILLED, _KILLED)
+        return
     except InputDamagedError as error:
         report.fail(reports.INPUT_DAMAGED, str(error))
         return
@@ -184,7 +191,11 @@ def _run(
     if report.reason == reports.SUCCESS and job.grid_outputs:
         from .grid_files.stageout import store
 
-        store(job.grid_outputs, scratch, tree, report)
+        try:
+            with cancellation.at_once():
+                store(job.grid_outputs, scratch, tree, report)
+        except KilledError:
+            report.fail(reports.KILLED, f"{_KILLED} when it stored its outputs on the grid")
     complete = report.reason == reports.SUCCESS or job.keep_incomplete
     unwanted = {"staying", "grid"} if complete else {"staying", "grid", "output"}
     selected = [output for output in job.outputs if output.kind not in unwanted]
@@ -231,7 +242,7 @@ def _judge(job: Job, report: Report, ended: Ended, scratch: Path, result: Result
             f"it exceeded its time limit of {limit} (resource runtime) and was killed",
         )
     elif ended.cancelled:
-        report.fail(reports.KILLED, "it was killed from outside")
+        report.fail(reports.KILLED, _KILLED)
     elif ended.exit_code == 0 and not was_reached(job, scratch):
         report.fail(
             reports.NO_RUNTIME,

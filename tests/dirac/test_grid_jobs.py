@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import subprocess
+import uuid
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeProject, Project, local_site
+from tests.faults import Running
 from tests.servers.dirac.server import DiracServer
 from tests.servers.dirac.settings import LOCAL_SITE, PARKED_SITE, SECOND_SITE
 
@@ -16,6 +22,17 @@ pytestmark = [pytest.mark.dirac, pytest.mark.workflow]
 STORAGE = ("--storage-grid-storage-element", "SE-1")
 ANYWHERE = ("--grid-banned-sites", PARKED_SITE)
 """Takes the place of the option by which other tests keep to one site."""
+
+MOST_INPUT_DATA = 499
+"""DIRAC 9 refuses 500, the default of MaxInputData."""
+_ADD = """
+import json, sys
+import DIRAC
+DIRAC.initialize()
+from DIRAC.Resources.Catalog.FileCatalog import FileCatalog
+reply = FileCatalog().addFile(json.load(sys.stdin))
+assert reply["OK"] and not reply["Value"]["Failed"], reply
+"""
 
 
 class Catalog:
@@ -34,6 +51,27 @@ class Catalog:
         path = folder / "to-upload"
         path.write_text(text)
         self.server.command("dirac-dms-add-file", f"{self.folder}/{name}", str(path), element)
+
+    def add(self, files: Mapping[str, str], element: str = "SE-1") -> None:
+        """Put many small files there: a client would need a third of a second for each."""
+        top = self.server.settings.storage(element) / self.folder.lstrip("/")
+        top.mkdir(parents=True)
+        entries = {}
+        for name, text in files.items():
+            (top / name).write_text(text)
+            lfn, adler32 = f"{self.folder}/{name}", f"{zlib.adler32(text.encode()):08x}"
+            entries[lfn] = {
+                **{"PFN": lfn, "SE": element, "GUID": str(uuid.uuid4()).upper()},
+                **{"Size": len(text), "Checksum": adler32},
+            }
+        command = [str(self.server.settings.python), "-c", _ADD]
+        subprocess.run(
+            command,
+            input=json.dumps(entries),
+            env=self.server.client_environment(),
+            text=True,
+            check=True,
+        )
 
     def files(self, element: str = "SE-1") -> dict[str, str]:
         """Return the contents of the files on a storage element."""
@@ -175,6 +213,30 @@ rule {catalog.tag}:
     project.run(*STORAGE).succeeded()
     assert project.read("out.txt") == "of a\nof b\n"
     assert catalog.column("Site") == [LOCAL_SITE]
+
+
+def test_no_job_has_more_input_data_than_the_server_takes(
+    project: Project, catalog: Catalog
+) -> None:
+    count = MOST_INPUT_DATA + 20
+    catalog.add({f"{number}.txt": "x" * (1 + (number < 20)) for number in range(count)})
+    project.put(
+        "Snakefile",
+        f"""
+rule {catalog.tag}:
+    input: [storage.grid(f"{catalog.root}/{{n}}.txt") for n in range({count})]
+    output: "out.txt"
+    shell: "cat {{input}} | wc -c >{{output}}"
+""",
+    )
+    run = Running(project, *STORAGE)
+    # The server has looked at the input data then; the job takes a minute to fetch so many.
+    run.until(lambda: catalog.column("Status") == ["Running"], 60)
+    run.interrupt()
+    run.process.wait(60)
+    (found,) = catalog.input_data()
+    assert len(found) == MOST_INPUT_DATA
+    assert {f"{catalog.folder}/{number}.txt" for number in range(20)} <= set(found)  # the largest
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """Core cases on a DIRAC server whose services speak HTTPS."""
-# ruff: noqa: F401 - what is imported is collected, with the server of this module
+# ruff: noqa: F401, F811 - what is imported is collected, with the server of this module
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.conformance.test_workflows import (
     test_a_chain_with_log_and_benchmark,
     test_a_failed_job_brings_its_logs_and_no_outputs,
 )
+from tests.conftest import Project
 from tests.servers.dirac.fixture import virtual_environment
 from tests.servers.dirac.server import DiracServer
 
@@ -26,6 +27,8 @@ from .test_dirac import (
     test_a_chain_through_a_storage_element,
     test_credentials_that_will_not_do,
 )
+from .test_grid_jobs import Catalog, catalog
+from .test_grid_jobs import test_intermediates_stay_on_the_grid as _intermediates
 
 pytestmark = [
     pytest.mark.dirac,
@@ -45,3 +48,8 @@ def dirac_server() -> Iterator[DiracServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.mark.slow
+def test_intermediates_stay_on_the_grid(project: Project, catalog: Catalog) -> None:
+    _intermediates(project, catalog)

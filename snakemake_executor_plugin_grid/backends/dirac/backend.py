@@ -159,7 +159,9 @@ class DiracBackend(Backend):
         accepted = [payload for payload in payloads if payload.spec.name in required]
         packages = self._sandboxes.load(accepted)
         if not self._fetch_inputs:
-            packages = await self._placement.placed(packages, self._options.limits.max_input_data)
+            # JobModel of DIRAC 9 refuses as many as MaxInputData, too.
+            most = self._options.limits.max_input_data - 1
+            packages = await self._placement.placed(packages, most)
         for chunk in self._chunks(packages, required, limit):
             required_here = required[chunk[0].name]
             answers.update(await self._submit_chunk(chunk, required_here, accepted[0].worker))

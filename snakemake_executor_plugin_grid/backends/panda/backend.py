@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...console.once import once
 from ...model.errors import GridError, PermanentError
-from ...model.job import words
+from ...model.job import JobSpec, words
 from ...model.report import MOST_BYTES, load_report
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError
@@ -30,9 +31,10 @@ from .following import DETAILS_LIMIT, Following, Wanted
 from .job_sample import JobSample, job_name
 from .reasons import explain
 from .routes import Route, Task
+from .rse_sites import about_unknown, unknown_rses
 from .sandboxes import Sandboxes
 from .submitting import Submitting
-from .task import Options, shape, task, task_name
+from .task import Options, near_inputs, shape, task, task_name
 from .task_registry import TaskRegistry
 
 _REPORT_PAUSES = (0.5, 2.0)
@@ -92,6 +94,7 @@ class PandaBackend(Backend):
         self._sample = JobSample(client, registry)
         self._following = Following(client, self._sample, say)
         self._sites: set[str] = set()
+        self._say = once(say)
         self._store = store
         self._sandboxes = sandboxes
         self._submitting = Submitting(client, route, registry, sandboxes, options)
@@ -118,6 +121,8 @@ class PandaBackend(Backend):
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit one task for all jobs of a shape."""
+        for payload in payloads:
+            self._tell_unknown(payload.spec)
         payloads = [replace(payload, avoid=self._avoidable(payload)) for payload in payloads]
         answers = await self._submitting.submit(payloads)
         return [
@@ -133,8 +138,15 @@ class PandaBackend(Backend):
         own = payload.spec.overrides
         if own.get("site", self._options.sites):  # of these one is always left
             return payload.avoid
+        if near_inputs(payload.spec, self._options, payload.avoid):
+            return payload.avoid
         banned = words(own["banned_sites"]) if "banned_sites" in own else self._options.banned_sites
         return payload.avoid if self._sites - payload.avoid - set(banned) else frozenset()
+
+    def _tell_unknown(self, spec: JobSpec) -> None:
+        if "site" not in spec.overrides:
+            for rse in sorted(unknown_rses(spec, self._options.rse_sites)):
+                self._say(about_unknown(rse))
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for the tasks of the jobs: two calls per task, independent of its size."""
@@ -318,6 +330,7 @@ class PandaBackend(Backend):
     def describe(self, payload: Payload) -> str:
         """Return the parameters of a task of one job."""
         name = payload.spec.name
+        self._tell_unknown(payload.spec)
         parameters = task(
             shape(payload.spec, self._options, payload.avoid),
             task_name(self._options.user, "run", [name]),

@@ -21,6 +21,7 @@ from .backend import PandaBackend
 from .client import Client
 from .credentials import check_credentials, read_credentials
 from .routes import Idds, Jedi
+from .rse_sites import RseSites, read_rse_sites
 from .sandboxes import CACHE_LIMIT, Sandboxes
 from .task import Options
 from .task_registry import TaskRegistry
@@ -62,6 +63,10 @@ def _options(settings: ExecutorSettings) -> Options:
     user = ""
     with contextlib.suppress(GridError):  # check() says what is wrong with them
         user = read_credentials(os.environ, time.time()).user
+    rse_sites: RseSites = {}
+    if settings.panda_rse_sites is not None:
+        with contextlib.suppress(GridError):  # told at the start; commands do not need the file
+            rse_sites = read_rse_sites(settings.panda_rse_sites)
     return Options(
         vo=settings.panda_vo or vo or "atlas",
         label=settings.panda_label,
@@ -76,4 +81,5 @@ def _options(settings: ExecutorSettings) -> Options:
         transformation=settings.panda_transformation or "",
         user=user,
         extra=settings.panda_task or "",
+        rse_sites=rse_sites,
     )

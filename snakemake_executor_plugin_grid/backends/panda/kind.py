@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...console.format import sentence
@@ -19,6 +20,7 @@ class PandaKind(BackendKind):
     options = (
         *("panda_python", "panda_vo", "panda_working_group", "panda_cloud"),
         *("panda_transformation", "panda_container", "panda_task", "panda_monitor"),
+        "panda_rse_sites",
         *("platform", "priority"),
     )
     client = "panda-client"
@@ -32,20 +34,29 @@ class PandaKind(BackendKind):
                 "--grid-store: PanDA needs one for the outputs of jobs; give a URL that you and "
                 "the worker nodes can reach, such as file:///eos/…, s3://…, root://… or davs://…."
             )
-        if settings.panda_task:
-            from .task import read_extra
-
-            try:
-                read_extra(settings.panda_task)
-            except PermanentError as error:
-                problems.append(sentence(error))
-        return problems
+        return problems + [sentence(error) for error in _refused(settings)]
 
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         """Make the backend."""
         from .factory import make
 
         return make(settings, workspace)
+
+
+def _refused(settings: ExecutorSettings) -> Iterator[PermanentError]:
+    """Yield what is wrong with options that are read as a whole."""
+    from .rse_sites import read_rse_sites
+    from .task import read_extra
+
+    try:
+        read_extra(settings.panda_task or "")
+    except PermanentError as error:
+        yield error
+    try:
+        if settings.panda_rse_sites is not None:
+            read_rse_sites(settings.panda_rse_sites)
+    except PermanentError as error:
+        yield error
 
 
 KIND = PandaKind()

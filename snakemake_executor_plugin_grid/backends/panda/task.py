@@ -7,13 +7,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from ...model.errors import PermanentError
 from ...model.job import JobSpec, words
 from ..packaging import START_SCRIPT
+from .rse_sites import RseSites, data_sites
 
 PFN_LIMIT = 4000
 """Characters that the parameters of one job may have (JEDI, panda-server 1.0.4)."""
@@ -52,6 +53,7 @@ class Options:
         transformation: ``transPath``, empty for the server's own runGen.
         user: Of the token or proxy; names of tasks begin with it.
         extra: Further parameters, as JSON text.
+        rse_sites: The sites near each storage element of Rucio; jobs go to their inputs.
     """
 
     vo: str
@@ -67,6 +69,7 @@ class Options:
     transformation: str = ""
     user: str = ""
     extra: str = ""
+    rse_sites: RseSites = field(default_factory=dict)
 
 
 def shape(spec: JobSpec, options: Options, avoid: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -181,6 +184,26 @@ def attempts(shape: Mapping[str, Any]) -> int:
     return 1 if "disableAutoRetry" in shape else int(shape["maxAttempt"])
 
 
+def near_inputs(spec: JobSpec, options: Options, avoid: frozenset[str]) -> tuple[str, ...]:
+    """Return the sites that have the most of a job's inputs on the grid, of those it may use.
+
+    None if the rule has its own ``grid_site``, or if no such site has any: any site will do then.
+    Of many sites those are left out for which the server has no room.
+    """
+    own = spec.overrides
+    if "site" in own:
+        return ()
+    banned = words(own["banned_sites"]) if "banned_sites" in own else options.banned_sites
+
+    def allowed(site: str) -> bool:
+        return site not in {*banned, *avoid} and (not options.sites or site in options.sites)
+
+    found = data_sites(spec, options.rse_sites, allowed)
+    while options.vo != _ATLAS and len(found) > 1 and len(_joined(_THESE, found)) > SITE_LIMIT:
+        found.pop()
+    return tuple(found)
+
+
 def _sites(spec: JobSpec, options: Options, avoid: frozenset[str]) -> dict[str, Any]:
     """Return where a job may run.
 
@@ -194,6 +217,7 @@ def _sites(spec: JobSpec, options: Options, avoid: frozenset[str]) -> dict[str, 
     """
     own = spec.overrides
     sites = words(own["site"]) if "site" in own else options.sites
+    sites = near_inputs(spec, options, avoid) or sites
     banned = words(own["banned_sites"]) if "banned_sites" in own else options.banned_sites
     if sites:
         left = [site for site in sites if site not in banned]

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from ..processes import die_with_parent
+from ..processes import KilledError, die_with_parent
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ def move(
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             how = f"DIRAC's tools took longer than {limit:g} s"
+        except KilledError:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
         try:
             found: dict[str, str] = json.loads(answers.read_text())
         except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _DIRAC = "lfn"
 _FOLDER = "grid-inputs"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def fetch(inputs: Sequence[GridInput], sandbox: Path, scratch: Path, tree: Tree) -> int:
@@ -36,6 +38,7 @@ def fetch(inputs: Sequence[GridInput], sandbox: Path, scratch: Path, tree: Tree)
 
     Raises:
         InputDamagedError: One cannot be fetched from anywhere, or is damaged everywhere.
+        OSError: The disk is full.
     """
     folder = scratch / _FOLDER
     folder.mkdir()
@@ -94,8 +97,18 @@ def _from_urls(one: GridInput, target: Path, tree: Tree, problems: dict[str, lis
             continue
         if _take(one, target, tree, problems):
             return
+    if _is_full(target.parent, one, problems[one.query]):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), one.query)
     why = "; ".join(problems[one.query]) or "no replica can be read from here"
     raise InputDamagedError(f"input missing: {one.query} could not be fetched: {why}")
+
+
+def _is_full(folder: Path, one: GridInput, problems: Sequence[str]) -> bool:
+    """Return whether a file could not be fetched because it has no room on the disk."""
+    if any(os.strerror(number) in text for number in _FULL for text in problems):
+        return True
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < one.size
 
 
 def _take(one: GridInput, path: Path, tree: Tree, problems: dict[str, list[str]]) -> bool:

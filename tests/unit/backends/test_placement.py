@@ -37,6 +37,11 @@ def test_of_equal_basenames_one_is_input_data() -> None:
     assert placement.fetched == ("lfn:/vo/a/x",)
 
 
+def test_files_of_equal_basenames_are_together_where_they_may_be() -> None:
+    replicas = {"rucio://a/x": ["SE-1"], "rucio://b/x": ["SE-1"]}
+    assert place(replicas, 2, same_names=True).input_data == ("rucio://a/x", "rucio://b/x")
+
+
 def test_no_more_than_the_system_takes() -> None:
     replicas = {f"lfn:/vo/{n}": ["SE-1"] for n in range(700)}
     placement = place(replicas, 500)

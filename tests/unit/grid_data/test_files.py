@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.grid_data.files import Destination, GridFiles
+from snakemake_executor_plugin_grid.grid_data.lookup import Lookup
 from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.model.job import JobSpec
 from snakemake_executor_plugin_grid.snakemake_api.grid_files import GridPath
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.grid_files.records import GridOutput, Stored
 from snakemake_executor_plugin_grid.worker.report import Report
+from tests.unit.grid_data.fake_catalog import FakeCatalog
 from tests.unit.specs import spec
 
 LFN = "lfn:/vo/x"
@@ -30,8 +33,10 @@ class Storage:
     there: dict[str, FileFacts] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
     protected: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
     noted: dict[str, FileFacts] = field(default_factory=dict)
     registered: dict[str, FileFacts] = field(default_factory=dict)
+    adopted: int = 0
     refused: list[str] = field(default_factory=list)
 
     def facts(self, query: str) -> FileFacts | None:
@@ -39,6 +44,9 @@ class Storage:
 
     def sources(self, queries: Collection[str]) -> dict[str, list[str]]:
         return {query: [query, "https://host/x"] for query in queries}
+
+    def elements(self, queries: Collection[str]) -> dict[str, list[str]]:
+        return {query: ["SE-2", "SE-1"] for query in queries}
 
     def destination(self, query: str) -> Destination:
         return Destination(query, "SE-1")
@@ -48,13 +56,17 @@ class Storage:
 
     def adopt(self, files: Mapping[str, FileFacts]) -> dict[str, str]:
         self.registered.update(files)
+        self.adopted += 1
         return {query: "taken" for query in files if query in self.refused}
 
     def note(self, query: str, facts: FileFacts) -> None:
         self.noted[query] = facts
 
-    def forget(self, queries: Collection[str]) -> None:
-        self.forgotten += queries
+    def forget(self, queries: Collection[str], *, absent: bool = False) -> None:
+        self.forgotten += [query for query in queries if not (absent and query in self.there)]
+
+    def release(self, queries: Collection[str]) -> None:
+        self.released += queries
 
     def protect(self, queries: Collection[str]) -> None:
         self.protected += queries
@@ -88,6 +100,7 @@ def test_inputs_are_what_the_catalog_has(bench: Bench) -> None:
         1_500_000_000,
     )
     assert one.urls == (LFN, "https://host/x")
+    assert bench.files.elements([bench.path]) == {LFN: ("SE-1", "SE-2")}
 
 
 def test_an_input_that_has_vanished_is_named(bench: Bench) -> None:
@@ -106,6 +119,7 @@ def test_what_is_there_may_be_replaced(bench: Bench) -> None:
     bench.storage.there[LFN] = FileFacts(7, 1.5, "00000001")
     (one,) = bench.files.outputs([bench.path])
     assert one.before == "7:00000001"
+    assert bench.storage.released == [LFN, LFN]
 
 
 def test_a_name_that_can_never_have_other_content_is_refused_before(bench: Bench) -> None:
@@ -171,3 +185,80 @@ def test_the_catalog_is_asked_for_all_jobs_that_have_ended_at_once(bench: Bench)
     bench.files.outputs([bench.path])
     bench.files.ended(bench.spec)
     assert bench.storage.forgotten == [LFN]
+
+
+def _in_catalog(lookup: Lookup) -> Storage:
+    """Return a storage that asks a catalog by a lookup, as the storage provider does."""
+    made = Storage()
+    for name in ("facts", "forget", "release", "note"):
+        setattr(made, name, getattr(lookup, name))
+    return made
+
+
+def _job(number: int, storage: Storage, files: GridFiles) -> tuple[JobSpec, Report]:
+    """Return a job that is planned, and the report of its success."""
+    query = f"lfn:/vo/{number}"
+    outputs = files.outputs([GridPath(f".snakemake/{number}", query, storage)])
+    name = f"job-00000000-{number}"
+    told = Stored(query, 7, "0bcb02fc")
+    return spec(name, grid_outputs=outputs), Report(name, reports.SUCCESS, stored=[told])
+
+
+@pytest.mark.parametrize("rounds", [1, 4])
+def test_one_question_is_asked_for_many_jobs_that_have_ended(tmp_path: Path, rounds: int) -> None:
+    catalog = FakeCatalog()
+    lookup = Lookup(catalog)
+    storage, files = _in_catalog(lookup), GridFiles(Layout(tmp_path))
+    lookup.register(f"lfn:/vo/{number}" for number in range(12))
+    jobs = [_job(number, storage, files) for number in range(12)]
+    catalog.calls.clear()
+    for number in range(12):
+        catalog.add(f"lfn:/vo/{number}")
+    for start in range(rounds):
+        some = jobs[start::rounds]
+        for one, _ in some:
+            files.ended(one)
+        assert [files.confirm(one, report) for one, report in some] == [""] * len(some)
+    assert len(catalog.asked("facts")) == 1
+
+
+def test_what_an_earlier_attempt_left_is_asked_for_again(tmp_path: Path) -> None:
+    catalog = FakeCatalog()
+    lookup = Lookup(catalog)
+    storage, files = _in_catalog(lookup), GridFiles(Layout(tmp_path))
+    one, report = _job(0, storage, files)
+    catalog.add("lfn:/vo/0", b"of another attempt")
+    lookup.forget(["lfn:/vo/0"])
+    lookup.facts("lfn:/vo/0")
+    catalog.add("lfn:/vo/0")
+    files.ended(one)
+    assert files.confirm(one, report) == ""
+
+
+def test_all_outputs_of_a_job_are_registered_in_one_call(bench: Bench) -> None:
+    queries = ["rucio://s/a", "rucio://s/b"]
+    outputs = bench.files.outputs([GridPath(query[-1], query, bench.storage) for query in queries])
+    facts = FileFacts(4, 9.0, "0a1b2c3d")
+    bench.storage.there = dict.fromkeys(queries, facts)
+    stored = [Stored(query, 4, "0a1b2c3d") for query in queries]
+    report = Report("job-00000000-1", reports.SUCCESS, stored=stored)
+    assert bench.files.confirm(spec("job-00000000-1", grid_outputs=outputs), report) == ""
+    assert bench.storage.adopted == 1
+    assert bench.storage.registered.keys() == set(queries)
+
+
+def test_files_that_are_registered_are_asked_for_after_that(tmp_path: Path) -> None:
+    catalog = FakeCatalog()
+    lookup = Lookup(catalog)
+    storage, files = _in_catalog(lookup), GridFiles(Layout(tmp_path))
+
+    def adopt(found: Mapping[str, FileFacts]) -> dict[str, str]:
+        for name in found:
+            catalog.add(name)
+        return {}
+
+    storage.adopt = adopt  # type: ignore[method-assign]
+    jobs = [_job(number, storage, files) for number in range(2)]
+    for one, _ in jobs:
+        files.ended(one)
+    assert [files.confirm(one, report) for one, report in jobs] == ["", ""]

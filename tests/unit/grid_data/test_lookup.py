@@ -197,3 +197,40 @@ def test_what_is_forgotten_during_a_call_is_asked_again(bench: Bench) -> None:
     threads[0].join(10)
     assert answers[0] is not None
     assert len(bench.asked) == 2
+
+
+def test_what_is_held_is_absent_until_it_is_released(bench: Bench) -> None:
+    names = names_of(3)
+    for name in names:
+        bench.catalog.add(name)
+    bench.lookup.hold(names[:2])
+    bench.lookup.register(names)
+    assert [bench.lookup.facts(name) is None for name in names] == [True, True, False]
+    assert [facts is None for facts in bench.lookup.everything().values()] == [True, True, False]
+    assert bench.lookup.found(names[0]) is None
+    bench.now += 60
+    bench.catalog.add(names[0], b"newer")
+    bench.lookup.release(names)
+    facts = bench.lookup.facts(names[0])
+    assert facts is not None
+    assert facts.size == len(b"newer")
+
+
+def test_all_that_is_held_is_one_question_when_it_is_released(bench: Bench) -> None:
+    names = names_of(100)
+    for name in names:
+        bench.catalog.add(name)
+    bench.lookup.hold(names)
+    bench.lookup.register(names)
+    assert bench.lookup.facts(names[0]) is None
+    bench.now += 60
+    for name in names:
+        bench.lookup.release([name])
+        assert bench.lookup.facts(name) is not None
+    assert len(bench.asked) == 1
+
+
+def test_what_is_noted_is_no_longer_held(bench: Bench) -> None:
+    bench.lookup.hold(["lfn:/vo/a"])
+    bench.lookup.note("lfn:/vo/a", FACTS)
+    assert bench.lookup.facts("lfn:/vo/a") == FACTS

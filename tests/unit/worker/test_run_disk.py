@@ -91,7 +91,7 @@ def test_inputs_fill_the_disk(small_disk: Path) -> None:
     node = Node(small_disk)
     node.change(blobs=(node.raw("work/a", os.urandom(2_600_000)),))
     report = node.run()
-    assert report.reason == reports.OUT_OF_DISK
+    assert report.reason == reports.NO_ROOM  # another node may have more
     assert "disk of the worker node is full" in report.message
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Submitted
+from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
 from snakemake_executor_plugin_grid.backends.panda import backend as module
 from snakemake_executor_plugin_grid.backends.panda import backend as panda_backend
 from snakemake_executor_plugin_grid.backends.panda import cancelling
+from snakemake_executor_plugin_grid.backends.panda.rse_sites import about_unknown
 from snakemake_executor_plugin_grid.backends.panda.task import Options
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
@@ -22,6 +23,7 @@ from snakemake_executor_plugin_grid.model.state import UNKNOWN, JobState, JobSta
 from snakemake_executor_plugin_grid.model.untrusted import UntrustedError
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import LOG_FILE, REPORT_FILE
+from snakemake_executor_plugin_grid.worker.grid_files.records import GridInput
 from tests.unit.backends.panda.fake_panda import Bench, name, names
 
 DOWN = TransientError("Connection refused")
@@ -67,6 +69,27 @@ def test_a_site_is_avoided_only_if_another_is_known(bench: Bench, tmp_path: Path
     assert site(3, "SITE_B") == "^(?!(SITE_B)$)"
     assert site(4, "SITE_B", overrides={"banned_sites": "SITE_A"}) == "^(?!(SITE_A)$)"
     assert site(5, "SITE_A", overrides={"site": "SITE_A,SITE_B"}) == "SITE_B"
+
+
+@pytest.mark.parametrize(
+    "bench", [{"options": Options("v", rse_sites={"DISK-AB": ("A", "B")})}], indirect=True
+)
+def test_jobs_with_their_inputs_at_the_same_sites_are_one_task(bench: Bench) -> None:
+    def payload(number: int, *rses: str, avoid: str = "") -> Payload:
+        one = GridInput("x", "rucio://s/x", 1, "", 0, ())
+        elements = {"rucio://s/x": rses}
+        return bench.payload(number, avoid=avoid, grid_inputs=(one,), grid_elements=elements)
+
+    bench.submit(*(payload(number, "DISK-AB", "TAPE") for number in range(2)), payload(2, "TAPE"))
+    found = [
+        (task.parameters.get("site"), len(task.parameters["pfnList"])) for task in bench.panda.tasks
+    ]
+    assert found == [("^(A|B)$", 2), (None, 1)]
+    assert [text for text in bench.said if "TAPE" in text] == [about_unknown("TAPE")]
+    described = json.loads(bench.backend.describe(payload(3, "DISK-AB")))
+    assert described["site"] == "^(A|B)$"
+    bench.submit(payload(4, "DISK-AB", avoid="A"))  # no site is known yet
+    assert bench.panda.tasks[-1].parameters["site"] == "B"
 
 
 # Reports and logs

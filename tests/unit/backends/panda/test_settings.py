@@ -64,6 +64,13 @@ def test_options_of_panda_are_refused_elsewhere(
     assert repr(backend) in told
 
 
+def test_the_queues_of_storage_elements_are_an_option_of_panda(tmp_path: Path) -> None:
+    path = tmp_path / "rses"
+    path.write_text("DISK-A A\n")
+    told = problems(tmp_path, backend="dirac", panda_rse_sites=path)
+    assert told.startswith("--grid-panda-rse-sites: is for --grid-backend panda,")
+
+
 def test_a_store_is_needed_but_not_to_describe(tmp_path: Path) -> None:
     told = problems(tmp_path, backend="panda")
     assert told.startswith("--grid-store: PanDA needs one")
@@ -79,6 +86,7 @@ def test_a_store_is_needed_but_not_to_describe(tmp_path: Path) -> None:
         ({"panda_route": "x"}, "--grid-panda-route: there is no 'x'; choose from jedi, idds."),
         ({"panda_secrets": "x"}, "--grid-panda-secrets: there is no 'x'; choose from "),
         ({"panda_python": Path("/no/python")}, "--grid-panda-python /no/python: is no program"),
+        ({"panda_rse_sites": Path("/no/file")}, "--grid-panda-rse-sites /no/file: cannot be read"),
         ({"tags": "x"}, "--grid-tags: is for --grid-backend dirac, but that is 'panda'."),
         ({"store": "lfn:/vo/x"}, "--grid-store lfn:…: needs --grid-backend dirac."),
         ({"store_token": Path("/no/token")}, "--grid-store-token /no/token: there is no such file"),
@@ -148,6 +156,9 @@ def test_the_vo_is_that_of_the_token_unless_the_user_says_otherwise(
 
 
 def test_options_of_the_task_arrive(bench: Bench) -> None:
+    rses = bench.folder / "rses"
+    rses.parent.mkdir(exist_ok=True)
+    rses.write_text("DISK-A A\n")
     found = options(
         bench,
         site="A, B",
@@ -161,6 +172,7 @@ def test_options_of_the_task_arrive(bench: Bench) -> None:
         panda_task='{"campaign": "x"}',
         panda_label="test",
         panda_processing_type="sim",
+        panda_rse_sites=rses,
     )
     assert found == Options(
         vo="testvo",
@@ -175,4 +187,5 @@ def test_options_of_the_task_arrive(bench: Bench) -> None:
         transformation="https://x/runGen",
         user=found.user,
         extra='{"campaign": "x"}',
+        rse_sites={"DISK-A": ("A",)},
     )
