@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..backends.base import Backend, Payload
-from ..model.names import JobName
+from ..grid_data.attempts import of_attempt
+from ..model.job import JobSpec
 from ..model.tracked import TrackedJob
 from ..staging.paths import Layout, depth
 from ..staging.upload import Upload
 from ..stores import Stores
 from ..worker.description import Blob, Job
 from ..worker.grid_files.records import GridOutput
-
-_GUIDS = uuid.UUID("5f3e8a2c-7f0d-4a86-9b1e-2d6c4f5b7a90")
-"""Name space of the guids of outputs on the grid."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ class Payloads:
         keep_incomplete: Whether outputs of failed jobs come back.
         large_file: Files of this size in bytes, or more, travel alone.
         compression: Of tarballs.
+        outputs_now: Returns the outputs on the grid of a job that is sent again.
     """
 
     backend: Backend
@@ -42,16 +41,25 @@ class Payloads:
     keep_incomplete: bool
     large_file: int
     compression: str
+    outputs_now: Callable[[JobSpec], tuple[GridOutput, ...]]
 
-    def build(self, job: TrackedJob, blobs: tuple[Blob, ...], avoid: frozenset[str]) -> Payload:
+    def build(
+        self,
+        job: TrackedJob,
+        blobs: tuple[Blob, ...],
+        avoid: frozenset[str],
+        outputs: tuple[GridOutput, ...] | None = None,
+    ) -> Payload:
         """Return the payload of a job.
 
         Args:
             job: The job.
             blobs: Its inputs.
             avoid: Sites that it should not use.
+            outputs: Its outputs on the grid; None for those that were planned.
         """
         plan, spec = job.plan, job.spec
+        outputs = spec.grid_outputs if outputs is None else outputs
         inputs, results = self.stores.inputs, self.stores.results
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
@@ -84,19 +92,9 @@ class Payloads:
             deliver_hint=limits.hint,
             grid_inputs=spec.grid_inputs,
             grid_answers=spec.grid_answers,
-            grid_outputs=tuple(_of_attempt(one, spec.name) for one in spec.grid_outputs),
+            grid_outputs=tuple(of_attempt(one, spec.name) for one in outputs),
             output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )
         return Payload(spec, description.dumps(), blobs, self.worker, avoid)
-
-
-def _of_attempt(output: GridOutput, name: str) -> GridOutput:
-    """Return an output with the guids of this submission of its job, and of earlier ones."""
-    this = JobName.parse(name)
-    guids = [
-        str(uuid.uuid5(_GUIDS, f"{replace(this, resubmissions=count)} {output.query}")).upper()
-        for count in range(this.resubmissions + 1)
-    ]
-    return replace(output, guid=guids[-1], may_replace=tuple(guids[:-1]))

@@ -127,6 +127,7 @@ class Run:
                 keep_incomplete=keep_incomplete,
                 large_file=large_file,
                 compression=compression,
+                outputs_now=grid_files.outputs_now,
             ),
             Outputs(
                 *(stores.results, catalog, layout, folder, compression, announce, say),

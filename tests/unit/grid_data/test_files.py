@@ -33,6 +33,7 @@ class Storage:
     noted: dict[str, FileFacts] = field(default_factory=dict)
     registered: dict[str, FileFacts] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
     def facts(self, query: str) -> FileFacts | None:
         return self.there.get(query)
@@ -58,6 +59,9 @@ class Storage:
 
     def protect(self, queries: Collection[str]) -> None:
         self.protected += queries
+
+    def discard(self, query: str) -> None:
+        self.discarded.append(query)
 
 
 class Bench:
