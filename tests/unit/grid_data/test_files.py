@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.grid_data.attempts import of_attempt
 from snakemake_executor_plugin_grid.grid_data.files import Destination, GridFiles
 from snakemake_executor_plugin_grid.model.errors import GridError
+from snakemake_executor_plugin_grid.model.job import JobSpec
 from snakemake_executor_plugin_grid.snakemake_api.grid_files import GridPath
 from snakemake_executor_plugin_grid.staging.paths import Layout
 from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
@@ -175,3 +177,56 @@ def test_the_catalog_is_asked_for_all_jobs_that_have_ended_at_once(bench: Bench)
     bench.files.outputs([bench.path])
     bench.files.ended(bench.spec)
     assert bench.storage.forgotten == [LFN]
+
+
+URL = "davs://host/d/x"
+TO_SERVER = GridOutput("work/.snakemake/storage/grid/davs/host/d/x", URL, URL)
+
+
+def of_server(bench: Bench, name: str) -> JobSpec:
+    path = GridPath(".snakemake/storage/grid/davs/host/d/x", URL, bench.storage)
+    bench.files.outputs([path])
+    return spec(name, grid_outputs=(TO_SERVER,))
+
+
+def test_what_an_attempt_may_replace_is_what_is_there_when_it_is_sent(bench: Bench) -> None:
+    """A server has no guids, by which earlier attempts are told from later ones."""
+    bench.storage.there[URL] = FileFacts(3, 1_700_000_000.9, "")
+    path = GridPath(".snakemake/storage/grid/davs/host/d/x", URL, bench.storage)
+    (planned,) = bench.files.outputs([path])
+    assert planned.before == "3::1700000000"
+    bench.storage.there[URL] = FileFacts(5, 1_700_000_100.0, "0a1b2c3d")
+    job = spec("job-00000000-1.1", grid_outputs=(planned,))
+    (again,) = bench.files.outputs_now(job)
+    assert again == replace(planned, before="5:0a1b2c3d:1700000100")
+    assert bench.storage.forgotten == [URL]
+
+
+def test_without_an_answer_an_attempt_replaces_what_was_planned(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = of_server(bench, "job-00000000-1.1")
+
+    def away(query: str) -> None:
+        raise GridError("it does not answer")
+
+    monkeypatch.setattr(bench.storage, "facts", away)
+    assert bench.files.outputs_now(job) == job.grid_outputs
+
+
+def test_with_a_catalog_nothing_is_asked_again(bench: Bench) -> None:
+    bench.files.outputs([bench.path])
+    bench.storage.there[LFN] = FileFacts(5, 1.0, "0a1b2c3d")
+    assert bench.files.outputs_now(bench.spec) == (OUTPUT,)
+
+
+def test_parts_of_all_attempts_are_removed_after_a_failure(bench: Bench) -> None:
+    first, second = (
+        of_attempt(TO_SERVER, name).part for name in ("job-00000000-1", "job-00000000-1.1")
+    )
+    bench.files.failed(of_server(bench, "job-00000000-1.1"), None)
+    assert bench.storage.discarded == [first, second]
+    assert first != second
+    assert first.startswith("davs://host/d/.")
+    bench.files.failed(bench.spec, None)
+    assert bench.storage.discarded == [first, second], "DIRAC's tools leave none"
