@@ -16,7 +16,7 @@ from ..staging.paths import Layout
 from ..stores.file_catalog import FileFacts
 from ..worker.grid_files.checksum import same
 from ..worker.grid_files.records import GridInput, GridOutput
-from ..worker.report import SUCCESS, Report
+from ..worker.report import PAYLOAD_FAILED, SUCCESS, Report
 from .attempts import has_no_catalog, parts
 
 
@@ -196,8 +196,9 @@ class GridFiles:
             storage.forget([output.query])
             if output.query not in wrote:
                 storage.protect([output.query])
-            for part in parts(output, spec.name):
-                storage.discard(part)
+            if report is None or report.reason != PAYLOAD_FAILED:  # that was before all uploads
+                for part in parts(output, spec.name):
+                    storage.discard(part)
 
 
 def _before(facts: FileFacts | None, url: str) -> str:

@@ -27,7 +27,7 @@ from .webdav import WebDavTransport
 T = TypeVar("T")
 R = TypeVar("R")
 
-READ_ONLY = ("http", "https")
+READ_ONLY = ("https", "http")
 """Schemes of servers to which no credentials are sent, as anybody may read their files."""
 SCHEMES = ("davs", "dav", *READ_ONLY, *XROOTD)
 _AT_A_TIME = 8

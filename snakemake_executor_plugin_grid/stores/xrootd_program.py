@@ -84,7 +84,7 @@ def _checksum(server: str, path: str) -> str:
             _silent[server] = time.monotonic() + _SILENCE
         return ""
     kind, _, value = bytes(answer).decode("ascii", "replace").strip("\0\n ").partition(" ")
-    return value.lower().zfill(8) if kind == "adler32" else ""
+    return value.lower().zfill(8) if kind.lower() == "adler32" else ""
 
 
 def move(server: str, source: str, target: str) -> None:

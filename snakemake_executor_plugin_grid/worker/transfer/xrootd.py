@@ -169,8 +169,8 @@ def facts(url: str) -> Facts | None:
         return None
     told = None
     with contextlib.suppress(TransferError):  # many servers have none
-        told = re.match(r"adler32 ([0-9a-f]{1,8})\b", _at_server(url, "query", "checksum"))
-    return Facts(size, mtime, told[1].zfill(8) if told else "")
+        told = re.match(r"(?i)adler32 ([0-9a-f]{1,8})\b", _at_server(url, "query", "checksum"))
+    return Facts(size, mtime, told[1].lower().zfill(8) if told else "")
 
 
 def move(source: str, target: str, *, replace: bool) -> None:

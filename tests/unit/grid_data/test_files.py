@@ -224,6 +224,9 @@ def test_parts_of_all_attempts_are_removed_after_a_failure(bench: Bench) -> None
     first, second = (
         of_attempt(TO_SERVER, name).part for name in ("job-00000000-1", "job-00000000-1.1")
     )
+    report = Report("job-00000000-1.1", reason=reports.PAYLOAD_FAILED)
+    bench.files.failed(of_server(bench, "job-00000000-1.1"), report)
+    assert not bench.storage.discarded, "nothing was uploaded"
     bench.files.failed(of_server(bench, "job-00000000-1.1"), None)
     assert bench.storage.discarded == [first, second]
     assert first != second

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.io import flag, is_flagged
 
-from snakemake_storage_plugin_grid import StorageProvider
+from snakemake_executor_plugin_grid.grid_data import catalogs
+from snakemake_executor_plugin_grid.stores import url_catalog
+from snakemake_storage_plugin_grid import StorageProvider, queries
 from snakemake_storage_plugin_grid.queries import folder_of, local_suffix, normalized, problem_with
 
 
@@ -142,3 +144,10 @@ def test_no_local_copy_is_outside_and_no_two_are_the_same(one: str, other: str) 
 )
 def test_a_pattern_is_looked_for_in_its_folder(query: str, folder: str) -> None:
     assert folder_of(query) == folder
+
+
+def test_the_plugin_and_the_catalog_have_the_same_schemes() -> None:
+    """The plugin imports no more than the interface until it is used."""
+    assert queries.URLS == url_catalog.SCHEMES
+    assert queries.READ_ONLY == url_catalog.READ_ONLY
+    assert {queries.catalog_of(f"{scheme}://host/a") for scheme in queries.URLS} == {catalogs.URLS}
