@@ -16,6 +16,7 @@ from typing import Any
 _TIMEOUT = 60  # seconds; of calls that move no file
 _NEWS = 0.2  # seconds between reports on the progress of a copy
 _CHECKSUM_TIMEOUT = 20  # seconds; a server may have to read the file
+_CHECKSUM_TRIES = 3  # "[3012] Program failed" comes now and then (5.5.3)
 _SILENCE = 300.0  # seconds for which a server that took longer is not asked for checksums
 _silent: dict[str, float] = {}
 # A server that is asked for more at a time lets the others wait for 30 s.
@@ -72,17 +73,20 @@ def facts(server: str, path: str) -> dict[str, Any]:
 def _checksum(server: str, path: str) -> str:
     from XRootD.client.flags import QueryCode
 
-    if time.monotonic() < _silent.get(server, 0.0):
-        return ""
-    try:
-        with _checksums:
-            answer = value_of(
-                _files(server).query(QueryCode.CHECKSUM, path, timeout=_CHECKSUM_TIMEOUT)
-            )
-    except StatusError as error:
-        if not error.status.errno or "[3013]" in str(error):  # it takes long, or knows none
-            _silent[server] = time.monotonic() + _SILENCE
-        return ""
+    answer = b""
+    for _ in range(_CHECKSUM_TRIES):
+        if time.monotonic() < _silent.get(server, 0.0):
+            break
+        try:
+            with _checksums:
+                answer = value_of(
+                    _files(server).query(QueryCode.CHECKSUM, path, timeout=_CHECKSUM_TIMEOUT)
+                )
+        except StatusError as error:
+            if not error.status.errno or "[3013]" in str(error):  # it takes long, or knows none
+                _silent[server] = time.monotonic() + _SILENCE
+        else:
+            break
     kind, _, value = bytes(answer).decode("ascii", "replace").strip("\0\n ").partition(" ")
     return value.lower().zfill(8) if kind.lower() == "adler32" else ""
 
