@@ -46,7 +46,7 @@ class Destination:
 
 
 class StorageProvider(StorageProviderBase):
-    """Files in the catalogs of DIRAC and Rucio.
+    """Files in the catalogs of DIRAC and Rucio, and on storage servers.
 
     The executor ``grid`` asks it as well, in place of asking the catalogs: see the last methods.
 
@@ -87,6 +87,16 @@ class StorageProvider(StorageProviderBase):
                 description="A file in Rucio, by its scope and name.",
                 type=QueryType.ANY,
             ),
+            ExampleQuery(
+                query="davs://host/user/run1/{sample}.root",
+                description="A file on a storage server with WebDAV; root://host//path: XRootD.",
+                type=QueryType.ANY,
+            ),
+            ExampleQuery(
+                query="https://host/data/{sample}.root",
+                description="A file that everybody may read: no token or proxy is sent.",
+                type=QueryType.INPUT,
+            ),
         ]
 
     @classmethod
@@ -113,7 +123,7 @@ class StorageProvider(StorageProviderBase):
 
     def register(self, query: str) -> None:
         """Note a name about which questions will come."""
-        scheme = queries.scheme_of(query)
+        scheme = queries.catalog_of(query)
         if self.of_job is not None:
             return
         if scheme in self._data:
@@ -123,7 +133,7 @@ class StorageProvider(StorageProviderBase):
 
     def data(self, query: str) -> GridData:
         """Return the files of the catalog that has a name; the first time opens it."""
-        scheme = queries.scheme_of(query)
+        scheme = queries.catalog_of(query)
         if scheme not in self._data:
             from snakemake_executor_plugin_grid.grid_data.catalogs import open_data
 
@@ -191,8 +201,8 @@ class StorageProvider(StorageProviderBase):
             GridError: The catalog does not answer.
         """
         found: dict[str, Sequence[str]] = {}
-        for scheme in sorted({queries.scheme_of(name) for name in names}):
-            some = [name for name in names if queries.scheme_of(name) == scheme]
+        for scheme in sorted({queries.catalog_of(name) for name in names}):
+            some = [name for name in names if queries.catalog_of(name) == scheme]
             for name, replicas in self.data(some[0]).replicas.of(some).items():
                 urls = [url for _, url in sorted(replicas.items()) if url]
                 # The tools of DIRAC choose the nearest replica.
@@ -252,6 +262,10 @@ class StorageProvider(StorageProviderBase):
         for name in names:
             self.data(name).removals.protect([name])
 
+    def discard(self, query: str) -> None:
+        """Remove what an attempt may have left behind, soon."""
+        self.data(query).removals.remove(query)
+
     def _settings(self) -> DataSettings:
         given = self.settings
         if not isinstance(given, StorageProviderSettings):
@@ -283,6 +297,7 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
         rucio_rse=settings.rucio_rse or "",
         rucio_lifetime=lifetime,
         rucio_account=settings.rucio_account or "",
+        token_file=path_of(option_of_executor("store_token")),
     )
 
 

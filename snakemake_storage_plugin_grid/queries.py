@@ -6,8 +6,16 @@ import re
 
 from snakemake_interface_storage_plugins.io import WILDCARD_REGEX
 
-SCHEMES = ("lfn", "rucio")
-_FORMS = "lfn:/vo/path for the file catalog of DIRAC, rucio://scope/name for Rucio"
+XROOTD = ("root", "roots", "xroot")
+READ_ONLY = ("https", "http")
+"""Schemes of servers to which no token or proxy is sent."""
+URLS = ("davs", "dav", *READ_ONLY, *XROOTD)
+"""Schemes of files that no catalog knows: their names are their URLs."""
+SCHEMES = ("lfn", "rucio", *URLS)
+_FORMS = (
+    "lfn:/vo/path for the file catalog of DIRAC, rucio://scope/name for Rucio, davs://host/path or "
+    "root://host//path for a storage server"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _STAND_IN = "x"
 """Takes the place of a wildcard: its value is checked when it is known."""
@@ -16,6 +24,12 @@ _STAND_IN = "x"
 def scheme_of(query: str) -> str:
     """Return what a query begins with, before the colon, in lower case."""
     return query.partition(":")[0].lower() if ":" in query else ""
+
+
+def catalog_of(query: str) -> str:
+    """Return the name of the catalog that has a file: its scheme, ``url`` for those of servers."""
+    scheme = scheme_of(query)
+    return "url" if scheme in URLS else scheme
 
 
 def normalized(query: str) -> str:
@@ -48,6 +62,12 @@ def problem_with(query: str) -> str:
         if not rest.startswith("/") or rest.startswith("//"):
             return "an LFN has one slash after the colon, and begins with the VO: lfn:/vo/path"
         parts = rest[1:].split("/")
+    elif scheme in URLS:
+        if problem := _problem_with_url(scheme, rest):
+            return problem
+        parts = rest.lstrip("/").split("/")
+        if scheme in XROOTD:
+            del parts[1:2]  # between the two slashes behind the host
     else:
         if not rest.startswith("//") or rest.startswith("///"):
             return "a name in Rucio has two slashes after the colon: rucio://scope/name"
@@ -66,10 +86,27 @@ def problem_with(query: str) -> str:
     return ""
 
 
+def _problem_with_url(scheme: str, rest: str) -> str:
+    slash = "//" if scheme in XROOTD else "/"
+    form = f"{scheme}://host{slash}path"
+    host = rest[2:].partition("/")[0]
+    if not rest.startswith("//") or not host:
+        return f"it names no server: it has to be {form}"
+    if "@" in host:
+        return "it has a user: names are shown and noted; give credentials by a token or proxy file"
+    if "?" in rest or "#" in rest:
+        return "it has a query or fragment (a question mark or #), which the name of a file has not"
+    path = rest[2 + len(host) :]
+    if not path.startswith(slash) or path[len(slash) :].startswith("/"):
+        behind = "two slashes" if slash == "//" else "one slash"
+        return f"it has to have {behind} behind the server: {form}"
+    return ""
+
+
 def local_suffix(query: str) -> str:
     """Return the path of the local copy below the prefix: unique, readable, nowhere else."""
     scheme, _, rest = query.partition(":")
-    return f"{scheme}/{rest.lstrip('/')}"
+    return f"{scheme}/{rest.lstrip('/').replace('//', '/')}"
 
 
 def folder_of(query: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..backends.base import Backend, Payload
-from ..model.names import JobName
+from ..grid_data.attempts import of_attempt
+from ..model.job import JobSpec
 from ..model.tracked import TrackedJob
 from ..staging.paths import Layout, depth
 from ..staging.upload import Upload
@@ -15,8 +16,6 @@ from ..stores import Stores
 from ..worker.description import Blob, Job
 from ..worker.grid_files.records import GridOutput
 
-_GUIDS = uuid.UUID("5f3e8a2c-7f0d-4a86-9b1e-2d6c4f5b7a90")
-"""Name space of the guids of outputs on the grid."""
 _REMEMBERED = 20
 """Submissions whose files a later one may replace."""
 
@@ -36,6 +35,7 @@ class Payloads:
         compression: Of tarballs.
         attempts: Names of submissions that may have stored an output on the grid, and did not
             succeed, by its name, the last one last. Snakemake's ``retries`` are among them.
+        outputs_now: Returns the outputs on the grid of a job that is sent again.
     """
 
     backend: Backend
@@ -46,17 +46,26 @@ class Payloads:
     keep_incomplete: bool
     large_file: int
     compression: str
+    outputs_now: Callable[[JobSpec], tuple[GridOutput, ...]]
     attempts: dict[str, list[str]] = field(default_factory=dict)
 
-    def build(self, job: TrackedJob, blobs: tuple[Blob, ...], avoid: frozenset[str]) -> Payload:
+    def build(
+        self,
+        job: TrackedJob,
+        blobs: tuple[Blob, ...],
+        avoid: frozenset[str],
+        outputs: tuple[GridOutput, ...] | None = None,
+    ) -> Payload:
         """Return the payload of a job.
 
         Args:
             job: The job.
             blobs: Its inputs.
             avoid: Sites that it should not use.
+            outputs: Its outputs on the grid; None for those that were planned.
         """
         plan, spec = job.plan, job.spec
+        outputs = spec.grid_outputs if outputs is None else outputs
         inputs, results = self.stores.inputs, self.stores.results
         if plan.runtime_blob is not None:
             blobs = (plan.runtime_blob, *blobs)
@@ -89,34 +98,16 @@ class Payloads:
             deliver_hint=limits.hint,
             grid_inputs=spec.grid_inputs,
             grid_answers=spec.grid_answers,
-            grid_outputs=tuple(
-                _of_attempt(one, spec.name, self.attempts.setdefault(one.query, []))
-                for one in spec.grid_outputs
-            ),
+            grid_outputs=tuple(self._of_attempt(one, spec.name) for one in outputs),
             output_limit=plan.output_limit,
             log_limit=limits.log if limits.log is not None else self.backend.log_limit,
             report_to="" if self.backend.brings_files else results.inbox(spec.name),
         )
         return Payload(spec, description.dumps(), blobs, self.worker, avoid)
 
-
-def _of_attempt(output: GridOutput, name: str, before: list[str]) -> GridOutput:
-    """Return an output with the guids of this submission, and of those before it.
-
-    Args:
-        output: As it was planned.
-        name: Of this submission.
-        before: Names of submissions for the same output: this one is added.
-    """
-    this = JobName.parse(name)
-    resubmitted = [
-        str(replace(this, resubmissions=count)) for count in range(this.resubmissions + 1)
-    ]
-    names = [one for one in dict.fromkeys([*before, *resubmitted]) if one != name]
-    before[:] = [*names, name][-_REMEMBERED:]
-    guids = tuple(_guid(one, output) for one in names[-_REMEMBERED:])
-    return replace(output, guid=_guid(name, output), may_replace=guids)
-
-
-def _guid(name: str, output: GridOutput) -> str:
-    return str(uuid.uuid5(_GUIDS, f"{name} {output.query}")).upper()
+    def _of_attempt(self, output: GridOutput, name: str) -> GridOutput:
+        """Return an output of a submission, which may replace what those before have stored."""
+        before = self.attempts.setdefault(output.query, [])
+        found = of_attempt(output, name, before)
+        before[:] = [*(one for one in before if one != name), name][-_REMEMBERED:]
+        return found

@@ -128,6 +128,7 @@ class Run:
                 large_file=large_file,
                 compression=compression,
                 attempts=self._journal.grid_attempts(),
+                outputs_now=grid_files.outputs_now,
             ),
             Outputs(
                 *(stores.results, catalog, layout, folder, compression, announce, say),

@@ -12,6 +12,7 @@ from ..backends.base import Payload, Rejected, Submitted
 from ..console.error_log import is_bug
 from ..console.format import sentence
 from ..model.errors import CredentialsError, DiskFullError, EndingError, GridError, PermanentError
+from ..model.names import JobName
 from ..model.tracked import TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, PASSING, in_words, with_timeout
 from ..resilience.outages import REFUSALS
@@ -19,6 +20,7 @@ from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.archive.listing import Entry as FileEntry
 from ..worker.description import Blob
+from ..worker.grid_files.records import GridOutput
 from .context import RunContext
 from .faults import Faults
 from .payloads import Payloads
@@ -179,9 +181,18 @@ class Submission:
             if isinstance(blobs, GridError):
                 await self._fail(job, str(blobs))
             else:
-                payload = self._payloads.build(job, blobs, self._faults.to_avoid(job))
+                outputs = await self._outputs_now(job)
+                avoid = self._faults.to_avoid(job)
+                payload = self._payloads.build(job, blobs, avoid, outputs)
                 payloads.append((job, payload))
         return payloads
+
+    async def _outputs_now(self, job: TrackedJob) -> tuple[GridOutput, ...] | None:
+        """Return the outputs on the grid of a job that is sent again; None for others."""
+        again = JobName.parse(job.spec.name).resubmissions
+        if not (again and job.spec.grid_outputs):
+            return None
+        return await in_thread(self._payloads.outputs_now, job.spec)
 
     async def _stage_in(self, jobs: list[TrackedJob]) -> Prepared:
         prepared = await in_thread(self._upload.prepare, [job.spec for job in jobs])

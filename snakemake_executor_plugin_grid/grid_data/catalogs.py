@@ -17,6 +17,7 @@ from ..model.errors import PermanentError
 from ..stores.file_catalog import FileCatalog
 from ..stores.rucio.catalog import RucioCatalog
 from ..stores.rucio.client import RucioClient
+from ..stores.url_catalog import SCHEMES, UrlCatalog
 from .lookup import Lookup
 from .persistent import PersistentCatalog
 from .removal import Removals, forget_in_journal, note_in_journal
@@ -35,6 +36,7 @@ class DataSettings:
         rucio_rse: Where files are stored with Rucio.
         rucio_lifetime: Seconds for which Rucio keeps them; None for ever.
         rucio_account: Of the user; empty for that of Rucio's configuration.
+        token_file: Bearer token for storage servers; None for the usual places.
     """
 
     dirac_python: Path | None = None
@@ -43,6 +45,7 @@ class DataSettings:
     rucio_rse: str = ""
     rucio_lifetime: int | None = None
     rucio_account: str = ""
+    token_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
     """Return the files of a catalog: the same object for the same settings.
 
     Args:
-        scheme: What names begin with, before the colon.
+        scheme: What names begin with, before the colon; `URLS` for files on servers.
         settings: Of the catalog.
         say: Shows a line to the user.
 
@@ -103,7 +106,8 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
         PermanentError: No catalog has such names.
     """
     if scheme not in FACTORIES:
-        raise PermanentError(f"{scheme}: is no file catalog; choose from {', '.join(FACTORIES)}.")
+        known = ", ".join(("lfn", "rucio", *SCHEMES))
+        raise PermanentError(f"{scheme}: is no file catalog; choose from {known}.")
     with _lock:
         if (scheme, settings) not in _opened:
             if not _opened:
@@ -164,4 +168,10 @@ def _rucio(settings: DataSettings, folder: Path) -> FileCatalog:
     return RucioCatalog(client, rse=settings.rucio_rse, lifetime=settings.rucio_lifetime)
 
 
-FACTORIES: dict[str, Factory] = {"lfn": _dirac, "rucio": _rucio}
+def _urls(settings: DataSettings, folder: Path) -> FileCatalog:
+    return UrlCatalog(settings.token_file, folder / "xrootd.log")
+
+
+URLS = "url"
+"""Name of what takes the place of a catalog for files that no catalog knows."""
+FACTORIES: dict[str, Factory] = {"lfn": _dirac, "rucio": _rucio, URLS: _urls}

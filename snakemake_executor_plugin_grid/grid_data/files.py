@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..console.format import listed
@@ -15,7 +16,8 @@ from ..staging.paths import Layout
 from ..stores.file_catalog import FileFacts
 from ..worker.grid_files.checksum import same
 from ..worker.grid_files.records import GridInput, GridOutput, Stored
-from ..worker.report import SUCCESS, Report
+from ..worker.report import PAYLOAD_FAILED, SUCCESS, Report
+from .attempts import has_no_catalog, parts
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Storage(Protocol):
 
     def protect(self, queries: Collection[str]) -> None:
         """Do not remove these files when Snakemake removes the outputs of a failed job."""
+
+    def discard(self, query: str) -> None:
+        """Remove what an attempt may have left behind, soon."""
 
 
 class GridFiles:
@@ -133,9 +138,28 @@ class GridFiles:
                     query=one.query,
                     url=target.url,
                     element=target.element,
-                    before=f"{facts.size}:{facts.adler32}" if facts is not None else "",
+                    before=_before(facts, target.url),
                 )
             )
+        return tuple(found)
+
+    def outputs_now(self, spec: JobSpec) -> tuple[GridOutput, ...]:
+        """Return the outputs of a job that is sent again.
+
+        Where there is no catalog with guids, what an earlier attempt has written is told apart from
+        what a later one will have written by being there now. If the server does not answer, the
+        job does not replace it.
+        """
+        found = []
+        for output in spec.grid_outputs:
+            storage = self._storages.get(output.query)
+            now = output
+            if storage is not None and has_no_catalog(output):
+                storage.forget([output.query])
+                with contextlib.suppress(GridError):
+                    facts = storage.facts(output.query)
+                    now = replace(output, before=_before(facts, output.url))
+            found.append(now)
         return tuple(found)
 
     def ended(self, spec: JobSpec) -> None:
@@ -213,6 +237,17 @@ class GridFiles:
             storage.forget([output.query])
             if output.query not in wrote:
                 storage.protect([output.query])
+            if report is None or report.reason != PAYLOAD_FAILED:  # that was before all uploads
+                for part in parts(output, spec.name):
+                    storage.discard(part)
+
+
+def _before(facts: FileFacts | None, url: str) -> str:
+    """Return `GridOutput.before`."""
+    if facts is None:
+        return ""
+    before = f"{facts.size}:{facts.adler32}"
+    return before if url.startswith("lfn:") else f"{before}:{int(facts.mtime)}"
 
 
 def _is(facts: FileFacts, told: Stored) -> bool:

@@ -209,7 +209,7 @@ class Lookup:
                 absent.append(one)
             elif one not in self._found:
                 names.append(one)
-        room = -len(names) % _PER_CALL
+        room = -len(names) % min(_PER_CALL, self._catalog.width)
         return names + [one for one in absent if one not in self._hidden][:room]
 
     def _put(self, name: str, facts: FileFacts | None, now: float) -> None:

@@ -40,6 +40,7 @@ class PersistentCatalog(FileCatalog):
             sleep: Waits for some seconds; by default, not beyond the end of the program.
         """
         self.schemes = catalog.schemes
+        self.width = catalog.width
         self.catalog = catalog
         self._say = say
         self._sleep = sleep or self._pause

@@ -31,8 +31,8 @@ class GeneralSettings(ObservedSettings):
     )
     store_token: Path | None = option(
         None,
-        "For stores with davs:// and root://: file with a bearer token. The workers get it as a "
-        "secret (default: each host uses its own token, as set by BEARER_TOKEN or "
+        "For davs:// and root:// (stores, data on the grid): file with a bearer token. The workers "
+        "get it as a secret (default: each host uses its own token, as set by BEARER_TOKEN or "
         "BEARER_TOKEN_FILE).",
         env_var=True,
         type=Path,

@@ -61,6 +61,11 @@ def impossible(job: Any) -> Iterator[str]:
         if not is_grid_path(path):
             continue
         query = path.storage_object.query
+        if query.startswith(("https:", "http:")):
+            yield (
+                f"output {query} cannot be written: no token or proxy is sent to such a URL; "
+                "write davs:// for a WebDAV server that takes yours"
+            )
         if path.is_directory:
             yield f"output {query} is a directory(), and only files can be on the grid"
         for flag, why in (

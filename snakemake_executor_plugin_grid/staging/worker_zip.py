@@ -31,12 +31,22 @@ _UNCHECKED_HASH = (0b01).to_bytes(4, "little")
 """Flags of a ``.pyc`` that is used without a look at its source (PEP 552)."""
 # References between objects, as later versions have them, depend on what else is in the memory.
 _REPRODUCIBLE = 2
+_RARELY_USED = (
+    *("worker/transfer/http.", "worker/transfer/xrootd.", "worker/transfer/facts."),
+    *(
+        f"worker/grid_files/{name}."
+        for name in ("by_url", "dirac", "plugin", "stagein", "stageout")
+    ),
+)
+"""Modules without a compiled form, which would travel with every job: they move files over a
+network, beside which the milliseconds that Python takes to compile them are nothing."""
 
 
 def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
     """Write the archive; the same sources and the same Python give the same bytes.
 
-    Each module is there as source and compiled: a Python of another version takes the source.
+    Each module is there as source, and most are compiled: a Python of another version takes the
+    source.
 
     Args:
         path: Where to; replaced if it is there.
@@ -50,7 +60,9 @@ def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
                 name = module.relative_to(_PACKAGE).as_posix()
                 _add(archive, name, module.read_bytes())
                 # What compares is written out as source.
-                if folder.name == "worker" and (data := compiled(module, name)):
+                if folder.name != "worker" or name.startswith(_RARELY_USED):
+                    continue
+                if data := compiled(module, name):
                     _add(archive, f"{name}c", data)
         for name, data in sorted((files or {}).items()):
             _add(archive, name, data)

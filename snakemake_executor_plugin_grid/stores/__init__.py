@@ -30,8 +30,9 @@ __all__ = [
 _KINDS = "file:///absolute/path, s3://bucket/prefix, davs://host/path or root://host//path"
 _S3 = ("s3",)
 _WEBDAV = ("davs", "dav", "https", "http")
-_XROOTD = ("root", "roots", "xroot")
-REMOTE = (*_S3, *_WEBDAV, *_XROOTD)
+XROOTD = ("root", "roots", "xroot")
+"""Schemes of XRootD."""
+REMOTE = (*_S3, *_WEBDAV, *XROOTD)
 """Schemes of remote stores, which all backends can use."""
 
 
@@ -84,7 +85,10 @@ def check_store(url: str, workdir: Path) -> None:
 
 
 def open_transport(
-    url: str, token_file: Path | None = None, log: Path = Path(os.devnull)
+    url: str,
+    token_file: Path | None = None,
+    log: Path = Path(os.devnull),
+    origin: str = "--grid-store ",
 ) -> Transport:
     """Return the transport of a remote store; no connection is made yet.
 
@@ -92,6 +96,7 @@ def open_transport(
         url: As given by ``--grid-store``.
         token_file: See `Means`.
         log: File for the output of XRootD's library.
+        origin: Where the user gave the URL, for messages.
 
     Raises:
         PermanentError: The URL is wrong, or a package is missing for it.
@@ -101,18 +106,18 @@ def open_transport(
         host = parts.hostname
         _ = parts.port
     except ValueError as error:
-        raise PermanentError(f"--grid-store {url}: {error}") from error
+        raise PermanentError(f"{origin}{url}: {error}") from error
     if parts.scheme not in REMOTE:
-        raise PermanentError(f"--grid-store {url}: no store of this kind; give {_KINDS}.")
+        raise PermanentError(f"{origin}{url}: no store of this kind; give {_KINDS}.")
     if not host:
-        raise PermanentError(f"--grid-store {url}: names no host or bucket; give {_KINDS}.")
+        raise PermanentError(f"{origin}{url}: names no host or bucket; give {_KINDS}.")
     if parts.username is not None or parts.query or parts.fragment:
         raise PermanentError(
-            f"--grid-store {parts.scheme}://{host}{parts.path}: must hold no user, password, query "
+            f"{origin}{parts.scheme}://{host}{parts.path}: must hold no user, password, query "
             "or fragment, as it is shown and noted; give credentials by a token or proxy file."
         )
     if parts.scheme in _S3:
-        _need(url, "boto3", "s3")
+        _need(origin + url, "boto3", "s3")
         from .s3 import S3Transport
 
         return S3Transport(url)
@@ -120,7 +125,7 @@ def open_transport(
         from .webdav import WebDavTransport
 
         return WebDavTransport(url, token_file)
-    _need(url, "XRootD", "xrootd")
+    _need(origin + url, "XRootD", "xrootd")
     from .xrootd import XRootDTransport
 
     return XRootDTransport(url, token_file, log)
@@ -142,10 +147,9 @@ def _folder(url: str, workdir: Path) -> Path:
     return folder
 
 
-def _need(url: str, package: str, extra: str) -> None:
+def _need(what: str, package: str, extra: str) -> None:
     """Make sure that a package is there, without importing it."""
     if find_spec(package) is None:
         raise PermanentError(
-            f"--grid-store {url}: needs {package}: pip install "
-            f"'snakemake-executor-plugin-grid[{extra}]'"
+            f"{what}: needs {package}: pip install 'snakemake-executor-plugin-grid[{extra}]'"
         )

@@ -36,9 +36,11 @@ class FileCatalog(ABC):
 
     Attributes:
         schemes: What its names begin with, before the colon.
+        width: How many names ``facts`` takes at about the price of one.
     """
 
     schemes: tuple[str, ...]
+    width: int = 1000
 
     @abstractmethod
     def facts(self, names: Collection[str]) -> dict[str, FileFacts | None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..console.progress import NOTHING, Transfer
+from .file_catalog import FileFacts
 
 
 class Transport(ABC):
@@ -92,3 +93,34 @@ class Transport(ABC):
 
         No connection is made for it.
         """
+
+
+class FileServer(Transport):
+    """Access to a server that has files and folders, and knows more of them than their names."""
+
+    @abstractmethod
+    def facts(self, name: str) -> FileFacts | None:
+        """Return what the server knows of a file, None if it does not exist.
+
+        Raises:
+            PermanentError: It is a folder, too.
+        """
+
+    @abstractmethod
+    def entries(self, folder: str) -> dict[str, bool]:
+        """Return what is directly in a folder, by plain names, and whether each is a folder.
+
+        A missing folder is empty.
+        """
+
+    @abstractmethod
+    def move(self, source: str, target: str) -> None:
+        """Rename a file; one that has the new name is replaced."""
+
+    def close(self) -> None:
+        """End what was started."""
+        return
+
+    def listing(self, folder: str) -> list[str]:
+        """Return the plain names of what is directly in a folder."""
+        return sorted(self.entries(folder))

@@ -26,13 +26,15 @@ from ..worker.transfer.errors import (
     shown,
 )
 from ..worker.transfer.retry import retry
-from .transport import Transport
+from .file_catalog import FileFacts
+from .transport import FileServer
 
 T = TypeVar("T")
 
 _SCHEMES = {"http": "dav", "https": "davs"}
 _PAUSES = (1.0,)
 _GONE = (404, 410)
+_COLLECTION = ".//{DAV:}resourcetype/{DAV:}collection"
 _MULTI = 207
 _PROPERTIES = (
     b'<?xml version="1.0" encoding="utf-8"?>'
@@ -40,20 +42,25 @@ _PROPERTIES = (
 )
 
 
-class WebDavTransport(Transport):
+class WebDavTransport(FileServer):
     """Files below a URL; each call reads token or proxy again, as they may be renewed."""
 
-    def __init__(self, url: str, token_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, token_file: Path | None = None, *, credentials: bool = True
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
             url: ``davs://…`` or ``https://…``; without TLS ``dav://…`` or ``http://…``, where
                 tokens are sent to this machine alone.
             token_file: Holds the bearer token; by default it is where the worker looks for it.
+            credentials: Whether to send token or proxy.
         """
         scheme, _, rest = url.partition(":")
-        self.url = f"{_SCHEMES.get(scheme, scheme)}:{rest.rstrip('/')}"
-        self._access = Access(credentials=True, token_file=token_file)
+        if credentials:
+            scheme = _SCHEMES.get(scheme, scheme)
+        self.url = f"{scheme}:{rest.rstrip('/')}"
+        self._access = Access(credentials=credentials, token_file=token_file)
 
     def check(self) -> None:
         """Make the folder."""
@@ -62,6 +69,17 @@ class WebDavTransport(Transport):
     def size(self, name: str) -> int | None:
         """Return the Content-Length of a HEAD request."""
         return self._call(lambda: web.size(self._at(name), self._access))
+
+    def facts(self, name: str) -> FileFacts | None:
+        """Return what the answer to a HEAD request tells."""
+        found = self._call(lambda: web.facts(self._at(name), self._access))
+        if found is None:
+            return None
+        return FileFacts(found.size, float(found.mtime), found.adler32)
+
+    def move(self, source: str, target: str) -> None:
+        """MOVE a file."""
+        self._call(lambda: web.move(self._at(source), self._at(target), self._access, replace=True))
 
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """PUT a file."""
@@ -91,16 +109,16 @@ class WebDavTransport(Transport):
                 failed[name] = str(error)
         return failed
 
-    def listing(self, folder: str) -> list[str]:
+    def entries(self, folder: str) -> dict[str, bool]:
         """Ask for the properties of what is in a folder (PROPFIND, Depth 1)."""
         headers = {"Depth": "1", "Content-Type": "application/xml"}
         url = f"{self._at(folder)}/"
 
-        def ask() -> list[str]:
+        def ask() -> dict[str, bool]:
             body = Body.of(head=_PROPERTIES)
             answer = request("PROPFIND", url, self._access, headers=headers, body=body)
             if answer.status in _GONE:
-                return []
+                return {}
             if answer.status != _MULTI:
                 raise failure(answer, self._access)
             return _members(answer.text, urlsplit(answer.url).path, url)
@@ -121,12 +139,7 @@ class WebDavTransport(Transport):
         return self._at(folder)
 
     def _delete(self, url: str) -> None:
-        def ask() -> None:
-            answer = request("DELETE", url, self._access)
-            if answer.status not in (200, 202, 204, *_GONE):
-                raise failure(answer, self._access, "removal")
-
-        self._call(ask)
+        self._call(lambda: web.remove(url, self._access))
 
     def _at(self, name: str) -> str:
         return f"{self.url}/{quote(name)}"
@@ -167,8 +180,11 @@ def _translated(error: TransferError) -> GridError:
     return kinds.get(type(error), PermanentError)(str(error))
 
 
-def _members(text: bytes, path: str, url: str) -> list[str]:
-    """Return the plain names in an answer to PROPFIND (RFC 4918, 9.1), without the folder's own.
+def _members(text: bytes, path: str, url: str) -> dict[str, bool]:
+    """Return what an answer to PROPFIND (RFC 4918, 9.1) names, without the folder itself.
+
+    Returns:
+        Plain names, and whether each is a folder.
 
     Raises:
         PassingError: It is no such answer.
@@ -179,14 +195,21 @@ def _members(text: bytes, path: str, url: str) -> list[str]:
         root = ElementTree.fromstring(text)  # noqa: S314
     except ElementTree.ParseError as error:
         raise PassingError(f"{shown(url)}: the listing is damaged: {error}") from error
-    found = {_plain(urlsplit(href.text or "").path) for href in root.iter("{DAV:}href")}
+    found = {
+        _plain(urlsplit(one.findtext("{DAV:}href") or "").path): one.find(_COLLECTION) is not None
+        for one in root.iter("{DAV:}response")
+    }
     own = _plain(path)
     if own not in found:
         raise TransferError(
             f"{shown(url)}: the server calls this folder {min(found, default='nothing')!r}; name "
-            "the server itself by --grid-store, not a proxy that changes paths"
+            "the server itself, not a proxy that changes paths"
         )
-    return sorted(posixpath.basename(one) for one in found if posixpath.dirname(one) == own)
+    return {
+        posixpath.basename(one): is_folder
+        for one, is_folder in found.items()
+        if one != own and posixpath.dirname(one) == own
+    }
 
 
 def _plain(path: str) -> str:

@@ -32,7 +32,8 @@ from ..resilience.calls import CALL_TIMEOUT, TRANSFER_TIMEOUT
 from ..worker.transfer.credentials import bearer_token, has_expired
 from ..worker.transfer.errors import AbsentError, PassingError, RefusedError, TransferError
 from ..worker.transfer.xrootd import environment, fail, plain
-from .transport import Transport
+from .file_catalog import FileFacts
+from .transport import FileServer
 
 _PROGRAM = Path(__file__).with_name("xrootd_program.py")
 _PER_CALL = 50  # files; so that their removal stays within the time of a call
@@ -89,7 +90,7 @@ class Client(ProcessClient):
         return PermanentError(f"the XRootD library failed in {call}: {exception}: {message}")
 
 
-class XRootDTransport(Transport):
+class XRootDTransport(FileServer):
     """Files below a URL, with the credentials that XRootD finds: proxy, token, shared secret."""
 
     def __init__(
@@ -107,13 +108,13 @@ class XRootDTransport(Transport):
         """
         scheme, netloc = urlsplit(url)[:2]
         self._server = f"{scheme}://{netloc}"
-        path = url.removeprefix(self._server).rstrip("/")
+        path = url.removeprefix(self._server)
         if not path.startswith("//"):
             raise PermanentError(
                 f"--grid-store {url}: has to name an absolute path, with two slashes behind the "
                 f"host: {self._server}//{path.lstrip('/') or 'path'}"
             )
-        self._folder = "/" + path.strip("/")
+        self._folder = f"/{path.strip('/')}".rstrip("/")
         self.url = f"{self._server}/{self._folder}"
         self._token_file = token_file
         self._client = Client(log, token_file)
@@ -126,7 +127,7 @@ class XRootDTransport(Transport):
             GridError: It cannot be made, or is a file.
         """
         try:
-            found = self._call("", "stat", self._server, self._folder)
+            found = self._call("", "stat", self._server, self._folder or "/")
         except MissingError:
             self._call("", "make", self._server, self._folder)
         else:
@@ -140,6 +141,24 @@ class XRootDTransport(Transport):
         except MissingError:
             return None
         return None if found["is_folder"] else int(found["size"])
+
+    def facts(self, name: str) -> FileFacts | None:
+        """Ask for size, time and checksum of a file.
+
+        Raises:
+            GridError: It is a folder, or the server does not answer.
+        """
+        try:
+            found = self._call(name, "facts", self._server, self._path(name))
+        except MissingError:
+            return None
+        if found["is_folder"]:
+            raise PermanentError(f"{self._at(name)}: is a folder")
+        return FileFacts(int(found["size"]), float(found["mtime"]), str(found["adler32"]))
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file."""
+        self._call(source, "move", self._server, self._path(source), self._path(target))
 
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """Copy a file there."""
@@ -175,12 +194,13 @@ class XRootDTransport(Transport):
                     failed[by_path[path]] = str(error)
         return failed
 
-    def listing(self, folder: str) -> list[str]:
-        """Return the names in a folder."""
+    def entries(self, folder: str) -> dict[str, bool]:
+        """Return the names in a folder, and whether each is a folder."""
         try:
-            return sorted(self._call(folder, "listing", self._server, self._path(folder)))
+            found = self._call(folder, "entries", self._server, self._path(folder))
         except MissingError:
-            return []
+            return {}
+        return {name: bool(is_folder) for name, is_folder in found.items()}
 
     def tidy(self, folder: str) -> None:
         """Remove a folder that is empty."""
@@ -197,6 +217,10 @@ class XRootDTransport(Transport):
     def inbox(self, folder: str) -> str:
         """Return the URL of the folder."""
         return self._at(folder)
+
+    def close(self) -> None:
+        """End the library's process."""
+        self._client.close()
 
     def _at(self, name: str) -> str:
         return f"{self.url}/{name}"
@@ -257,15 +281,14 @@ class XRootDTransport(Transport):
         except TransferError as error:
             if any(number in message for number in _NO_SPACE):
                 raise PermanentError(
-                    f"{clause(error)}; free some space there, or choose another place by "
-                    "--grid-store"
+                    f"{clause(error)}; free some space there, or choose another place"
                 ) from error
             if _NOT_AUTHORIZED in message:
                 if self._has_expired():
                     self._renew(error)
                 raise PermanentError(
                     f"{clause(error)}; you may not do this there with this proxy or token: choose "
-                    "another folder by --grid-store, or get other credentials"
+                    "another folder, or get other credentials"
                 ) from error
             raise PermanentError(str(error)) from error
 

@@ -7,6 +7,7 @@ An error is ``{"message": …, "exception": …}``, the message being that of XR
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,12 @@ from typing import Any
 
 _TIMEOUT = 60  # seconds; of calls that move no file
 _NEWS = 0.2  # seconds between reports on the progress of a copy
+_CHECKSUM_TIMEOUT = 20  # seconds; a server may have to read the file
+_CHECKSUM_TRIES = 3  # "[3012] Program failed" comes now and then (5.5.3)
+_SILENCE = 300.0  # seconds for which a server that took longer is not asked for checksums
+_silent: dict[str, float] = {}
+# A server that is asked for more at a time lets the others wait for 30 s.
+_checksums = threading.Semaphore(2)
 
 
 class StatusError(Exception):
@@ -51,6 +58,49 @@ def stat(server: str, path: str) -> dict[str, Any]:
 
     info = value_of(_files(server).stat(path, timeout=_TIMEOUT))
     return {"size": info.size, "is_folder": bool(info.flags & StatInfoFlags.IS_DIR)}
+
+
+def facts(server: str, path: str) -> dict[str, Any]:
+    """Return size, time and Adler-32 of a file, which is empty if the server does not tell it."""
+    from XRootD.client.flags import StatInfoFlags
+
+    info = value_of(_files(server).stat(path, timeout=_TIMEOUT))
+    is_folder = bool(info.flags & StatInfoFlags.IS_DIR)
+    adler32 = "" if is_folder else _checksum(server, path)
+    return {"size": info.size, "mtime": info.modtime, "is_folder": is_folder, "adler32": adler32}
+
+
+def _checksum(server: str, path: str) -> str:
+    from XRootD.client.flags import QueryCode
+
+    answer = b""
+    for _ in range(_CHECKSUM_TRIES):
+        if time.monotonic() < _silent.get(server, 0.0):
+            break
+        try:
+            with _checksums:
+                answer = value_of(
+                    _files(server).query(QueryCode.CHECKSUM, path, timeout=_CHECKSUM_TIMEOUT)
+                )
+        except StatusError as error:
+            if not error.status.errno or "[3013]" in str(error):  # it takes long, or knows none
+                _silent[server] = time.monotonic() + _SILENCE
+        else:
+            break
+    kind, _, value = bytes(answer).decode("ascii", "replace").strip("\0\n ").partition(" ")
+    return value.lower().zfill(8) if kind.lower() == "adler32" else ""
+
+
+def move(server: str, source: str, target: str) -> None:
+    """Rename a file; one that has the new name is replaced."""
+    files = _files(server)
+    try:
+        value_of(files.mv(source, target, timeout=_TIMEOUT))
+    except StatusError as error:
+        if "[3018]" not in str(error):
+            raise
+        value_of(files.rm(target, timeout=_TIMEOUT))
+        value_of(files.mv(source, target, timeout=_TIMEOUT))
 
 
 def make(server: str, path: str) -> None:
@@ -121,13 +171,20 @@ def tidy(server: str, path: str) -> None:
     value_of(_files(server).rmdir(path, timeout=_TIMEOUT))
 
 
-def listing(server: str, path: str) -> list[str]:
-    """Return what is in a folder."""
-    return [entry.name for entry in value_of(_files(server).dirlist(path, timeout=_TIMEOUT))]
+def entries(server: str, path: str) -> dict[str, bool]:
+    """Return what is in a folder, and whether each is a folder."""
+    from XRootD.client.flags import DirListFlags, StatInfoFlags
+
+    found = value_of(_files(server).dirlist(path, DirListFlags.STAT, timeout=_TIMEOUT))
+    return {
+        one.name: one.statinfo is not None and bool(one.statinfo.flags & StatInfoFlags.IS_DIR)
+        for one in found
+    }
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    call.__name__: call for call in (start, stat, make, put, get, remove, tidy, listing)
+    call.__name__: call
+    for call in (start, stat, facts, make, put, get, move, remove, tidy, entries)
 }
 
 

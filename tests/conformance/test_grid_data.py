@@ -1,12 +1,20 @@
-"""Workflows whose intermediates stay on the grid, on each backend whose nodes reach a catalog."""
+"""Workflows whose intermediates stay on the grid: in a catalog, or on a storage server.
+
+The server is reached from all nodes, with a token that travels with the jobs; a catalog only on the
+backends that say so.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.conftest import Project
+from tests.servers.stores.fixtures import webdav
+from tests.servers.stores.webdav import TOKEN, WebDavServer
 
 from .backend import Backend
+
+__all__ = ["webdav"]
 
 pytestmark = pytest.mark.workflow
 
@@ -29,8 +37,27 @@ rule sum:
 """
 
 
-def test_intermediates_stay_on_the_grid(project: Project, backend: Backend) -> None:
+def test_intermediates_stay_in_a_catalog(project: Project, backend: Backend) -> None:
     folder, options = backend.grid_data(project)
+    run(project, folder, options)
+
+
+def test_intermediates_stay_on_a_server(
+    project: Project, backend: Backend, webdav: WebDavServer
+) -> None:
+    token = project.put("token", TOKEN)  # where jobs do not see it
+    run(project, f"{webdav.url}/run", ("--grid-store-token", str(token)))
+    assert webdav.files() == {"run/raw/3.txt": 6, "run/raw/4.txt": 8}
+
+
+def run(project: Project, folder: str, options: tuple[str, ...]) -> None:
+    """Run workflows.
+
+    Args:
+        project: Is empty.
+        folder: Where the intermediates stay.
+        options: That this needs.
+    """
     project.put("Snakefile", CHAIN.format(folder=folder))
     project.run(*options).succeeded()
     assert project.read("sum.txt") == "1\n2\n1\n2\n"

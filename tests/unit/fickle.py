@@ -197,6 +197,7 @@ class Bench:
                 keep_incomplete=False,
                 large_file=1 << 20,
                 compression="none",
+                outputs_now=self.outputs.grid_files.outputs_now,
             ),
             self.outputs,
             lost_limit=lost_limit,

@@ -8,6 +8,9 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
+PART = ".{}.part"
+"""Name of a file that is being uploaded, by the guid of the attempt."""
+
 
 @dataclass(frozen=True)
 class GridInput:
@@ -48,7 +51,8 @@ class GridOutput:
         element: Storage element, for DIRAC.
         guid: Of this attempt; DIRAC's catalog keeps it with the file.
         before: Size and Adler-32, ``123:0a1b2c3d``, of the file that was there when the job was
-            planned, which it may replace; empty if there was none.
+            planned, which it may replace; empty if there was none. On a server without a catalog
+            the time in whole seconds as well, ``123:0a1b2c3d:1700000000``.
         may_replace: Guids of earlier attempts, whose files it may replace, too.
     """
 
@@ -59,6 +63,11 @@ class GridOutput:
     guid: str = ""
     before: str = ""
     may_replace: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """URL under which this attempt uploads a file that no catalog knows."""
+        return f"{self.url.rpartition('/')[0]}/{PART.format(self.guid)}"
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> GridOutput:

@@ -49,7 +49,7 @@ def fetch(inputs: Sequence[GridInput], sandbox: Path, scratch: Path, tree: Tree)
         if not one.size:  # a catalog may have such an entry, but no storage element has a file
             brought = folder / f"empty{number}"
             brought.write_bytes(b"")
-        elif _leaf(one) in OWN_FILES:
+        elif not _lfn(one) or _leaf(one) in OWN_FILES:  # only DIRAC brings files there
             brought = folder / "none"
         if not _take(one, brought, tree, problems):
             left.append(one)
@@ -139,4 +139,4 @@ def _lfn(one: GridInput) -> str:
 
 
 def _leaf(one: GridInput) -> str:
-    return (_lfn(one) or one.name).rpartition("/")[2]
+    return _lfn(one).rpartition("/")[2]

@@ -156,7 +156,10 @@ def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> Tran
         return AbsentError(f"{where}{status}")
     if answer.status in (401, 403):
         if not access.credentials:
-            return TransferError(f"{where}{status}: the signed URL has expired")
+            why = "the signed URL has expired"
+            if "?" not in answer.url:
+                why = "a token or proxy is sent to davs:// URLs only"
+            return TransferError(f"{where}{status}: {why}")
         token = bearer_token(access.token_file)
         if token and has_expired(token):
             return RefusedError(f"{where}{status}: the bearer token has expired; renew it")
@@ -173,6 +176,11 @@ def failure(answer: Answer, access: Access = ANONYMOUS, doing: str = "") -> Tran
     if answer.status == 413:
         return TransferError(f"{where}{status}: the server does not accept a file of this size")
     return (PassingError if answer.status in _PASSING else TransferError)(f"{where}{status}")
+
+
+def destination(url: str) -> str:
+    """Return a URL as the value of the header ``Destination``."""
+    return quote(_http(url), safe=_SAFE)
 
 
 def _ask(

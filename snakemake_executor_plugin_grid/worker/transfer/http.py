@@ -1,4 +1,4 @@
-"""File transfers over HTTP: GET, PUT by WebDAV, POST of a signed form to S3."""
+"""Files over HTTP: GET, PUT and MOVE by WebDAV, POST of a signed form to S3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import secrets
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from typing import Callable
@@ -19,14 +20,18 @@ from .connection import (
     Body,
     CertificateError,
     LocalError,
+    destination,
     failure,
     request,
 )
 from .errors import PassingError, TransferError, shown
+from .facts import Facts
 from .retry import retry_transfer
 
 _BLOCK = 1 << 20
 _GOOD = (200, 201, 202, 204, 206)
+_GONE = (404, 410)
+_ADLER32 = re.compile(r"(?i)\badler32=([0-9a-f]{1,8})\b")
 CREDENTIALS = Access(credentials=True)
 
 
@@ -154,17 +159,75 @@ def size(url: str, access: Access) -> int | None:
     Raises:
         TransferError: The server does not tell it.
     """
-    answer = request("HEAD", url, access)
-    if answer.status == 404:
+    answer = _head(url, access, {})
+    return None if answer is None else _size(answer, url, access)
+
+
+def facts(url: str, access: Access) -> Facts | None:
+    """Return what the server knows of a file, None if it does not exist.
+
+    Raises:
+        TransferError: The server does not tell it, or it is a folder.
+    """
+    answer = _head(url, access, {"Want-Digest": "adler32"})
+    if answer is None:
+        return None
+    if answer.url.partition("?")[0].endswith("/"):
+        raise TransferError(f"{shown(url)}: is a folder")
+    there = _size(answer, url, access)
+    if there is None:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    mtime = 0
+    with suppress(TypeError, ValueError):
+        mtime = int(parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp())
+    told = _ADLER32.search(",".join(answer.headers.get_all("Digest", [])))
+    return Facts(there, mtime, told[1].lower().zfill(8) if told else "")
+
+
+def move(source: str, target: str, access: Access, *, replace: bool) -> None:
+    """Rename a file; one attempt.
+
+    Raises:
+        TransferError: It cannot be done, such as if the target exists and is not to be replaced.
+    """
+    headers = {"Destination": destination(target), "Overwrite": "T" if replace else "F"}
+    answer = request("MOVE", source, access, headers=headers)
+    if replace and answer.status in (409, 412):  # the server replaces no file by it
+        remove(target, access)
+        answer = request("MOVE", source, access, headers=headers)
+    if answer.status not in _GOOD:
+        raise failure(answer, access, "renaming")
+
+
+def remove(url: str, access: Access) -> None:
+    """Remove a file; one attempt. One that does not exist counts as removed.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    answer = request("DELETE", url, access)
+    if answer.status not in (200, 202, 204, *_GONE):
+        raise failure(answer, access, "removal")
+
+
+def _head(url: str, access: Access, headers: dict[str, str]) -> Answer | None:
+    answer = request("HEAD", url, access, headers=headers)
+    if answer.status in _GONE:
         return None
     if answer.status != 200:
         raise failure(answer, access)
+    return answer
+
+
+def _size(answer: Answer, url: str, access: Access) -> int | None:
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else _size_by_range(url, access)
 
 
 def _size_by_range(url: str, access: Access) -> int | None:
-    """Do the same as ``size`` without HEAD: Apache (2.4) omits a length of 0 there."""
+    """Return the size without HEAD: Apache (2.4) omits a length of 0 there."""
     first = {"Range": "bytes=0-0"}
     answer = request("GET", url, access, headers=first, reader=lambda *_: None)
     if answer.status == 404:

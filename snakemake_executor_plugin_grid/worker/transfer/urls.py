@@ -6,6 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .errors import TransferError, shown
+from .retry import retry_transfer
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from .facts import Facts
 
 SIGNED = "signed"
 _WEBDAV = ("dav", "davs")
@@ -89,6 +94,58 @@ def put(path: Path, folder_url: str, name: str) -> None:
         _copy(path, Path(unquote(urlsplit(folder_url).path)), name)
     else:
         raise TransferError(f"the worker cannot write to {shown(folder_url)}")
+
+
+def facts(url: str) -> Facts | None:
+    """Return what the server knows of a file, None if it does not exist; with retries.
+
+    Raises:
+        TransferError: The server does not tell it.
+    """
+    if scheme_of(url) in _XROOTD:
+        from . import xrootd
+
+        return retry_transfer(lambda: xrootd.facts(url))
+    from . import http as web
+
+    return retry_transfer(lambda: web.facts(url, web.CREDENTIALS))
+
+
+def move(source: str, target: str, *, replace: bool) -> None:
+    """Rename a file on its server, with retries.
+
+    Args:
+        source: URL of the file.
+        target: Its new URL.
+        replace: Whether one of that name may be replaced. XRootD servers do so anyway.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    if scheme_of(source) in _XROOTD:
+        from . import xrootd
+
+        retry_transfer(lambda: xrootd.move(source, target, replace=replace))
+    else:
+        from . import http as web
+
+        retry_transfer(lambda: web.move(source, target, web.CREDENTIALS, replace=replace))
+
+
+def remove(url: str) -> None:
+    """Remove a file; one that does not exist counts as removed; one attempt.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    if scheme_of(url) in _XROOTD:
+        from . import xrootd
+
+        xrootd.remove(url)
+    else:
+        from . import http as web
+
+        web.remove(url, web.CREDENTIALS)
 
 
 def require_store(folder: Path) -> None:

@@ -27,6 +27,7 @@ has the others wait for 30 s. The other numbers of server errors are those of th
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import errno
 import os
@@ -35,6 +36,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -42,6 +44,7 @@ from urllib.parse import urlsplit
 
 from ..processes import die_with_parent
 from .errors import AbsentError, PassingError, RefusedError, TransferError
+from .facts import Facts
 from .retry import retry_transfer
 
 LIMITS = {
@@ -91,6 +94,7 @@ _PASSING_WORDS = (
     "Poller error",
 )
 _REFUSED_WORDS = ("Auth failed", "Login failed", "[3030]")
+_EXISTS = "[3018]"
 _NO_CHECKSUM = ("[3013]", "querying the checksum")
 _NUMBER = re.compile(r"\[(3\d\d\d)\]")
 _LOCAL = re.compile(r"Local error: ([^:\n]+)")
@@ -153,6 +157,48 @@ def put(path: Path, folder_url: str, name: str) -> None:
     retry_transfer(attempt)
 
 
+def facts(url: str) -> Facts | None:
+    """Return what the server knows of a file, None if it does not exist; one attempt.
+
+    Raises:
+        TransferError: The server does not tell it, or it is a folder.
+    """
+    try:
+        size, mtime = _stat(url)
+    except AbsentError:
+        return None
+    told = None
+    with contextlib.suppress(TransferError):  # many servers have none
+        told = re.match(r"(?i)adler32 ([0-9a-f]{1,8})\b", _at_server(url, "query", "checksum"))
+    return Facts(size, mtime, told[1].lower().zfill(8) if told else "")
+
+
+def move(source: str, target: str, *, replace: bool) -> None:
+    """Rename a file; one attempt.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    path = _split(target)[1]
+    try:
+        _at_server(source, "mv", more=(path,))
+    except TransferError as error:
+        if not replace or _EXISTS not in str(error):
+            raise
+        remove(target)
+        _at_server(source, "mv", more=(path,))
+
+
+def remove(url: str) -> None:
+    """Remove a file; one that does not exist counts as removed; one attempt.
+
+    Raises:
+        TransferError: It cannot be done.
+    """
+    with contextlib.suppress(AbsentError):
+        _at_server(url, "rm")
+
+
 def environment() -> dict[str, str]:
     """Return the environment of an XRootD client: that of this process, and time limits."""
     return {**LIMITS, **os.environ}
@@ -202,16 +248,39 @@ def plain(path: Path) -> Iterator[Path]:
 
 
 def _check_size(url: str, size: int) -> None:
-    parts = urlsplit(url)
-    path = url.partition(parts.netloc)[2].replace("//", "/", 1)
-    command = ["xrdfs", f"{parts.scheme}://{parts.netloc}", "stat", path]
-    code, words = _run(command, _STAT_LIMIT)
+    there, _ = _stat(url)
+    if there != size:
+        raise PassingError(f"{url}: incomplete: {there} of {size} bytes arrived")
+
+
+def _stat(url: str) -> tuple[int, int]:
+    """Return size and time of a file; the time is 0 if the server does not tell it."""
+    words = _at_server(url, "stat")
+    found = dict(re.findall(r"^(Size|MTime|Flags):\s+(.*)$", words, re.MULTILINE))
+    if "IsDir" in found.get("Flags", ""):
+        raise TransferError(f"{url}: is a folder")
+    if not found.get("Size", "").isdigit():
+        raise TransferError(f"{url}: the server does not tell the size")
+    mtime = 0
+    with contextlib.suppress(KeyError, ValueError):
+        mtime = calendar.timegm(time.strptime(found["MTime"], "%Y-%m-%d %H:%M:%S"))
+    return int(found["Size"]), mtime
+
+
+def _at_server(url: str, *command: str, more: Sequence[str] = ()) -> str:
+    """Run a command of ``xrdfs`` on the path of a URL; return its output."""
+    server, path = _split(url)
+    code, words = _run(["xrdfs", server, *command, path, *more], _STAT_LIMIT)
     if code:
         fail(words, f"{url}: xrdfs ended with exit code {code}")
-    found = re.search(r"^Size:\s+(\d+)", words, re.MULTILINE)
-    if found is None or int(found[1]) != size:
-        there = found[1] if found else "unknown"
-        raise PassingError(f"{url}: incomplete: {there} of {size} bytes arrived")
+    return words
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return the server of a URL, and the path there."""
+    parts = urlsplit(url)
+    path = url.partition(parts.netloc)[2].replace("//", "/", 1)
+    return f"{parts.scheme}://{parts.netloc}", path
 
 
 def _run(command: Sequence[str], limit: float) -> tuple[int, str]:

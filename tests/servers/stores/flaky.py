@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         act(self)
 
     do_GET = do_HEAD = do_PUT = follow  # noqa: N815 - the names they have
-    do_POST = do_MKCOL = do_PROPFIND = do_DELETE = follow  # noqa: N815
+    do_POST = do_MKCOL = do_PROPFIND = do_DELETE = do_MOVE = follow  # noqa: N815
 
 
 class FlakyServer(ThreadingHTTPServer):

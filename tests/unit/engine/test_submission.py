@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
 from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, PermanentError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.stores.file_catalog import FileFacts
+from snakemake_executor_plugin_grid.worker.grid_files.records import GridOutput
 from tests.unit.fickle import PATIENT, Bench
 from tests.unit.interference import DOWN, Gate, Times, down
 
@@ -220,3 +225,34 @@ def test_a_job_that_comes_to_be_submitted_after_cancelling_is_cancelled(bench: B
     bench.controller.close()
     assert bench.backend.cancelled == ["id-0"]
     assert bench.phases() == {"j-1": "cancelled"}
+
+
+def test_a_job_that_is_sent_again_may_replace_what_is_there_then(bench: Bench) -> None:
+    """Of a server without a catalog: its earlier attempt has perhaps written it."""
+    url = "davs://host/d/x"
+    planned = GridOutput("work/x", url, url, before="3:0a1b2c3d:1700000000")
+    now = replace(planned, before="5::1700000100")
+    asked: list[str] = []
+
+    class Server:
+        def forget(self, queries: Collection[str]) -> None:
+            asked.extend(queries)
+
+        def facts(self, query: str) -> FileFacts:
+            return FileFacts(5, 1_700_000_100.0)
+
+        def protect(self, queries: Collection[str]) -> None: ...
+
+        def discard(self, query: str) -> None: ...
+
+    bench.outputs.grid_files._storages[url] = Server()  # type: ignore[assignment]
+    bench.submit("j-00000000-1", grid_outputs=(planned,))
+    bench.fault("j-00000000-1", site="A")
+    bench.wait_for(lambda: "j-00000000-1.1" in bench.backend.jobs)
+    sent = [
+        GridOutput.from_json(json.loads(payload.description)["grid_outputs"][0])
+        for payload in bench.backend.payloads
+    ]
+    assert [one.before for one in sent] == [planned.before, now.before]
+    assert sent[0].part != sent[1].part
+    assert asked

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from snakemake_executor_plugin_grid.grid_data.attempts import of_attempt
 from snakemake_executor_plugin_grid.grid_data.files import Destination, GridFiles
 from snakemake_executor_plugin_grid.grid_data.lookup import Lookup
 from snakemake_executor_plugin_grid.model.errors import GridError
@@ -38,6 +39,7 @@ class Storage:
     registered: dict[str, FileFacts] = field(default_factory=dict)
     adopted: int = 0
     refused: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
     def facts(self, query: str) -> FileFacts | None:
         return self.there.get(query)
@@ -70,6 +72,9 @@ class Storage:
 
     def protect(self, queries: Collection[str]) -> None:
         self.protected += queries
+
+    def discard(self, query: str) -> None:
+        self.discarded.append(query)
 
 
 class Bench:
@@ -262,3 +267,59 @@ def test_files_that_are_registered_are_asked_for_after_that(tmp_path: Path) -> N
     for one, _ in jobs:
         files.ended(one)
     assert [files.confirm(one, report) for one, report in jobs] == ["", ""]
+
+
+URL = "davs://host/d/x"
+TO_SERVER = GridOutput("work/.snakemake/storage/grid/davs/host/d/x", URL, URL)
+
+
+def of_server(bench: Bench, name: str) -> JobSpec:
+    path = GridPath(".snakemake/storage/grid/davs/host/d/x", URL, bench.storage)
+    bench.files.outputs([path])
+    return spec(name, grid_outputs=(TO_SERVER,))
+
+
+def test_what_an_attempt_may_replace_is_what_is_there_when_it_is_sent(bench: Bench) -> None:
+    """A server has no guids, by which earlier attempts are told from later ones."""
+    bench.storage.there[URL] = FileFacts(3, 1_700_000_000.9, "")
+    path = GridPath(".snakemake/storage/grid/davs/host/d/x", URL, bench.storage)
+    (planned,) = bench.files.outputs([path])
+    assert planned.before == "3::1700000000"
+    bench.storage.there[URL] = FileFacts(5, 1_700_000_100.0, "0a1b2c3d")
+    job = spec("job-00000000-1.1", grid_outputs=(planned,))
+    (again,) = bench.files.outputs_now(job)
+    assert again == replace(planned, before="5:0a1b2c3d:1700000100")
+    assert bench.storage.forgotten == [URL]
+
+
+def test_without_an_answer_an_attempt_replaces_what_was_planned(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = of_server(bench, "job-00000000-1.1")
+
+    def away(query: str) -> None:
+        raise GridError("it does not answer")
+
+    monkeypatch.setattr(bench.storage, "facts", away)
+    assert bench.files.outputs_now(job) == job.grid_outputs
+
+
+def test_with_a_catalog_nothing_is_asked_again(bench: Bench) -> None:
+    bench.files.outputs([bench.path])
+    bench.storage.there[LFN] = FileFacts(5, 1.0, "0a1b2c3d")
+    assert bench.files.outputs_now(bench.spec) == (OUTPUT,)
+
+
+def test_parts_of_all_attempts_are_removed_after_a_failure(bench: Bench) -> None:
+    first, second = (
+        of_attempt(TO_SERVER, name).part for name in ("job-00000000-1", "job-00000000-1.1")
+    )
+    report = Report("job-00000000-1.1", reason=reports.PAYLOAD_FAILED)
+    bench.files.failed(of_server(bench, "job-00000000-1.1"), report)
+    assert not bench.storage.discarded, "nothing was uploaded"
+    bench.files.failed(of_server(bench, "job-00000000-1.1"), None)
+    assert bench.storage.discarded == [first, second]
+    assert first != second
+    assert first.startswith("davs://host/d/.")
+    bench.files.failed(bench.spec, None)
+    assert bench.storage.discarded == [first, second], "DIRAC's tools leave none"

@@ -105,6 +105,17 @@ def test_absent_files_fill_a_call_and_make_no_other(bench: Bench) -> None:
     assert bench.asked[-1] == [*names[4000:], names[0]][:1000]
 
 
+def test_where_each_name_costs_a_question_few_others_are_asked(bench: Bench) -> None:
+    """Else a run of a thousand jobs would ask half a million questions."""
+    bench.catalog.width = 8
+    names = names_of(100)
+    bench.lookup.register(names)
+    assert bench.lookup.facts(names[10]) is None
+    bench.now += 31
+    assert bench.lookup.facts(names[10]) is None
+    assert [len(some) for some in bench.asked] == [100, 8]
+
+
 def test_an_error_is_not_absence_and_the_next_question_asks_again(bench: Bench) -> None:
     bench.catalog.add("lfn:/vo/a")
     bench.catalog.errors["facts"] = [TransientError("1604")]

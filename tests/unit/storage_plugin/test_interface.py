@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from snakemake_interface_storage_plugins.tests import TestStorageBase
 
 import snakemake_storage_plugin_grid as plugin
+from snakemake_executor_plugin_grid.grid_data import catalogs
 from snakemake_storage_plugin_grid import StorageProvider, StorageProviderSettings
+from tests.servers.stores.fixtures import webdav
+from tests.servers.stores.webdav import TOKEN, WebDavServer
+
+__all__ = ["webdav"]
 
 _IMPORT = """
 import sys
@@ -65,3 +71,28 @@ def test_snakemake_finds_it_and_its_options() -> None:
 def test_each_example_is_valid() -> None:
     for example in StorageProvider.example_queries():
         assert StorageProvider.is_valid_query(example.query)
+
+
+class TestStorageOfServer(TestStorageBase):
+    """On a WebDAV server."""
+
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def _server(self, webdav: WebDavServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setenv("BEARER_TOKEN", TOKEN)
+        self.url = webdav.url
+        yield
+        catalogs.close_all()
+
+    def get_storage_provider_cls(self) -> type[StorageProvider]:
+        return StorageProvider
+
+    def get_storage_provider_settings(self) -> StorageProviderSettings:
+        return StorageProviderSettings()
+
+    def get_query(self, tmp_path: Path) -> str:
+        return f"{self.url}/test/test.txt"
+
+    def get_query_not_existing(self, tmp_path: Path) -> str:
+        return f"{self.url}/test/absent.txt"

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.io import flag, is_flagged
 
-from snakemake_storage_plugin_grid import StorageProvider
+from snakemake_executor_plugin_grid.grid_data import catalogs
+from snakemake_executor_plugin_grid.stores import url_catalog
+from snakemake_storage_plugin_grid import StorageProvider, queries
 from snakemake_storage_plugin_grid.queries import folder_of, local_suffix, normalized, problem_with
 
 
@@ -22,6 +24,11 @@ from snakemake_storage_plugin_grid.queries import folder_of, local_suffix, norma
         "rucio://user.name/run1.root",
         "rucio://{scope}/{name}",
         "rucio://mc/belle/MC/file",
+        "davs://host:8443/data/{n}.root",
+        "DAVS://host/a b ü%20.root",
+        "https://host/a",
+        "root://host//data/{n}.root",
+        "roots://host:1095//a",
     ],
 )
 def test_names_of_files_are_valid(query: str) -> None:
@@ -33,6 +40,22 @@ def test_names_of_files_are_valid(query: str) -> None:
     [
         ("results/a.txt", "lfn:/vo/path for the file catalog of DIRAC, rucio://scope/name"),
         ("s3://bucket/a", "it has to be lfn:/vo/path"),
+        ("s3://bucket/a", "davs://host/path or root://host//path for a storage server"),
+        ("davs:/host/a", "it has to be davs://host/path"),
+        ("davs:///a", "it names no server"),
+        ("davs://host", "one slash behind the server"),
+        ("davs://host/", "it is a folder"),
+        ("davs://host/run/", "it is a folder"),
+        ("davs://host//a", "one slash behind the server"),
+        ("davs://host/a/../b", "local("),
+        ("davs://host/a//b", "empty component"),
+        ("davs://me@host/a", "it has a user"),
+        ("https://host/a?token=word", "question mark"),
+        ("https://host/a#b", "question mark or #"),
+        ("root://host/a", "two slashes behind the server: root://host//path"),
+        ("root://host///a", "two slashes behind the server"),
+        ("root://host//", "it is a folder"),
+        ("root://host//a//b", "empty component"),
         ("lfn:vo/a", "one slash after the colon"),
         ("lfn://vo/a", "one slash after the colon"),
         ("lfn:/vo", "it has to be lfn:/vo/path"),
@@ -69,11 +92,25 @@ def test_flags_stay(provider: StorageProvider, scheme: str) -> None:
 def test_local_copies_have_the_name_in_their_path() -> None:
     assert local_suffix("lfn:/vo/run/{n}.root") == "lfn/vo/run/{n}.root"
     assert local_suffix("rucio://scope/name") == "rucio/scope/name"
+    assert local_suffix("davs://host:8443/a/{n}") == "davs/host:8443/a/{n}"
+    assert local_suffix("root://host//a/{n}") == "root/host/a/{n}"
 
 
 _QUERIES = st.builds(
     lambda scheme, parts: scheme + "/".join(parts),
-    st.sampled_from(["lfn:/", "lfn:", "rucio://", "rucio:/", "LFN:/"]),
+    st.sampled_from(
+        [
+            "lfn:/",
+            "lfn:",
+            "rucio://",
+            "rucio:/",
+            "LFN:/",
+            "davs://",
+            "davs:/",
+            "root://h//",
+            "root://",
+        ]
+    ),
     st.lists(st.sampled_from(["..", ".", "", "a", "lfn", "rucio", "~", "$HOME", "b c"])),
 )
 
@@ -99,7 +136,18 @@ def test_no_local_copy_is_outside_and_no_two_are_the_same(one: str, other: str) 
         ("lfn:/{vo}/a.root", "lfn:/"),
         ("rucio://scope/{name}", "rucio://scope"),
         ("rucio://scope/run.{n}", "rucio://scope"),
+        ("davs://host/run/{n}", "davs://host/run"),
+        ("davs://host/{n}", "davs://host"),
+        ("root://host//run/{n}", "root://host//run"),
+        ("root://host//{n}", "root://host/"),
     ],
 )
 def test_a_pattern_is_looked_for_in_its_folder(query: str, folder: str) -> None:
     assert folder_of(query) == folder
+
+
+def test_the_plugin_and_the_catalog_have_the_same_schemes() -> None:
+    """The plugin imports no more than the interface until it is used."""
+    assert queries.URLS == url_catalog.SCHEMES
+    assert queries.READ_ONLY == url_catalog.READ_ONLY
+    assert {queries.catalog_of(f"{scheme}://host/a") for scheme in queries.URLS} == {catalogs.URLS}

@@ -181,7 +181,7 @@ def test_a_folder_of_another_user(server: XrootdServer, tmp_path: Path) -> None:
     if os.getuid() == 0:
         os.chown(server.data("/store/locked"), 0, 0)
     for transport in _transport(f"{server.url}/locked", tmp_path):
-        with pytest.raises(PermanentError, match=r"permission denied.*--grid-store"):
+        with pytest.raises(PermanentError, match=r"permission denied.*another folder"):
             transport.upload(_file(tmp_path / "file"), "file")
 
 
