@@ -20,10 +20,12 @@ class Transport(ABC):
     Attributes:
         url: URL of the folder, without a slash at the end and without secrets.
         secret: Whether the URLs for workers are secrets, as signed ones are.
+        element: Storage element, where the URL alone does not tell where files are.
     """
 
     url: str
     secret: bool = False
+    element: str = ""
 
     @abstractmethod
     def check(self) -> None:
@@ -77,6 +79,14 @@ class Transport(ABC):
 
         A missing folder is empty.
         """
+
+    def move(self, name: str, other: str) -> bool:
+        """Give a file another name, without moving its bytes; return whether the server can.
+
+        Raises:
+            MissingError: There is no such file.
+        """
+        return False
 
     def tidy(self, folder: str) -> None:
         """Remove a folder if it is empty; does nothing where folders are only part of names."""

@@ -31,6 +31,7 @@ from .transport import Transport
 T = TypeVar("T")
 
 _SCHEMES = {"http": "dav", "https": "davs"}
+_HTTP = {"dav": "http", "davs": "https"}
 _PAUSES = (1.0,)
 _GONE = (404, 410)
 _MULTI = 207
@@ -111,6 +112,21 @@ class WebDavTransport(Transport):
         """DELETE a folder that is empty: a server would delete others with what is in them."""
         if not self.listing(folder):
             self._delete(f"{self._at(folder)}/")
+
+    def move(self, name: str, other: str) -> bool:
+        """MOVE a file (RFC 4918, 9.9)."""
+        target = self._at(other)
+        scheme, _, rest = target.partition(":")
+        headers = {"Destination": f"{_HTTP.get(scheme, scheme)}:{rest}", "Overwrite": "T"}
+
+        def ask() -> bool:
+            answer = request("MOVE", self._at(name), self._access, headers=headers)
+            if answer.status in _GONE:
+                raise failure(answer, self._access)
+            return answer.status in (201, 204)
+
+        self._call(lambda: web.make_folder(target.rpartition("/")[0], self._access))
+        return self._call(ask)
 
     def source(self, name: str) -> str:
         """Return the URL of the file; the worker has its own credentials."""

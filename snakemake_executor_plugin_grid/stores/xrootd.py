@@ -190,6 +190,11 @@ class XRootDTransport(Transport):
             except MissingError:
                 return
 
+    def move(self, name: str, other: str) -> bool:
+        """Rename a file."""
+        self._call(other, "move", self._server, self._path(name), self._path(other))
+        return True
+
     def source(self, name: str) -> str:
         """Return the URL of the file; the worker has its own credentials."""
         return self._at(name)

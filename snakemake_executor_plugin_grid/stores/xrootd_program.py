@@ -116,6 +116,12 @@ def remove(server: str, paths: Sequence[str]) -> dict[str, str]:
     return failed
 
 
+def move(server: str, path: str, other: str) -> None:
+    """Rename a file, and make the folders above its new name."""
+    make(server, other.rpartition("/")[0])
+    value_of(_files(server).mv(path, other, timeout=_TIMEOUT))
+
+
 def tidy(server: str, path: str) -> None:
     """Remove a folder, if it is empty."""
     value_of(_files(server).rmdir(path, timeout=_TIMEOUT))
@@ -127,7 +133,7 @@ def listing(server: str, path: str) -> list[str]:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    call.__name__: call for call in (start, stat, make, put, get, remove, tidy, listing)
+    call.__name__: call for call in (start, stat, make, put, get, remove, move, tidy, listing)
 }
 
 
