@@ -21,7 +21,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 from . import queries
 from .objects import StorageObject
 from .on_worker import FilesOfJob
-from .settings import StorageProviderSettings, path_of, seconds_of
+from .settings import StorageProviderSettings, path_of
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings, GridData
@@ -248,6 +248,7 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
         WorkflowError: An option makes no sense.
     """
     from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings
+    from snakemake_executor_plugin_grid.model.duration import seconds_of
 
     lifetime = None
     if settings.rucio_lifetime:
@@ -261,7 +262,7 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
         dirac_python=path_of(settings.dirac_python or option_of_executor("dirac_python")),
         storage_element=settings.storage_element
         or str(option_of_executor("dirac_storage_element") or ""),
-        rucio_python=path_of(settings.rucio_python),
+        rucio_python=path_of(settings.rucio_python or option_of_executor("rucio_python")),
         rucio_rse=settings.rucio_rse or "",
         rucio_lifetime=lifetime,
         rucio_account=settings.rucio_account or "",

@@ -111,10 +111,9 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
             folder = FOLDER.absolute()
             catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
             lookup = Lookup(catalog)
-            element, note = settings.rucio_rse, None
-            if scheme == "lfn":  # `snakemake-grid clean` knows no others
-                element = settings.storage_element
-                note = partial(note_in_journal, folder, element)
+            element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
+            # Where parts of a file may be left is for DIRAC's: Rucio knows it.
+            note = partial(note_in_journal, folder, element if scheme == "lfn" else "")
             removals = Removals(catalog, lookup, note, say)
             _opened[scheme, settings] = GridData(
                 *(catalog, lookup, Replicas(catalog, lookup), removals, element),
@@ -159,8 +158,8 @@ def _do_nothing() -> None:
 
 
 def _rucio(settings: DataSettings, folder: Path) -> FileCatalog:
-    python = settings.rucio_python or Path(sys.executable)
-    client = RucioClient(python, folder / "rucio.log", settings.rucio_account)
+    log = folder / "rucio.log"
+    client = RucioClient.shared(settings.rucio_python, log, settings.rucio_account)
     return RucioCatalog(client, rse=settings.rucio_rse, lifetime=settings.rucio_lifetime)
 
 
