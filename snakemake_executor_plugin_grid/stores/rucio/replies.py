@@ -93,7 +93,8 @@ _HINTS = {
     "certificate_verify_failed": _CA,
     "no module named 'rucio.core": "rucio.cfg is that of a server, with a section [database]; "
     "clients need one of their own",
-    "no module named 'rucio": "install rucio-clients there, or see --storage-grid-rucio-python",
+    "no module named 'rucio": "install rucio-clients there, or name the Python that has them by "
+    "--grid-rucio-python",
     "could not load rucio configuration": _CONFIG,
     "configuration not found": _CONFIG,
     "cannot be found in config file": _CONFIG,
@@ -114,6 +115,7 @@ _RENEWALS = {
     "gss": "run 'kinit'",
     "ssh": "see ssh_private_key in rucio.cfg",
 }
+_STORE_CALLS = ("blob_urls", "blobs", "hold_blobs", "renew_blobs")
 _STORAGE_RENEWAL = "run 'voms-proxy-init -voms VO', or get a token that the storage element accepts"
 TAKEN: Final = (
     "names in Rucio are never given to other content: use another name, or wait until it has been "
@@ -178,6 +180,8 @@ def error_of(
     if kind is DiskFullError:
         return kind(f"the disk of the submit host is full: {said}")
     hint = _hint(kind, message, auth, of_storage=exception == "MovingError")
+    if name in _STORE_CALLS:
+        hint = hint.replace("--storage-grid-rucio-rse", "rse= in --grid-store")
     return kind(f"Rucio, asked for {name.replace('_', ' ')}: {clause(said)}{hint}")
 
 

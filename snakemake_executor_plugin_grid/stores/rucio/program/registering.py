@@ -14,27 +14,37 @@ from .names import expire, metadata
 
 _SOON = 1.0
 _LONGEST_QUERY = 2000
+_DONE = {"read": "read", "write": "written", "delete": "cleaned"}
 
 
-def write_urls(files: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) -> dict[str, str]:
+def write_urls(
+    files: Sequence[Sequence[str]],
+    rse: str,
+    schemes: Sequence[str],
+    operations: Sequence[str] = ("write",),
+) -> dict[str, str]:
     """Return the URLs under which new files have to be written at a storage element.
 
     Args:
         files: New files.
         rse: Name of the storage element.
-        schemes: Of URLs, the best first: the first that the element can be written by is taken.
+        schemes: Of URLs, the best first: the first that serves for the operations is taken.
+        operations: What is done by the URLs.
 
     Raises:
         CallError: There is none.
     """
     client = connection.client()
-    protocols = client.get_protocols(rse, protocol_domain="wan", operation="write")
-    known = {protocol["scheme"] for protocol in protocols}
-    scheme = next((scheme for scheme in schemes if scheme in known), None)
+    known: set[str] | None = None
+    for operation in operations:
+        protocols = client.get_protocols(rse, protocol_domain="wan", operation=operation)
+        found = {protocol["scheme"] for protocol in protocols}
+        known = found if known is None else known & found
+    scheme = next((scheme for scheme in schemes if scheme in (known or ())), None)
     if scheme is None:
-        raise CallError(
-            f"{rse} cannot be written by {' or '.join(schemes)}, only by {', '.join(sorted(known))}"
-        )
+        done = " and ".join(_DONE[operation] for operation in operations)
+        others = f", only by {', '.join(sorted(known))}" if known else ""
+        raise CallError(f"{rse} cannot be {done} by {' or '.join(schemes)}{others}")
     urls: dict[str, str] = {}
     for dids in _short([f"{scope}:{name}" for scope, name in files]):
         found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)

@@ -1,0 +1,118 @@
+"""Files of a store: named by their contents, kept for a time, all asked for in bulk.
+
+The lifetime is that of the name, not that of a rule: it can be asked for and changed for many
+files in one call, and by users, whereas many servers let only administrators change rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from . import connection
+from .errors import CallError, TakenError
+from .names import metadata
+from .registering import withdraw, write_urls
+
+_OPERATIONS = ("read", "write", "delete")
+
+
+def blob_urls(names: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) -> dict[str, str]:
+    """Return the URLs of files, whether they exist or not, by which a worker reads and writes them.
+
+    Args:
+        names: Scope and name of each.
+        rse: Name of the storage element.
+        schemes: Of URLs, the best first.
+
+    Raises:
+        CallError: The storage element does not serve.
+    """
+    element = connection.client().get_rse(rse)
+    if not element["deterministic"]:
+        raise CallError(f"{rse} is not deterministic: the URLs of new files cannot be known")
+    if element["rse_type"] == "TAPE":
+        raise CallError(f"{rse} is on tape")
+    return write_urls(names, rse, schemes, _OPERATIONS)
+
+
+def blobs(files: Sequence[Sequence[str]], rse: str) -> dict[str, list[Any]]:
+    """Return size, end of the lifetime, and state of the replica of each file that exists.
+
+    Args:
+        files: Not more than some hundred.
+        rse: Storage element; the state is empty where it has no replica.
+    """
+    rows = [row for row in metadata(files) if row["type"] == "FILE" and not row["lost"]]
+    states = _states([(row["scope"], row["name"]) for row in rows], rse)
+    return {
+        did: [row["size"], row["expires"], states.get(did, "")]
+        for row in rows
+        for did in [f"{row['scope']}:{row['name']}"]
+    }
+
+
+def hold_blobs(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: int) -> None:
+    """Register files that have been written, each with a rule, for a time.
+
+    Args:
+        files: Scope, name, size and adler32 of each.
+        rse: Storage element.
+        lifetime: Seconds from now.
+
+    Raises:
+        TakenError: A name is that of other content.
+    """
+    from rucio.common.exception import DuplicateRule
+
+    client = connection.client()
+    dids = [(scope, name) for scope, name, _, _ in files]
+    known = {(row["scope"], row["name"]): row for row in metadata(dids)}
+    for scope, name, size, adler32 in files:
+        row = known.get((scope, name))
+        same = row is None or (row["type"], row["size"], row["adler32"]) == ("FILE", size, adler32)
+        if not same:
+            raise TakenError(f"{scope}:{name} is registered with other content")
+    states = _states(list(known), rse)
+    client.add_replicas(
+        rse,
+        [
+            {"scope": scope, "name": name, "bytes": size, "adler32": adler32}
+            for scope, name, size, adler32 in files
+            if f"{scope}:{name}" not in states
+        ],
+    )
+    try:
+        renew_blobs(dids, lifetime)
+        new = [did for did in dids if did not in known]
+        if new:
+            client.add_replication_rule(connection.dids(new), copies=1, rse_expression=rse)
+        for did in known:
+            with contextlib.suppress(DuplicateRule):
+                client.add_replication_rule(connection.dids([did]), copies=1, rse_expression=rse)
+    except Exception:
+        withdraw([did for did in dids if did not in known])
+        raise
+
+
+def renew_blobs(files: Sequence[Sequence[str]], lifetime: int) -> None:
+    """Let the lifetime of files end some seconds from now."""
+    changes = [{**did, "meta": {"lifetime": lifetime}} for did in connection.dids(files)]
+    connection.client().set_dids_metadata_bulk(changes)
+
+
+def _states(files: Sequence[Sequence[str]], rse: str) -> dict[str, str]:
+    """Return the state of each replica at a storage element."""
+    if not files:
+        return {}
+    answers = connection.client().list_replicas(
+        connection.dids(files), all_states=True, rse_expression=rse, resolve_archives=False
+    )
+    states = {}
+    for answer in answers:
+        if not isinstance(answer, dict) or "name" not in answer:
+            raise CallError(f"unexpected answer: {str(answer)[:200]!r}")
+        if state := (answer.get("states") or {}).get(rse):
+            states[f"{answer['scope']}:{answer['name']}"] = str(state)
+    return states
