@@ -143,7 +143,15 @@ class Catalog:
         """Return the URLs of the remote stores that this workflow has used."""
         return [str(url) for (url,) in self._database.query("SELECT DISTINCT url FROM stores")]
 
-    def elements(self) -> list[str]:
-        """Return the storage elements that this workflow has used."""
-        rows = self._database.query("SELECT DISTINCT element FROM stores WHERE element<>''")
+    def elements(self, store: str) -> list[str]:
+        """Return the storage elements that this workflow has used.
+
+        Args:
+            store: What the URLs of the stores begin with.
+        """
+        rows = self._database.query(
+            "SELECT DISTINCT element FROM stores WHERE element<>'' AND substr(url, 1, ?)=? "
+            "ORDER BY element",
+            (len(store), store),
+        )
         return [str(element) for (element,) in rows]
