@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import secrets
+import signal
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Project
+from tests.faults import eventually
 from tests.servers.rucio.server import UNSET, RucioServer
 from tests.servers.rucio.settings import ROOT, SCOPE, WEB
 
@@ -121,3 +127,105 @@ def test_files_go_there_and_back_once_and_can_be_removed(project: Project, store
     store.server.expire()
     assert store.files() == {}
     assert "any more" in project.grid("clean", "--yes").output
+
+
+def test_a_run_that_was_killed_goes_on(project: Project, store: Store, tmp_path: Path) -> None:
+    fill(project)
+    gate = tmp_path / "go"
+    waits = f'"touch {tmp_path}/runs; until test -e {gate}; do sleep 0.1; done; cat '
+    project.put("Snakefile", WORKFLOW.replace('"cat {input} >', f"{waits}{{input}} >"))
+    process = project.start(*store.options)
+    eventually((tmp_path / "runs").exists, 120)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    gate.touch()
+    run = project.run(*store.options, "--rerun-incomplete", "--nolock").succeeded()
+    assert "submitted" not in run.output or "1 job" in run.output, run.output
+    assert project.read("out/sum.txt") == f"grown\n{(1 << 20) + 6}\n"
+    assert set(store.names()) == set(store.files())
+
+
+def test_clean_finds_what_a_run_that_was_killed_leaves(
+    project: Project, store: Store, tmp_path: Path
+) -> None:
+    fill(project)
+    project.put(
+        "Snakefile", WORKFLOW.replace('"cat {input}', f'"touch {tmp_path}/runs; cat {{input}}')
+    )
+    process = project.start(*store.options)
+    eventually((tmp_path / "runs").exists, 120)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    eventually(lambda: set(store.files()) - set(store.names()), 60)  # delivered after that
+    removed = project.grid("clean", "--yes", "--force")
+    assert removed.code == 0, removed.output
+    assert set(store.names()) == set(store.files()), "only Rucio has to remove the rest"
+    store.server.expire()
+    assert store.files() == {}
+
+
+def test_blobs_that_end_soon_are_kept_and_expired_ones_uploaded_again(
+    project: Project, web: Store
+) -> None:
+    fill(project)
+    project.run(*web.options).succeeded()
+    web.end(3600)
+    before = web.names()
+    project.run(*web.options, "--forceall").succeeded()
+    after = web.names()
+    used = {name for name in before if after[name] > before[name]}
+    assert len(used) >= 3
+    assert all(_days(after[name]) > 3.9 for name in used)
+    for removed in (False, True):  # by the daemons of Rucio
+        web.end(-3600)
+        if removed:
+            web.server.expire()
+            assert web.files() == {}
+        project.run(*web.options, "--forceall").succeeded()
+        assert project.read("out/sum.txt") == f"grown\n{(1 << 20) + 6}\n"
+        again = {name: end for name, end in web.names().items() if _days(end) > 3.9}
+        assert len(again) >= 4
+        web.server.expire()
+        assert set(again) <= set(web.files())
+
+
+def _days(end: str) -> float:
+    moment = datetime.datetime.fromisoformat(end).replace(tzinfo=datetime.UTC)
+    return (moment.timestamp() - time.time()) / 86400
+
+
+_SRM = """
+if not any(rse["rse"] == args[0] for rse in client.list_rses()):
+    client.add_rse(args[0])
+    domain = {"read": 1, "write": 1, "delete": 1}
+    client.add_protocol(args[0], {
+        "scheme": "srm", "hostname": "127.0.0.1", "port": 1, "prefix": "/", "impl":
+        "rucio.rse.protocols.gfal.Default", "domains": {"lan": domain, "wan": domain}})
+"""
+
+
+def test_what_is_wrong_is_said_with_the_remedy(project: Project, web: Store) -> None:
+    web.server.client(_SRM, "SRM_USERDISK", account="root")
+    place = f"{SCOPE}/{web.prefix}"
+    for url, *said in (
+        (f"rucio://user.other/x?rse={WEB}", "it cannot be used", "user.other"),
+        (f"rucio://no.such/x?rse={WEB}", "it cannot be used", "scope"),
+        (f"rucio://{place}?rse=NO_SUCH", "it cannot be used", "see rse= in --grid-store"),
+        (f"rucio://{place}?rse=SRM_USERDISK", "cannot be read and written", "only by srm"),
+        (f"rucio://{place}", "one storage element by ?rse=RSE"),
+    ):
+        checked = project.grid("check", "--grid-store", url)
+        print(checked.output)
+        assert checked.code == 1
+        assert f"--grid-store {url.partition('?')[0]}" in checked.output.replace("\n", "")
+        for text in said:
+            assert text in checked.output
+        assert "Traceback" not in checked.output
+    python = ("--grid-rucio-python", sys.executable)
+    checked = project.grid("check", "--grid-store", web.options[1], *python)
+    assert checked.code == 1
+    assert "name the Python that has them by --grid-rucio-python" in checked.output
+    checked = project.grid("check", "--grid-store", web.options[1])
+    assert checked.code == 0, checked.output
+    assert "written, read back and removed" in checked.output
+    assert set(web.names()) == set(web.files())
