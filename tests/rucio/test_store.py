@@ -194,24 +194,24 @@ def _days(end: str) -> float:
     return (moment.timestamp() - time.time()) / 86400
 
 
-_SRM = """
+_FTP = """
 if not any(rse["rse"] == args[0] for rse in client.list_rses()):
     client.add_rse(args[0])
     domain = {"read": 1, "write": 1, "delete": 1}
     client.add_protocol(args[0], {
-        "scheme": "srm", "hostname": "127.0.0.1", "port": 1, "prefix": "/", "impl":
+        "scheme": "gsiftp", "hostname": "127.0.0.1", "port": 1, "prefix": "/", "impl":
         "rucio.rse.protocols.gfal.Default", "domains": {"lan": domain, "wan": domain}})
 """
 
 
 def test_what_is_wrong_is_said_with_the_remedy(project: Project, web: Store) -> None:
-    web.server.client(_SRM, "SRM_USERDISK", account="root")
+    web.server.client(_FTP, "FTP_USERDISK", account="root")
     place = f"{SCOPE}/{web.prefix}"
     for url, *said in (
         (f"rucio://user.other/x?rse={WEB}", "it cannot be used", "user.other"),
         (f"rucio://no.such/x?rse={WEB}", "it cannot be used", "scope"),
         (f"rucio://{place}?rse=NO_SUCH", "it cannot be used", "see rse= in --grid-store"),
-        (f"rucio://{place}?rse=SRM_USERDISK", "cannot be read and written", "only by srm"),
+        (f"rucio://{place}?rse=FTP_USERDISK", "cannot be read and written", "only by gsiftp"),
         (f"rucio://{place}", "one storage element by ?rse=RSE"),
     ):
         checked = project.grid("check", "--grid-store", url)

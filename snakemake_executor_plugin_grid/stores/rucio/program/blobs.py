@@ -75,14 +75,13 @@ def hold_blobs(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: i
         if not same:
             raise TakenError(f"{scope}:{name} is registered with other content")
     states = _states(list(known), rse)
-    client.add_replicas(
-        rse,
-        [
-            {"scope": scope, "name": name, "bytes": size, "adler32": adler32}
-            for scope, name, size, adler32 in files
-            if f"{scope}:{name}" not in states
-        ],
-    )
+    absent = [
+        {"scope": scope, "name": name, "bytes": size, "adler32": adler32}
+        for scope, name, size, adler32 in files
+        if f"{scope}:{name}" not in states
+    ]
+    if absent:
+        client.add_replicas(rse, absent)
     try:
         renew_blobs(dids, lifetime)
         new = [did for did in dids if did not in known]
