@@ -15,6 +15,7 @@ from ..journal.database import open_database
 from ..journal.lock import lock_folder
 from ..journal.reader import JournalReader
 from ..model.errors import GridError
+from ..settings.names import STORAGE_RUCIO_PYTHON, variable
 from ..stores.inventory import Found, Inventory, portions
 from .server import checked_python, python_option
 from .workflow import directory_option, own_folder
@@ -37,7 +38,7 @@ _SHOWN = 5
     "--grid-rucio-python",
     "rucio_python",
     type=click.Path(path_type=Path),
-    envvar=["SNAKEMAKE_GRID_RUCIO_PYTHON", "SNAKEMAKE_STORAGE_GRID_RUCIO_PYTHON"],
+    envvar=[variable("rucio_python"), STORAGE_RUCIO_PYTHON],
     show_envvar=True,
     callback=checked_python,
     metavar="FILE",

@@ -208,10 +208,13 @@ def test_what_is_wrong_is_said_with_the_remedy(project: Project, web: Store) -> 
     web.server.client(_FTP, "FTP_USERDISK", account="root")
     place = f"{SCOPE}/{web.prefix}"
     for url, *said in (
-        (f"rucio://user.other/x?rse={WEB}", "it cannot be used", "user.other"),
-        (f"rucio://no.such/x?rse={WEB}", "it cannot be used", "scope"),
-        (f"rucio://{place}?rse=NO_SUCH", "it cannot be used", "see rse= in --grid-store"),
-        (f"rucio://{place}?rse=FTP_USERDISK", "cannot be read and written", "only by gsiftp"),
+        (f"rucio://user.other/x?rse={WEB}", "it cannot be used", "; give a scope of yours"),
+        (f"rucio://no.such/x?rse={WEB}", "it cannot be used", "; give a scope of yours"),
+        (f"rucio://{place}?rse=NO_SUCH", "it cannot be used", "; give another storage element"),
+        (
+            f"rucio://{place}?rse=FTP_USERDISK",
+            "cannot be used by davs or https or root, only by gsiftp; give",
+        ),
         (f"rucio://{place}", "one storage element by ?rse=RSE"),
     ):
         checked = project.grid("check", "--grid-store", url)
@@ -221,6 +224,7 @@ def test_what_is_wrong_is_said_with_the_remedy(project: Project, web: Store) -> 
         for text in said:
             assert text in checked.output
         assert "Traceback" not in checked.output
+        assert not web.files()
     python = ("--grid-rucio-python", sys.executable)
     checked = project.grid("check", "--grid-store", web.options[1], *python)
     assert checked.code == 1

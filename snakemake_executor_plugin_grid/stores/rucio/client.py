@@ -15,8 +15,8 @@ from ...model.errors import GridError
 from .replies import error_of
 
 _PROGRAM = Path(__file__).with_name("program") / "__main__.py"
-_VARIABLES = "SNAKEMAKE_STORAGE_GRID_RUCIO_"
-"""Of the storage plugin's options, which are good for a store as well."""
+_ACCOUNT = "SNAKEMAKE_STORAGE_GRID_RUCIO_ACCOUNT"
+"""Of the storage plugin: what it says is good for a store as well."""
 
 _sharing = threading.Lock()
 _shared: dict[tuple[Path, str], RucioClient] = {}
@@ -49,7 +49,7 @@ class RucioClient(ProcessClient):
 
         Args:
             python: Interpreter that has rucio-clients; None for that of a client there is already,
-                of the storage plugin's variable, or this one.
+                or this one.
             log: See above.
             account: See above; empty for that of a client there is already, or of the storage
                 plugin's variable, too.
@@ -59,8 +59,8 @@ class RucioClient(ProcessClient):
                 if python in (None, other) and account in ("", owner):
                     client._users += 1
                     return client
-            chosen = python or Path(os.environ.get(f"{_VARIABLES}PYTHON") or sys.executable)
-            account = account or os.environ.get(f"{_VARIABLES}ACCOUNT", "")
+            chosen = python or Path(sys.executable)
+            account = account or os.environ.get(_ACCOUNT, "")
             client = _shared[chosen, account] = cls(chosen, log, account)
             atexit.register(client.close)
             return client

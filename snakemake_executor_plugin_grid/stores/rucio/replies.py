@@ -115,7 +115,18 @@ _RENEWALS = {
     "gss": "run 'kinit'",
     "ssh": "see ssh_private_key in rucio.cfg",
 }
-_STORE_CALLS = ("blob_urls", "blobs", "hold_blobs", "renew_blobs")
+_STORE_CALLS = ("blob_urls", "blobs", "registration", "renewal")
+_RSE = "give another storage element by rse= in --grid-store"
+_STORE_HINTS = {
+    "quota": f"remove files, ask for more, or {_RSE}",
+    "requested resource denied": "give a scope of yours (see `rucio scope list`), and a storage "
+    "element on which you may write, by --grid-store",
+    "scope does not exist": "give a scope of yours by --grid-store: see `rucio scope list`",
+    "rse does not exist": f"{_RSE}: see `rucio rse list`",
+    "cannot be used by": _RSE,
+    "is on tape": _RSE,
+    "is not deterministic": _RSE,
+}
 _STORAGE_RENEWAL = "run 'voms-proxy-init -voms VO', or get a token that the storage element accepts"
 TAKEN: Final = (
     "names in Rucio are never given to other content: use another name, or wait until it has been "
@@ -181,7 +192,7 @@ def error_of(
         return kind(f"the disk of the submit host is full: {said}")
     hint = _hint(kind, message, auth, of_storage=exception == "MovingError")
     if name in _STORE_CALLS:
-        hint = hint.replace("--storage-grid-rucio-rse", "rse= in --grid-store")
+        hint = _store_hint(message) or hint
     return kind(f"Rucio, asked for {name.replace('_', ' ')}: {clause(said)}{hint}")
 
 
@@ -192,6 +203,11 @@ def readable(message: str) -> str:
     message = _DETAILS.sub(" ", message)
     line = " ".join(_TAG.sub(" ", message).split()) or "no reason given"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def _store_hint(message: str) -> str:
+    text = message.casefold()
+    return next((f"; {hint}" for fragment, hint in _STORE_HINTS.items() if fragment in text), "")
 
 
 def _any(fragments: Sequence[str], text: str) -> bool:

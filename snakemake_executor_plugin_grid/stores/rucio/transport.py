@@ -143,7 +143,13 @@ class RucioTransport(Transport):
             if blob_name(file_digest(path)[1]) != name:  # what it is called is for ever
                 transport.remove([there])
                 raise PermanentError(f"{path} changed while it was being stored; run again")
-            self._held.of((name, size, adler32))
+            try:
+                self._held.of((name, size, adler32))
+            except PermanentError:
+                with contextlib.suppress(GridError):  # what nobody knows of must not stay
+                    if not _is_known(self._asked.of(name)):
+                        transport.remove([there])
+                raise
 
     def adopt(self, name: str, blob: str, size: int, adler32: str) -> bool:
         """Make a blob of a file; return whether the storage element can rename files."""
@@ -269,7 +275,7 @@ class RucioTransport(Transport):
     def _hold(self, files: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], None]:
         rows = [(*self._did(name), size, adler32) for name, size, adler32 in files]
         lifetime = self._address.lifetime
-        self._client.call_now("hold_blobs", rows, self.element, lifetime)
+        self._client.call_now("registration", rows, self.element, lifetime)
         with self._lock:
             for name, _, _ in files:
                 self._early.pop(name, None)
@@ -293,7 +299,7 @@ class RucioTransport(Transport):
         for start in range(0, len(blobs), _CHUNK):
             some = blobs[start : start + _CHUNK]
             ends = self._now() + lifetime
-            self._client.call_now("renew_blobs", [self._did(name) for name in some], lifetime)
+            self._client.call_now("renewal", [self._did(name) for name in some], lifetime)
             with self._lock:
                 self._ends.update(dict.fromkeys(some, ends))
         return dict.fromkeys(blobs)

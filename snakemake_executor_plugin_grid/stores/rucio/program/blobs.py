@@ -53,7 +53,7 @@ def blobs(files: Sequence[Sequence[str]], rse: str) -> dict[str, list[Any]]:
     }
 
 
-def hold_blobs(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: int) -> None:
+def registration(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: int) -> None:
     """Register files that have been written, each with a rule, for a time.
 
     Args:
@@ -83,7 +83,7 @@ def hold_blobs(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: i
     if absent:
         client.add_replicas(rse, absent)
     try:
-        renew_blobs(dids, lifetime)
+        renewal(dids, lifetime)
         new = [did for did in dids if did not in known]
         if new:
             client.add_replication_rule(connection.dids(new), copies=1, rse_expression=rse)
@@ -95,7 +95,7 @@ def hold_blobs(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: i
         raise
 
 
-def renew_blobs(files: Sequence[Sequence[str]], lifetime: int) -> None:
+def renewal(files: Sequence[Sequence[str]], lifetime: int) -> None:
     """Let the lifetime of files end some seconds from now."""
     changes = [{**did, "meta": {"lifetime": lifetime}} for did in connection.dids(files)]
     connection.client().set_dids_metadata_bulk(changes)

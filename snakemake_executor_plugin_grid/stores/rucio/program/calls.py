@@ -28,8 +28,8 @@ CALLS: dict[str, Callable[..., Any]] = {
         registering.register,
         blobs.blob_urls,
         blobs.blobs,
-        blobs.hold_blobs,
-        blobs.renew_blobs,
+        blobs.registration,
+        blobs.renewal,
     )
 }
 

@@ -14,14 +14,13 @@ from .names import expire, metadata
 
 _SOON = 1.0
 _LONGEST_QUERY = 2000
-_DONE = {"read": "read", "write": "written", "delete": "cleaned"}
 
 
 def write_urls(
     files: Sequence[Sequence[str]],
     rse: str,
     schemes: Sequence[str],
-    operations: Sequence[str] = ("write",),
+    operations: tuple[str, ...] = ("write",),
 ) -> dict[str, str]:
     """Return the URLs under which new files have to be written at a storage element.
 
@@ -42,9 +41,9 @@ def write_urls(
         known = found if known is None else known & found
     scheme = next((scheme for scheme in schemes if scheme in (known or ())), None)
     if scheme is None:
-        done = " and ".join(_DONE[operation] for operation in operations)
+        what = "written" if operations == ("write",) else "used"
         others = f", only by {', '.join(sorted(known))}" if known else ""
-        raise CallError(f"{rse} cannot be {done} by {' or '.join(schemes)}{others}")
+        raise CallError(f"{rse} cannot be {what} by {' or '.join(schemes)}{others}")
     urls: dict[str, str] = {}
     for dids in _short([f"{scope}:{name}" for scope, name in files]):
         found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)

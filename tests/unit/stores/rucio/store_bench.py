@@ -96,11 +96,11 @@ class Rucio(RucioClient):
             if (row := self.names.get(name))
         }
 
-    def _hold_blobs(self, files: Any, rse: str, lifetime: int) -> None:
+    def _registration(self, files: Any, rse: str, lifetime: int) -> None:
         for _, name, size, adler32 in files:
             self.names[name] = [size, adler32, self.now + lifetime, "AVAILABLE"]
 
-    def _renew_blobs(self, files: Any, lifetime: int) -> None:
+    def _renewal(self, files: Any, lifetime: int) -> None:
         for _, name in files:
             self.names[name][2] = self.now + lifetime
 
@@ -161,6 +161,16 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return digest
+
+    def write_only(self, content: bytes) -> None:
+        """Write a blob as a run that was killed before it registered it."""
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"blobs/{digest[:2]}/{digest}"
+        self.catalog.note_locations([(digest, f"{URL}/{name}")]).wait()
+        full = f"run/blobs-of-mine/{name}"
+        path = self.element.folder / hashed(full) / full
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
     def registered(self) -> set[str]:
         """Return the files of which Rucio knows, as they are named on the storage element."""

@@ -10,7 +10,6 @@ import pytest
 from snakemake_executor_plugin_grid.console.progress import Transfer
 from snakemake_executor_plugin_grid.model.errors import (
     CredentialsError,
-    GridError,
     PermanentError,
     TransientError,
 )
@@ -35,10 +34,10 @@ def test_check_registers_one_small_file_once(bench: Bench) -> None:
     assert bench.catalog.locations() == [f"{URL}/{PROBE}"]
     bench.rucio.asked.clear()
     bench.reopen().check()
-    assert not bench.rucio.calls("hold_blobs")
+    assert not bench.rucio.calls("registration")
 
 
-@pytest.mark.parametrize("call", ["blob_urls", "blobs", "hold_blobs"])
+@pytest.mark.parametrize("call", ["blob_urls", "blobs", "registration"])
 def test_error_names_a_store_that_cannot_be_used(bench: Bench, call: str) -> None:
     for error in (PermanentError("no such scope"), TransientError("down")):
         bench.rucio.names.clear()
@@ -55,7 +54,7 @@ def test_file_is_uploaded_and_registered_once(bench: Bench) -> None:
     assert not bench.store.has(digest, 7)
     for _ in range(2):
         assert bench.store.put_file(path) == (7, digest)
-    assert bench.rucio.calls("hold_blobs") == [1]
+    assert bench.rucio.calls("registration") == [1]
     assert bench.row(digest) == [7, "0bcb02fc", 1e9 + LIFETIME, "AVAILABLE"]
     assert bench.store.locate(digest).endswith(f"/run/blobs-of-mine/{blob(digest)}")
     assert bench.store.locate(digest).startswith(f"{ROOT}/"), "https is read with credentials"
@@ -63,7 +62,7 @@ def test_file_is_uploaded_and_registered_once(bench: Bench) -> None:
     later = bench.reopen()
     assert later.has(digest, 7)
     later.put_file(path)
-    assert not bench.rucio.calls("hold_blobs")
+    assert not bench.rucio.calls("registration")
 
 
 def test_a_later_run_asks_for_all_blobs_at_once(bench: Bench) -> None:
@@ -99,7 +98,7 @@ def test_a_blob_that_cannot_be_kept_longer_is_not_used(bench: Bench) -> None:
     path, digest = bench.file()
     bench.store.put_file(path)
     bench.row(digest)[2] = bench.rucio.now + 60
-    bench.rucio.errors["renew_blobs"] = [PermanentError("not your scope"), DOWN]
+    bench.rucio.errors["renewal"] = [PermanentError("not your scope"), DOWN]
     later = bench.reopen()
     with pytest.raises(PermanentError, match="not your scope"):
         later.has(digest, 7)
@@ -109,7 +108,7 @@ def test_a_run_of_weeks_keeps_what_it_has_used(bench: Bench) -> None:
     path, digest = bench.file()
     bench.store.put_file(path)
     bench.rucio.now += 20 * DAY
-    bench.rucio.errors["renew_blobs"] = [DOWN]
+    bench.rucio.errors["renewal"] = [DOWN]
     output = bench.deliver("j-1", b"output")
     bench.store.fetch_output("j-1", output)
     assert bench.row(digest)[2] == 1e9 + LIFETIME
@@ -159,9 +158,23 @@ def test_content_that_changes_gets_no_name(bench: Bench, monkeypatch: pytest.Mon
     assert bench.element.files() == bench.registered()
 
 
+def test_what_rucio_does_not_take_is_removed(bench: Bench) -> None:
+    path, digest = bench.file()
+    bench.rucio.errors["registration"] = [PermanentError("over quota")]
+    with pytest.raises(PermanentError, match="over quota"):
+        bench.store.put_file(path)
+    assert bench.element.files() == bench.registered()
+    bench.store.put_file(path)
+    bench.row(digest)[2] = bench.rucio.now - 1
+    bench.rucio.errors["registration"] = [PermanentError("over quota")]
+    with pytest.raises(PermanentError, match="over quota"):
+        bench.reopen().put_file(path)
+    assert bench.element.files() == bench.registered(), "Rucio removes it"
+
+
 def test_outages_are_waited_for(bench: Bench) -> None:
     path, digest = bench.file()
-    bench.rucio.errors.update(blobs=[DOWN], hold_blobs=[DOWN])
+    bench.rucio.errors.update(blobs=[DOWN], registration=[DOWN])
     bench.element.errors["upload"] = [DOWN]
     bench.store.put_file(path)
     assert bench.store.has(digest, 7)
@@ -214,7 +227,7 @@ def test_equal_outputs_of_two_jobs_are_one_blob(bench: Bench) -> None:
         bench.store.fetch_output(job, digest)
         bench.store.keep(job, [digest])
         bench.store.drop(job)
-    assert bench.rucio.calls("hold_blobs") == [1]
+    assert bench.rucio.calls("registration") == [1]
     assert bench.element.files() == bench.registered()
 
 
@@ -235,9 +248,7 @@ def test_clean_finds_everything_that_a_killed_run_leaves(bench: Bench) -> None:
     path, digest = bench.file()
     bench.store.put_file(path)
     bench.row(digest)[2] = bench.rucio.now + DAY
-    bench.rucio.errors["hold_blobs"] = [PermanentError("killed")]
-    with pytest.raises(GridError):
-        bench.store.put_file(bench.file(b"written only", "other")[0])
+    bench.write_only(b"written only")
     bench.store.post("chunk-1", path)
     for job in ("j-1", "of-others-1"):
         bench.deliver(job, b"never fetched")
