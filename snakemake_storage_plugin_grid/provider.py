@@ -218,9 +218,11 @@ class StorageProvider(StorageProviderBase):
         data = self.data(next(iter(some)))
         return data.catalog.retry(lambda: data.rucio().register(some))
 
-    def note(self, query: str, facts: FileFacts) -> None:
-        """Learn that a job has written a file."""
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        """Learn that a job has written a file, which was adopted after a time."""
         data = self.data(query)
+        if self.is_immutable(query):
+            facts = data.remade.note(query, facts, begun)
         data.removals.withdraw([query])  # an earlier attempt may have protected it
         data.lookup.note(query, facts)
 

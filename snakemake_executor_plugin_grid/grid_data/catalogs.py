@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,6 +20,7 @@ from ..stores.rucio.catalog import RucioCatalog
 from ..stores.rucio.client import RucioClient
 from .lookup import Lookup
 from .persistent import PersistentCatalog
+from .remade import Remade
 from .removal import Removals, forget_in_journal, note_in_journal
 from .replicas import Replicas
 from .write_urls import WriteUrls
@@ -56,6 +58,7 @@ class GridData:
         removals: Removes files in bulk.
         element: Storage element for new files; may be empty.
         keep: Lets ``snakemake-grid clean`` keep files that are written again.
+        remade: Knows when names that keep their time were made last.
     """
 
     catalog: PersistentCatalog
@@ -64,6 +67,7 @@ class GridData:
     removals: Removals
     element: str
     keep: Callable[[Collection[str]], None]
+    remade: Remade
 
     @cached_property
     def write_urls(self) -> WriteUrls:
@@ -110,7 +114,9 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
                 atexit.register(close_all)
             folder = FOLDER.absolute()
             catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
-            lookup = Lookup(catalog)
+            remade = Remade(folder, time.time)
+            # Other catalogs than Rucio's give a file that is replaced a new time.
+            lookup = Lookup(catalog, adjust=remade.adjust if scheme == "rucio" else None)
             element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
             # Where parts of a file may be left is for DIRAC's: Rucio knows it.
             note = partial(note_in_journal, folder, element if scheme == "lfn" else "")
@@ -118,6 +124,7 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
             _opened[scheme, settings] = GridData(
                 *(catalog, lookup, Replicas(catalog, lookup), removals, element),
                 keep=partial(forget_in_journal, folder),
+                remade=remade,
             )
         return _opened[scheme, settings]
 

@@ -49,8 +49,8 @@ class Storage(Protocol):
     def adopt(self, files: Mapping[str, FileFacts]) -> Mapping[str, str]:
         """Register what workers have stored under a URL; return why, where that is refused."""
 
-    def note(self, query: str, facts: FileFacts) -> None:
-        """Learn that a job has written a file."""
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        """Learn that a job has written a file, which was adopted after a time."""
 
     def forget(self, queries: Collection[str]) -> None:
         """Ask the catalog again when these files are needed next."""
@@ -143,7 +143,8 @@ class GridFiles:
         for query in queries:
             storage = self._storages[query]
             told = stored[query]
-            refused = storage.adopt({query: FileFacts(told.size, time.time(), told.adler32)})
+            begun = time.time()
+            refused = storage.adopt({query: FileFacts(told.size, begun, told.adler32)})
             if query in refused:
                 return f"{query} cannot be registered: {refused[query]}"
             facts = storage.facts(query)
@@ -154,7 +155,7 @@ class GridFiles:
                     f"it reported {told.size} bytes with the Adler-32 {told.adler32} for {query}, "
                     f"but {facts.size} bytes with {facts.adler32 or 'no checksum'} are there"
                 )
-            storage.note(query, facts)
+            storage.note(query, facts, begun)
         return ""
 
     def failed(self, spec: JobSpec, report: Report | None) -> None:

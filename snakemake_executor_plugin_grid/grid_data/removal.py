@@ -6,12 +6,12 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..console.format import clause, listed, plural
 from ..journal.catalog import Catalog
-from ..journal.database import DATABASE_FILE, open_database
+from ..journal.database import DATABASE_FILE, Database, open_database
 from ..journal.lock import lock_folder
 from ..journal.writer import Journal
 from ..model.errors import GridError
@@ -196,6 +196,24 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
     Raises:
         GridError: The journal cannot be written.
     """
+    with open_journal(folder) as database:
+        catalog = Catalog(database)
+        catalog.note_locations(("", name) for name in why).wait()
+        if element:
+            for parent in sorted({name.rpartition("/")[0] for name in why}):
+                catalog.note_store(parent, element)
+
+
+@contextlib.contextmanager
+def open_journal(folder: Path) -> Iterator[Database]:
+    """Open the journal to write into it, also beside the executor of this process.
+
+    Args:
+        folder: This package's own, below the working directory.
+
+    Raises:
+        GridError: The journal cannot be written.
+    """
     with contextlib.ExitStack() as stack:
         guest = False
         try:
@@ -206,11 +224,7 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
             guest = True
         database = stack.enter_context(open_database(folder, guest=guest))
         Journal(database, "", "")  # makes its tables, if there was no run with the executor
-        catalog = Catalog(database)
-        catalog.note_locations(("", name) for name in why).wait()
-        if element:
-            for parent in sorted({name.rpartition("/")[0] for name in why}):
-                catalog.note_store(parent, element)
+        yield database
 
 
 def forget_in_journal(folder: Path, names: Collection[str]) -> None:

@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS stored (
     url TEXT PRIMARY KEY,
     digest TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remade (
+    name TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    made REAL NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stored_digest ON stored (digest);
 """
 _KEPT = 90 * 24 * 3600.0
@@ -40,7 +45,7 @@ _KEPT = 90 * 24 * 3600.0
 
 
 class Catalog:
-    """The ``files``, ``bundles``, ``stores`` and ``stored`` tables."""
+    """The ``files``, ``bundles``, ``stores``, ``stored`` and ``remade`` tables."""
 
     def __init__(self, database: Database) -> None:
         """Keep them in a database."""
@@ -134,6 +139,23 @@ class Catalog:
     def forget_locations(self, urls: Iterable[str]) -> None:
         """Forget files that are gone."""
         self._database.change("DELETE FROM stored WHERE url=?", [(url,) for url in urls])
+
+    def note_remade(self, name: str, created: float, made: float) -> None:
+        """Remember when a file on the grid was made again with equal content.
+
+        Args:
+            name: Of the file.
+            created: Its time in the file catalog, which stays.
+            made: When it was made last.
+        """
+        self._database.change(
+            "INSERT OR REPLACE INTO remade VALUES (?, ?, ?)", [(name, created, made)]
+        )
+
+    def remade(self) -> dict[str, tuple[float, float]]:
+        """Return what `note_remade` was told, by name."""
+        rows = self._database.query("SELECT name, created, made FROM remade")
+        return {str(name): (float(created), float(made)) for name, created, made in rows}
 
     def note_store(self, url: str, element: str) -> None:
         """Remember a remote store that this workflow uses, and its storage element."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,8 @@ class Storage:
         self.registered.update(files)
         return {query: "taken" for query in files if query in self.refused}
 
-    def note(self, query: str, facts: FileFacts) -> None:
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        assert begun <= time.time()
         self.noted[query] = facts
 
     def forget(self, queries: Collection[str]) -> None:
