@@ -29,7 +29,8 @@ SCHEMES = ("davs", "https", "root")
 _UNREGISTERED = "unregistered"
 _CHUNK = 250
 _FRESH = 600.0
-"""Seconds for which an answer is used that was asked for before it was needed."""
+"""Seconds for which an answer is used that was asked for before it was needed, and between looks
+for blobs that have to be kept longer."""
 _GOOD, _GOING = "AVAILABLE", "BEING_DELETED"
 _PROBE = b"snakemake-grid has tried this store"
 PROBE = blob_name(hashlib.sha256(_PROBE).hexdigest())
@@ -70,6 +71,7 @@ class RucioTransport(Transport):
         self._expected: list[str] = []
         self._early: dict[str, Facts | None] = {}
         self._ends: dict[str, float] = {}
+        self._due = 0.0
         self._asked = Together(self._ask)
         self._located = Together(self._locate)
         self._held = Together(self._hold)
@@ -143,13 +145,7 @@ class RucioTransport(Transport):
             if blob_name(file_digest(path)[1]) != name:  # what it is called is for ever
                 transport.remove([there])
                 raise PermanentError(f"{path} changed while it was being stored; run again")
-            try:
-                self._held.of((name, size, adler32))
-            except PermanentError:
-                with contextlib.suppress(GridError):  # what nobody knows of must not stay
-                    if not _is_known(self._asked.of(name)):
-                        transport.remove([there])
-                raise
+            self._register(name, size, adler32)
 
     def adopt(self, name: str, blob: str, size: int, adler32: str) -> bool:
         """Make a blob of a file; return whether the storage element can rename files."""
@@ -157,7 +153,7 @@ class RucioTransport(Transport):
         target, new = self._at(blob)
         if target is not transport or not transport.move(there, new):
             return False
-        self._held.of((blob, size, adler32))
+        self._register(blob, size, adler32)
         return True
 
     def download(
@@ -172,8 +168,8 @@ class RucioTransport(Transport):
         """Remove files; the lifetime of blobs ends, and Rucio removes them later."""
         failed: dict[str, str] = {}
         blobs = [name for name in names if name.startswith(BLOBS)]
-        unknown = [name for name, facts in self._ask(blobs).items() if not _is_known(facts)]
-        for name in unknown:
+        known = self._ask(blobs) if blobs else {}
+        for name in (name for name in blobs if not _is_known(known[name])):
             transport, path = self._at(name)
             failed |= dict.fromkeys([name], "".join(transport.remove([path]).values()))
         for start in range(0, len(blobs), _CHUNK):
@@ -282,6 +278,17 @@ class RucioTransport(Transport):
                 self._ends[name] = self._now() + (lifetime or 0)
         return dict.fromkeys(files)
 
+    def _register(self, name: str, size: int, adler32: str) -> None:
+        """Register a blob that was written; remove it if Rucio does not take it."""
+        try:
+            self._held.of((name, size, adler32))
+        except PermanentError:
+            with contextlib.suppress(GridError):
+                if not _is_known(self._asked.of(name)):
+                    transport, path = self._at(name)
+                    transport.remove([path])
+            raise
+
     def _is_short(self, end: float) -> bool:
         """Return whether less than half of the lifetime is left."""
         return end < self._now() + (self._address.lifetime or 0) / 2
@@ -289,10 +296,15 @@ class RucioTransport(Transport):
     def _refresh(self) -> None:
         """Keep what this run has used before: jobs that wait may need it."""
         with self._lock:
+            if self._now() < self._due:
+                return
+            before, self._due = self._due, self._now() + _FRESH
             short = [name for name, end in self._ends.items() if self._is_short(end)]
-        if short:
-            with contextlib.suppress(GridError):  # the next call tries again
+        try:
+            if short:
                 self._renew(short)
+        except GridError:  # the next call tries again
+            self._due = before
 
     def _renew(self, blobs: Sequence[str]) -> dict[str, None]:
         lifetime = self._address.lifetime or 0

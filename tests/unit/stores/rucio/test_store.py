@@ -159,6 +159,11 @@ def test_content_that_changes_gets_no_name(bench: Bench, monkeypatch: pytest.Mon
 
 
 def test_what_rucio_does_not_take_is_removed(bench: Bench) -> None:
+    output = bench.deliver("j-1", b"output")
+    bench.store.fetch_output("j-1", output)
+    bench.rucio.errors["registration"] = [PermanentError("over quota")]
+    bench.store.keep("j-1", [output])
+    assert bench.element.files() == bench.registered()
     path, digest = bench.file()
     bench.rucio.errors["registration"] = [PermanentError("over quota")]
     with pytest.raises(PermanentError, match="over quota"):
