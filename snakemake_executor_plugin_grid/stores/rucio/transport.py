@@ -271,11 +271,14 @@ class RucioTransport(Transport):
     def _hold(self, files: Sequence[tuple[str, int, str]]) -> dict[tuple[str, int, str], None]:
         rows = [(*self._did(name), size, adler32) for name, size, adler32 in files]
         lifetime = self._address.lifetime
-        self._client.call_now("registration", rows, self.element, lifetime)
+        end = self._now() + (lifetime or 0)
+        states = self._client.call_now("registration", rows, self.element, lifetime)
+        sizes = {name: size for name, size, _ in files}
         with self._lock:
-            for name, _, _ in files:
-                self._early.pop(name, None)
-                self._ends[name] = self._now() + (lifetime or 0)
+            for did, state in states.items():
+                name = self._name(did)
+                self._early[name] = (sizes[name], end, str(state), self._now())
+                self._ends[name] = end
         return dict.fromkeys(files)
 
     def _register(self, name: str, size: int, adler32: str) -> None:

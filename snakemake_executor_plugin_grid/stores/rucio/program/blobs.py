@@ -7,15 +7,18 @@ files in one call, and by users, whereas many servers let only administrators ch
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from . import connection
 from .errors import CallError, TakenError
 from .names import metadata
-from .registering import withdraw, write_urls
+from .registering import scheme_for, urls_by, withdraw
 
 _OPERATIONS = ("read", "write", "delete")
+_NEW = "AVAILABLE"
+"""State of a replica that was registered."""
 
 
 def blob_urls(names: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) -> dict[str, str]:
@@ -29,12 +32,17 @@ def blob_urls(names: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) 
     Raises:
         CallError: The storage element does not serve.
     """
+    return urls_by(_scheme(rse, tuple(schemes)), names, rse)
+
+
+@functools.cache
+def _scheme(rse: str, schemes: tuple[str, ...]) -> str:
     element = connection.client().get_rse(rse)
     if not element["deterministic"]:
         raise CallError(f"{rse} is not deterministic: the URLs of new files cannot be known")
     if element["rse_type"] == "TAPE":
         raise CallError(f"{rse} is on tape")
-    return write_urls(names, rse, schemes, _OPERATIONS)
+    return scheme_for(rse, schemes, _OPERATIONS)
 
 
 def blobs(files: Sequence[Sequence[str]], rse: str) -> dict[str, list[Any]]:
@@ -53,8 +61,10 @@ def blobs(files: Sequence[Sequence[str]], rse: str) -> dict[str, list[Any]]:
     }
 
 
-def registration(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: int) -> None:
-    """Register files that have been written, each with a rule, for a time.
+def registration(
+    files: Sequence[tuple[str, str, int, str]], rse: str, lifetime: int
+) -> dict[str, str]:
+    """Register files that have been written, each with a rule, for a time; return their states.
 
     Args:
         files: Scope, name, size and adler32 of each.
@@ -93,6 +103,11 @@ def registration(files: Sequence[tuple[str, str, int, str]], rse: str, lifetime:
     except Exception:
         withdraw([did for did in dids if did not in known])
         raise
+    states = _states(list(known), rse)  # the server may be deleting some
+    return {
+        f"{scope}:{name}": states.get(f"{scope}:{name}", "") if (scope, name) in known else _NEW
+        for scope, name in dids
+    }
 
 
 def renewal(files: Sequence[Sequence[str]], lifetime: int) -> None:

@@ -16,34 +16,44 @@ _SOON = 1.0
 _LONGEST_QUERY = 2000
 
 
-def write_urls(
-    files: Sequence[Sequence[str]],
-    rse: str,
-    schemes: Sequence[str],
-    operations: tuple[str, ...] = ("write",),
-) -> dict[str, str]:
+def write_urls(files: Sequence[Sequence[str]], rse: str, schemes: Sequence[str]) -> dict[str, str]:
     """Return the URLs under which new files have to be written at a storage element.
 
     Args:
         files: New files.
         rse: Name of the storage element.
-        schemes: Of URLs, the best first: the first that serves for the operations is taken.
-        operations: What is done by the URLs.
+        schemes: Of URLs, the best first: the first that the element can be written by is taken.
 
     Raises:
         CallError: There is none.
     """
-    client = connection.client()
+    return urls_by(scheme_for(rse, schemes, ("write",)), files, rse)
+
+
+def scheme_for(rse: str, schemes: Sequence[str], operations: tuple[str, ...]) -> str:
+    """Return the first of some schemes by which a storage element can do all operations.
+
+    Raises:
+        CallError: There is none.
+    """
     known: set[str] | None = None
     for operation in operations:
-        protocols = client.get_protocols(rse, protocol_domain="wan", operation=operation)
+        protocols = connection.client().get_protocols(
+            rse, protocol_domain="wan", operation=operation
+        )
         found = {protocol["scheme"] for protocol in protocols}
         known = found if known is None else known & found
-    scheme = next((scheme for scheme in schemes if scheme in (known or ())), None)
-    if scheme is None:
-        what = "written" if operations == ("write",) else "used"
-        others = f", only by {', '.join(sorted(known))}" if known else ""
-        raise CallError(f"{rse} cannot be {what} by {' or '.join(schemes)}{others}")
+    for scheme in schemes:
+        if scheme in (known or ()):
+            return scheme
+    what = "written" if operations == ("write",) else "used"
+    others = f", only by {', '.join(sorted(known))}" if known else ""
+    raise CallError(f"{rse} cannot be {what} by {' or '.join(schemes)}{others}")
+
+
+def urls_by(scheme: str, files: Sequence[Sequence[str]], rse: str) -> dict[str, str]:
+    """Return the URLs of files at a storage element, whether they exist or not."""
+    client = connection.client()
     urls: dict[str, str] = {}
     for dids in _short([f"{scope}:{name}" for scope, name in files]):
         found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)

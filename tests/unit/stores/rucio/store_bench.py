@@ -96,9 +96,10 @@ class Rucio(RucioClient):
             if (row := self.names.get(name))
         }
 
-    def _registration(self, files: Any, rse: str, lifetime: int) -> None:
+    def _registration(self, files: Any, rse: str, lifetime: int) -> dict[str, str]:
         for _, name, size, adler32 in files:
             self.names[name] = [size, adler32, self.now + lifetime, "AVAILABLE"]
+        return {f"{scope}:{name}": "AVAILABLE" for scope, name, _, _ in files}
 
     def _renewal(self, files: Any, lifetime: int) -> None:
         for _, name in files:

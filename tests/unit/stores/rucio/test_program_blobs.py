@@ -16,6 +16,11 @@ __all__ = ["client"]
 FILE = ("s", "f", 18, "3ad405dc")
 
 
+@pytest.fixture(autouse=True)
+def asked_anew() -> None:
+    blobs._scheme.cache_clear()
+
+
 @pytest.fixture
 def states(client: Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the states of replicas at the element, by the names of files, to fill in."""
@@ -53,7 +58,7 @@ def test_blobs_have_size_end_and_state(client: Client, states: dict[str, str]) -
 def test_new_files_are_registered_with_a_lifetime_and_a_rule(
     client: Client, states: dict[str, str]
 ) -> None:
-    blobs.registration([FILE], "RSE", 100)
+    assert blobs.registration([FILE], "RSE", 100) == {"s:f": "AVAILABLE"}
     assert [change[0] for change in client.changes] == [
         *("add_replicas", "set_dids_metadata_bulk", "add_replication_rule")
     ]
@@ -62,7 +67,7 @@ def test_new_files_are_registered_with_a_lifetime_and_a_rule(
 
 def test_what_is_there_is_kept_longer(client: Client, states: dict[str, str]) -> None:
     client.rows = [{**ROW, "expired_at": in_seconds(-10)}]
-    states["f"] = "AVAILABLE"
+    states["f"] = "BEING_DELETED"
     asked: list[str] = []
 
     def add_replication_rule(*_: Any, **__: Any) -> None:
@@ -70,7 +75,7 @@ def test_what_is_there_is_kept_longer(client: Client, states: dict[str, str]) ->
         raise DuplicateRule
 
     client.add_replication_rule = add_replication_rule  # type: ignore[attr-defined]
-    blobs.registration([FILE], "RSE", 100)
+    assert blobs.registration([FILE], "RSE", 100) == {"s:f": "BEING_DELETED"}
     assert [change[0] for change in client.changes] == ["set_dids_metadata_bulk"]
     assert asked == ["rule"]
 
