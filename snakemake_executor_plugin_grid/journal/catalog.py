@@ -165,6 +165,11 @@ class Catalog:
         """Return the URLs of the remote stores that this workflow has used."""
         return [str(url) for (url,) in self._database.query("SELECT DISTINCT url FROM stores")]
 
+    def places(self) -> list[tuple[str, str]]:
+        """Return the URL and the storage element of each remote store that was used."""
+        rows = self._database.query("SELECT url, element FROM stores ORDER BY url, element")
+        return [(str(url), str(element)) for url, element in rows]
+
     def elements(self, store: str) -> list[str]:
         """Return the storage elements that this workflow has used.
 

@@ -101,15 +101,14 @@ def rucio_inventories(
 
     noted = [one for one in catalog.locations() if one.startswith(f"{RUCIO}://")]
     found: list[Inventory] = []
-    stores = [url for url in sorted(catalog.stores()) if url.startswith(f"{RUCIO}://")]
+    stores = [place for place in catalog.places() if place[0].startswith(f"{RUCIO}://")]
     names = _jobs(database)
-    for url in stores:
-        for element in catalog.elements(url):
-            transport = open_rucio(address.known(url, element), folder, python, store_token)
-            mine = [one for one in noted if one.startswith(_below(url))]
-            transport.expect(one.removeprefix(f"{url}/") for one in mine)
-            found.append(RemoteInventory(transport, mine, names))
-    others = [one for one in noted if not any(one.startswith(_below(url)) for url in stores)]
+    for url, element in stores:
+        transport = open_rucio(address.known(url, element), folder, python, store_token)
+        mine = [one for one in noted if one.startswith(_below(url))]
+        transport.expect(one.removeprefix(f"{url}/") for one in mine)
+        found.append(RemoteInventory(transport, mine, names))
+    others = [one for one in noted if not any(one.startswith(_below(url)) for url, _ in stores)]
     if others:
         found.append(NamesInventory(python, folder / "rucio.log", others))
     return found

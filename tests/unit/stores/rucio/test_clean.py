@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_grid.model.errors import PermanentError, TransientError
+from snakemake_executor_plugin_grid.stores.inventory import rucio_inventories
 from snakemake_executor_plugin_grid.stores.rucio import address, client
 from tests.unit.cli.test_clean import Workflow
 
@@ -51,6 +52,18 @@ def test_outputs_that_could_not_be_removed(workflow: Workflow, rucio: FakeClient
     assert rucio.rows["user.me", "run/others"]["expires"] is None
     assert workflow.catalog.locations() == []
     assert "has put no files" in workflow.clean("--yes").output
+
+
+def test_stores_and_what_lies_beside_them(workflow: Workflow, rucio: FakeClient) -> None:
+    catalog = workflow.catalog
+    for url, element in (("run", "A"), ("run", "B"), ("run2", "C")):
+        catalog.note_store(f"rucio://user.me/{url}", element)
+    catalog.note_locations([("dd", "rucio://user.me/run/blobs/dd/dd")])
+    found = rucio_inventories(catalog, workflow.database, workflow.directory)
+    assert [one.name for one in found] == [
+        *("rucio://user.me/run", "rucio://user.me/run", "rucio://user.me/run2", "Rucio")
+    ]
+    assert list(found[3].find().there) == [LEFT], "an output is no file of the store"
 
 
 def test_what_rucio_does_not_let_go_stays_noted(workflow: Workflow, rucio: FakeClient) -> None:
