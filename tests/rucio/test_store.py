@@ -233,3 +233,29 @@ def test_what_is_wrong_is_said_with_the_remedy(project: Project, web: Store) -> 
     assert checked.code == 0, checked.output
     assert "written, read back and removed" in checked.output
     assert set(web.names()) == set(web.files())
+
+
+def test_data_that_stay_in_rucio_and_a_store_there_have_one_client(
+    project: Project, web: Store
+) -> None:
+    folder = f"{web.url}-data"
+    project.put(
+        "Snakefile",
+        f"""
+rule all:
+    input: "out.txt"
+rule make:
+    input: "in.txt"
+    output: storage.grid(temp("{folder}/made.txt"))
+    shell: "cat {{input}} {{input}} > {{output}}"
+rule take:
+    input: storage.grid("{folder}/made.txt")
+    output: "out.txt"
+    shell: "cp {{input}} {{output}}"
+""",
+    )
+    project.put("in.txt", "line\n")
+    project.run(*web.options, "--storage-grid-rucio-rse", WEB).succeeded()
+    assert project.read("out.txt") == "line\nline\n"
+    log = (project.folder / ".snakemake" / "grid" / "rucio.log").read_text()
+    assert log.count("--- 20") == 1, log
