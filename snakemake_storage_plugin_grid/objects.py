@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Optional
 
@@ -94,11 +95,13 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
             )
         if self.provider.of_job is not None:
             return
-        data = self.provider.data(self.query)
+        data, begun = self.provider.data(self.query), time.time()
         with self.provider.errors():
             data.removals.withdraw([self.query])
             data.keep([self.query])
             facts = data.catalog.put(self.query, path.resolve())
+            if self.provider.is_immutable(self.query):
+                facts = data.remade.note(self.query, facts, begun)
         data.lookup.note(self.query, facts)
         self.provider.compare_clocks(facts)
 

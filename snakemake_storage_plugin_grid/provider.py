@@ -22,7 +22,7 @@ from . import queries
 from .left import LeftOutputs
 from .objects import StorageObject
 from .on_worker import FilesOfJob
-from .settings import StorageProviderSettings, path_of, seconds_of
+from .settings import StorageProviderSettings, path_of
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings, GridData
@@ -246,9 +246,11 @@ class StorageProvider(StorageProviderBase):
         for name in names:
             self.data(name).lookup.release([name])
 
-    def note(self, query: str, facts: FileFacts) -> None:
-        """Learn that a job has written a file."""
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        """Learn that a job has written a file, which was adopted after a time."""
         data = self.data(query)
+        if self.is_immutable(query):
+            facts = data.remade.note(query, facts, begun)
         data.removals.withdraw([query])  # an earlier attempt may have protected it
         data.lookup.note(query, facts)
 
@@ -280,6 +282,7 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
         WorkflowError: An option makes no sense.
     """
     from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings
+    from snakemake_executor_plugin_grid.model.duration import seconds_of
 
     lifetime = None
     if settings.rucio_lifetime:
@@ -293,7 +296,7 @@ def data_settings(settings: StorageProviderSettings) -> DataSettings:
         dirac_python=path_of(settings.dirac_python or option_of_executor("dirac_python")),
         storage_element=settings.storage_element
         or str(option_of_executor("dirac_storage_element") or ""),
-        rucio_python=path_of(settings.rucio_python),
+        rucio_python=path_of(settings.rucio_python or option_of_executor("rucio_python")),
         rucio_rse=settings.rucio_rse or "",
         rucio_lifetime=lifetime,
         rucio_account=settings.rucio_account or "",

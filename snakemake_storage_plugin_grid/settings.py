@@ -34,7 +34,10 @@ class StorageProviderSettings(StorageProviderSettingsBase):
         "NAME",
     )
     rucio_python: Optional[Path] = _option(  # noqa: UP045
-        "Python that has the Rucio client (default: this one).", "PATH", Path
+        "Python that has the Rucio client (default: that of --grid-rucio-python, its variable, or "
+        "this one).",
+        "PATH",
+        Path,
     )
     rucio_rse: Optional[str] = _option(  # noqa: UP045
         "Rucio storage element on which outputs are stored.", "RSE"
@@ -46,19 +49,6 @@ class StorageProviderSettings(StorageProviderSettingsBase):
     rucio_account: Optional[str] = _option(  # noqa: UP045
         "Rucio account (default: that of Rucio's configuration).", "NAME"
     )
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def seconds_of(text: str) -> Optional[int]:  # noqa: UP045
-    """Return a time such as ``3600``, ``12h`` or ``30d`` in seconds; None if it is none."""
-    number, unit = text.strip(), "s"
-    if number and number[-1].lower() in _UNITS:
-        number, unit = number[:-1].strip(), number[-1].lower()
-    if not number.isdecimal() or int(number) == 0:
-        return None
-    return int(number) * _UNITS[unit]
 
 
 def path_of(value: Any) -> Optional[Path]:  # noqa: UP045

@@ -67,7 +67,13 @@ class Workspace:
         """
         if settings.store is None and default is not None:
             return DirectoryStore(default)
-        means = Means(self.folder / "store", self.catalog, outages, settings.store_token)
+        means = Means(
+            self.folder / "store",
+            self.catalog,
+            outages,
+            settings.store_token,
+            settings.rucio_python,
+        )
         return open_store(settings.store or "", self.workdir, means)
 
 

@@ -20,7 +20,7 @@ from ..settings.names import flag, from_variables, unread_variables
 from ..settings.options import ExecutorSettings
 from ..settings.validate import problems_of, refuse
 from ..stores import check_store
-from ..stores.inventory import Inventory, remote_inventories
+from ..stores.inventory import Inventory, remote_inventories, rucio_inventories
 from .bundles.backend import BundlingBackend
 from .bundles.packing import Policy
 from .bundles.registry import BundleRegistry
@@ -186,6 +186,7 @@ def open_inventories(
     folder: Path,
     pythons: Mapping[str, Path],
     store_token: Path | None = None,
+    rucio_python: Path | None = None,
 ) -> Iterator[list[Inventory]]:
     """Return what finds the files of a workflow, one for each store.
 
@@ -195,6 +196,8 @@ def open_inventories(
         folder: This package's own, below the working directory.
         pythons: Which have client libraries, by the name of the backend; by default this one.
         store_token: Bearer token for WebDAV and XRootD; None for the usual places.
+        rucio_python: Has rucio-clients; None for that of the storage plugin's variable, or this
+            one.
 
     Raises:
         GridError: A store cannot be opened.
@@ -207,4 +210,5 @@ def open_inventories(
                 stack.enter_context(kind.open_inventory(catalog, database, folder, python))
             )
         found += remote_inventories(catalog, database, store_token)
+        found += rucio_inventories(catalog, database, folder, rucio_python, store_token)
         yield [inventory for inventory in found if inventory is not None]

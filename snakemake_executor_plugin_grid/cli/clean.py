@@ -15,8 +15,9 @@ from ..journal.database import open_database
 from ..journal.lock import lock_folder
 from ..journal.reader import JournalReader
 from ..model.errors import GridError
+from ..settings.names import STORAGE_RUCIO_PYTHON, variable
 from ..stores.inventory import Found, Inventory, portions
-from .server import python_option
+from .server import checked_python, python_option
 from .workflow import directory_option, own_folder
 
 _SHOWN = 5
@@ -24,7 +25,8 @@ _SHOWN = 5
 
 @click.command(
     help="Remove the files that the workflow in this directory has put on storage elements and "
-    "into other remote stores (s3, davs, root). List them first, and ask. Nothing else is removed."
+    "into other remote stores (s3, davs, root, rucio). List them first, and ask. Nothing else is "
+    "removed."
 )
 @directory_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
@@ -32,6 +34,16 @@ _SHOWN = 5
     "--force", is_flag=True, help="Remove the files even if unfinished jobs may need them."
 )
 @python_option(kind_of("dirac"), "this one")
+@click.option(
+    "--grid-rucio-python",
+    "rucio_python",
+    type=click.Path(path_type=Path),
+    envvar=[variable("rucio_python"), STORAGE_RUCIO_PYTHON],
+    show_envvar=True,
+    callback=checked_python,
+    metavar="FILE",
+    help="Python that has rucio-clients (default: this one).",
+)
 @click.option(
     "--grid-store-token",
     "store_token",
@@ -43,14 +55,20 @@ _SHOWN = 5
     "variables).",
 )
 def clean(
-    directory: Path, yes: bool, force: bool, dirac_python: Path | None, store_token: Path | None
+    directory: Path,
+    yes: bool,
+    force: bool,
+    dirac_python: Path | None,
+    rucio_python: Path | None,
+    store_token: Path | None,
 ) -> None:
     """List the files, ask, and remove them, also if one of several stores does not answer."""
     folder = own_folder(directory)
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
         pythons = {"dirac": dirac_python} if dirac_python else {}
-        with open_inventories(catalog, database, folder, pythons, store_token) as inventory:
+        opened = open_inventories(catalog, database, folder, pythons, store_token, rucio_python)
+        with opened as inventory:
             if not inventory:
                 click.echo(
                     "This workflow has put no files on storage elements or into other remote "

@@ -46,7 +46,7 @@ def python_option(kind: BackendKind, default: str) -> Callable[[F], F]:
         type=click.Path(path_type=Path),
         envvar=f"SNAKEMAKE_GRID_{kind.name.upper()}_PYTHON",
         show_envvar=True,
-        callback=_checked_python,
+        callback=checked_python,
         metavar="FILE",
         help=f"Python that has {kind.client} (default: {default}).",
     )
@@ -70,7 +70,8 @@ def python_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _checked_python(_: click.Context, __: click.Parameter, python: Path | None) -> Path | None:
+def checked_python(_: click.Context, __: click.Parameter, python: Path | None) -> Path | None:
+    """Make sure that an option names a program."""
     if python is not None and not (python.is_file() and os.access(python, os.X_OK)):
         raise click.BadParameter(f"{python} is no program that can be run.")
     return python

@@ -126,10 +126,10 @@ async def _try(
 
 def _own(settings: ExecutorSettings, name: str) -> ExecutorSettings:
     """Return the options for this job: no files of the workflow, its own folder in the store."""
-    store = settings.store
+    place, mark, query = (settings.store or "").partition("?")
     return replace(
         settings,
-        store=f"{store.rstrip('/')}/{name}" if store is not None else None,
+        store=f"{place.rstrip('/')}/{name}{mark}{query}" if place else None,
         include=[],
         exclude=[],
         describe=False,
@@ -331,6 +331,8 @@ async def _clean(folder: Path, settings: ExecutorSettings) -> str:
     options = ["clean", "--yes", "--force", "--directory", str(folder)]
     if settings.dirac_python is not None:
         options += ["--grid-dirac-python", str(settings.dirac_python)]
+    if settings.rucio_python is not None:
+        options += ["--grid-rucio-python", str(settings.rucio_python)]
     if settings.store_token is not None:
         options += ["--grid-store-token", str(settings.store_token)]
     process = await asyncio.create_subprocess_exec(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,6 +21,7 @@ from ..stores.rucio.client import RucioClient
 from ..stores.url_catalog import SCHEMES, UrlCatalog
 from .lookup import Lookup
 from .persistent import PersistentCatalog
+from .remade import Remade
 from .removal import Removals, forget_in_journal, note_in_journal
 from .replicas import Replicas
 from .write_urls import WriteUrls
@@ -59,6 +61,7 @@ class GridData:
         removals: Removes files in bulk.
         element: Storage element for new files; may be empty.
         keep: Lets ``snakemake-grid clean`` keep files that are written again.
+        remade: Knows when names that keep their time were made last.
     """
 
     catalog: PersistentCatalog
@@ -67,6 +70,7 @@ class GridData:
     removals: Removals
     element: str
     keep: Callable[[Collection[str]], None]
+    remade: Remade
 
     @cached_property
     def write_urls(self) -> WriteUrls:
@@ -114,15 +118,17 @@ def open_data(scheme: str, settings: DataSettings, say: Callable[[str], None]) -
                 atexit.register(close_all)
             folder = FOLDER.absolute()
             catalog = PersistentCatalog(FACTORIES[scheme](settings, folder), say)
-            lookup = Lookup(catalog)
-            element, note = settings.rucio_rse, None
-            if scheme == "lfn":  # `snakemake-grid clean` knows no others
-                element = settings.storage_element
-                note = partial(note_in_journal, folder, element)
+            remade = Remade(folder, time.time)
+            # Other catalogs than Rucio's give a file that is replaced a new time.
+            lookup = Lookup(catalog, adjust=remade.adjust if scheme == "rucio" else None)
+            element = settings.storage_element if scheme == "lfn" else settings.rucio_rse
+            # Where parts of a file may be left is for DIRAC's: Rucio knows it.
+            note = partial(note_in_journal, folder, element if scheme == "lfn" else "")
             removals = Removals(catalog, lookup, note, say)
             _opened[scheme, settings] = GridData(
                 *(catalog, lookup, Replicas(catalog, lookup), removals, element),
                 keep=partial(forget_in_journal, folder),
+                remade=remade,
             )
         return _opened[scheme, settings]
 
@@ -163,8 +169,8 @@ def _do_nothing() -> None:
 
 
 def _rucio(settings: DataSettings, folder: Path) -> FileCatalog:
-    python = settings.rucio_python or Path(sys.executable)
-    client = RucioClient(python, folder / "rucio.log", settings.rucio_account)
+    log = folder / "rucio.log"
+    client = RucioClient.shared(settings.rucio_python, log, settings.rucio_account)
     return RucioCatalog(client, rse=settings.rucio_rse, lifetime=settings.rucio_lifetime)
 
 

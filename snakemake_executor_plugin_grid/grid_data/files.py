@@ -57,8 +57,8 @@ class Storage(Protocol):
     def release(self, queries: Collection[str]) -> None:
         """Tell from now on what is there of files that jobs of earlier runs may have made."""
 
-    def note(self, query: str, facts: FileFacts) -> None:
-        """Learn that a job has written a file."""
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        """Learn that a job has written a file, which was adopted after a time."""
 
     def forget(self, queries: Collection[str], *, absent: bool = False) -> None:
         """Ask the catalog again when these files are needed next; if ``absent``, only for those."""
@@ -185,6 +185,7 @@ class GridFiles:
         queries = [output.query for output in spec.grid_outputs]
         if missing := [query for query in queries if query not in stored]:
             return f"it reported success, but did not store {listed(missing)}"
+        begun = time.time()
         if refused := self._adopt([stored[query] for query in queries]):
             query, why = next(iter(refused.items()))
             return f"{query} cannot be registered: {why}"
@@ -202,7 +203,7 @@ class GridFiles:
                     f"it reported {told.size} bytes with the Adler-32 {told.adler32} for {query}, "
                     f"but {facts.size} bytes with {facts.adler32 or 'no checksum'} are there"
                 )
-            storage.note(query, facts)
+            storage.note(query, facts, begun)
         return ""
 
     def _adopt(self, stored: Collection[Stored]) -> dict[str, str]:

@@ -55,13 +55,20 @@ class Lookup:
         calls: Number of calls to the catalog.
     """
 
-    def __init__(self, catalog: FileCatalog, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        catalog: FileCatalog,
+        clock: Callable[[], float] = time.monotonic,
+        adjust: Callable[[str, FileFacts], FileFacts] | None = None,
+    ) -> None:
         """Know nothing.
 
         Args:
             catalog: Is asked; it repeats calls that fail for a moment.
             clock: Tells seconds that only increase.
+            adjust: Returns what is known of a file by what the catalog says; None if that is all.
         """
+        self._adjust = adjust
         self._catalog = catalog
         self._clock = clock
         self._asking = threading.Lock()  # one call at a time: the others wait for its answers
@@ -188,6 +195,8 @@ class Lookup:
             some = names[start : start + _PER_CALL]
             self.calls += 1
             answers = self._catalog.facts(some)
+            if (adjust := self._adjust) is not None:
+                answers = {name: facts and adjust(name, facts) for name, facts in answers.items()}
             with self._lock:
                 now = self._clock()
                 for one in some:

@@ -197,7 +197,7 @@ def note_in_journal(folder: Path, element: str, why: Mapping[str, str]) -> None:
     Raises:
         GridError: The journal cannot be written.
     """
-    with _open_journal(folder) as database:
+    with open_journal(folder) as database:
         catalog = Catalog(database)
         catalog.note_locations(("", name) for name in why).wait()
         if element:
@@ -216,13 +216,21 @@ def forget_in_journal(folder: Path, names: Collection[str]) -> None:
         GridError: The journal cannot be written.
     """
     if (folder / DATABASE_FILE).exists():
-        with _open_journal(folder) as database:
+        with open_journal(folder) as database:
             Catalog(database).forget_locations(names)
             forget_left(database, names)
 
 
 @contextlib.contextmanager
-def _open_journal(folder: Path) -> Iterator[Database]:
+def open_journal(folder: Path) -> Iterator[Database]:
+    """Open the journal to write into it, also beside the executor of this process.
+
+    Args:
+        folder: This package's own, below the working directory.
+
+    Raises:
+        GridError: The journal cannot be written.
+    """
     with contextlib.ExitStack() as stack:
         guest = False
         try:

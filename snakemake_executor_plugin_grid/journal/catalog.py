@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS stored (
     url TEXT PRIMARY KEY,
     digest TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remade (
+    name TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    made REAL NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stored_digest ON stored (digest);
 """
 _KEPT = 90 * 24 * 3600.0
@@ -40,7 +45,7 @@ _KEPT = 90 * 24 * 3600.0
 
 
 class Catalog:
-    """The ``files``, ``bundles``, ``stores`` and ``stored`` tables."""
+    """The ``files``, ``bundles``, ``stores``, ``stored`` and ``remade`` tables."""
 
     def __init__(self, database: Database) -> None:
         """Keep them in a database."""
@@ -135,6 +140,23 @@ class Catalog:
         """Forget files that are gone."""
         self._database.change("DELETE FROM stored WHERE url=?", [(url,) for url in urls])
 
+    def note_remade(self, name: str, created: float, made: float) -> None:
+        """Remember when a file on the grid was made again with equal content.
+
+        Args:
+            name: Of the file.
+            created: Its time in the file catalog, which stays.
+            made: When it was made last.
+        """
+        self._database.change(
+            "INSERT OR REPLACE INTO remade VALUES (?, ?, ?)", [(name, created, made)]
+        )
+
+    def remade(self) -> dict[str, tuple[float, float]]:
+        """Return what `note_remade` was told, by name."""
+        rows = self._database.query("SELECT name, created, made FROM remade")
+        return {str(name): (float(created), float(made)) for name, created, made in rows}
+
     def note_store(self, url: str, element: str) -> None:
         """Remember a remote store that this workflow uses, and its storage element."""
         self._database.change("INSERT OR REPLACE INTO stores VALUES (?, ?)", [(url, element)])
@@ -143,7 +165,20 @@ class Catalog:
         """Return the URLs of the remote stores that this workflow has used."""
         return [str(url) for (url,) in self._database.query("SELECT DISTINCT url FROM stores")]
 
-    def elements(self) -> list[str]:
-        """Return the storage elements that this workflow has used."""
-        rows = self._database.query("SELECT DISTINCT element FROM stores WHERE element<>''")
+    def places(self) -> list[tuple[str, str]]:
+        """Return the URL and the storage element of each remote store that was used."""
+        rows = self._database.query("SELECT url, element FROM stores ORDER BY url, element")
+        return [(str(url), str(element)) for url, element in rows]
+
+    def elements(self, store: str) -> list[str]:
+        """Return the storage elements that this workflow has used.
+
+        Args:
+            store: What the URLs of the stores begin with.
+        """
+        rows = self._database.query(
+            "SELECT DISTINCT element FROM stores WHERE element<>'' AND substr(url, 1, ?)=? "
+            "ORDER BY element",
+            (len(store), store),
+        )
         return [str(element) for (element,) in rows]

@@ -22,9 +22,9 @@ class GeneralSettings(ObservedSettings):
     store: str | None = option(
         None,
         "URL of the store for input and output files, which this host and the workers can reach: "
-        "file:///shared/scratch/me, s3://bucket/prefix, root://host//path, davs://host/path, or "
-        "with DIRAC lfn:/vo/user/u/user/folder (default: a store of the backend; 'panda' has "
-        "none, so that it needs this option).",
+        "file:///shared/scratch/me, s3://bucket/prefix, root://host//path, davs://host/path, "
+        "rucio://scope/prefix?rse=RSE, or with DIRAC lfn:/vo/user/u/user/folder (default: a store "
+        "of the backend; 'panda' has none, so that it needs this option).",
         env_var=True,
         type=str,
         metavar="URL",
@@ -34,6 +34,14 @@ class GeneralSettings(ObservedSettings):
         "For davs:// and root:// (stores, data on the grid): file with a bearer token. The workers "
         "get it as a secret (default: each host uses its own token, as set by BEARER_TOKEN or "
         "BEARER_TOKEN_FILE).",
+        env_var=True,
+        type=Path,
+        metavar="FILE",
+    )
+    rucio_python: Path | None = option(
+        None,
+        "For stores with rucio://: Python interpreter that has rucio-clients (default: that of "
+        "--storage-grid-rucio-python, or this Python).",
         env_var=True,
         type=Path,
         metavar="FILE",

@@ -13,6 +13,8 @@ from typing import Any
 
 from ..worker.processes import MARK
 
+STORAGE_RUCIO_PYTHON = "SNAKEMAKE_STORAGE_GRID_RUCIO_PYTHON"
+"""Variable of the storage plugin's option that stores need as well."""
 _ALIKE = 0.85  # of 1, for names
 
 

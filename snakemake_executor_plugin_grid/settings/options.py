@@ -1,13 +1,14 @@
 """The ``--grid-…`` options, with the help texts that ``snakemake --help`` shows."""
 
 # Without `from __future__ import annotations`: Snakemake reads the types of the fields.
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from .base import option
 from .choices import PANDA_ROUTES
 from .general import GeneralSettings
-from .names import unset_empty
+from .names import STORAGE_RUCIO_PYTHON, unset_empty
 
 
 @dataclass
@@ -226,6 +227,11 @@ class ExecutorSettings(GeneralSettings):
     )
 
     def __post_init__(self) -> None:
-        """Take empty texts and variables for options that are not set."""
+        """Take empty texts and variables for options that are not set.
+
+        For Rucio's Python, the storage plugin's variable is as good as that of the executor.
+        """
         unset_empty(self)
+        if self.rucio_python is None and (python := os.environ.get(STORAGE_RUCIO_PYTHON)):
+            self.rucio_python = Path(os.path.expandvars(python)).expanduser()
         super().__post_init__()

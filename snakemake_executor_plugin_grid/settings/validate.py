@@ -49,6 +49,7 @@ def problems_of(settings: ExecutorSettings) -> list[str]:
             proxy_hours=0,
             priority=0,
         ),
+        *bad_pythons(settings, "rucio_python"),
         *_combinations(settings),
         *_sizes(settings),
     ]

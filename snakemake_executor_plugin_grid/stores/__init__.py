@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ..journal.catalog import Catalog
@@ -15,6 +16,10 @@ from .base import InputStore, PrivateFiles, ResultStore, Store, Stores
 from .directory import DirectoryStore
 from .transport import Transport
 
+if TYPE_CHECKING:
+    from .rucio.address import Address
+    from .rucio.transport import RucioTransport
+
 __all__ = [
     "InputStore",
     "Means",
@@ -23,15 +28,20 @@ __all__ = [
     "Store",
     "Stores",
     "check_store",
+    "open_rucio",
     "open_store",
     "open_transport",
 ]
 
-_KINDS = "file:///absolute/path, s3://bucket/prefix, davs://host/path or root://host//path"
+_KINDS = (
+    "file:///absolute/path, s3://bucket/prefix, davs://host/path, root://host//path or "
+    "rucio://scope/prefix?rse=RSE"
+)
 _S3 = ("s3",)
 _WEBDAV = ("davs", "dav", "https", "http")
 XROOTD = ("root", "roots", "xroot")
 """Schemes of XRootD."""
+RUCIO = "rucio"
 REMOTE = (*_S3, *_WEBDAV, *XROOTD)
 """Schemes of remote stores, which all backends can use."""
 
@@ -45,12 +55,14 @@ class Means:
         catalog: Remembers what is where.
         outages: Those of the run.
         token_file: Bearer token for WebDAV and XRootD; None for the usual places.
+        rucio_python: Has rucio-clients; None for that of the storage plugin, or this one.
     """
 
     folder: Path
     catalog: Catalog
     outages: Outages
     token_file: Path | None = None
+    rucio_python: Path | None = None
 
 
 def open_store(url: str, workdir: Path, means: Means) -> Store:
@@ -66,6 +78,15 @@ def open_store(url: str, workdir: Path, means: Means) -> Store:
     """
     if urlsplit(url).scheme == "file":
         return DirectoryStore(_folder(url, workdir), means.catalog)
+    if urlsplit(url).scheme == RUCIO:
+        from .rucio import address, store
+
+        return store.RucioStore(
+            open_rucio(
+                *(address.parse(url), means.folder.parent, means.rucio_python, means.token_file)
+            ),
+            *(means.folder, means.outages, means.catalog),
+        )
     from .remote import RemoteStore
 
     transport = open_transport(url, means.token_file, means.folder.with_name("xrootd.log"))
@@ -80,6 +101,10 @@ def check_store(url: str, workdir: Path) -> None:
     """
     if urlsplit(url).scheme == "file":
         _folder(url, workdir)
+    elif urlsplit(url).scheme == RUCIO:
+        from .rucio import address
+
+        address.parse(url)
     else:
         open_transport(url)
 
@@ -129,6 +154,25 @@ def open_transport(
     from .xrootd import XRootDTransport
 
     return XRootDTransport(url, token_file, log)
+
+
+def open_rucio(
+    address: Address, folder: Path, python: Path | None = None, token_file: Path | None = None
+) -> RucioTransport:
+    """Return the transport of a store in Rucio; no connection is made yet.
+
+    Args:
+        address: Of the store.
+        folder: This package's own, for the clients' output.
+        python: See `Means`.
+        token_file: See `Means`.
+    """
+    from .rucio.client import RucioClient
+    from .rucio.transport import RucioTransport
+
+    client = RucioClient.shared(python, folder / "rucio.log")
+    log = folder / "xrootd.log"
+    return RucioTransport(address, client, lambda url: open_transport(url, token_file, log))
 
 
 def _folder(url: str, workdir: Path) -> Path:

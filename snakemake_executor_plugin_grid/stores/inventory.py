@@ -12,8 +12,8 @@ from pathlib import Path
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..model.errors import GridError
-from . import REMOTE, open_transport
-from .remote import DELIVERED
+from . import REMOTE, RUCIO, open_rucio, open_transport
+from .remote import DELIVERED, FOLDERS
 from .transport import Transport
 
 PER_CALL = 100
@@ -77,6 +77,52 @@ class Inventory(ABC):
         return
 
 
+def rucio_inventories(
+    catalog: Catalog,
+    database: Database,
+    folder: Path,
+    python: Path | None = None,
+    store_token: Path | None = None,
+) -> list[Inventory]:
+    """Return what finds the files of a workflow in Rucio: of stores, and outputs left there.
+
+    Args:
+        catalog: Of the workflow.
+        database: Of the workflow.
+        folder: This package's own, below the working directory.
+        python: Has rucio-clients; None for that of the storage plugin's variable, or this one.
+        store_token: Bearer token for WebDAV and XRootD; None for the usual places.
+
+    Raises:
+        GridError: A storage element cannot be used from here.
+    """
+    from .rucio import address
+    from .rucio.inventory import NamesInventory
+
+    noted = [one for one in catalog.locations() if one.startswith(f"{RUCIO}://")]
+    found: list[Inventory] = []
+    stores = [place for place in catalog.places() if place[0].startswith(f"{RUCIO}://")]
+    names = _jobs(database)
+    for url, element in stores:
+        transport = open_rucio(address.known(url, element), folder, python, store_token)
+        mine = [one for one in noted if one.startswith(_below(url))]
+        transport.expect(one.removeprefix(f"{url}/") for one in mine)
+        found.append(RemoteInventory(transport, mine, names))
+    others = [one for one in noted if not any(one.startswith(_below(url)) for url, _ in stores)]
+    if others:
+        found.append(NamesInventory(python, folder / "rucio.log", others))
+    return found
+
+
+def _below(url: str) -> tuple[str, ...]:
+    """Return what the URLs of a store's files begin with: outputs may lie beside them."""
+    return tuple(f"{url}/{folder}/" for folder in FOLDERS)
+
+
+def _jobs(database: Database) -> set[str]:
+    return {str(name) for (name,) in database.query("SELECT name FROM jobs")}
+
+
 def remote_inventories(
     catalog: Catalog, database: Database, store_token: Path | None = None
 ) -> list[Inventory]:
@@ -91,7 +137,7 @@ def remote_inventories(
         GridError: A store cannot be opened.
     """
     noted = catalog.locations()
-    names = {str(name) for (name,) in database.query("SELECT name FROM jobs")}
+    names = _jobs(database)
     return [
         RemoteInventory(
             open_transport(url, store_token),

@@ -35,10 +35,13 @@ from .transport import Transport
 
 T = TypeVar("T")
 
+BLOBS = "blobs/"
+"""What the names of blobs begin with."""
 DELIVERED = "delivered"
 """Folder of a store in which each job has its folder."""
-_BLOBS = "blobs"
 _POSTED = "posted"
+FOLDERS = (BLOBS.rstrip("/"), DELIVERED, _POSTED)
+"""All folders of a store."""
 _PROBE = b"probe"
 
 
@@ -93,14 +96,14 @@ class RemoteStore(Store):
         finally:
             probe.unlink()
             back.unlink(missing_ok=True)
-        self._catalog.note_store(self.url, "")
+        self._catalog.note_store(self.url, self._transport.element)
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether the whole blob is there; the server is asked once per run."""
         if digest in self._verified:
             return True
         url = self._catalog.location(digest, f"{self.url}/")
-        name = _blob(digest) if url is None else self._name(url)
+        name = blob_name(digest) if url is None else self._name(url)
         there = self._persist("stored files", lambda: self._transport.size(name))
         if there is None and url is not None:
             self._catalog.forget_locations([url])  # otherwise each run would ask for it
@@ -115,7 +118,7 @@ class RemoteStore(Store):
             self._send(path, digest)
         finally:
             path.unlink()
-        self._verified[digest] = _blob(digest)
+        self._verified[digest] = blob_name(digest)
 
     def put_file(self, path: Path) -> tuple[int, str]:
         """Upload a user's file as it is; it is read for its digest before.
@@ -128,11 +131,11 @@ class RemoteStore(Store):
         if not self.has(digest, size):
             self._send(path, digest)
             if path.stat().st_mtime_ns != before:  # what is there may not be what its name says
-                self._discard([_blob(digest)])
+                self._discard([blob_name(digest)])
                 raise PermanentError(
                     f"{path} changed while it was being stored; run again when nothing writes to it"
                 )
-            self._verified[digest] = _blob(digest)
+            self._verified[digest] = blob_name(digest)
         return size, digest
 
     def locate(self, digest: str) -> str:
@@ -140,7 +143,7 @@ class RemoteStore(Store):
         name = self._verified.get(digest)
         if name is None:
             url = self._catalog.location(digest, f"{self.url}/")
-            name = _blob(digest) if url is None else self._name(url)
+            name = blob_name(digest) if url is None else self._name(url)
         return self._transport.source(name)
 
     def inbox(self, job: str) -> str:
@@ -220,7 +223,7 @@ class RemoteStore(Store):
 
     def _send(self, path: Path, digest: str) -> None:
         with transfer(path.name, path.stat().st_size, up=True, store=self.url) as moving:
-            self._upload(_blob(digest), path, digest, moving)
+            self._upload(blob_name(digest), path, digest, moving)
 
     def _upload(self, name: str, path: Path, digest: str, moving: Transfer = NOTHING) -> None:
         size = path.stat().st_size
@@ -280,8 +283,9 @@ class RemoteStore(Store):
         return url.removeprefix(f"{self.url}/")
 
 
-def _blob(digest: str) -> str:
-    return f"{_BLOBS}/{digest[:2]}/{checked_digest(digest)}"
+def blob_name(digest: str) -> str:
+    """Return the name of a blob in the store."""
+    return f"{BLOBS}{digest[:2]}/{checked_digest(digest)}"
 
 
 def _inbox(job: str) -> str:

@@ -21,10 +21,12 @@ class Transport(ABC):
     Attributes:
         url: URL of the folder, without a slash at the end and without secrets.
         secret: Whether the URLs for workers are secrets, as signed ones are.
+        element: Storage element, where the URL alone does not tell where files are.
     """
 
     url: str
     secret: bool = False
+    element: str = ""
 
     @abstractmethod
     def check(self) -> None:
@@ -79,6 +81,16 @@ class Transport(ABC):
         A missing folder is empty.
         """
 
+    def move(self, name: str, other: str) -> bool:
+        """Give a file another name, without moving its bytes; return whether the server can.
+
+        The folders above are made; a file that has the new name is replaced.
+
+        Raises:
+            MissingError: There is no such file.
+        """
+        return False
+
     def tidy(self, folder: str) -> None:
         """Remove a folder if it is empty; does nothing where folders are only part of names."""
         return
@@ -112,10 +124,6 @@ class FileServer(Transport):
 
         A missing folder is empty.
         """
-
-    @abstractmethod
-    def move(self, source: str, target: str) -> None:
-        """Rename a file; one that has the new name is replaced."""
 
     def close(self) -> None:
         """End what was started."""

@@ -115,7 +115,8 @@ class UrlCatalog(FileCatalog):
         try:
             server.upload(path, part)
             _check(name, server.facts(part), size, checksum)
-            server.move(part, remote)
+            if not server.move(part, remote):
+                raise PermanentError(f"{name}: the server does not rename files")
         except BaseException:
             with contextlib.suppress(GridError):
                 server.remove([part])

@@ -32,6 +32,7 @@ from .transport import FileServer
 T = TypeVar("T")
 
 _SCHEMES = {"http": "dav", "https": "davs"}
+_HTTP = {"dav": "http", "davs": "https"}
 _PAUSES = (1.0,)
 _GONE = (404, 410)
 _COLLECTION = ".//{DAV:}resourcetype/{DAV:}collection"
@@ -76,10 +77,6 @@ class WebDavTransport(FileServer):
         if found is None:
             return None
         return FileFacts(found.size, float(found.mtime), found.adler32)
-
-    def move(self, source: str, target: str) -> None:
-        """MOVE a file."""
-        self._call(lambda: web.move(self._at(source), self._at(target), self._access, replace=True))
 
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """PUT a file."""
@@ -129,6 +126,18 @@ class WebDavTransport(FileServer):
         """DELETE a folder that is empty: a server would delete others with what is in them."""
         if not self.listing(folder):
             self._delete(f"{self._at(folder)}/")
+
+    def move(self, name: str, other: str) -> bool:
+        """MOVE a file (RFC 4918, 9.9)."""
+        source, target = self._at(name), self._at(other)
+        self._call(lambda: web.make_folder(target.rpartition("/")[0], self._access))
+        try:
+            self._call(lambda: web.move(source, target, self._access, replace=True))
+        except MissingError:
+            raise
+        except PermanentError:
+            return False
+        return True
 
     def source(self, name: str) -> str:
         """Return the URL of the file; the worker has its own credentials."""

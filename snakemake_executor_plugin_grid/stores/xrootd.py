@@ -156,10 +156,6 @@ class XRootDTransport(FileServer):
             raise PermanentError(f"{self._at(name)}: is a folder")
         return FileFacts(int(found["size"]), float(found["mtime"]), str(found["adler32"]))
 
-    def move(self, source: str, target: str) -> None:
-        """Rename a file."""
-        self._call(source, "move", self._server, self._path(source), self._path(target))
-
     def upload(self, path: Path, name: str, transfer: Transfer = NOTHING) -> None:
         """Copy a file there."""
         path.stat()  # an error of this disk, told as such
@@ -209,6 +205,11 @@ class XRootDTransport(FileServer):
                 self._call(folder, "tidy", self._server, self._path(folder))
             except MissingError:
                 return
+
+    def move(self, name: str, other: str) -> bool:
+        """Rename a file."""
+        self._call(other, "move", self._server, self._path(name), self._path(other))
+        return True
 
     def source(self, name: str) -> str:
         """Return the URL of the file; the worker has its own credentials."""

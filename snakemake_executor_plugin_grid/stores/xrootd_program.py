@@ -92,7 +92,8 @@ def _checksum(server: str, path: str) -> str:
 
 
 def move(server: str, source: str, target: str) -> None:
-    """Rename a file; one that has the new name is replaced."""
+    """Rename a file, and make the folders above; one that has the new name is replaced."""
+    make(server, target.rpartition("/")[0])
     files = _files(server)
     try:
         value_of(files.mv(source, target, timeout=_TIMEOUT))

@@ -56,7 +56,7 @@ class LfnInventory(Inventory):
         unknown = sorted(sizes.keys() - there.keys())
         broken: dict[str, str] = {}
         for some in portions(unknown):
-            broken.update(self._client.call_now("remnants", some, self._catalog.elements()))
+            broken.update(self._client.call_now("remnants", some, self._catalog.elements(SCHEME)))
         return Found(
             {_url(lfn): size for lfn, size in there.items()},
             {_url(lfn): element for lfn, element in broken.items()},

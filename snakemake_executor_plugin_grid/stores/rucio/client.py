@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,11 @@ from ...model.errors import GridError
 from .replies import error_of
 
 _PROGRAM = Path(__file__).with_name("program") / "__main__.py"
+_ACCOUNT = "SNAKEMAKE_STORAGE_GRID_RUCIO_ACCOUNT"
+"""Of the storage plugin: what it says is good for a store as well."""
+
+_sharing = threading.Lock()
+_shared: dict[tuple[Path, str], RucioClient] = {}
 
 
 class RucioClient(ProcessClient):
@@ -19,7 +27,7 @@ class RucioClient(ProcessClient):
 
     transfers = frozenset({"download", "upload"})
     name = "Rucio"
-    option = "--storage-grid-rucio-python"
+    option = "--grid-rucio-python"
 
     def __init__(self, python: Path, log: Path, account: str = "") -> None:
         """Start nothing yet.
@@ -31,6 +39,42 @@ class RucioClient(ProcessClient):
         """
         super().__init__(python, log)
         self._account = account
+        self._users = 1
+
+    @classmethod
+    def shared(cls, python: Path | None, log: Path, account: str = "") -> RucioClient:
+        """Return the client of this process for a Python and an account; each user closes it.
+
+        Storage provider and store are in one process.
+
+        Args:
+            python: Interpreter that has rucio-clients; None for that of a client there is already,
+                or this one.
+            log: See above.
+            account: See above; empty for that of a client there is already, or of the storage
+                plugin's variable, too.
+        """
+        with _sharing:
+            for (other, owner), client in _shared.items():
+                if python in (None, other) and account in ("", owner):
+                    client._users += 1
+                    return client
+            chosen = python or Path(sys.executable)
+            account = account or os.environ.get(_ACCOUNT, "")
+            client = _shared[chosen, account] = cls(chosen, log, account)
+            atexit.register(client.close)
+            return client
+
+    def close(self) -> None:
+        """End the processes, when the last user does so."""
+        with _sharing:
+            self._users -= 1
+            if self._users > 0:
+                return
+            for key in [key for key, client in _shared.items() if client is self]:
+                del _shared[key]
+        atexit.unregister(self.close)
+        super().close()
 
     @property
     def program(self) -> Path:

@@ -93,7 +93,8 @@ _HINTS = {
     "certificate_verify_failed": _CA,
     "no module named 'rucio.core": "rucio.cfg is that of a server, with a section [database]; "
     "clients need one of their own",
-    "no module named 'rucio": "install rucio-clients there, or see --storage-grid-rucio-python",
+    "no module named 'rucio": "install rucio-clients there, or name the Python that has them by "
+    "--grid-rucio-python",
     "could not load rucio configuration": _CONFIG,
     "configuration not found": _CONFIG,
     "cannot be found in config file": _CONFIG,
@@ -113,6 +114,18 @@ _RENEWALS = {
     "userpass": "see username, password and account in rucio.cfg",
     "gss": "run 'kinit'",
     "ssh": "see ssh_private_key in rucio.cfg",
+}
+_STORE_CALLS = ("blob_urls", "blobs", "registration", "renewal")
+_RSE = "give another storage element by rse= in --grid-store"
+_STORE_HINTS = {
+    "quota": f"remove files, ask for more, or {_RSE}",
+    "requested resource denied": "give a scope of yours (see `rucio scope list`), and a storage "
+    "element on which you may write, by --grid-store",
+    "scope does not exist": "give a scope of yours by --grid-store: see `rucio scope list`",
+    "rse does not exist": f"{_RSE}: see `rucio rse list`",
+    "cannot be used by": _RSE,
+    "is on tape": _RSE,
+    "is not deterministic": _RSE,
 }
 _STORAGE_RENEWAL = "run 'voms-proxy-init -voms VO', or get a token that the storage element accepts"
 TAKEN: Final = (
@@ -178,6 +191,8 @@ def error_of(
     if kind is DiskFullError:
         return kind(f"the disk of the submit host is full: {said}")
     hint = _hint(kind, message, auth, of_storage=exception == "MovingError")
+    if name in _STORE_CALLS:
+        hint = _store_hint(message) or hint
     return kind(f"Rucio, asked for {name.replace('_', ' ')}: {clause(said)}{hint}")
 
 
@@ -188,6 +203,11 @@ def readable(message: str) -> str:
     message = _DETAILS.sub(" ", message)
     line = " ".join(_TAG.sub(" ", message).split()) or "no reason given"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def _store_hint(message: str) -> str:
+    text = message.casefold()
+    return next((f"; {hint}" for fragment, hint in _STORE_HINTS.items() if fragment in text), "")
 
 
 def _any(fragments: Sequence[str], text: str) -> bool:

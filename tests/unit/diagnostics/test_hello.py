@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.diagnostics.hello import read_answer
+from snakemake_executor_plugin_grid.diagnostics.hello import _own, read_answer
 from snakemake_executor_plugin_grid.model.errors import PermanentError
+from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 
 GENUINE = {"host": "node1", "python": "3.11", "executable": "/bin/python", "snakemake": "9.17"}
 
@@ -34,3 +35,18 @@ def test_answer_is_not_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "hello.json").symlink_to("other")
     with pytest.raises(PermanentError, match="regular file"):
         read_answer(tmp_path / "hello.json")
+
+
+@pytest.mark.parametrize(
+    ("store", "own"),
+    [
+        ("davs://host/me/", "davs://host/me/job-1"),
+        (
+            "rucio://user.me/run?rse=RSE&lifetime=2d",
+            "rucio://user.me/run/job-1?rse=RSE&lifetime=2d",
+        ),
+        (None, None),
+    ],
+)
+def test_the_job_has_its_own_folder_in_the_store(store: str | None, own: str | None) -> None:
+    assert _own(ExecutorSettings(store=store), "job-1").store == own

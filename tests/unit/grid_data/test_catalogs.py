@@ -14,6 +14,8 @@ from snakemake_executor_plugin_grid.grid_data.catalogs import (
     dirac_client,
     open_data,
 )
+from snakemake_executor_plugin_grid.journal.catalog import Catalog
+from snakemake_executor_plugin_grid.journal.database import FOLDER, open_database
 from snakemake_executor_plugin_grid.model.errors import PermanentError
 from tests.unit.grid_data.fake_catalog import FakeCatalog
 
@@ -65,7 +67,7 @@ def test_other_names_are_refused() -> None:
         open_data("s3", SETTINGS, print)
 
 
-def test_what_stays_in_rucio_is_up_to_the_user(
+def test_what_stays_in_rucio_is_noted_for_clean(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = FakeCatalog()
@@ -77,8 +79,11 @@ def test_what_stays_in_rucio_is_up_to_the_user(
     monkeypatch.setattr(data.catalog, "_sleep", lambda _: None)
     data.removals.remove("rucio://scope/a")
     data.removals.flush()
-    assert said[0].endswith("(not yours): rucio://scope/a; remove them yourself.")
-    assert not (tmp_path / ".snakemake").exists(), "nothing is noted"
+    assert said[0].endswith("(not yours): rucio://scope/a; `snakemake-grid clean` removes them.")
+    with open_database(tmp_path / FOLDER) as database:
+        catalog = Catalog(database)
+        assert catalog.locations() == ["rucio://scope/a"]
+        assert catalog.stores() == []
 
 
 def test_urls_of_new_files_are_for_catalogs_that_have_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,7 +62,8 @@ class Storage:
         self.adopted += 1
         return {query: "taken" for query in files if query in self.refused}
 
-    def note(self, query: str, facts: FileFacts) -> None:
+    def note(self, query: str, facts: FileFacts, begun: float) -> None:
+        assert begun <= time.time()
         self.noted[query] = facts
 
     def forget(self, queries: Collection[str], *, absent: bool = False) -> None:

@@ -247,7 +247,7 @@ def test_ctrl_c_while_files_are_removed_at_the_end_notes_them() -> None:
 def journal(folder: Path) -> tuple[list[str], list[str], list[str]]:
     with open_database(folder) as database:
         catalog = Catalog(database)
-        return catalog.locations(), catalog.stores(), catalog.elements()
+        return catalog.locations(), catalog.stores(), catalog.elements("")
 
 
 def test_files_are_noted_where_clean_finds_them(tmp_path: Path) -> None:

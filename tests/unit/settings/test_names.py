@@ -117,3 +117,12 @@ def test_sites_are_said_to_have_no_effect_on_this_machine(
     assert f"--grid-{name.replace('_', '-')} {value}: has no effect" in note
     assert "local" in note
     assert check_options(ExecutorSettings(backend="dirac", **values), tmp_path) == []
+
+
+def test_the_python_of_rucio_is_that_of_the_storage_plugin_unless_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SNAKEMAKE_STORAGE_GRID_RUCIO_PYTHON", "/conda/bin/python")
+    assert ExecutorSettings().rucio_python == Path("/conda/bin/python")
+    given = Path("/other/python")
+    assert ExecutorSettings(rucio_python=given).rucio_python == given

@@ -240,7 +240,7 @@ def test_what_a_job_has_written_is_noted_and_what_it_has_not_is_protected(
 ) -> None:
     one, other = objects(provider, "a", "b")
     catalog.add(other.query)
-    provider.note(one.query, FileFacts(5, 6.0, ""))
+    provider.note(one.query, FileFacts(5, 6.0, ""), 5.0)
     assert one.size() == 5
     provider.forget([one.query])
     assert not one.exists()
@@ -256,7 +256,7 @@ def test_what_a_later_attempt_has_written_can_be_removed(
     (one,) = objects(provider, "a")
     provider.protect([one.query])  # the first attempt failed, and the job was submitted again
     catalog.add(one.query)
-    provider.note(one.query, FileFacts(7, NOON))
+    provider.note(one.query, FileFacts(7, NOON), NOON)
     one.remove()  # it is temp()
     assert not one.exists()
     close_all()

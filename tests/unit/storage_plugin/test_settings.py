@@ -7,11 +7,11 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_grid.grid_data.catalogs import DataSettings
+from snakemake_executor_plugin_grid.model.duration import seconds_of
 from snakemake_executor_plugin_grid.settings.base import ObservedSettings
 from snakemake_executor_plugin_grid.settings.options import ExecutorSettings
 from snakemake_storage_plugin_grid import StorageProvider, StorageProviderSettings, helpers
 from snakemake_storage_plugin_grid.provider import data_settings
-from snakemake_storage_plugin_grid.settings import seconds_of
 from tests.unit.grid_data.fake_catalog import FakeCatalog
 
 

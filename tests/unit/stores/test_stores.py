@@ -14,6 +14,7 @@ from snakemake_executor_plugin_grid.model.errors import GridError, PermanentErro
 from snakemake_executor_plugin_grid.resilience.outages import Outages
 from snakemake_executor_plugin_grid.stores import Means, check_store, open_store
 from snakemake_executor_plugin_grid.stores.directory import DirectoryStore
+from snakemake_executor_plugin_grid.stores.rucio.store import RucioStore
 
 DIGEST = hashlib.sha256(b"abc").hexdigest()
 
@@ -229,6 +230,16 @@ def test_own_url_leads_back_to_the_store(
     again = open_store(store.url, tmp_path / "work", means)
     assert isinstance(again, DirectoryStore)
     assert again.folder == store.folder
+
+
+def test_a_store_in_rucio(tmp_path: Path, means: Means) -> None:
+    url = "rucio://user.me/run?rse=RSE"
+    check_store(url, tmp_path)
+    store = open_store(url, tmp_path, means)
+    assert isinstance(store, RucioStore)
+    assert store.url == "rucio://user.me/run", "without what is behind the ?"
+    with pytest.raises(PermanentError, match="has to name one storage element"):
+        check_store("rucio://user.me/run", tmp_path)
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/me", "/shared/me", "", "lfn:/vo/user"])

@@ -105,6 +105,21 @@ def test_listing_and_removing(transport: Transport, make: Make) -> None:
     assert transport.listing("") == [] or "one" not in transport.listing("one")
 
 
+def test_moving(transport: Transport, make: Make, tmp_path: Path) -> None:
+    transport.upload(make(LARGE), "one/a b")
+    if transport.url.startswith("s3"):
+        assert not transport.move("one/a b", "new/deep/c+d")
+        return
+    for _ in range(2):  # the second time it replaces the first
+        transport.upload(make(1000), "one/a b")
+        assert transport.move("one/a b", "new/deep/c+d")
+        assert transport.size("one/a b") is None
+        assert transport.size("new/deep/c+d") == 1000
+    with pytest.raises(MissingError):
+        transport.move("one/a b", "new/deep/c+d")
+    transport.remove(["new/deep/c+d"])
+
+
 def test_unreachable_server(transport: Transport, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("aws" if transport.url.startswith("s3") else "dav")
     server.stop()

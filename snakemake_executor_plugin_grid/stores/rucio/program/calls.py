@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import connection, moving, names, registering
+from . import blobs, connection, moving, names, registering
 
 CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
@@ -26,6 +26,10 @@ CALLS: dict[str, Callable[..., Any]] = {
         moving.upload,
         registering.write_urls,
         registering.register,
+        blobs.blob_urls,
+        blobs.blobs,
+        blobs.registration,
+        blobs.renewal,
     )
 }
 

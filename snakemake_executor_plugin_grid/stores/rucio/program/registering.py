@@ -27,14 +27,33 @@ def write_urls(files: Sequence[Sequence[str]], rse: str, schemes: Sequence[str])
     Raises:
         CallError: There is none.
     """
-    client = connection.client()
-    protocols = client.get_protocols(rse, protocol_domain="wan", operation="write")
-    known = {protocol["scheme"] for protocol in protocols}
-    scheme = next((scheme for scheme in schemes if scheme in known), None)
-    if scheme is None:
-        raise CallError(
-            f"{rse} cannot be written by {' or '.join(schemes)}, only by {', '.join(sorted(known))}"
+    return urls_by(scheme_for(rse, schemes, ("write",)), files, rse)
+
+
+def scheme_for(rse: str, schemes: Sequence[str], operations: tuple[str, ...]) -> str:
+    """Return the first of some schemes by which a storage element can do all operations.
+
+    Raises:
+        CallError: There is none.
+    """
+    known: set[str] | None = None
+    for operation in operations:
+        protocols = connection.client().get_protocols(
+            rse, protocol_domain="wan", operation=operation
         )
+        found = {protocol["scheme"] for protocol in protocols}
+        known = found if known is None else known & found
+    for scheme in schemes:
+        if scheme in (known or ()):
+            return scheme
+    what = "written" if operations == ("write",) else "used"
+    others = f", only by {', '.join(sorted(known))}" if known else ""
+    raise CallError(f"{rse} cannot be {what} by {' or '.join(schemes)}{others}")
+
+
+def urls_by(scheme: str, files: Sequence[Sequence[str]], rse: str) -> dict[str, str]:
+    """Return the URLs of files at a storage element, whether they exist or not."""
+    client = connection.client()
     urls: dict[str, str] = {}
     for dids in _short([f"{scope}:{name}" for scope, name in files]):
         found = client.lfns2pfns(rse, dids, protocol_domain="wan", operation="write", scheme=scheme)
