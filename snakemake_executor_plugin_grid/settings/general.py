@@ -118,7 +118,6 @@ class GeneralSettings(ObservedSettings):
         None,
         "Processors of a grid job with several jobs, which run side by side on them (default: "
         "those of one job, so that they run one after the other).",
-        env_var=True,
         type=int,
         metavar="N",
     )

@@ -93,7 +93,11 @@ def _checksum(server: str, path: str) -> str:
 
 def move(server: str, source: str, target: str) -> None:
     """Rename a file, and make the folders above; one that has the new name is replaced."""
-    make(server, target.rpartition("/")[0])
+    try:
+        make(server, target.rpartition("/")[0])
+    except StatusError as error:
+        if "[3018]" not in str(error):  # it exists
+            raise
     files = _files(server)
     try:
         value_of(files.mv(source, target, timeout=_TIMEOUT))

@@ -4,11 +4,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends.bundles.backend import BundlingBackend
 from snakemake_executor_plugin_grid.backends.dirac.backend import DiracBackend
 from snakemake_executor_plugin_grid.backends.dirac.store import LfnStore
 from snakemake_executor_plugin_grid.backends.kind import BackendSetup
@@ -36,7 +38,7 @@ class Bench:
     def make(self, *, guest: bool = False, **values: Any) -> BackendSetup:
         settings = ExecutorSettings(**values)
         check_options(settings, self.workdir)
-        return make_backend(
+        setup = make_backend(
             settings,
             self.workdir,
             self.folder,
@@ -45,6 +47,8 @@ class Bench:
             lambda text: None,
             guest=guest,
         )
+        assert isinstance(setup.backend, BundlingBackend)
+        return replace(setup, backend=setup.backend.inner)
 
 
 @pytest.fixture

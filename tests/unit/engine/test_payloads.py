@@ -36,7 +36,8 @@ class Bench:
             upload = Upload(layout, store, catalog, pool, large_file=1, compression="none")
         stores = Stores(store, store)
         self.payloads = Payloads(
-            Fickle(), stores, layout, upload, folder / "worker.pyz", False, 1, "none"
+            *(Fickle(), stores, layout, upload, folder / "worker.pyz", False, 1, "none"),
+            outputs_now=lambda job: job.grid_outputs,
         )
         self.file = folder / "job.json"
 

@@ -235,7 +235,7 @@ def test_a_job_that_is_sent_again_may_replace_what_is_there_then(bench: Bench) -
     asked: list[str] = []
 
     class Server:
-        def forget(self, queries: Collection[str]) -> None:
+        def forget(self, queries: Collection[str], *, absent: bool = False) -> None:
             asked.extend(queries)
 
         def facts(self, query: str) -> FileFacts:

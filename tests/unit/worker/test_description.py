@@ -43,7 +43,7 @@ def test_worker_reads_what_was_written(tmp_path: Path, job: Job) -> None:
 def test_other_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text(json.dumps({**json.loads(PLAIN.dumps()), "version": 99}))
-    with pytest.raises(ValueError, match=r"job\.json: version 99, expected 4.*different versions"):
+    with pytest.raises(ValueError, match=r"job\.json: version 99, expected 5.*different versions"):
         load(path)
 
 
