@@ -32,6 +32,7 @@ _UNCHECKED_HASH = (0b01).to_bytes(4, "little")
 # References between objects, as later versions have them, depend on what else is in the memory.
 _REPRODUCIBLE = 2
 _RARELY_USED = (
+    "worker/bundle.",
     *("worker/transfer/http.", "worker/transfer/xrootd.", "worker/transfer/facts."),
     *(
         f"worker/grid_files/{name}."
@@ -39,7 +40,8 @@ _RARELY_USED = (
     ),
 )
 """Modules without a compiled form, which would travel with every job: they move files over a
-network, beside which the milliseconds that Python takes to compile them are nothing."""
+network, or run many jobs, beside which the milliseconds that Python takes to compile them are
+nothing."""
 
 
 def write_worker(path: Path, files: Mapping[str, bytes] | None = None) -> None:
