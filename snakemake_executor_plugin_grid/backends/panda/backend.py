@@ -130,6 +130,10 @@ class PandaBackend(Backend):
             for answer, payload in zip(answers, payloads, strict=True)
         ]
 
+    def may_bundle(self, payload: Payload) -> bool:
+        """Return whether the job does not have to go to its inputs."""
+        return not (self._options.rse_sites and payload.spec.grid_elements)
+
     def _avoidable(self, payload: Payload) -> frozenset[str]:
         """Return the sites to avoid, none if no other site is known to run jobs.
 

@@ -18,6 +18,7 @@ from snakemake_executor_plugin_grid.model.job import Resources
 from snakemake_executor_plugin_grid.model.state import UNKNOWN, JobState, JobStatus
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Blob
+from snakemake_executor_plugin_grid.worker.grid_files.records import GridInput
 from tests.unit.backends.dirac.dirac_bench import Bench, name, names
 from tests.unit.specs import spec
 
@@ -88,6 +89,14 @@ def test_each_job_has_the_sandboxes_that_it_needs(bench: Bench) -> None:
         ]
         assert name(number) in json.loads(uploads[0]["jobs.json"])
         assert [set(upload) for upload in uploads[1:]] == [{blob.digest} for blob in blobs]
+
+
+@pytest.mark.parametrize("bench", [{"fetch_inputs": False}, {"fetch_inputs": True}], indirect=True)
+def test_jobs_that_go_to_their_data_share_no_grid_job(bench: Bench) -> None:
+    data = GridInput("x", "lfn:/vo/x", 1, "", 0, ("lfn:/vo/x",))
+    fetched = bench.backend._fetch_inputs
+    assert bench.backend.may_bundle(bench.payload(0, grid_inputs=(data,))) is fetched
+    assert bench.backend.may_bundle(bench.payload(1, [Blob("a" * 64, 9, url="lfn:/vo/a")]))
 
 
 @pytest.mark.parametrize("bench", [{"fetch_inputs": True}], indirect=True)

@@ -185,6 +185,17 @@ def test_what_a_job_delivered_is_downloaded_once(bench: Bench) -> None:
     assert bench.dirac.counts["get"] == 1
 
 
+def test_jobs_of_a_bundle_share_its_folder(bench: Bench) -> None:
+    digest = hashlib.sha256(b"equal").hexdigest()
+    for job in ("j-1", "j-2"):
+        bench.bundles[job] = "bundle"
+        bench.dirac.files[f"{FOLDER}/delivered/bundle/{job}.{digest}.data"] = b"equal"
+    assert bench.store.fetch_output("j-1", digest).read_bytes() == b"equal"
+    bench.store.drop("j-1")
+    assert bench.store.fetch_output("j-2", digest).read_bytes() == b"equal"
+    assert list(bench.dirac.files) == [f"{FOLDER}/delivered/bundle/j-2.{digest}.data"]
+
+
 def test_output_that_is_larger_than_reported_is_not_downloaded(bench: Bench) -> None:
     digest = bench.deliver("j-1", b"a bomb")
     with pytest.raises(UntrustedError, match=f"{digest}.data has 6 bytes"):

@@ -81,13 +81,15 @@ def test_jobs_with_their_inputs_at_the_same_sites_are_one_task(bench: Bench) -> 
         return bench.payload(number, avoid=avoid, grid_inputs=(one,), grid_elements=elements)
 
     bench.submit(*(payload(number, "DISK-AB", "TAPE") for number in range(2)), payload(2, "TAPE"))
-    found = [
-        (task.parameters.get("site"), len(task.parameters["pfnList"])) for task in bench.panda.tasks
-    ]
-    assert found == [("^(A|B)$", 2), (None, 1)]
+    found = {
+        task.parameters.get("site"): len(task.parameters["pfnList"]) for task in bench.panda.tasks
+    }
+    assert found == {"^(A|B)$": 2, None: 1}
     assert [text for text in bench.said if "TAPE" in text] == [about_unknown("TAPE")]
     described = json.loads(bench.backend.describe(payload(3, "DISK-AB")))
     assert described["site"] == "^(A|B)$"
+    assert bench.backend.may_bundle(bench.payload(5))
+    assert not bench.backend.may_bundle(payload(5, "DISK-AB"))  # a bundle has no data
     bench.submit(payload(4, "DISK-AB", avoid="A"))  # no site is known yet
     assert bench.panda.tasks[-1].parameters["site"] == "B"
 
