@@ -119,6 +119,8 @@ test-all: $(VENV)/.all $(DIRAC_VENV)/.dirac $(IDDS_VENV)/.idds $(RUCIO_VENV)/.ru
 	    --cov --cov-report=term $(ARGS)
 	$(MAKE) --no-print-directory test-snakemake ARGS=
 	$(MAKE) --no-print-directory test-dirac-versions ARGS=
+	$(SERVERS) $(REQUIRED) GRID_TEST_BUNDLE=5 \
+	    $(PYTEST) -m "local or panda or dirac" tests/conformance
 	$(SERVERS) $(REQUIRED) GRID_TEST_JOBS=1000 \
 	    $(PYTEST) --dist loadgroup -m "slow or panda or dirac or rucio" tests $(ARGS)
 
