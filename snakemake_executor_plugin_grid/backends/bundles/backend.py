@@ -20,13 +20,12 @@ from ...model.state import JobState, JobStatus
 from ...resilience.calls import in_words
 from ...resilience.threads import in_thread
 from ...stores import Stores
-from ...stores.base import PrivateFiles
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import Backend, Payload, Rejected, Submitted
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
-from .results import MemberResults, ReportsInSandbox, ReportsInStore
+from .results import MemberResults, ReportsInStore, results_of
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]
 """Returns the seconds that jobs of rules usually take, by rule; blocks."""
@@ -72,8 +71,9 @@ class BundlingBackend(Backend):
         self._policy = policy
         self._durations = durations
         self._say = say
-        self._results = _results_of(backend, stores, folder)
+        self._results = results_of(backend, stores, folder)
         self._reported: dict[str, set[str]] = {}
+        self._away = False
         self._collecting: dict[str, asyncio.Task[set[str]]] = {}
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
 
@@ -159,11 +159,42 @@ class BundlingBackend(Backend):
             bundle_id, job = split_id(grid_id)
             bundles.setdefault(bundle_id, []).extend([job] if job else [])
         found = dict(await self.inner.states(list(bundles)))
-        for bundle_id, jobs in bundles.items():
-            if jobs and bundle_id in found:
-                status = found.pop(bundle_id)
-                found |= await self._members(bundle_id, jobs, status)
+        shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
+        if self._results is not None:
+            running = [
+                self._open(one, jobs)
+                for one, jobs in shared.items()
+                if found[one].state is JobState.RUNNING
+            ]
+            reported = await self._look(self._results, running)
+            for one, jobs in shared.items():
+                self._reported.setdefault(one, set()).update(reported.intersection(jobs))
+        for bundle_id, jobs in shared.items():
+            found |= await self._members(bundle_id, jobs, found.pop(bundle_id))
         return found
+
+    async def _look(self, results: MemberResults, running: Sequence[Sequence[str]]) -> set[str]:
+        """Look for reports; a store that does not answer is no outage of the system."""
+        if not running:
+            return set()
+        try:
+            found = await results.reported(running, self._side_by_side)
+        except TransientError as error:
+            self._tell_away(error)
+            return set()
+        self._away = False
+        return found
+
+    def _tell_away(self, error: GridError) -> None:
+        if not self._away:
+            self._away = True
+            self._say(f"Reports of jobs in bundles cannot be read now: {in_words(error)}")
+
+    def _open(self, bundle_id: str, jobs: Collection[str]) -> list[str]:
+        """Return the jobs of a bundle whose reports have not been seen, in their order."""
+        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
+        known = self._reported.setdefault(bundle_id, set())
+        return [job for job in self._registry.jobs_of(bundle) or jobs if job not in known]
 
     async def _members(
         self, bundle_id: str, jobs: Collection[str], status: JobStatus
@@ -171,18 +202,11 @@ class BundlingBackend(Backend):
         """Return the states of jobs of a bundle."""
         if self._results is None:  # of an earlier run, which had another store
             return {member_id(bundle_id, job): status for job in jobs}
-        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
-        known = self._reported.setdefault(bundle_id, set())
-        order = [job for job in self._registry.jobs_of(bundle) or jobs if job not in known]
-        over = status.state.ended
-        side_by_side = 1
-        if over:
-            over = await self._collect(bundle, bundle_id, order)
-        elif status.state is JobState.RUNNING:
-            side_by_side = self._side_by_side
-            known |= await self._results.reported(order, side_by_side)
+        over = status.state.ended and await self._collect(bundle_id, self._open(bundle_id, jobs))
+        known = self._reported[bundle_id]
+        side_by_side = self._side_by_side if status.state is JobState.RUNNING else 1
+        begun = self._open(bundle_id, jobs)[:side_by_side]
         states: dict[str, JobStatus] = {}
-        begun = [job for job in order if job not in known][:side_by_side]
         for job in jobs:
             if job in known:
                 one = JobStatus(JobState.DONE, "", status.site)
@@ -201,13 +225,14 @@ class BundlingBackend(Backend):
     def _side_by_side(self) -> int:
         return self._policy.processors or 1
 
-    async def _collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> bool:
+    async def _collect(self, bundle_id: str, jobs: Collection[str]) -> bool:
         """Find the reports of a bundle that has ended; return whether that is done.
 
         It may take a while, for which the states of other jobs do not wait.
         """
         if self._results is None or not jobs:
             return True
+        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
         task = self._collecting.get(bundle_id)
         if task is None:
             asking = self._results.collect(bundle, bundle_id, jobs)
@@ -218,7 +243,8 @@ class BundlingBackend(Backend):
         del self._collecting[bundle_id]
         try:
             self._reported[bundle_id] |= task.result()
-        except TransientError:
+        except TransientError as error:
+            self._tell_away(error)
             return False  # tried again in the next round
         except GridError as error:
             self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
@@ -362,15 +388,6 @@ class BundlingBackend(Backend):
         for task in self._collecting.values():
             task.cancel()
         await self.inner.close()
-
-
-def _results_of(backend: Backend, stores: Stores, folder: Path) -> MemberResults | None:
-    """Return where reports of single jobs are found; None if there is no way for them."""
-    if isinstance(stores.results, PrivateFiles):
-        return ReportsInStore(stores.results, folder)
-    if backend.brings_files and stores.results.by_system:
-        return ReportsInSandbox(backend, folder)
-    return None
 
 
 def _lost(status: JobStatus) -> JobStatus:

@@ -20,6 +20,7 @@ from ...model.report import MOST_BYTES, load_report
 from ...model.untrusted import UntrustedError, copy_untrusted, is_regular, path_below
 from ...resilience.calls import retry_async
 from ...resilience.threads import in_thread
+from ...stores import Stores
 from ...stores.base import PrivateFiles
 from ...worker.archive.member import TarballError
 from ...worker.archive.unpack import unpack
@@ -37,12 +38,12 @@ class MemberResults(ABC):
     """Where the results of single jobs are."""
 
     @abstractmethod
-    async def reported(self, jobs: Sequence[str], side_by_side: int) -> set[str]:
-        """Return the jobs of a bundle, which still runs, whose reports are there.
+    async def reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
+        """Return the jobs of running bundles whose reports are there.
 
         Args:
-            jobs: Those whose reports were not there, in their order.
-            side_by_side: How many of them run at a time.
+            bundles: The jobs of each whose reports were not there, in their order.
+            side_by_side: How many jobs of a bundle run at a time.
         """
 
     @abstractmethod
@@ -84,25 +85,31 @@ class ReportsInStore(MemberResults):
         self._store = store
         self._folder = folder
 
-    async def reported(self, jobs: Sequence[str], side_by_side: int) -> set[str]:
+    async def reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
         """Ask for the jobs that should be the next to end."""
-        return await in_thread(self._reported, jobs, side_by_side)
+        return await in_thread(self._reported, bundles, side_by_side)
 
     async def collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> set[str]:
         """Ask for all of them."""
-        return await in_thread(self._reported, list(jobs), len(jobs))
+        return await in_thread(self._reported, [list(jobs)], len(jobs))
 
-    def _reported(self, jobs: Sequence[str], side_by_side: int) -> set[str]:
+    def _reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
         found: set[str] = set()
-        missing = 0
-        for job in jobs:
-            if missing >= side_by_side:
-                break
-            if self._fetch(job, REPORT_FILE, self._folder / f"{job}.report", MOST_BYTES):
-                found.add(job)
-                (self._folder / f"{job}.report").unlink(missing_ok=True)
-            else:
+        for jobs in bundles:
+            missing = 0
+            for job in jobs:
+                if self._is_reported(job):
+                    found.add(job)
+                    continue
                 missing += 1
+                if missing == side_by_side:
+                    break
+        return found
+
+    def _is_reported(self, job: str) -> bool:
+        target = self._folder / f"{job}.report"
+        found = self._fetch(job, REPORT_FILE, target, MOST_BYTES)
+        target.unlink(missing_ok=True)
         return found
 
     def _fetch(self, job: str, leaf: str, target: Path, most: int) -> bool:
@@ -148,7 +155,7 @@ class ReportsInSandbox(MemberResults):
         self._folder = folder
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def reported(self, jobs: Sequence[str], side_by_side: int) -> set[str]:
+    async def reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
         """Return nothing."""
         return set()
 
@@ -179,6 +186,15 @@ class ReportsInSandbox(MemberResults):
         """Remove what was fetched."""
         self._locks.pop(bundle, None)
         await asyncio.to_thread(shutil.rmtree, path_below(self._folder, bundle), ignore_errors=True)
+
+
+def results_of(backend: Backend, stores: Stores, folder: Path) -> MemberResults | None:
+    """Return where reports of single jobs are found; None if there is no way for them."""
+    if isinstance(stores.results, PrivateFiles):
+        return ReportsInStore(stores.results, folder)
+    if backend.brings_files and stores.results.by_system:
+        return ReportsInSandbox(backend, folder)
+    return None
 
 
 def _of(folder: Path, job: str) -> Path:

@@ -84,6 +84,28 @@ def test_each_job_ends_when_its_report_is_there(bench: Bench) -> None:
     assert (folder / "payload.log").read_text() == f"log of {A}\n"
 
 
+def test_a_store_that_is_away_is_told_once_and_changes_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.statuses["1"] = RUNNING
+
+    def away(*_: object) -> bool:
+        raise TransientError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "fetch_file", away)
+        for _ in range(2):
+            assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE]
+        bench.system.statuses["1"] = JobStatus(JobState.DONE)
+        assert states(bench, *ids) == [JobState.RUNNING] * 3
+    assert len(bench.said) == 1
+    assert "the store is away" in bench.said[0]
+    for job in (A, B, C):
+        bench.report(job)
+    assert states(bench, *ids) == [JobState.DONE] * 3
+
+
 def test_a_lost_bundle_loses_only_jobs_without_a_report(bench: Bench) -> None:
     ids = submit(bench, A, B, C)
     bench.system.statuses["1"] = RUNNING
