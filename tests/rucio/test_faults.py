@@ -197,7 +197,7 @@ def test_a_configuration_of_a_server(
 def test_a_python_without_rucio(environment: None, tmp_path: Path) -> None:
     client = RucioClient(Path(sys.executable), tmp_path / "log")
     try:
-        with pytest.raises(PermanentError, match="install rucio-clients there, or see"):
+        with pytest.raises(PermanentError, match="install rucio-clients there, or name"):
             client.facts_now()
     finally:
         client.close()
