@@ -111,3 +111,17 @@ def resume(victim: Victim, killed: Start, step: str) -> None:
 def test_killed_on_and_on(victim: Victim) -> None:
     victim.kill_on_and_on((f"before {step}" for step in (*STEPS, *OF_THE_NEXT_RUN)), ENDING)
     victim.ended_well()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["submitting", "ended"])
+def test_killed_when_a_bundle_is_noted(
+    project: Project, tmp_path: Path, step: str, when: str
+) -> None:
+    project.environment["SNAKEMAKE_GRID_BUNDLE"] = "5"
+    victim = Victim(Scene(project, tmp_path), more=3)
+    name = f"{when} BundleRegistry.{step}"
+    start = victim.start("--jobs", "5", die_at=[name])
+    assert start.killed, start.output
+    resume(victim, start, name)

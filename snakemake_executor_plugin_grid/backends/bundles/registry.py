@@ -48,6 +48,8 @@ class BundleRegistry:
     def ended(self, jobs: Iterable[str]) -> list[str]:
         """Note jobs for which nothing is kept; return the bundles that have no other left."""
         jobs = [job for job in jobs if job in self._bundle_of]
+        if not jobs:
+            return []
         _ = self._database.write(
             "UPDATE bundle_jobs SET released=1 WHERE job=?", [(job,) for job in jobs]
         )
