@@ -74,6 +74,7 @@ class BundlingBackend(Backend):
         self._results = results_of(backend, stores, folder)
         self._reported: dict[str, set[str]] = {}
         self._away = False
+        self._most_running = 0
         self._collecting: dict[str, asyncio.Task[set[str]]] = {}
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
 
@@ -101,7 +102,8 @@ class BundlingBackend(Backend):
                 groups.append([payload])
                 tried.add(payload.spec.name)
         left = [payload for payload in payloads if payload.spec.name not in tried]
-        groups += pack(left, self._policy, expected)
+        spread = max(self._policy.spread, self._most_running)
+        groups += pack(left, replace(self._policy, spread=spread), expected)
         sent = [await self._merged(group, expected) for group in groups]
         for group, answer in zip(groups, await self.inner.submit(sent), strict=True):
             for payload in group:
@@ -159,6 +161,8 @@ class BundlingBackend(Backend):
             bundle_id, job = split_id(grid_id)
             bundles.setdefault(bundle_id, []).extend([job] if job else [])
         found = dict(await self.inner.states(list(bundles)))
+        running_now = sum(status.state is JobState.RUNNING for status in found.values())
+        self._most_running = max(self._most_running, running_now)
         shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
         if self._results is not None:
             running = [
@@ -250,8 +254,6 @@ class BundlingBackend(Backend):
             self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
         return True
 
-    # Jobs by name
-
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
         """Find jobs, or the bundles that they are in."""
         return await self._by_name(names, self.inner.find)
@@ -273,8 +275,6 @@ class BundlingBackend(Backend):
             if bundle in found:
                 ids |= {job: member_id(found[bundle], job) for job in jobs}
         return ids
-
-    # Cancelling
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
         """Cancel jobs alone, and bundles of which no job is wanted any more.
@@ -303,8 +303,6 @@ class BundlingBackend(Backend):
         bundle = self._registry.bundle_of(next(iter(jobs))) or ""
         over = self._reported.get(bundle_id, set())
         return set(self._registry.jobs_of(bundle)) - set(jobs) - over
-
-    # Results
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy report and log of a job; without both, write what the system knows of its bundle."""

@@ -29,14 +29,14 @@ class Policy:
         seconds: Run time of a bundle at which `AUTO` aims.
         processors: Processors of a bundle, on which its jobs run side by side; None for those of
             one job.
-        spread: Number of grid jobs that may run at a time: `AUTO` makes so many before bundles
-            become larger.
+        spread: Number of grid jobs that run at a time: `AUTO` makes so many before bundles become
+            larger.
     """
 
     size: str = OFF
     seconds: float = 1800.0
     processors: int | None = None
-    spread: int = 10
+    spread: int = 20
 
     def size_of(self, spec: JobSpec) -> str:
         """Return the size that applies to a job."""

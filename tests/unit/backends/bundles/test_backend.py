@@ -247,6 +247,22 @@ def test_auto_learns_from_earlier_jobs(bench: Bench) -> None:
     assert submit(bench, C, D) == [f"3/{C}", f"3/{D}"]
 
 
+@pytest.mark.parametrize("bench", [{"size": "auto", "spread": 1}], indirect=True)
+def test_auto_fills_the_slots_that_it_has_seen(bench: Bench) -> None:
+    submit(bench, A, B)
+    bench.system.statuses = {"1": RUNNING, "2": RUNNING}
+    states(bench, "1", "2")
+    bench.seconds["a"] = 1.0
+    more = [f"a-0123abcd-{n}" for n in range(11, 17)]
+    submit(bench, *more)
+    assert [
+        len(members(bench.system.payloads[one])) for one in bench.system.called("submit")[1]
+    ] == [
+        3,
+        3,
+    ]
+
+
 def test_what_the_system_does_not_bundle_stays_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
