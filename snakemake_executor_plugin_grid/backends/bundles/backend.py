@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...model.bundle_size import OFF
-from ...model.errors import GridError, TransientError
+from ...model.errors import GridError, PermanentError
 from ...model.job import JobSpec
 from ...model.names import member_id, split_id
 from ...model.state import JobState, JobStatus
@@ -183,13 +183,13 @@ class BundlingBackend(Backend):
             return set()
         try:
             found = await results.reported(running, self._side_by_side)
-        except TransientError as error:
+        except (GridError, OSError) as error:
             self._tell_away(error)
             return set()
         self._away = False
         return found
 
-    def _tell_away(self, error: GridError) -> None:
+    def _tell_away(self, error: Exception) -> None:
         if not self._away:
             self._away = True
             self._say(f"Reports of jobs in bundles cannot be read now: {in_words(error)}")
@@ -247,11 +247,11 @@ class BundlingBackend(Backend):
         del self._collecting[bundle_id]
         try:
             self._reported[bundle_id] |= task.result()
-        except TransientError as error:
+        except PermanentError as error:
+            self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
+        except (GridError, OSError) as error:  # such as a full disk
             self._tell_away(error)
             return False  # tried again in the next round
-        except GridError as error:
-            self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
         return True
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.model.errors import TransientError
+from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.worker.environment import STORE_TOKEN
@@ -84,14 +85,23 @@ def test_each_job_ends_when_its_report_is_there(bench: Bench) -> None:
     assert (folder / "payload.log").read_text() == f"log of {A}\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("the store is away"),
+        DiskFullError("the store is away"),
+        OSError(errno.ENOSPC, "the store is away"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_store_that_is_away_is_told_once_and_changes_no_job(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     ids = submit(bench, A, B, C)
     bench.system.statuses["1"] = RUNNING
 
     def away(*_: object) -> bool:
-        raise TransientError("the store is away")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(bench.store, "fetch_file", away)
