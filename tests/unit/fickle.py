@@ -257,6 +257,7 @@ class Bench:
 
     def settle(self, *needed: str, incomplete: bool = False) -> None:
         """Say which outputs are needed, and whether Snakemake considers the others incomplete."""
+        self.controller.call(self.controller.recovery.tell_unreached())
         self.controller.call(self.controller.recovery.settle(needed, lambda _: incomplete))
 
     def left(self) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Scene:
         self.tally = Tally()
         self.controller = SimpleNamespace(
             exhausted="",
+            stuck="",
+            outlives_run=True,
             at_rest=True,
             trouble="",
             active=False,
@@ -55,12 +57,10 @@ class Scene:
             cancel=self._cancel,
         )
         self.scheduler_api = SchedulerApi()
-        self.backend = SimpleNamespace(outlives_run=True)
         self.left_open = 1
         self._run = run = SimpleNamespace(
             controller=self.controller,
             scheduler_api=self.scheduler_api,
-            backend=self.backend,
             say=self.said.append,
             close=lambda end, _: self.done.append(f"close {end}"),
         )
@@ -219,7 +219,7 @@ def test_sigterm_leaves_the_jobs_whatever_ctrl_c_does(options: dict[str, Any]) -
 
 def test_sigterm_cancels_jobs_that_end_with_the_run() -> None:
     scene = Scene()
-    scene.backend.outlives_run = False
+    scene.controller.outlives_run = False
     scene.shutdown.terminate()
     assert scene.look()[:2] == (True, False)
     assert scene.finish() == ["cancel", "close cancelled"]
