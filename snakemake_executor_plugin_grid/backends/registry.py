@@ -143,6 +143,14 @@ def for_backend(settings: ExecutorSettings, name: str) -> ExecutorSettings:
     return settings
 
 
+def member_folder(folder: Path, name: str) -> Path:
+    """Return the folder of a backend of a run that has several, but for the first.
+
+    The files of the first lie where those of a run with one backend do.
+    """
+    return folder / "backends" / name
+
+
 def _misplaced(
     settings: ExecutorSettings, kinds: list[BackendKind], chosen: Sequence[str]
 ) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backends.registry import for_backend, make_backend
+from ..backends.registry import for_backend, make_backend, member_folder
 from ..grid_data.files import GridFiles
 from ..journal.catalog import Catalog
 from ..journal.database import Database
@@ -27,8 +27,6 @@ from .outputs import Announce, Outputs
 from .payloads import Payloads
 
 _DETACHED_PAUSE = 10.0
-_FOLDER = "backends"
-"""Folder of all backends of a run but the first, whose files lie where those of one backend do."""
 
 
 @dataclass
@@ -84,7 +82,7 @@ class Members:
         made = [
             self._make(
                 for_backend(settings, name),
-                self.folder / _FOLDER / name if number else self.folder,
+                member_folder(self.folder, name) if number else self.folder,
                 _naming(self.say, name),
                 troubles,
             )
