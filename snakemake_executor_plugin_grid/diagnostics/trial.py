@@ -42,7 +42,7 @@ class Trial:
         settings: ExecutorSettings,
         workdir: Path,
         scratch: Path,
-        database: Database,
+        open_journal: Callable[[Path], Database],
         note: Callable[[str], None],
     ) -> None:
         """Prepare the checks.
@@ -52,14 +52,14 @@ class Trial:
             settings: Options of the run.
             workdir: Working directory of the workflow.
             scratch: A new folder.
-            database: A new database.
+            open_journal: Makes a database in a folder.
             note: Shows the progress of a long check.
         """
         self._findings = findings
         self._settings = settings
         self._workdir = workdir
         self._scratch = scratch
-        self._database = database
+        self._open_journal = open_journal
         self._note = note
         self._setups: dict[str, BackendSetup] = {}
 
@@ -83,12 +83,13 @@ class Trial:
 
     async def _options(self) -> Told:
         """Check the options, and create backend and store as a run does."""
-        settings, scratch, database = self._settings, self._scratch, self._database
+        settings, scratch = self._settings, self._scratch
         notes = check_options(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
         for name in backend_names(settings.backend):
             folder, own = scratch / "grid" / name, for_backend(settings, name)
+            database = self._open_journal(folder)  # the check of one store forgets what it made
             setup = make_backend(own, workdir, folder, database, Catalog(database), lambda _: None)
             setup.outages.use_loop(asyncio.get_running_loop())
             setup.outages.stop()  # the user waits for the result: no waiting for a server
@@ -165,6 +166,10 @@ def try_all(
     with contextlib.ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True)
         scratch = Path(stack.enter_context(temporary))
-        database = stack.enter_context(open_database(scratch))
-        trial = Trial(findings, settings, workdir, scratch, database, note)
+
+        def open_journal(folder: Path) -> Database:
+            folder.mkdir(parents=True)
+            return stack.enter_context(open_database(folder))
+
+        trial = Trial(findings, settings, workdir, scratch, open_journal, note)
         asyncio.run(trial.make(submit=submit, minutes=minutes))
