@@ -35,8 +35,9 @@ class _Room:
 
     def __init__(self, member: Member) -> None:
         self._capacity = self._free = member.backend.capacity
-        for job in member.controller.open_jobs:
-            self.take(job.spec.resources)
+        if self._capacity is not None:
+            for job in member.controller.open_jobs:
+                self.take(job.spec.resources)
 
     def take(self, resources: Resources) -> None:
         free = self._free

@@ -142,7 +142,7 @@ class MultiController:
             chosen[member.name].append(self._for(member, plan))
         for member in self._members:
             elsewhere = [plan for name in chosen if name != member.name for plan in chosen[name]]
-            if elsewhere and member.controller.recovery.left:
+            if elsewhere and not member.controller.recovery.empty:
                 asyncio.run_coroutine_threadsafe(
                     _give_up(member, elsewhere), member.controller.loop
                 )

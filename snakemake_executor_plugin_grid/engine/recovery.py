@@ -176,9 +176,16 @@ class Recovery:
                 "they stay as they are (snakemake-grid cancel ends them)."
             )
 
+    @property
+    def empty(self) -> bool:
+        """Whether this run has adopted or cancelled all jobs."""
+        return not self._candidates
+
     def has(self, plan: Plan) -> bool:
         """Return whether an earlier run has left the same job here."""
-        return any(one.left.identity == plan.identity for one in self._of_spec(plan.spec))
+        return not self.empty and any(
+            one.left.identity == plan.identity for one in self._of_spec(plan.spec)
+        )
 
     async def give_up(self, plans: Iterable[Plan]) -> None:
         """Cancel jobs of earlier runs in whose place this run runs others on another backend."""
