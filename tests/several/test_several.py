@@ -181,6 +181,19 @@ def test_jobs_that_are_left_can_be_seen_and_cancelled(project: Project, tmp_path
     project.grid("report").succeeded()
 
 
+def test_a_detached_run_leaves_the_jobs_of_both_and_takes_them_up(
+    project: Project, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    gated(project, marks)
+    said = project.run("--grid-detach").succeeded().output
+    assert "2 stay on the grid: local 1 (rule here), panda " in said
+    for name in ("here", "there"):
+        (marks / name).touch()
+    project.run().succeeded()
+    assert begun(marks) == ["here", "there"]
+
+
 def test_check_tries_each(project: Project) -> None:
     said = project.grid("check", *project.site.options[:4]).succeeded().output
     assert "local: server" in said, said
