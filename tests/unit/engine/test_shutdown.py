@@ -113,6 +113,25 @@ def test_an_outage_beyond_its_limit_ends_the_run_and_leaves_its_jobs(
     assert "Exiting because a job execution failed" in scene.scheduler_api.unsaid
 
 
+def test_a_run_ends_some_time_after_only_jobs_of_a_silent_server_are_left() -> None:
+    scene = Scene()
+    scene.controller.stuck = "dirac has not answered for 24 h"
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 4
+    assert scene.look() == (False, False, None)
+    scene.scheduler_api.busy = True  # a local rule may make what jobs elsewhere need
+    scene.clock.now += 4
+    assert scene.look() == (False, False, None)
+    scene.scheduler_api.busy = False
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 6
+    assert scene.look(quiet=False) == (False, False, None)
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 6
+    assert scene.look() == (True, True, None)
+    assert scene.scheduler_api.errors == ["The run ends: dirac has not answered for 24 h."]
+
+
 def test_an_outage_hides_no_failure_of_a_job() -> None:
     scene = Scene()
     scene.controller.exhausted = "dirac has not answered for 24 h"
