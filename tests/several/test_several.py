@@ -195,6 +195,7 @@ def test_a_detached_run_leaves_the_jobs_of_both_and_takes_them_up(
 
 
 def test_check_tries_each(project: Project) -> None:
-    said = project.grid("check", *project.site.options[:4]).succeeded().output
-    assert "local: server" in said, said
-    assert "panda: server" in said, said
+    said = project.grid("check", "--submit", *project.site.options[:4]).succeeded().output
+    for backend in ("local", "panda"):
+        for check in ("server", "store", "job"):
+            assert f"{backend}: {check}" in said, said
