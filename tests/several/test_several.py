@@ -47,6 +47,15 @@ def test_what_one_backend_makes_another_one_reads(project: Project) -> None:
     ], finished.output
 
 
+def test_the_example_of_the_documentation(project: Project) -> None:
+    page = Path(__file__).parents[2] / "docs" / "several-backends.md"
+    example = page.read_text().partition("```python\n")[2].partition("```")[0]
+    project.write(Snakefile=example)
+    project.run().succeeded()
+    assert project.read("count.txt") == "1000\n"
+    assert [backend for _, backend, _ in jobs(project)] == ["local", "panda"]
+
+
 def gated(project: Project, marks: Path) -> None:
     """Write a workflow whose jobs note that they begin, and wait until they may end."""
     marks.mkdir()
