@@ -271,7 +271,7 @@ class Executor(RemoteExecutor):
         if self._run is not None:
             self.next_seconds_between_status_checks = min(
                 self.workflow.remote_execution_settings.seconds_between_status_checks,
-                self._run.controller.next_poll or self._run.backend.poll_interval,
+                self._run.controller.pause,
             )
 
     async def _report(self, info: SubmittedJobInfo, outcome: Outcome) -> None:

@@ -67,6 +67,19 @@ def with_avoided(answer: Submitted | Rejected, avoids: frozenset[str]) -> Submit
     return replace(answer, avoids=avoids) if isinstance(answer, Submitted) else answer
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What the jobs of a backend can use at the same time.
+
+    Attributes:
+        processors: How many.
+        memory_mb: Memory in MB.
+    """
+
+    processors: int
+    memory_mb: int
+
+
 class Backend(ABC):
     """A workload management system.
 
@@ -186,6 +199,11 @@ class Backend(ABC):
     def endpoint(self) -> str:
         """The server; known after ``check``, empty if there is only one."""
         return ""
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """What the jobs of a run can use at the same time; None if unknown, as on a grid."""
+        return None
 
     @property
     def log_limit(self) -> int | None:

@@ -143,6 +143,10 @@ class BackendKind(ABC):
         """
         return []
 
+    def why_alone(self, settings: ExecutorSettings) -> str:
+        """Return a sentence if no other backend can serve the same run; otherwise nothing."""
+        return ""
+
     @abstractmethod
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         """Make the backend and its stores; nothing outside is touched yet.

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -15,6 +15,7 @@ from pathlib import Path
 from ..journal.catalog import Catalog
 from ..journal.database import Database
 from ..journal.durations import Durations
+from ..model.backend_names import backend_names
 from ..model.errors import PermanentError
 from ..settings.names import flag, from_variables, unread_variables
 from ..settings.options import ExecutorSettings
@@ -55,8 +56,13 @@ def kind_of(name: str) -> BackendKind:
         except Exception as error:
             raise PermanentError(f"--grid-backend {name}: cannot be loaded: {error}") from error
         return kind
-    names = ", ".join([*BACKENDS, *sorted(added.names)])
+    names = ", ".join(known_names())
     raise PermanentError(f"--grid-backend: there is no {name!r}; choose from {names}.")
+
+
+def known_names() -> list[str]:
+    """Return the names of the backends of this package and of others."""
+    return [*BACKENDS, *sorted(entry_points(group=GROUP).names)]
 
 
 def own_kinds() -> list[BackendKind]:
@@ -83,32 +89,39 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
         WorkflowError: Names each bad option, its value and what it should be.
     """
     problems, notes = problems_of(settings), unread_variables(settings)
-    kinds = own_kinds()
+    kinds, names = own_kinds(), backend_names(settings.backend)
     try:
-        chosen = kind_of(settings.backend)
+        chosen = [kind_of(name) for name in names or (settings.backend,)]
     except PermanentError as error:
+        chosen = []
         problems.insert(0, str(error))
     else:
-        kinds = [chosen, *(kind for kind in kinds if kind.name != chosen.name)]
+        kinds = [*chosen, *(kind for kind in kinds if kind.name not in names)]
         ambient = from_variables(settings)
         others = {
             name
             for name in ambient
-            if not chosen.owns(name) and any(kind.owns(name) for kind in kinds)
+            if not any(kind.owns(name) for kind in chosen)
+            and any(kind.owns(name) for kind in kinds)
         }
         # What a variable sets for another backend is no mistake.
         settings = copy.copy(settings)  # a new object would call `when_made` again
         for name in others:
             setattr(settings, name, _DEFAULTS[name])  # variables set no lists
-        problems += _misplaced(settings, kinds)
+        problems += _misplaced(settings, kinds, names)
         notes += [
             f"{flag(name)} {getattr(settings, name)}: has no effect with --grid-backend "
-            f"{chosen.name}."
-            for name in chosen.without_effect
-            if getattr(settings, name) is not None and name not in ambient
+            f"{settings.backend}."
+            for name in chosen[0].without_effect
+            if all(name in kind.without_effect for kind in chosen)
+            and getattr(settings, name) is not None
+            and name not in ambient
         ]
     for kind in kinds:
-        problems += kind.problems(settings, workdir)
+        own = kind.name if kind in chosen else (names or ("",))[0]
+        problems += kind.problems(for_backend(settings, own), workdir)
+    if len(chosen) > 1:
+        problems += _problems_together(settings, chosen)
     schemes = {scheme for kind in kinds for scheme in kind.store_schemes}
     if settings.store is not None and settings.store.partition(":")[0] not in schemes:
         try:
@@ -117,12 +130,31 @@ def check_options(settings: ExecutorSettings, workdir: Path) -> list[str]:
             problems.append(str(error))
         except ValueError as error:  # of urllib
             problems.append(f"--grid-store {settings.store}: is no URL ({error}).")
-    refuse(problems)
+    refuse(list(dict.fromkeys(problems)))
     return notes
 
 
-def _misplaced(settings: ExecutorSettings, kinds: list[BackendKind]) -> list[str]:
-    """Return a sentence for each option that the first of the backends does not have."""
+def for_backend(settings: ExecutorSettings, name: str) -> ExecutorSettings:
+    """Return the options of a run for one of its backends."""
+    if settings.backend == name:
+        return settings
+    settings = copy.copy(settings)  # a new object would call `when_made` again
+    settings.backend = name
+    return settings
+
+
+def member_folder(folder: Path, name: str) -> Path:
+    """Return the folder of a backend of a run that has several, but for the first.
+
+    The files of the first lie where those of a run with one backend do.
+    """
+    return folder / "backends" / name
+
+
+def _misplaced(
+    settings: ExecutorSettings, kinds: list[BackendKind], chosen: Sequence[str]
+) -> list[str]:
+    """Return a sentence for each option that none of the chosen backends has."""
     owners: dict[str, list[str]] = {}
     for kind in kinds:
         for name in kind.options:
@@ -131,8 +163,32 @@ def _misplaced(settings: ExecutorSettings, kinds: list[BackendKind]) -> list[str
         f"{flag(name)}: is for --grid-backend {' or '.join(names)}, but that is "
         f"{settings.backend!r}."
         for name, names in owners.items()
-        if settings.backend not in names and getattr(settings, name) is not None
+        if set(names).isdisjoint(chosen) and getattr(settings, name) is not None
     ]
+
+
+def _problems_together(settings: ExecutorSettings, kinds: list[BackendKind]) -> list[str]:
+    """Return a sentence for each reason why backends cannot serve the same run."""
+    names = " and ".join([", ".join(kind.name for kind in kinds[:-1]), kinds[-1].name])
+    problems = [problem for kind in kinds if (problem := kind.why_alone(settings))]
+    if settings.store is None:
+        # A preview sends nothing.
+        if not settings.describe and not problems:
+            problems.append(
+                f"--grid-store: is needed with several backends: {names} hand files to each other "
+                "through it; give a URL that you and the workers of all of them can reach, such "
+                "as file:///shared/scratch/me, s3://…, root://… or davs://…."
+            )
+        return problems
+    scheme = settings.store.partition(":")[0]
+    own = {kind.name for kind in kinds if scheme in kind.store_schemes}
+    if own and len(own) < len(kinds):
+        others = " and ".join(kind.name for kind in kinds if kind.name not in own)
+        problems.append(
+            f"--grid-store {settings.store}: jobs on {others} cannot reach it; give a URL that "
+            f"you and the workers of {names} can reach."
+        )
+    return problems
 
 
 def make_backend(
@@ -146,6 +202,8 @@ def make_backend(
     guest: bool = False,
 ) -> BackendSetup:
     """Make the chosen backend and its stores; nothing outside is touched yet.
+
+    Of a run with several backends, ``for_backend`` returns the options for one.
 
     The arguments but the first are those of `Workspace`.
 

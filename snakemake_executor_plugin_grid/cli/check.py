@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "untried": "–"}  # noqa: RUF001 - a dash
 _PLAIN = {"ok": "ok", "warning": "warn", "failed": "FAIL", "untried": "-"}
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "untried": "dim"}
-_WIDTH = len("Snakemake's lock")
 
 
 @click.command(
@@ -71,6 +71,7 @@ def check(
     from ..diagnostics.findings import Findings
     from ..diagnostics.options import choose
     from ..diagnostics.trial import try_all
+    from ..model.backend_names import backend_names
     from ..snakemake_api.options import OptionError
 
     workdir = directory.resolve()
@@ -78,7 +79,7 @@ def check(
         chosen = choose(options, profiles, workdir)
     except OptionError as error:
         raise click.UsageError(sentence(error)) from error
-    screen = _Screen(silent=as_json)
+    screen = _Screen(backend_names(chosen.settings.backend), silent=as_json)
     findings = Findings(screen.begin, screen.show)
     try:
         try_all(findings, chosen.settings, workdir, screen.note, submit=submit, minutes=minutes)
@@ -119,8 +120,12 @@ def _document(findings: Findings, chosen: Chosen, workdir: Path) -> dict[str, An
 class _Screen:
     """Prints findings one by one: with colours and a spinner on a terminal, else as lines."""
 
-    def __init__(self, *, silent: bool) -> None:
+    def __init__(self, backends: Sequence[str], *, silent: bool) -> None:
         self._silent = silent
+        self._width = len("Snakemake's lock")
+        if len(backends) > 1:  # the names of their checks begin with theirs
+            longest = max(map(len, backends)) + len(": configuration")
+            self._width = max(self._width, longest)
         self._console = Console(highlight=False)
         self._errors = Console(stderr=True, highlight=False)
         self._status: Status | None = None
@@ -146,14 +151,14 @@ class _Screen:
         if self._console.is_terminal:
             row = Table.grid(padding=(0, 1))
             row.add_column()
-            row.add_column(width=_WIDTH)
+            row.add_column(width=self._width)
             row.add_column(overflow="fold")
             mark = Text(_mark(result), style=_STYLES[result])
             row.add_row(mark, Text(finding.name), Text(finding.text))
             self._console.print(row)
         else:
-            text = finding.text.replace("\n", f"\n{'':{_WIDTH + 3}}")
-            click.echo(f"{_mark(result)} {finding.name:<{_WIDTH}} {text}")
+            text = finding.text.replace("\n", f"\n{'':{self._width + 3}}")
+            click.echo(f"{_mark(result)} {finding.name:<{self._width}} {text}")
 
     def end(self) -> None:
         if self._status is not None:

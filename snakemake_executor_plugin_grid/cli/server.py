@@ -19,6 +19,7 @@ from ..backends.kind import BackendKind
 from ..journal.catalog import Catalog
 from ..journal.database import open_database
 from ..journal.records import JobRecord, RunRecord
+from ..model.backend_names import backend_names
 from ..model.errors import GridError, TransientError
 from ..resilience.calls import CALL_TIMEOUT, in_words, with_timeout
 from ..settings.serialize import from_json
@@ -78,14 +79,14 @@ def checked_python(_: click.Context, __: click.Parameter, python: Path | None) -
 
 
 def last_run(runs: Sequence[RunRecord], backend: str) -> RunRecord:
-    """Return the last run that used a backend.
+    """Return the last run that used a backend, as if it had used no other.
 
     Raises:
         GridError: None has noted its options.
     """
     for run in reversed(runs):
-        if run.backend == backend:
-            return run
+        if backend in backend_names(run.backend):
+            return replace(run, backend=backend, settings={**run.settings, "backend": backend})
     raise GridError(
         f"{backend}: no run has noted by which options to reach it; start Snakemake again with "
         "the command of the last run, which looks after its jobs."

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from ..backends.diagnostics import SERVER, Told
 from ..backends.kind import BackendSetup
-from ..backends.registry import check_options, make_backend
+from ..backends.registry import check_options, for_backend, make_backend
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database, open_database
 from ..journal.lock import is_locked
+from ..model.backend_names import backend_names
 from ..resilience.calls import with_timeout
 from ..settings.options import ExecutorSettings
 from .findings import Findings
@@ -41,7 +42,7 @@ class Trial:
         settings: ExecutorSettings,
         workdir: Path,
         scratch: Path,
-        database: Database,
+        open_journal: Callable[[Path], Database],
         note: Callable[[str], None],
     ) -> None:
         """Prepare the checks.
@@ -51,16 +52,16 @@ class Trial:
             settings: Options of the run.
             workdir: Working directory of the workflow.
             scratch: A new folder.
-            database: A new database.
+            open_journal: Makes a database in a folder.
             note: Shows the progress of a long check.
         """
         self._findings = findings
         self._settings = settings
         self._workdir = workdir
         self._scratch = scratch
-        self._database = database
+        self._open_journal = open_journal
         self._note = note
-        self._setup: BackendSetup | None = None
+        self._setups: dict[str, BackendSetup] = {}
 
     async def make(self, *, submit: bool, minutes: float) -> None:
         """Run all checks.
@@ -82,15 +83,17 @@ class Trial:
 
     async def _options(self) -> Told:
         """Check the options, and create backend and store as a run does."""
-        settings, scratch, database = self._settings, self._scratch, self._database
+        settings, scratch = self._settings, self._scratch
         notes = check_options(settings, self._workdir)
         workdir = scratch / "workdir"
         workdir.mkdir()
-        self._setup = setup = make_backend(
-            settings, workdir, scratch / "grid", database, Catalog(database), lambda _: None
-        )
-        setup.outages.use_loop(asyncio.get_running_loop())
-        setup.outages.stop()  # the user waits for the result: no waiting for a server
+        for name in backend_names(settings.backend):
+            folder, own = scratch / "grid" / name, for_backend(settings, name)
+            database = self._open_journal(folder)  # the check of one store forgets what it made
+            setup = make_backend(own, workdir, folder, database, Catalog(database), lambda _: None)
+            setup.outages.use_loop(asyncio.get_running_loop())
+            setup.outages.stop()  # the user waits for the result: no waiting for a server
+            self._setups[name] = setup
         shown = settings.backend
         if settings.backend == "dirac" and settings.dirac_mode == "local":
             shown = "dirac in local mode"
@@ -98,25 +101,38 @@ class Trial:
         return Told("\n".join([text, *notes]), warning=bool(notes))
 
     async def _outside(self, *, submit: bool, minutes: float) -> None:
-        findings, settings, setup = self._findings, self._settings, self._setup
+        names = backend_names(self._settings.backend)
+        for name in names:
+            # Each backend has findings of its own.
+            prefix = f"{name}: " if len(names) > 1 else ""
+            await self._try_backend(name, prefix)
+            if submit:
+                settings = for_backend(self._settings, name)
+                with _terminable():
+                    call = partial(check_job, settings, minutes, self._note)
+                    needs = (f"{prefix}{SERVER}", f"{prefix}{STORE}")
+                    await self._findings.attempt(f"{prefix}job", call, *needs)
+
+    async def _try_backend(self, name: str, prefix: str) -> None:
+        findings, settings, setup = self._findings, self._settings, self._setups.get(name)
         if setup is None:
-            for name in (SERVER, STORE):
-                await findings.attempt(name, _never, OPTIONS)
-        else:
-            try:
-                for one in setup.diagnostics(self._workdir, self._scratch):
-                    await findings.attempt(one.name, one.check, *(one.needs or (OPTIONS,)))
-                separate = settings.store is not None and setup.try_store is None
-                needs = () if separate else (SERVER,)
-                call = partial(check_stores, settings.store or "", setup, self._scratch)
-                await findings.attempt(STORE, call, *needs)
-            finally:
-                with contextlib.suppress(Exception):
-                    await with_timeout(setup.backend.close(), _CLOSING)
-        if submit:
-            with _terminable():
-                call = partial(check_job, settings, minutes, self._note)
-                await findings.attempt("job", call, SERVER, STORE)
+            for finding in (SERVER, STORE):
+                await findings.attempt(f"{prefix}{finding}", _never, OPTIONS)
+            return
+        scratch = self._scratch / "empty" / name if prefix else self._scratch
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            for one in setup.diagnostics(self._workdir, scratch):
+                needs = tuple(f"{prefix}{need}" for need in one.needs) or (OPTIONS,)
+                await findings.attempt(f"{prefix}{one.name}", one.check, *needs)
+            separate = settings.store is not None and setup.try_store is None
+            call = partial(check_stores, settings.store or "", setup, scratch)
+            await findings.attempt(
+                f"{prefix}{STORE}", call, *(() if separate else (f"{prefix}{SERVER}",))
+            )
+        finally:
+            with contextlib.suppress(Exception):
+                await with_timeout(setup.backend.close(), _CLOSING)
 
 
 async def _never() -> Told:
@@ -150,6 +166,10 @@ def try_all(
     with contextlib.ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="grid-check-", ignore_cleanup_errors=True)
         scratch = Path(stack.enter_context(temporary))
-        database = stack.enter_context(open_database(scratch))
-        trial = Trial(findings, settings, workdir, scratch, database, note)
+
+        def open_journal(folder: Path) -> Database:
+            folder.mkdir(parents=True)
+            return stack.enter_context(open_database(folder))
+
+        trial = Trial(findings, settings, workdir, scratch, open_journal, note)
         asyncio.run(trial.make(submit=submit, minutes=minutes))

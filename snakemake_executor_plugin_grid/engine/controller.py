@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..console.error_log import is_bug
 from ..console.job_log import JobLog, Line
-from ..model.errors import EndingError, GridError, PermanentError
+from ..model.errors import GridError, PermanentError
 from ..model.state import JobState
 from ..model.tracked import Outcome, Plan, TrackedJob
 from ..resilience.calls import CALL_TIMEOUT, in_words, retry_at_start, with_timeout
@@ -25,23 +24,24 @@ from ..resilience.site_bans import SiteBans
 from ..resilience.threads import in_thread
 from ..staging.upload import Upload
 from ..worker.description import Blob
-from ..worker.interruption import interrupt_by
 from .avoid_limit import AvoidLimit
 from .cancellation import Cancellation
 from .completion import Completion
 from .context import RunContext
 from .event_loop import EventLoop
 from .faults import Faults
+from .interruption import Interruption
+from .lost_jobs import LostJobs
 from .outcomes import Outcomes
 from .outputs import Outputs
 from .payloads import Payloads
 from .poll_timer import PollTimer
 from .recovery import Recovery
 from .submission import Submission
+from .trouble import record_trouble
 
 T = TypeVar("T")
 
-_WATCH = 1.0
 _SILENT_WAIT = 2.0
 _LAST_TRANSFERS = 60.0
 _LAST_SUBMISSIONS = 10.0
@@ -55,6 +55,7 @@ class Controller:
     Attributes:
         recovery: Knows the jobs that earlier runs have left.
         send: Stores files that many jobs need; see `Submission.send`.
+        interruption: Ends transfers when the run ends.
     """
 
     def __init__(
@@ -84,7 +85,6 @@ class Controller:
         say, clock = context.say, context.clock
         self._context = context
         self._upload = upload
-        self._lost_limit = lost_limit
         self._timer = PollTimer(clock, longest_pause)
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
@@ -104,10 +104,12 @@ class Controller:
         self._completion = Completion(context, outputs, self._ends, faults, self._end, self._launch)
         self._avoid_limit = AvoidLimit(context, avoid_limit, self._completion.drop, self._launch)
         self._events = EventLoop(clock, self.crashed)
+        self._lost = LostJobs(
+            *(context, lost_limit, self._ends, self._completion, self._end, self._events.spawn)
+        )
         context.outages.use_loop(self._events.loop)
-        self._interrupted = threading.Event()
-        interrupt_by(self._between_blocks)
-        self._events.watch(self._watch())
+        self.interruption = Interruption()
+        self._events.watch(record_trouble(context, lambda: self.trouble))
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -155,9 +157,19 @@ class Controller:
         self._events.spawn(self._completion.acknowledge(list(names)))
 
     @property
+    def open_jobs(self) -> list[TrackedJob]:
+        """The jobs that have not ended."""
+        return [job for job in list(self._jobs.values()) if not job.ended]
+
+    @property
     def active(self) -> bool:
         """Whether any job has not ended."""
-        return any(not job.ended for job in list(self._jobs.values()))
+        return bool(self.open_jobs)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is neither a job to follow nor an outcome to report."""
+        return not (self._jobs or self._outcomes)
 
     @property
     def running(self) -> list[str]:
@@ -169,9 +181,7 @@ class Controller:
     def on_the_grid(self) -> list[str]:
         """Id and title of each job on the grid that has not ended."""
         return [
-            f"{job.grid_id} ({job.spec.title})"
-            for job in list(self._jobs.values())
-            if job.grid_id is not None and not job.ended
+            f"{job.grid_id} ({job.spec.title})" for job in self.open_jobs if job.grid_id is not None
         ] + self.recovery.left
 
     @property
@@ -187,21 +197,36 @@ class Controller:
         return self._outages.exhausted or self._bug
 
     @property
+    def stuck(self) -> str:
+        """Why the run has to end as soon as nothing else goes on; see `MultiController`."""
+        return self.exhausted
+
+    @property
     def trouble(self) -> str:
         """What the run waits for: a server, a disk, a proxy; else empty."""
         return "; ".join(filter(None, [self._outages.trouble, self._breaker.trouble]))
+
+    @property
+    def outlives_run(self) -> bool:
+        """Whether jobs go on when the run has ended."""
+        return self._context.backend.outlives_run
 
     @property
     def next_poll(self) -> float:
         """Seconds until the backend may be asked for the states of jobs again."""
         return self._timer.left
 
+    @property
+    def pause(self) -> float:
+        """Seconds until ``poll`` should be called again."""
+        return self._timer.left or self._context.backend.poll_interval
+
     async def poll(self) -> list[Outcome]:
         """Ask for the states of all jobs if it is time; return what has ended since then."""
         followed = {
             job.grid_id: job
-            for job in list(self._jobs.values())
-            if job.grid_id is not None and not job.ended and job not in self._avoid_limit.releasing
+            for job in self.open_jobs
+            if job.grid_id is not None and job not in self._avoid_limit.releasing
         }
         if followed and not self._bug:
             if not self.next_poll and self._outages.due(_STATES):
@@ -238,7 +263,7 @@ class Controller:
         for grid_id, job in followed.items():
             status, job.seen = statuses.get(grid_id), True
             if status is None:
-                self._miss(job)
+                self._lost.miss(job)
                 continue
             if status != job.status:
                 news[job.spec.name] = status
@@ -311,13 +336,13 @@ class Controller:
         events = self._events
         self.loop.call_soon_threadsafe(self._outages.stop)
         if self._at_once:
-            self._interrupted.set()
+            self.interruption.set()
         drained = events.start(self._drain())
         ending = self._cancelling or self._leaving
         with contextlib.suppress(GridError):
             events.wait(drained, _SILENT_WAIT if ending else math.inf, give_up)
         if ending or not drained.done():
-            self._interrupted.set()
+            self.interruption.set()
             with contextlib.suppress(GridError):
                 events.wait(drained, _SILENT_WAIT, give_up)
         if not drained.done() and not give_up() and not self._at_once:
@@ -340,15 +365,11 @@ class Controller:
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
         finished = drained.done()
         if finished and ended.done():
-            interrupt_by()
+            self.interruption.remove()
         events.close()
         if not self._cancelling:  # no job is left to report
             self._job_log.flush()
         return finished
-
-    def _between_blocks(self) -> None:
-        if self._interrupted.is_set():
-            raise EndingError("the run is ending")
 
     async def _fail(self, job: TrackedJob, reason: str, *, final: bool = True) -> None:
         self._end(job, await self._ends.fail(job, reason, final=final))
@@ -371,28 +392,6 @@ class Controller:
             self._context.say(f"Cancelling failed: {in_words(error)}")
         finally:
             done.set_result(None)
-
-    def _miss(self, job: TrackedJob) -> None:
-        """Fail a job that was not listed for lost_limit seconds; before that it is unknown."""
-        silent = self._context.clock.monotonic() - job.named
-        if silent > self._lost_limit:
-            job.ended = True
-            self._events.spawn(self._lose(job, silent))
-
-    async def _lose(self, job: TrackedJob, silent: float) -> None:
-        reason = f"{self._context.backend.name} has not listed it for {silent:.0f} s"
-        self._end(job, await self._ends.fail(job, reason))
-        await self._completion.cancel(job.grid_id or "")
-
-    async def _watch(self) -> None:
-        """Record what the run waits for, which `snakemake-grid status` shows."""
-        recorded = ""
-        while True:
-            await self._context.clock.sleep(_WATCH)
-            if (trouble := self.trouble) != recorded:
-                with contextlib.suppress(GridError):  # such as a full disk
-                    await self._context.journal.trouble(trouble)
-                    recorded = trouble
 
     async def _drain(self) -> None:
         """Wait for what is in progress, such as fetching the last outputs."""

@@ -27,7 +27,7 @@ from ..snakemake_api.workflow import WorkflowApi, names
 from ..staging.paths import Layout, OutsideError
 from ..worker.environment import STORE_TOKEN
 from .context import RunContext
-from .controller import Controller
+from .multi_controller import AnyController
 
 _TRIES = 10
 _PAUSE = 0.2  # seconds
@@ -43,7 +43,7 @@ class Preparation:
         parsed: Mapping[str, bool],
         layout: Layout,
         context: RunContext,
-        controller: Controller,
+        controller: AnyController,
         backups: Backups,
         path_check: PathCheck,
         deciding: Deciding,
@@ -87,6 +87,7 @@ class Preparation:
         self._context.journal.begin_run(self._context.stores.url, to_json(self._settings)).wait()
         controller.call(controller.check())
         self._spelled = self._spellings(self._workflow_api.awaited())
+        controller.call(controller.recovery.tell_unreached())
         controller.call(controller.recovery.settle(set(self._spelled), self._is_incomplete))
         self._check_paths()
         if self._settings.include:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from ..journal.records import JobRecord, Phase
 from ..journal.writer import output_names
 from ..model.errors import EndingError, GridError
+from ..model.job import JobSpec
 from ..model.names import JobName
 from ..model.state import UNKNOWN, JobState, JobStatus
-from ..model.tracked import TrackedJob
+from ..model.tracked import Plan, TrackedJob
 from ..resilience.calls import in_words, with_timeout
 from ..resilience.threads import in_thread
 from .context import RunContext
@@ -159,6 +160,40 @@ class Recovery:
         known = self._of(outputs, rule, wildcards)
         return max((candidate.left.attempt for candidate in known), default=1)
 
+    async def tell_unreached(self, beside: Sequence[Recovery] = ()) -> None:
+        """Tell the user of jobs on backends and servers that this run does not reach.
+
+        Args:
+            beside: Of the other backends of this run.
+        """
+        unreached = await asyncio.to_thread(self._context.journal.open_elsewhere)
+        for other in beside:
+            known = await asyncio.to_thread(other._context.journal.open_elsewhere)
+            unreached = {name: count for name, count in unreached.items() if name in known}
+        for backend, count in unreached.items():
+            self._context.say(
+                f"{count} job(s) of earlier runs are on {backend}, which this run does not reach: "
+                "they stay as they are (snakemake-grid cancel ends them)."
+            )
+
+    @property
+    def empty(self) -> bool:
+        """Whether this run has adopted or cancelled all jobs."""
+        return not self._candidates
+
+    def has(self, plan: Plan) -> bool:
+        """Return whether an earlier run has left the same job here."""
+        return not self.empty and any(
+            one.left.identity == plan.identity for one in self._of_spec(plan.spec)
+        )
+
+    async def give_up(self, plans: Iterable[Plan]) -> None:
+        """Cancel jobs of earlier runs in whose place this run runs others on another backend."""
+        async with self._adopting:
+            found = {one.left.name: one for plan in plans for one in self._of_spec(plan.spec)}
+            self._forget(found.values())
+            await self._cancel(list(found.values()), "they run on another backend now")
+
     async def settle(
         self, needed: Collection[str], incomplete: Callable[[Iterable[str]], bool]
     ) -> None:
@@ -184,12 +219,6 @@ class Recovery:
             )
             await self._discard(recorded)
             self._forget(recorded)
-        elsewhere = await asyncio.to_thread(self._context.journal.open_elsewhere)
-        for backend, count in elsewhere.items():
-            self._context.say(
-                f"{count} job(s) of earlier runs are on {backend}, which this run does not reach: "
-                "they stay as they are (snakemake-grid cancel ends them)."
-            )
         if others:
             self._context.say(
                 f"{len(others)} job(s) of earlier runs are on the grid that this run does not "
@@ -212,8 +241,7 @@ class Recovery:
         adopted: dict[TrackedJob, Candidate] = {}
         others: dict[str, Candidate] = {}
         for job in jobs:
-            spec = job.spec
-            known = self._of(output_names(spec), spec.rule, json.dumps(dict(spec.wildcards)))
+            known = self._of_spec(job.spec)
             same = [one for one in known if one.left.identity == job.plan.identity]
             if same:
                 # The one that has come furthest; there is more than one only after a fault.
@@ -270,6 +298,9 @@ class Recovery:
                 for job, candidate in adopted.items()
             },
         )
+
+    def _of_spec(self, spec: JobSpec) -> list[Candidate]:
+        return self._of(output_names(spec), spec.rule, json.dumps(dict(spec.wildcards)))
 
     def _of(self, outputs: Iterable[str], rule: str, wildcards: str) -> list[Candidate]:
         names = {

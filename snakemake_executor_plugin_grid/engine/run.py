@@ -9,39 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..backends.registry import make_backend
 from ..console import error_log, progress
 from ..grid_data.files import GridFiles
 from ..journal.backups import Backups
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, open_database
 from ..journal.lock import lock_folder
-from ..journal.writer import Journal
 from ..model.errors import GridError
 from ..model.untrusted import printable_lines
 from ..planning.deciding import make_deciding
 from ..planning.fingerprint import Fingerprints
 from ..planning.path_check import PathCheck
 from ..planning.planner import Planner
-from ..resilience.clock import SYSTEM_CLOCK
 from ..settings.options import ExecutorSettings
 from ..snakemake_api.deciding.scripts.shim import for_worker as stand_in
 from ..snakemake_api.grid_files import plugin_files
-from ..snakemake_api.polling import wanted_pause
 from ..snakemake_api.scheduler import SchedulerApi
 from ..snakemake_api.workflow import WorkflowApi
 from ..staging.paths import Layout
-from ..staging.upload import Upload
 from ..staging.worker_zip import write_worker
-from .context import RunContext
-from .controller import Controller
+from .members import Members
 from .output_backups import OutputBackups
-from .outputs import Announce, Outputs
-from .payloads import Payloads
+from .outputs import Announce
 from .preparation import Preparation
 from .wheels import WheelShipper
-
-_DETACHED_PAUSE = 10.0
 
 
 class Run:
@@ -50,7 +41,6 @@ class Run:
     Attributes:
         workflow_api: Snakemake's workflow.
         scheduler_api: Snakemake's scheduler.
-        backend: Runs the jobs.
         controller: Follows the jobs.
         planner: Turns Snakemake's jobs into plans.
         preparation: Must be made before the first job.
@@ -94,51 +84,17 @@ class Run:
         self._log.enter_context(error_log.opened(folder))
         self._database = open_database(folder)
         self._catalog = catalog = Catalog(self._database)
-        setup = make_backend(settings, layout.workdir, folder, self._database, catalog, say)
-        self.backend, stores = setup.backend, setup.stores
         self.say = say
         worker = _empty_folder(folder)
-        self._journal = Journal(self._database, run_id, self.backend.name)
         self._progress = progress.show(say, logger)
         self._pool = ThreadPoolExecutor(settings.staging_threads, thread_name_prefix="staging")
         grid_files = GridFiles(layout)
-        large_file, compression = settings.large_file, settings.compression
-        self._upload = Upload(
-            layout,
-            stores.inputs,
-            catalog,
-            self._pool,
-            large_file=large_file,
-            compression=compression,
+        self._members = Members(
+            *(workflow, layout, folder, self._database, catalog, self._pool),
+            *(grid_files, worker, run_id, announce, say),
         )
-        longest_pause = wanted_pause(workflow.remote_execution_settings)
-        if settings.detach:  # such a run ends when each job has been asked for
-            longest_pause = min(longest_pause, _DETACHED_PAUSE)
-        context = RunContext(self.backend, stores, self._journal, setup.outages, SYSTEM_CLOCK, say)
-        self.controller = Controller(
-            context,
-            self._upload,
-            Payloads(
-                backend=self.backend,
-                stores=stores,
-                layout=layout,
-                upload=self._upload,
-                worker=worker,
-                keep_incomplete=keep_incomplete,
-                large_file=large_file,
-                compression=compression,
-                attempts=self._journal.grid_attempts(),
-                outputs_now=grid_files.outputs_now,
-            ),
-            Outputs(
-                *(stores.results, catalog, layout, folder, compression, announce, say),
-                grid_files=grid_files,
-            ),
-            lost_limit=settings.lost_limit,
-            avoid_limit=settings.avoid_limit,
-            retries=settings.infrastructure_retries,
-            longest_pause=longest_pause,
-        )
+        self.controller, context = self._members.make()
+        self._journal = context.journal
         self.workflow_api = WorkflowApi(workflow, layout.on_worker)
         path_check = PathCheck(layout, self.workflow_api, parsed)
         deciding = make_deciding(workflow, self.workflow_api, layout, say)
@@ -152,7 +108,9 @@ class Run:
             *(self.controller, backups, path_check, deciding),
         )
         shipper = WheelShipper(settings, self.workflow_api, self.controller, folder, say)
-        fingerprints = Fingerprints(workflow, layout.workdir, (stores.url, compression))
+        fingerprints = Fingerprints(
+            workflow, layout.workdir, (context.stores.url, settings.compression)
+        )
         self.planner = Planner(
             settings,
             self.workflow_api,
@@ -176,10 +134,12 @@ class Run:
             finished = self.controller.close(give_up)
             self._pool.shutdown(wait=finished, cancel_futures=True)
             self._progress.close()
-            traffic = self._upload.traffic
+            traffic = [upload.traffic for upload in self._members.uploads]
             with contextlib.suppress(GridError):  # a full disk: only `snakemake-grid` shows this
-                self.left_open = self._journal.on_the_grid()
-                self._journal.end_run(end, traffic.stored_bytes, traffic.spared_bytes).wait()
+                self.left_open = sum(one.on_the_grid() for one in self._members.journals)
+                stored = sum(one.stored_bytes for one in traffic)
+                spared = sum(one.spared_bytes for one in traffic)
+                self._journal.end_run(end, stored, spared).wait()
                 self._catalog.prune()
                 self._journal.prune()
             self._database.close()

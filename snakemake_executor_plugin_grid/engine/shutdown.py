@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _TROUBLE_LIMIT = 60.0
 """Seconds for which a detached run waits for a server that does not answer."""
+_STUCK_LIMIT = 5.0
+"""Seconds in which Snakemake finds more jobs for the backends that can go on."""
 _CANCEL_TIMEOUT = 60.0
 _SHOWN = 5
 DETACHED = "grid: detached"
@@ -58,6 +60,7 @@ class Shutdown:
         self._controller = run.controller
         self._scheduler_api = run.scheduler_api
         self._troubled_since: float | None = None
+        self._stuck_since: float | None = None
         self._at_once = False
         self.ending = False
         self.leaves = False
@@ -69,7 +72,7 @@ class Shutdown:
     def terminate(self) -> None:
         """Leave the jobs at once, because of SIGTERM; from any thread, also more than once."""
         self.ending = self._at_once = True
-        self.leaves = self.leaves or self._run.backend.outlives_run
+        self.leaves = self.leaves or self._controller.outlives_run
         self._scheduler_api.suppress(UNTRUE)
         self._controller.abandon()
 
@@ -139,13 +142,11 @@ class Shutdown:
         controller, scheduler_api = self._controller, self._scheduler_api
         if self.ending:
             return
-        if controller.exhausted:
+        if reason := controller.exhausted or self._stuck(quiet=quiet):
             self._leave(1)
             if not scheduler_api.has_failed:
                 scheduler_api.suppress(FAILURE_MESSAGES)
-            scheduler_api.interrupt(
-                WorkflowError(sentence(f"The run ends: {controller.exhausted}"))
-            )
+            scheduler_api.interrupt(WorkflowError(sentence(f"The run ends: {reason}")))
         elif self._detach and quiet and controller.at_rest and not scheduler_api.busy:
             self._leave(int(scheduler_api.has_failed))
             scheduler_api.interrupt(WorkflowError(DETACHED))
@@ -158,6 +159,17 @@ class Shutdown:
         self.ending = self.leaves = True
         if self._detach:
             self.exit_code = exit_code
+
+    def _stuck(self, *, quiet: bool) -> str:
+        """Return why the run has to end although a backend could go on; empty if it has not to."""
+        reason = self._controller.stuck if quiet and not self._scheduler_api.busy else ""
+        if not reason:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = self._clock.monotonic()
+        elif self._clock.monotonic() > self._stuck_since + _STUCK_LIMIT:
+            return reason
+        return ""
 
     def _is_troubled(self) -> bool:
         if not self._controller.trouble:

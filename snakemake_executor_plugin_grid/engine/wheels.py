@@ -9,7 +9,7 @@ from ..settings.options import ExecutorSettings
 from ..snakemake_api.workflow import WorkflowApi
 from ..worker.description import Blob
 from ..worker.runtime import Runtime
-from .controller import Controller
+from .multi_controller import AnyController
 
 
 class WheelShipper:
@@ -19,7 +19,7 @@ class WheelShipper:
         self,
         settings: ExecutorSettings,
         workflow_api: WorkflowApi,
-        controller: Controller,
+        controller: AnyController,
         folder: Path,
         say: Callable[[str], None],
     ) -> None:

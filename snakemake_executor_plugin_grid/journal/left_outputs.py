@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from ..model.backend_names import backend_names
 from ..model.errors import GridError
 from .database import DATABASE_FILE, Database
 from .reader import JournalReader
@@ -39,10 +40,11 @@ def left_outputs(folder: Path, backend: str) -> set[str]:
 def left_by(jobs: Iterable[JobRecord], backend: str) -> set[str]:
     """Return the same for jobs in the order in which they were submitted."""
     left: set[str] = set()
+    backends = backend_names(backend)
     for job in jobs:
         if job.succeeded:
             left.difference_update(job.grid_outputs)
-        elif job.phase in _LEFT and job.backend == backend:
+        elif job.phase in _LEFT and job.backend in backends:
             left.update(job.grid_outputs)
     return left
 

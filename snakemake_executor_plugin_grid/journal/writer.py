@@ -87,18 +87,22 @@ class Journal:
         endpoint: Server that the backend submits to; has to be set before the first job.
     """
 
-    def __init__(self, database: Database, run: str, backend: str) -> None:
+    def __init__(
+        self, database: Database, run: str, backend: str, troubles: dict[str, str] | None = None
+    ) -> None:
         """Write for one run.
 
         Args:
             database: Where to write.
             run: Id of the run.
-            backend: Name of the backend.
+            backend: Name of the backend; for the run itself, those of all.
+            troubles: Shared by the journals of a run with several backends.
         """
         database.create(_SCHEMA)
         self._database = database
         self._run = run
         self._backend = backend
+        self._troubles = {} if troubles is None else troubles
         self.endpoint = ""
 
     def begin_run(self, store: str, settings: Mapping[str, object]) -> Write:
@@ -140,6 +144,8 @@ class Journal:
 
     def trouble(self, words: str) -> Write:
         """Note what the run waits for, such as a server; empty when it no longer waits."""
+        self._troubles[self._backend] = words
+        words = "; ".join(filter(None, self._troubles.values()))
         return self._database.write(
             "UPDATE runs SET trouble=?, "
             "trouble_since=CASE ? WHEN '' THEN NULL ELSE coalesce(trouble_since, ?) END "

@@ -11,8 +11,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 
+from ..backends.registry import known_names
 from ..console.once import once
 from ..grid_data.files import GridFiles
+from ..model.backend_names import allowed_backends, backend_names
 from ..model.bundle_size import problem_of as problem_of_bundle
 from ..model.errors import GridError
 from ..model.job import JobSpec, read_overrides, read_resources
@@ -33,7 +35,7 @@ from .path_check import PathCheck
 
 _OVERRIDES = {
     *("decide", "compare", "runtime", "runtime_image", "runtime_setup"),
-    *("undeclared", "output_limit", "bundle"),
+    *("undeclared", "output_limit", "bundle", "backend"),
     *("site", "banned_sites", "tags", "platform", "job_type", "priority", "jdl"),
     *("panda_container", "panda_task"),
 }
@@ -129,6 +131,8 @@ class Planner:
             self._say(f"resource grid_{resource} is unknown and is ignored.")
         if problem := problem_of_bundle(spec.overrides.get("bundle", self._settings.bundle)):
             raise GridError(f"resource grid_bundle: {problem}")
+        if problem := _problem_of_backend(spec.overrides.get("backend"), self._settings.backend):
+            raise GridError(f"resource grid_backend: {problem}")
         undeclared = spec.overrides.get("undeclared", self._settings.undeclared)
         if undeclared not in UNDECLARED:
             raise _unknown_value("grid_undeclared", undeclared, UNDECLARED)
@@ -292,6 +296,17 @@ class Planner:
             )
         except ValueError as error:
             raise GridError(f"runtime {kind}: {error}") from error
+
+
+def _problem_of_backend(resource: str | None, option: str) -> str:
+    """Return what is wrong with the resource ``grid_backend`` of a job, empty if nothing is."""
+    names = backend_names(option)
+    others = set(backend_names(resource or "")) - set(names)
+    if unknown := sorted(others.difference(known_names())) if others else []:
+        return f"there is no {unknown[0]!r}; choose from {', '.join(names)}"
+    if not allowed_backends(resource, names):
+        return f"is {resource}, which --grid-backend {option} does not name"
+    return ""
 
 
 def _unknown_value(resource: str, value: str, allowed: Iterable[str]) -> GridError:

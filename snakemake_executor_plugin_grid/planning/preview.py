@@ -17,13 +17,14 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from ..backends.base import Payload
 from ..backends.dirac.store import SCHEME
-from ..backends.registry import make_backend
+from ..backends.registry import for_backend, make_backend, member_folder
 from ..console.decision_script import decision_script
 from ..console.format import file_size
 from ..grid_data.files import GridFiles
 from ..journal.catalog import Catalog
 from ..journal.database import FOLDER, Database, open_database
 from ..journal.lock import lock_folder
+from ..model.backend_names import allowed_backends, backend_names
 from ..model.errors import GridError
 from ..model.job import ASKED_FOR, NOT_YET, JobSpec
 from ..model.names import JobName
@@ -97,9 +98,13 @@ class _Previews:
         self._folder = folder
         self._catalog = catalog = Catalog(database)
         self.workflow_api = WorkflowApi(workflow, self._layout.on_worker)
-        self._backend = make_backend(
-            self._settings, self._layout.workdir, folder, database, catalog, say
-        ).backend
+        self._names = backend_names(self._settings.backend)
+        self._backends = {}
+        for number, name in enumerate(self._names):
+            settings = for_backend(self._settings, name)
+            own = member_folder(folder, name) if number else folder
+            setup = make_backend(settings, self._layout.workdir, own, database, catalog, say)
+            self._backends[name] = setup.backend
         path_check = PathCheck(self._layout, self.workflow_api, files_read)
         self._planner = Planner(
             self._settings,
@@ -121,6 +126,9 @@ class _Previews:
         if spec.decision is None:
             self.workflow_api.targets(job)  # raises an error if no command can name the job
         notes, blobs = [], []
+        allowed = allowed_backends(spec.overrides.get("backend"), self._names)
+        if len(self._names) > 1:
+            notes.append(f"backend: {' or else '.join(allowed)}")
         pending = [
             key
             for key, value in job.resources.items()
@@ -142,7 +150,7 @@ class _Previews:
                 )
         payload = Payload(spec, "", tuple(blobs), self._folder / "worker.pyz")
         comments = [f"# {_line(note)}\n" for note in (self._title(job, spec), *notes)]
-        parts = [f"{''.join(comments)}{self._backend.describe(payload).rstrip()}\n"]
+        parts = [f"{''.join(comments)}{self._backends[allowed[0]].describe(payload).rstrip()}\n"]
         if spec.decision is not None:
             script = decision_script(spec.decision, self._layout.workdir)
             parts.append(f"# What the worker runs, as a script for bash:\n{script}")

@@ -15,9 +15,11 @@ class GeneralSettings(ObservedSettings):
     backend: str = option(
         "local",
         "Where jobs run: 'local' runs them on this machine, in the same way as on a grid worker; "
-        "'dirac' and 'panda' submit them to the server of your DIRAC or PanDA client.",
+        "'dirac' and 'panda' submit them to the server of your DIRAC or PanDA client. Several, "
+        "separated by commas, such as local,dirac: each job goes to the first that has free slots; "
+        "--grid-store is needed. Per rule: resource grid_backend.",
         env_var=True,
-        metavar="NAME",
+        metavar="NAMES",
     )
     store: str | None = option(
         None,

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejected, Submitted
+from snakemake_executor_plugin_grid.backends.base import (
+    Backend,
+    Capacity,
+    Payload,
+    Rejected,
+    Submitted,
+)
 from snakemake_executor_plugin_grid.console.job_log import JobLog
 from snakemake_executor_plugin_grid.engine.context import RunContext
 from snakemake_executor_plugin_grid.engine.controller import Controller
@@ -54,6 +60,7 @@ class Fickle(Backend):
 
     name = "fickle"
     poll_interval = 0.01
+    capacity: Capacity | None = None
 
     def __init__(self) -> None:
         self.jobs: dict[str, str] = {}
@@ -257,6 +264,7 @@ class Bench:
 
     def settle(self, *needed: str, incomplete: bool = False) -> None:
         """Say which outputs are needed, and whether Snakemake considers the others incomplete."""
+        self.controller.call(self.controller.recovery.tell_unreached())
         self.controller.call(self.controller.recovery.settle(needed, lambda _: incomplete))
 
     def left(self) -> dict[str, str]:

@@ -57,8 +57,7 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
     executor: Any = unmade()
     executor._unnoted, executor._submitting = set(), False
     executor._run = SimpleNamespace(
-        controller=SimpleNamespace(poll=poll, loop=loop, next_poll=0),
-        backend=SimpleNamespace(poll_interval=1),
+        controller=SimpleNamespace(poll=poll, loop=loop, pause=1),
     )
     executor._shutdown = SimpleNamespace(ending=True, look=lambda quiet: None)
     pace = SimpleNamespace(seconds_between_status_checks=1)
@@ -77,9 +76,7 @@ def test_a_round_that_begins_when_the_run_ends_is_not_waited_for(
 )
 def test_snakemake_comes_back_when_it_is_time(said: int, next_poll: float, pause: float) -> None:
     executor: Any = unmade()
-    executor._run = SimpleNamespace(
-        controller=SimpleNamespace(next_poll=next_poll), backend=SimpleNamespace(poll_interval=2.0)
-    )
+    executor._run = SimpleNamespace(controller=SimpleNamespace(pause=next_poll or 2.0))
     pace = SimpleNamespace(seconds_between_status_checks=said)
     executor.workflow = SimpleNamespace(remote_execution_settings=pace)
     executor._set_pace()

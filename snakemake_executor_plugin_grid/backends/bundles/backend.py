@@ -21,7 +21,7 @@ from ...resilience.calls import in_words
 from ...resilience.threads import in_thread
 from ...stores import Stores
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ..base import Backend, Payload, Rejected, Submitted
+from ..base import Backend, Capacity, Payload, Rejected, Submitted
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
@@ -357,6 +357,11 @@ class BundlingBackend(Backend):
     def endpoint(self) -> str:
         """The server of the other backend."""
         return self.inner.endpoint
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """That of the other backend."""
+        return self.inner.capacity
 
     @property
     def log_limit(self) -> int | None:

@@ -58,6 +58,12 @@ class DiracKind(BackendKind):
             )
         return problems
 
+    def why_alone(self, settings: ExecutorSettings) -> str:
+        """Refuse others beside the local mode, which uses no store."""
+        if settings.dirac_mode == "local":
+            return "--grid-dirac-mode local: cannot be one of several backends."
+        return ""
+
     def make(self, settings: ExecutorSettings, workspace: Workspace) -> BackendSetup:
         """Make the backend for a server, or that for the local mode."""
         from .factory import make, make_local_mode

@@ -20,7 +20,7 @@ from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
 from ...worker.bundle import SKIPPED
 from ...worker.grid_files.dirac import PYTHON as DIRAC_PYTHON
-from ..base import Backend, Payload, Rejected, Submitted
+from ..base import Backend, Capacity, Payload, Rejected, Submitted
 from ..packaging import copy_results, read_logs, write_job
 from . import config as names
 from .config import Config, machine_cores, machine_memory_mb, site_folder, socket_address
@@ -108,6 +108,11 @@ class LocalBackend(Backend):
         if self._config is None:
             self._config = self._make_config()
         return self._config
+
+    @property
+    def capacity(self) -> Capacity:
+        """Processors and memory of the site."""
+        return Capacity(self.config.cores, self.config.mem_mb)
 
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Write the sandboxes, and queue the jobs in one call."""

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from snakemake_executor_plugin_grid.cli.server import python_options
+from snakemake_executor_plugin_grid.journal.writer import Journal
 from snakemake_executor_plugin_grid.model.errors import CredentialsError, GridError, TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.journal.test_reader import Past, past
@@ -41,6 +42,17 @@ def test_without_need_no_server_is_asked(past: Past, backend: FakeBackend) -> No
     past.database.change("UPDATE jobs SET phase='failed'", [()])
     assert document(past, "--server")["servers"] == {}
     assert backend.made == []
+
+
+def test_one_of_several_backends_is_opened_alone(past: Past, backend: FakeBackend) -> None:
+    past.run("run1", "dirac", site="A")
+    past.run("run2", "local,dirac", site="B")
+    past.put_run("run2", started=time.time() + 1)
+    past.journal = Journal(past.database, "run2", "dirac")
+    past.job("a-1", grid_id="1")
+    document(past, "--server")
+    ((settings, _, _),) = backend.made
+    assert (settings.backend, settings.site) == ("dirac", "B")
 
 
 def test_it_is_asked_by_the_options_of_its_last_run(past: Past, backend: FakeBackend) -> None:

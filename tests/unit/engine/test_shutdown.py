@@ -46,6 +46,8 @@ class Scene:
         self.tally = Tally()
         self.controller = SimpleNamespace(
             exhausted="",
+            stuck="",
+            outlives_run=True,
             at_rest=True,
             trouble="",
             active=False,
@@ -55,12 +57,10 @@ class Scene:
             cancel=self._cancel,
         )
         self.scheduler_api = SchedulerApi()
-        self.backend = SimpleNamespace(outlives_run=True)
         self.left_open = 1
         self._run = run = SimpleNamespace(
             controller=self.controller,
             scheduler_api=self.scheduler_api,
-            backend=self.backend,
             say=self.said.append,
             close=lambda end, _: self.done.append(f"close {end}"),
         )
@@ -111,6 +111,25 @@ def test_an_outage_beyond_its_limit_ends_the_run_and_leaves_its_jobs(
     assert scene.look(quiet=False) == (True, True, code)
     assert scene.scheduler_api.errors == ["The run ends: dirac has not answered for 24 h."]
     assert "Exiting because a job execution failed" in scene.scheduler_api.unsaid
+
+
+def test_a_run_ends_some_time_after_only_jobs_of_a_silent_server_are_left() -> None:
+    scene = Scene()
+    scene.controller.stuck = "dirac has not answered for 24 h"
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 4
+    assert scene.look() == (False, False, None)
+    scene.scheduler_api.busy = True  # a local rule may make what jobs elsewhere need
+    scene.clock.now += 4
+    assert scene.look() == (False, False, None)
+    scene.scheduler_api.busy = False
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 6
+    assert scene.look(quiet=False) == (False, False, None)
+    assert scene.look() == (False, False, None)
+    scene.clock.now += 6
+    assert scene.look() == (True, True, None)
+    assert scene.scheduler_api.errors == ["The run ends: dirac has not answered for 24 h."]
 
 
 def test_an_outage_hides_no_failure_of_a_job() -> None:
@@ -219,7 +238,7 @@ def test_sigterm_leaves_the_jobs_whatever_ctrl_c_does(options: dict[str, Any]) -
 
 def test_sigterm_cancels_jobs_that_end_with_the_run() -> None:
     scene = Scene()
-    scene.backend.outlives_run = False
+    scene.controller.outlives_run = False
     scene.shutdown.terminate()
     assert scene.look()[:2] == (True, False)
     assert scene.finish() == ["cancel", "close cancelled"]

@@ -40,6 +40,7 @@ def test_outputs_of_open_jobs_are_left(
     submit(database, "b-0-1")
     assert left_outputs(tmp_path, "local") == {"lfn:/vo/a", "lfn:/vo/b"}
     assert left_outputs(tmp_path, "dirac") == set()
+    assert left_outputs(tmp_path, "dirac,local") == {"lfn:/vo/a", "lfn:/vo/b"}
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,18 @@ def test_trouble_is_noted_with_its_beginning_until_it_is_over(database: Database
     assert database.query("SELECT trouble, trouble_since FROM runs") == [("", None)]
 
 
+def test_troubles_of_several_backends_are_noted_together(database: Database) -> None:
+    shared: dict[str, str] = {}
+    first, second = (Journal(database, "run1", name, shared) for name in ("dirac", "panda"))
+    Journal(database, "run1", "dirac,panda").begin_run("", {})
+    noted = []
+    for journal, words in ((first, "a is down"), (second, "b is down"), (first, ""), (second, "")):
+        journal.trouble(words)
+        ((text,),) = database.query("SELECT trouble FROM runs")
+        noted.append(text)
+    assert noted == ["a is down", "a is down; b is down", "b is down", ""]
+
+
 def test_sites_are_good_where_jobs_succeeded_lately(database: Database) -> None:
     journal, elsewhere = Journal(database, "run1", "dirac"), Journal(database, "run2", "panda")
     submit(journal, "good", "noted", "bad", "old", "nowhere")
