@@ -152,8 +152,6 @@ class BundlingBackend(Backend):
             report_to="" if self.brings_files else results.inbox(bundle),
         )
 
-    # Following
-
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
         """Ask for all bundles and jobs in one call, then for reports that may be there."""
         bundles: dict[str, list[str]] = {}
