@@ -59,8 +59,8 @@ def use_simulated_grid(memory: Path, slots: int) -> list[SimulatedBackend]:
         spool = SpoolStore(workspace.spool, lambda: _SANDBOX, "")
         return BackendSetup(backend, Stores(spool, spool), outages)
 
-    LocalKind.make = make  # type: ignore[method-assign]
-    run_module.SYSTEM_CLOCK = clock  # type: ignore[assignment]
+    LocalKind.make = make  # type: ignore[method-assign,assignment]
+    run_module.SYSTEM_CLOCK = clock  # type: ignore[attr-defined,assignment]
     return made
 
 

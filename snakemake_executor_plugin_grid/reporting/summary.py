@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..journal.database import FOLDER
 from ..journal.records import JobRecord, Phase, RunRecord
-from ..model.job import log_file
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
 from .failures import Failure, counted, failures
@@ -103,7 +101,7 @@ class Summary:
         concurrency: Numbers of jobs over time.
         sites: Submissions by site, the busiest site first.
         failures: Submissions that failed.
-        logs: Names of submissions that have a log in ``.snakemake/grid/logs``.
+        logs: Files with the output of failed submissions, from the working directory, by name.
         efficiency: Used and requested resources, by rule.
         advice: What to request instead.
     """
@@ -117,7 +115,7 @@ class Summary:
     concurrency: Concurrency
     sites: tuple[SiteUse, ...]
     failures: tuple[Failure, ...]
-    logs: frozenset[str]
+    logs: Mapping[str, str]
     efficiency: tuple[Efficiency, ...]
     advice: tuple[Advice, ...]
 
@@ -173,7 +171,7 @@ class Summary:
 
         The paths begin at the working directory.
         """
-        own = [str(log_file(FOLDER, job.name))] if job.name in self.logs else []
+        own = [self.logs[job.name]] if job.name in self.logs else []
         return [*map(str, job.report.get("logs", ())), *own]
 
 
@@ -184,7 +182,7 @@ def summarise(
     made: float,
     *,
     going_on: bool,
-    logs: Collection[str] = (),
+    logs: Mapping[str, str] | None = None,
 ) -> Summary:
     """Compute the numbers of the report.
 
@@ -194,7 +192,7 @@ def summarise(
         jobs: Their submissions, in their order.
         made: The time now, in seconds since the epoch.
         going_on: Whether a run is going on; if not, open jobs end at the last time that is known.
-        logs: Names of submissions that have a log.
+        logs: As in `Summary`.
     """
     now = made if going_on else last_known(runs, jobs, made)
     times = timeline(jobs, now)
@@ -211,7 +209,7 @@ def summarise(
         concurrency=concurrency(spans),
         sites=_sites(times),
         failures=tuple(found),
-        logs=frozenset(logs),
+        logs=logs or {},
         efficiency=tuple(rules),
         advice=tuple(advice for rule in rules for advice in advise(rule)),
     )

@@ -33,7 +33,7 @@ HOSTILE = "</script><script>alert(1)</script><!--&amp;<b>bold</b> $x$ %{y} \udc8
 
 
 def page_of(runs: list[RunRecord], jobs: list[JobRecord], name: str = "wf") -> str:
-    logs = {job.name for job in jobs}
+    logs = {job.name: f".snakemake/grid/logs/{job.name}.log" for job in jobs}
     return render(summarise(name, runs, jobs, START + 1e5, going_on=False, logs=logs))
 
 
