@@ -16,6 +16,9 @@ from .intervals import Concurrency, Kind, Timeline, concurrency, site_of, timeli
 _HIDDEN = frozenset({"changed", "identity", "endpoint", "needs_cleanup"})
 """Columns of the journal that only runs need."""
 
+MOST_ROWS = 5000
+"""Jobs for which the page has a row each, at most."""
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -118,6 +121,11 @@ class Summary:
     logs: Mapping[str, str]
     efficiency: tuple[Efficiency, ...]
     advice: tuple[Advice, ...]
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether there are too many jobs for a row each: the page then shows figures only."""
+        return len(self.timeline.rows) > MOST_ROWS
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``report --json``: times and durations are in seconds."""
