@@ -73,6 +73,7 @@ class SimulatedBackend(Backend):
     name = "local"
     poll_interval = 0.002
     brings_files = True
+    states_per_round = PER_CALL
     site_reasons = ()
 
     def __init__(self, clock: SimulatedClock, memory: Path, slots: int) -> None:

@@ -37,6 +37,7 @@ from .outputs import Outputs
 from .payloads import Payloads
 from .poll_timer import PollTimer
 from .recovery import Recovery
+from .rounds import Rounds
 from .submission import Submission
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class Controller:
         self._context = context
         self._upload = upload
         self._lost_limit = lost_limit
-        self._timer = PollTimer(clock, longest_pause)
+        self._timer, self._rounds = PollTimer(clock, longest_pause), Rounds(context)
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._bug = ""
@@ -205,7 +206,7 @@ class Controller:
         }
         if followed and not self._bug:
             if not self.next_poll and self._outages.due(_STATES):
-                await self._ask(followed)
+                await self._ask(await self._rounds.choose(followed))
             await self._outages.watch_credentials()
         self._events.spawn(self._completion.discard())
         self._job_log.update(
@@ -338,8 +339,7 @@ class Controller:
         with contextlib.suppress(GridError):
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
-        finished = drained.done()
-        if finished and ended.done():
+        if (finished := drained.done()) and ended.done():
             interrupt_by()
         events.close()
         if not self._cancelling:  # no job is left to report
