@@ -52,6 +52,7 @@ class Overview:
         locks: Number of files of Snakemake's own lock.
         servers: By backend, why its server was not asked; an empty text if it was.
         others: How many other jobs there are, by rule, site and phase.
+        pruned: Number of submissions of old runs whose rows were removed.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Overview:
     locks: int
     servers: dict[str, str] = field(default_factory=dict)
     others: Mapping[tuple[str, str, Phase], int] = field(default_factory=dict)
+    pruned: int = 0
 
     @property
     def last_run(self) -> RunRecord | None:
@@ -189,6 +191,11 @@ def describe_run(seen: Overview) -> list[str]:
             lines.append(
                 "The states are those that the last run saw; --server asks for the current ones."
             )
+    if seen.pruned:
+        lines.append(
+            f"{plural(seen.pruned, 'submission')} of old runs are not counted: their rows were "
+            "removed by 'snakemake-grid clean --history'; the report has their sums."
+        )
     if seen.stale is not False:
         lines.append(_lock(seen))
     for backend, problem in seen.servers.items():
@@ -251,7 +258,8 @@ def to_json(seen: Overview) -> dict[str, Any]:
     ``trouble`` (what it waits for) and ``trouble_since``; null if there was none);
     ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in each state);
     ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that the oldest
-    ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and ``failures``, the
+    ``queued`` and ``running`` job has been so); ``pruned`` (how many submissions of old runs were
+    removed, which nothing here counts); ``jobs`` (the open ones) and ``failures``, the
     latest first; ``servers`` (with ``--server``: by backend, why it was not asked, null if it was).
     The states are those of `DisplayState`.
     """
@@ -272,6 +280,7 @@ def to_json(seen: Overview) -> dict[str, Any]:
             which.value: oldest(seen, which)
             for which in (DisplayState.QUEUED, DisplayState.RUNNING)
         },
+        "pruned": seen.pruned,
         "jobs": [
             {**_job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
         ],

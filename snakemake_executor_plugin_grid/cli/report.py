@@ -45,6 +45,8 @@ def report(
     with JournalReader(folder) as reader:
         known = reader.runs()
         runs, jobs = _chosen(known, reader.jobs(), names, last=last)
+        chosen = {run.name for run in runs}
+        history = [one for one in reader.history() if one.run in chosen]
     # An earlier run that has not noted its end was killed.
     going_on = runs and runs[-1] is known[-1] and runs[-1].ended is None and is_locked(folder)
     summary = summarise(
@@ -54,6 +56,7 @@ def report(
         time.time(),
         going_on=bool(going_on),
         logs=_logs(folder, jobs),
+        history=history,
     )
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))

@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -163,6 +164,7 @@ class _Look:
     async def look(self) -> Overview:
         """Return the current state."""
         seen = overview(self._folder, self._reader.runs(), self._reader.latest(), time.time())
+        seen = replace(seen, pruned=sum(one.submissions for one in self._reader.history()))
         if self._pythons is None:
             return seen
         for name, jobs in sorted(by_backend(filter(is_asked, seen.open)).items()):

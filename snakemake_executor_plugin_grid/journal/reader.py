@@ -19,6 +19,7 @@ from ..model.errors import GridError
 from ..worker.decided.decision import Decision
 from .database import DATABASE_FILE, connect, needs_shared_memory
 from .file_system import is_local
+from .history import HISTORY_COLUMNS, PrunedJobs
 from .migrations import SCHEMA_VERSION, version_of
 from .records import JOB_COLUMNS, OPEN_PHASES, RUN_COLUMNS, JobRecord, Phase, RunRecord
 
@@ -147,6 +148,11 @@ class JournalReader:
         where = "WHERE phase IN ({})".format(", ".join(f"'{phase}'" for phase in _SHOWN))
         rows = self._rows("jobs", JOB_COLUMNS, "sent, length(name), name", where)
         return Latest([JobRecord.from_row(row) for row in rows if row[0] in shown], others)
+
+    def history(self) -> list[PrunedJobs]:
+        """Return the sums of the submissions whose rows were removed, by run."""
+        rows = self._rows("history", HISTORY_COLUMNS, "run, rule, site, phase")
+        return [PrunedJobs(*row) for row in rows]
 
     def jobs_with_grid_outputs(self) -> list[JobRecord]:
         """Return the submissions with outputs on the grid since the first that is still open."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..journal.history import PrunedJobs
 from ..journal.records import JobRecord, Phase, RunRecord
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
@@ -107,6 +108,7 @@ class Summary:
         logs: Files with the output of failed submissions, from the working directory, by name.
         efficiency: Used and requested resources, by rule.
         advice: What to request instead.
+        history: Sums of submissions of old runs whose rows were removed; nothing else counts them.
     """
 
     workflow: str
@@ -121,6 +123,7 @@ class Summary:
     logs: Mapping[str, str]
     efficiency: tuple[Efficiency, ...]
     advice: tuple[Advice, ...]
+    history: tuple[PrunedJobs, ...] = ()
 
     @property
     def aggregated(self) -> bool:
@@ -172,6 +175,7 @@ class Summary:
                 for rule in self.efficiency
             ],
             "advice": [asdict(advice) for advice in self.advice],
+            "history": [asdict(one) for one in self.history],
         }
 
     def logs_of(self, job: JobRecord) -> list[str]:
@@ -191,6 +195,7 @@ def summarise(
     *,
     going_on: bool,
     logs: Mapping[str, str] | None = None,
+    history: Sequence[PrunedJobs] = (),
 ) -> Summary:
     """Compute the numbers of the report.
 
@@ -201,6 +206,7 @@ def summarise(
         made: The time now, in seconds since the epoch.
         going_on: Whether a run is going on; if not, open jobs end at the last time that is known.
         logs: As in `Summary`.
+        history: As in `Summary`.
     """
     now = made if going_on else last_known(runs, jobs, made)
     times = timeline(jobs, now)
@@ -220,6 +226,7 @@ def summarise(
         logs=logs or {},
         efficiency=tuple(rules),
         advice=tuple(advice for rule in rules for advice in advise(rule)),
+        history=tuple(history),
     )
 
 
