@@ -178,7 +178,7 @@ def multiply(database: Path, jobs: int) -> int:
 def through_snakemake(parent: Path | None, jobs: int, limit: int) -> None:
     """Measure what Snakemake needs itself."""
     count = jobs // 3
-    for scheduler in ("greedy",):
+    for scheduler in ("greedy", "ilp"):
         with project(parent, SNAKEFILE) as folder:
             result = folder.parent / "snakemake.json"
             args = ["--executor", "grid", "--jobs", str(limit), "--scheduler", scheduler]
