@@ -40,6 +40,7 @@ LEVELS = ("first", "second", "third")
 WARM = 300
 """Jobs after which all modules are loaded."""
 _BATCH = 500
+_LEAST_PAUSE = 0.05  # seconds between two polls, as of the executor
 _LOOK_EVERY = 40
 _SANDBOX = 10 << 20
 
@@ -171,7 +172,7 @@ class Direct:
         while self.done < self.jobs:
             self.submit(self.limit - len(self._where))
             self.poll()
-            time.sleep(0.005)  # the loop and its threads work meanwhile
+            time.sleep(_LEAST_PAUSE)
 
     def all_on_the_grid(self) -> None:
         """Return when all jobs of the first level are there."""
