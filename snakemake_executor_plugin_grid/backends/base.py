@@ -94,6 +94,7 @@ class Backend(ABC):
         brings_files: Whether the system returns report and log; otherwise the store does.
         site_reasons: Reasons of reports after which a job is sent to another site.
         outlives_run: Whether jobs go on when the run has ended.
+        states_per_round: Jobs, or bundles, that one call for states may name; None for no limit.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Backend(ABC):
     brings_files: bool = True
     site_reasons: Collection[str] = ()
     outlives_run: bool = True
+    states_per_round: int | None = None
 
     @abstractmethod
     async def check(self) -> None:

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..backends.bundles.registry import BundleRegistry
 from ..backends.registry import kind_of, open_inventories
 from ..console.format import listed, plural
 from ..journal.catalog import Catalog
 from ..journal.database import open_database
+from ..journal.history import History
 from ..journal.lock import lock_folder
 from ..journal.reader import JournalReader
+from ..journal.writer import Journal
 from ..model.errors import GridError
+from ..reporting.measured import measured
 from ..settings.names import STORAGE_RUCIO_PYTHON, variable
 from ..stores.inventory import Found, Inventory, portions
 from .server import checked_python, python_option
 from .workflow import directory_option, own_folder
 
 _SHOWN = 5
+_DAYS = 90.0
 
 
 @click.command(
     help="Remove the files that the workflow in this directory has put on storage elements and "
     "into other remote stores (s3, davs, root, rucio). List them first, and ask. Nothing else is "
-    "removed."
+    "removed. With --history, sum up old runs in the journal instead."
 )
 @directory_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
@@ -54,16 +61,34 @@ _SHOWN = 5
     help="File with a bearer token for davs:// and root:// (default: from BEARER_TOKEN and similar "
     "variables).",
 )
+@click.option(
+    "--history",
+    is_flag=True,
+    help="Remove instead the rows of ended jobs of old runs from the journal; their sums stay.",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    help=f"With --history: runs that ended more than N days ago (default: {_DAYS:g}).",
+)
 def clean(
     directory: Path,
     yes: bool,
     force: bool,
+    history: bool,
+    days: float | None,
     dirac_python: Path | None,
     rucio_python: Path | None,
     store_token: Path | None,
 ) -> None:
     """List the files, ask, and remove them, also if one of several stores does not answer."""
     folder = own_folder(directory)
+    if days is not None and not history:
+        raise click.UsageError("--days goes with --history.")
+    if history:
+        _prune(folder, _DAYS if days is None else days, yes=yes)
+        return
     with lock_folder(folder), open_database(folder) as database:
         catalog = Catalog(database)
         pythons = {"dirac": dirac_python} if dirac_python else {}
@@ -86,6 +111,33 @@ def clean(
                     _remove_all(found, catalog, problems)
             if problems:
                 raise GridError("\n".join(problems))
+
+
+def _prune(folder: Path, days: float, *, yes: bool) -> None:
+    """Remove the rows of old runs, after asking."""
+    with lock_folder(folder), open_database(folder) as database:
+        _ = Journal(database, "", ""), BundleRegistry(database)  # their tables
+        past = History(database)
+        before = time.time() - days * 86400
+        count = past.removable(before)
+        if not count:
+            click.echo(f"No run that ended more than {days:g} days ago has rows to remove.")
+            return
+        click.echo(
+            f"{plural(count, 'ended submission')} of runs that ended more than {days:g} days ago: "
+            "logs, describe and status will not know them, and report has their sums only."
+        )
+        if not yes and not sys.stdin.isatty():
+            click.echo("Nothing is removed: add --yes, as there is no terminal to ask on.")
+        elif yes or click.confirm("Remove these rows?"):
+            count = past.prune(before, _measure)
+            database.compact()
+            click.echo(f"Removed {plural(count, 'row')}.")
+
+
+def _measure(report: Mapping[str, Any]) -> tuple[float, float, int, int]:
+    found = measured(report)
+    return found.run_seconds or 0.0, found.cpu_seconds or 0.0, found.bytes_in, found.bytes_out
 
 
 def _find(

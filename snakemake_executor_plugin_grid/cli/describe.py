@@ -21,7 +21,7 @@ from rich.text import Text
 
 from ..console.decision_script import decision_script, shown_command
 from ..console.format import duration
-from ..journal.reader import JournalReader
+from ..journal.reader import JournalReader, Latest
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
 from ..model.state import UNKNOWN, JobStatus
@@ -90,7 +90,7 @@ def describe(
         _print_scripts(list(last.values()), decisions, directory.absolute())
         return
     answers = asyncio.run(_ask_all(folder, runs, chosen, pythons, server=server))
-    seen = overview(folder, runs, chosen, time.time())
+    seen = overview(folder, runs, Latest(chosen), time.time())
     by_origin: dict[str, list[JobRecord]] = {}
     for job in chosen:
         by_origin.setdefault(job.origin, []).append(job)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..console.format import duration, plural
 from ..journal.lock import is_locked
+from ..journal.reader import Latest
 from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.job import log_file
 from ..model.state import UNKNOWN, JobStatus
 from ..snakemake_api.locks import lock_files
-from .selection import DisplayState, display_state, latest, since
+from .selection import DisplayState, display_state, since
 
 _ENDS = {
     "finished": "finished",
@@ -46,9 +47,12 @@ class Overview:
         going_on: Whether a run, or a command that changes the journal, is going on; None if
             unknown.
         runs: All runs, the oldest first.
-        jobs: The last submission of each job, the oldest first.
+        jobs: The last submission of each job, the oldest first; if there are `others`, of those
+            that are open or failed.
         locks: Number of files of Snakemake's own lock.
         servers: By backend, why its server was not asked; an empty text if it was.
+        others: How many other jobs there are, by rule, site and phase.
+        pruned: Number of submissions of old runs whose rows were removed.
     """
 
     folder: Path
@@ -58,6 +62,8 @@ class Overview:
     jobs: Sequence[JobRecord]
     locks: int
     servers: dict[str, str] = field(default_factory=dict)
+    others: Mapping[tuple[str, str, Phase], int] = field(default_factory=dict)
+    pruned: int = 0
 
     @property
     def last_run(self) -> RunRecord | None:
@@ -89,12 +95,10 @@ class Overview:
         return path if path.is_file() else None
 
 
-def overview(
-    folder: Path, runs: Sequence[RunRecord], jobs: Sequence[JobRecord], now: float
-) -> Overview:
+def overview(folder: Path, runs: Sequence[RunRecord], jobs: Latest, now: float) -> Overview:
     """Return the state of a workflow, with the locks that exist now."""
-    locks = lock_files(folder.parent.parent)
-    return Overview(folder, now, is_locked(folder), runs, latest(jobs), len(locks))
+    locks = len(lock_files(folder.parent.parent))
+    return Overview(folder, now, is_locked(folder), runs, jobs.jobs, locks, others=jobs.others)
 
 
 def is_asked(job: JobRecord) -> bool:
@@ -115,13 +119,13 @@ def with_statuses(seen: Overview, backend: str, statuses: Mapping[str, JobStatus
     return replace(seen, jobs=[updated(job) for job in seen.jobs])
 
 
-def counts(
-    jobs: Iterable[JobRecord], by: Callable[[JobRecord], str]
-) -> dict[str, Counter[DisplayState]]:
-    """Return how many jobs are in each state, by a key such as their rule; sorted by the key."""
+def counts(seen: Overview, by: Callable[[str, str], str]) -> dict[str, Counter[DisplayState]]:
+    """Return how many jobs are in each state, by a key of rule and site; sorted by the key."""
     found: dict[str, Counter[DisplayState]] = {}
-    for job in jobs:
-        found.setdefault(by(job), Counter())[display_state(job)] += 1
+    for job in seen.jobs:
+        found.setdefault(by(job.rule, job.site), Counter())[display_state(job)] += 1
+    for (rule, site, phase), count in seen.others.items():
+        found.setdefault(by(rule, site), Counter())[DisplayState(phase.value)] += count
     return dict(sorted(found.items()))
 
 
@@ -187,6 +191,11 @@ def describe_run(seen: Overview) -> list[str]:
             lines.append(
                 "The states are those that the last run saw; --server asks for the current ones."
             )
+    if seen.pruned:
+        lines.append(
+            f"{plural(seen.pruned, 'submission')} of old runs are not counted: their rows were "
+            "removed by 'snakemake-grid clean --history'; the report has their sums."
+        )
     if seen.stale is not False:
         lines.append(_lock(seen))
     for backend, problem in seen.servers.items():
@@ -249,26 +258,29 @@ def to_json(seen: Overview) -> dict[str, Any]:
     ``trouble`` (what it waits for) and ``trouble_since``; null if there was none);
     ``snakemake_lock`` (``files``, ``stale``); ``states`` (how many jobs are in each state);
     ``rules`` and ``sites`` (the same, by rule and by site); ``oldest`` (seconds that the oldest
-    ``queued`` and ``running`` job has been so); ``jobs`` (the open ones) and ``failures``, the
+    ``queued`` and ``running`` job has been so); ``pruned`` (how many submissions of old runs were
+    removed, which nothing here counts); ``jobs`` (the open ones) and ``failures``, the
     latest first; ``servers`` (with ``--server``: by backend, why it was not asked, null if it was).
     The states are those of `DisplayState`.
     """
     last = seen.last_run
-    rules = counts(seen.jobs, lambda job: job.rule)
-    sites = counts(seen.jobs, lambda job: job.site)
+    rules = counts(seen, lambda rule, _: rule)
+    sites = counts(seen, lambda _, site: site)
+    states = sum(rules.values(), Counter[DisplayState]())
     return {
         "time": seen.now,
         "directory": str(seen.folder.parents[1]),
         "going_on": seen.going_on,
         "run": {key: getattr(last, key) for key in _OF_RUN} if last else None,
         "snakemake_lock": {"files": seen.locks, "stale": seen.stale},
-        "states": _counted(Counter(map(display_state, seen.jobs))),
+        "states": _counted(states),
         "rules": {key: _counted(some) for key, some in rules.items()},
         "sites": {key: _counted(some) for key, some in sites.items()},
         "oldest": {
             which.value: oldest(seen, which)
             for which in (DisplayState.QUEUED, DisplayState.RUNNING)
         },
+        "pruned": seen.pruned,
         "jobs": [
             {**_job_to_json(seen, job), "waits_for": waits_for(seen, job)} for job in seen.open
         ],

@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 
 from ..console.format import file_size, plural
+from ..journal.database import FOLDER
 from ..journal.lock import is_locked
 from ..journal.reader import JournalReader
-from ..journal.records import JobRecord, RunRecord
+from ..journal.records import JobRecord, Phase, RunRecord
 from ..model.errors import GridError
+from ..model.job import log_file
 from ..reporting.summary import Summary, summarise
 from .workflow import directory_option, own_folder
 
@@ -43,6 +45,8 @@ def report(
     with JournalReader(folder) as reader:
         known = reader.runs()
         runs, jobs = _chosen(known, reader.jobs(), names, last=last)
+        chosen = {run.name for run in runs}
+        history = [one for one in reader.history() if one.run in chosen]
     # An earlier run that has not noted its end was killed.
     going_on = runs and runs[-1] is known[-1] and runs[-1].ended is None and is_locked(folder)
     summary = summarise(
@@ -51,7 +55,8 @@ def report(
         jobs,
         time.time(),
         going_on=bool(going_on),
-        logs={path.stem for path in (folder / "logs").glob("*.log")},
+        logs=_logs(folder, jobs),
+        history=history,
     )
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
@@ -68,6 +73,13 @@ def report(
         f"{output}: {file_size(len(page))}, {plural(summary.totals.jobs, 'job')}. Open it in a "
         "browser."
     )
+
+
+def _logs(folder: Path, jobs: Sequence[JobRecord]) -> dict[str, str]:
+    """Return the files with the output of failed jobs, by name; others are not named."""
+    failed = (job.name for job in jobs if job.phase is Phase.FAILED)
+    files = ((name, log_file(folder, name)) for name in failed)
+    return {name: str(FOLDER / file.relative_to(folder)) for name, file in files if file.is_file()}
 
 
 def _chosen(

@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -162,7 +163,8 @@ class _Look:
 
     async def look(self) -> Overview:
         """Return the current state."""
-        seen = overview(self._folder, self._reader.runs(), self._reader.jobs(), time.time())
+        seen = overview(self._folder, self._reader.runs(), self._reader.latest(), time.time())
+        seen = replace(seen, pruned=sum(one.submissions for one in self._reader.history()))
         if self._pythons is None:
             return seen
         for name, jobs in sorted(by_backend(filter(is_asked, seen.open)).items()):
@@ -188,11 +190,11 @@ class _Look:
 def _page(seen: Overview, jobs: int | None, failures: int | None, width: int) -> RenderableType:
     """Return the page, with at most so many open jobs and failures; None means all."""
     parts: list[RenderableType] = [Text(line) for line in describe_run(seen)]
-    if not seen.jobs:
+    if not seen.jobs and not seen.others:
         parts.append(Text("No job has been submitted here yet."))
         return Group(*parts)
-    parts += _counts("Rule", counts(seen.jobs, lambda job: job.rule), width)
-    parts += _counts("Site", counts(seen.jobs, lambda job: job.site or _NOWHERE), width)
+    parts += _counts("Rule", counts(seen, lambda rule, _: rule), width)
+    parts += _counts("Site", counts(seen, lambda _, site: site or _NOWHERE), width)
     ages = [
         f"the oldest {which.value} job: {duration(age)}"
         for which in (DisplayState.QUEUED, DisplayState.RUNNING)

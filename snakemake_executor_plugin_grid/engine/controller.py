@@ -37,6 +37,7 @@ from .outputs import Outputs
 from .payloads import Payloads
 from .poll_timer import PollTimer
 from .recovery import Recovery
+from .rounds import Rounds
 from .submission import Submission
 from .trouble import record_trouble
 
@@ -85,7 +86,7 @@ class Controller:
         say, clock = context.say, context.clock
         self._context = context
         self._upload = upload
-        self._timer = PollTimer(clock, longest_pause)
+        self._timer, self._rounds = PollTimer(clock, longest_pause), Rounds(context)
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
         self._bug = ""
@@ -230,7 +231,7 @@ class Controller:
         }
         if followed and not self._bug:
             if not self.next_poll and self._outages.due(_STATES):
-                await self._ask(followed)
+                await self._ask(await self._rounds.choose(followed))
             await self._outages.watch_credentials()
         self._events.spawn(self._completion.discard())
         self._job_log.update(
@@ -363,8 +364,7 @@ class Controller:
         with contextlib.suppress(GridError):
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)
-        finished = drained.done()
-        if finished and ended.done():
+        if (finished := drained.done()) and ended.done():
             self.interruption.remove()
         events.close()
         if not self._cancelling:  # no job is left to report

@@ -106,6 +106,17 @@ class Database:
         """Do the same as ``write``, and block until it is on disk."""
         self.write(statement, rows).wait()
 
+    def change_together(self, changes: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> None:
+        """Run several statements, each for its rows, all or none; blocks until that is on disk."""
+        self._queue.drain()
+        self._commit([Change(statement, rows) for statement, rows in changes])
+
+    def compact(self) -> None:
+        """Give the space of removed rows back to the file system."""
+        self._queue.drain()
+        with self._transaction() as connection:
+            connection.execute("VACUUM")
+
     def query(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Return all rows of a query, as tuples; blocks until earlier changes are written."""
         self._queue.drain()

@@ -9,7 +9,9 @@ import sqlite3
 import tempfile
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,31 @@ from ..model.errors import GridError
 from ..worker.decided.decision import Decision
 from .database import DATABASE_FILE, connect, needs_shared_memory
 from .file_system import is_local
+from .history import HISTORY_COLUMNS, PrunedJobs
 from .migrations import SCHEMA_VERSION, version_of
-from .records import JOB_COLUMNS, OPEN_PHASES, RUN_COLUMNS, JobRecord, RunRecord
+from .records import JOB_COLUMNS, OPEN_PHASES, RUN_COLUMNS, JobRecord, Phase, RunRecord
 
+_SHOWN = tuple(phase.value for phase in (*OPEN_PHASES, Phase.FAILED))
+_BRIEF = (
+    *("name", "origin", "rule", "wildcards", "outputs", "phase", "site"),
+    "CASE WHEN site='' THEN report END",
+)
 _SUFFIXES = ("-journal", "-wal", "")
 _COPIES = 5
 _PAUSE = 0.2
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The last submission of each job.
+
+    Attributes:
+        jobs: Those that are open or failed.
+        others: How many others there are, by rule, site and phase.
+    """
+
+    jobs: list[JobRecord]
+    others: Counter[tuple[str, str, Phase]] = field(default_factory=Counter)
 
 
 class JournalReader:
@@ -104,6 +125,35 @@ class JournalReader:
         self._jobs = {row: self._jobs.get(row) or JobRecord.from_row(row) for row in rows}
         return list(self._jobs.values())
 
+    def latest(self) -> Latest:
+        """Return the last submission of each job, the oldest first; those that are over as numbers.
+
+        Two submissions are of the same job as in ``cli.selection.latest``.
+        """
+        by_origin: dict[str, Sequence[Any]] = {}
+        for row in self._rows("jobs", _BRIEF, "sent, length(name), name"):
+            name, origin = row[:2]
+            by_origin.pop(origin or name, None)
+            by_origin[origin or name] = row
+        last: dict[object, Sequence[Any]] = {}
+        for row in by_origin.values():
+            last.pop(row[2:5], None)
+            last[row[2:5]] = row
+        shown, others = set(), Counter[tuple[str, str, Phase]]()
+        for name, _, rule, _, _, phase, site, report in last.values():
+            if phase in _SHOWN:
+                shown.add(name)
+            else:
+                others[rule, site or _site_of(report), Phase(phase)] += 1
+        where = "WHERE phase IN ({})".format(", ".join(f"'{phase}'" for phase in _SHOWN))
+        rows = self._rows("jobs", JOB_COLUMNS, "sent, length(name), name", where)
+        return Latest([JobRecord.from_row(row) for row in rows if row[0] in shown], others)
+
+    def history(self) -> list[PrunedJobs]:
+        """Return the sums of the submissions whose rows were removed, by run."""
+        rows = self._rows("history", HISTORY_COLUMNS, "run, rule, site, phase")
+        return [PrunedJobs(*row) for row in rows]
+
     def jobs_with_grid_outputs(self) -> list[JobRecord]:
         """Return the submissions with outputs on the grid since the first that is still open."""
         still = "phase IN ({})".format(", ".join(f"'{phase.value}'" for phase in OPEN_PHASES))
@@ -162,3 +212,7 @@ class JournalReader:
             yield
         except (sqlite3.Error, OSError) as error:
             raise GridError(f"{self.path}: cannot be read: {error}") from error
+
+
+def _site_of(report: str | None) -> str:
+    return str(json.loads(report or "{}").get("site") or "")

@@ -81,7 +81,7 @@ class JobRecord:
     """One submission of a job.
 
     Attributes:
-        name: Unique name; its log below ``.snakemake/grid/logs`` has the same name.
+        name: Unique name; ``model.job.log_file`` tells where its output is.
         origin: Unique name of the first submission of the same job.
         run: Id of the run that submitted it, or that took it over last.
         rule: Its rule, or group.

@@ -15,6 +15,7 @@ from ..model.job import JobSpec, title
 from ..model.state import JobStatus
 from ..model.tracked import TrackedJob
 from .database import Database
+from .durations import Durations
 from .records import JOB_COLUMNS, OPEN_PHASES, JobRecord, Phase
 from .write_queue import Write
 
@@ -50,6 +51,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     grid_outputs TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_phase ON jobs (phase);
+CREATE INDEX IF NOT EXISTS jobs_origin ON jobs (origin);
+CREATE INDEX IF NOT EXISTS jobs_rule ON jobs (rule, finished);
 CREATE TABLE IF NOT EXISTS decisions (
     digest TEXT PRIMARY KEY,
     data BLOB NOT NULL
@@ -85,6 +88,7 @@ class Journal:
 
     Attributes:
         endpoint: Server that the backend submits to; has to be set before the first job.
+        durations: How long jobs of rules usually take.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Journal:
         self._run = run
         self._backend = backend
         self._troubles = {} if troubles is None else troubles
+        self.durations = Durations(database, backend)
         self.endpoint = ""
 
     def begin_run(self, store: str, settings: Mapping[str, object]) -> Write:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..worker.decided.decision import Decision
 from ..worker.description import Output
 from ..worker.grid_files.records import GridInput, GridOutput
+from .names import JobName
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,26 @@ def title(rule: str, wildcards: Iterable[tuple[str, str]]) -> str:
 
 
 def log_file(folder: Path, name: str) -> Path:
-    """Return the file with the output of a job.
+    """Return the file with the output of a job: below its run, in a folder of a hundred jobs.
+
+    Older versions have put all files into one folder; one that is there is returned.
 
     Args:
         folder: Folder of this package, below the working directory.
         name: Unique name of the job.
     """
-    return folder / "logs" / f"{name}.log"
+    old = folder / LOGS / f"{name}.log"
+    try:
+        job = JobName.parse(name)
+        new = folder / LOGS / job.run / str(job.number // _JOBS_PER_FOLDER) / old.name
+    except ValueError:  # not a name that a run has given
+        return old
+    return old if old.exists() else new
+
+
+LOGS = "logs"
+"""Name of the folder with the outputs of jobs."""
+_JOBS_PER_FOLDER = 100
 
 
 ASKED_FOR = ("mem_mb", "disk_mb", "runtime", "gpu")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 NAME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 """Regular expression of such names: safe as file names, in a JDL and in shell commands."""
-_FIRST = re.compile(r".+-([0-9a-f]{8})-\d+")
+_FIRST = re.compile(r".+-([0-9a-f]{8})-(\d+)")
 _LONGEST_RULE = 40
 _SEPARATOR = "/"
 
@@ -49,10 +49,22 @@ class JobName:
         Raises:
             ValueError: The name contains no such id.
         """
+        return self._parts()[0]
+
+    @property
+    def number(self) -> int:
+        """The number of the job in that run.
+
+        Raises:
+            ValueError: The name contains no such number.
+        """
+        return int(self._parts()[1])
+
+    def _parts(self) -> tuple[str, str]:
         match = _FIRST.fullmatch(self.first)
         if match is None:
             raise ValueError(f"{self.first!r} contains no id of a run")
-        return match[1]
+        return match[1], match[2]
 
     def __str__(self) -> str:
         return f"{self.first}.{self.resubmissions}" if self.resubmissions else self.first

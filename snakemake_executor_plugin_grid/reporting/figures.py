@@ -34,7 +34,8 @@ def figures(summary: Summary, zone: timezone) -> dict[str, Any]:
     """
     drawn = {}
     if any(span.segments for span in summary.timeline.spans):
-        drawn["timeline"] = _timeline(summary, zone)
+        if not summary.aggregated:
+            drawn["timeline"] = _timeline(summary, zone)
         drawn["concurrency"] = _concurrency(summary, zone)
     if summary.failures:
         drawn["reasons"] = _reasons(summary)
@@ -45,7 +46,7 @@ def figures(summary: Summary, zone: timezone) -> dict[str, Any]:
     found = {name: figure.to_plotly_json() for name, figure in drawn.items()}
     return {
         "figures": found,
-        "timeline": _choices(summary),
+        "timeline": _choices(summary) if "timeline" in drawn else None,
         "panels": [{"name": panel.name, "title": panel.title} for panel in efficiency],
     }
 

@@ -14,7 +14,7 @@ from ..console.format import duration, file_size
 from . import words
 from .efficiency import Resource
 from .figures import figures
-from .summary import Summary
+from .summary import MOST_ROWS, Summary
 
 _FOLDER = Path(__file__).parent
 _SHOWN_FAILURES = 1000
@@ -45,6 +45,7 @@ def render(summary: Summary) -> str:
         backends=", ".join(sorted({run.backend for run in summary.runs})) or "-",
         shown_failures=summary.failures[:_SHOWN_FAILURES],
         drawn=drawn,
+        most_rows=MOST_ROWS,
         zone=zone,
         asked=_asked,
         duration=lambda seconds: "-" if seconds is None else duration(seconds),

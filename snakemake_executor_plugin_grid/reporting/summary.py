@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..journal.database import FOLDER
+from ..journal.history import PrunedJobs
 from ..journal.records import JobRecord, Phase, RunRecord
-from ..model.job import log_file
 from .advice import Advice, advise
 from .efficiency import Efficiency, Spread, efficiency, spread
 from .failures import Failure, counted, failures
@@ -17,6 +16,9 @@ from .intervals import Concurrency, Kind, Timeline, concurrency, site_of, timeli
 
 _HIDDEN = frozenset({"changed", "identity", "endpoint", "needs_cleanup"})
 """Columns of the journal that only runs need."""
+
+MOST_ROWS = 5000
+"""Jobs for which the page has a row each, at most."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,10 @@ class Summary:
         concurrency: Numbers of jobs over time.
         sites: Submissions by site, the busiest site first.
         failures: Submissions that failed.
-        logs: Names of submissions that have a log in ``.snakemake/grid/logs``.
+        logs: Files with the output of failed submissions, from the working directory, by name.
         efficiency: Used and requested resources, by rule.
         advice: What to request instead.
+        history: Sums of submissions of old runs whose rows were removed; nothing else counts them.
     """
 
     workflow: str
@@ -117,9 +120,15 @@ class Summary:
     concurrency: Concurrency
     sites: tuple[SiteUse, ...]
     failures: tuple[Failure, ...]
-    logs: frozenset[str]
+    logs: Mapping[str, str]
     efficiency: tuple[Efficiency, ...]
     advice: tuple[Advice, ...]
+    history: tuple[PrunedJobs, ...] = ()
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether there are too many jobs for a row each: the page then shows figures only."""
+        return len(self.timeline.rows) > MOST_ROWS
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``report --json``: times and durations are in seconds."""
@@ -166,6 +175,7 @@ class Summary:
                 for rule in self.efficiency
             ],
             "advice": [asdict(advice) for advice in self.advice],
+            "history": [asdict(one) for one in self.history],
         }
 
     def logs_of(self, job: JobRecord) -> list[str]:
@@ -173,7 +183,7 @@ class Summary:
 
         The paths begin at the working directory.
         """
-        own = [str(log_file(FOLDER, job.name))] if job.name in self.logs else []
+        own = [self.logs[job.name]] if job.name in self.logs else []
         return [*map(str, job.report.get("logs", ())), *own]
 
 
@@ -184,7 +194,8 @@ def summarise(
     made: float,
     *,
     going_on: bool,
-    logs: Collection[str] = (),
+    logs: Mapping[str, str] | None = None,
+    history: Sequence[PrunedJobs] = (),
 ) -> Summary:
     """Compute the numbers of the report.
 
@@ -194,7 +205,8 @@ def summarise(
         jobs: Their submissions, in their order.
         made: The time now, in seconds since the epoch.
         going_on: Whether a run is going on; if not, open jobs end at the last time that is known.
-        logs: Names of submissions that have a log.
+        logs: As in `Summary`.
+        history: As in `Summary`.
     """
     now = made if going_on else last_known(runs, jobs, made)
     times = timeline(jobs, now)
@@ -211,9 +223,10 @@ def summarise(
         concurrency=concurrency(spans),
         sites=_sites(times),
         failures=tuple(found),
-        logs=frozenset(logs),
+        logs=logs or {},
         efficiency=tuple(rules),
         advice=tuple(advice for rule in rules for advice in advise(rule)),
+        history=tuple(history),
     )
 
 

@@ -77,7 +77,7 @@ class BlobFolder(InputStore):
 
     def put(self, digest: str, path: Path) -> None:
         """Rename a file of the folder to its digest."""
-        path.replace(self.path(digest))
+        self._place(path, digest)
 
     def put_file(self, path: Path) -> tuple[int, str]:
         """Copy a file, read once, and name the copy by what was read."""
@@ -86,11 +86,16 @@ class BlobFolder(InputStore):
             with transfer(path.name, path.stat().st_size, up=True, store=self.url) as moving:
                 moving.watch(size_of(part))
                 size, digest = copy_hashed(path, part)
-            part.replace(self.path(digest))
+            self._place(part, digest)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         return size, digest
+
+    def _place(self, part: Path, digest: str) -> None:
+        target = self.path(digest)
+        target.parent.mkdir(exist_ok=True)
+        part.replace(target)
 
     def locate(self, digest: str) -> str:
         """Return a ``file://`` URL."""

@@ -46,6 +46,10 @@ class SpoolStore(BlobFolder, ResultStore):
         """Return whether a sandbox has room for a blob."""
         return size <= self._limit() - RESERVE
 
+    def path(self, digest: str) -> Path:
+        """Return the file of a blob, in one of 256 folders: each job may have blobs of its own."""
+        return super().path(digest).parent / digest[:2] / digest
+
     def put(self, digest: str, path: Path) -> None:
         """Rename a file of the folder to its digest.
 

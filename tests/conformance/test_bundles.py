@@ -45,7 +45,7 @@ rule a:
         assert project.read(f"out/{n}.txt") == f"in {n}\n"
     assert not (project.folder / "out" / "4.txt").exists()
     assert {project.read(f"logs/{n}.log") for n in range(7)} == {"logged\n"}
-    logs = [path.read_text() for path in project.folder.glob(".snakemake/grid/logs/*.log")]
+    logs = [path.read_text() for path in project.folder.glob(".snakemake/grid/logs/**/*.log")]
     assert len(logs) == 7
     assert sum("said 4" in log for log in logs) == 1
     project.run(*IN_THREES, "--keep-going").failed()  # only that one, alone

@@ -39,7 +39,7 @@ def test_12_outputs_are_cached_and_fetched(
     finished = second.run("--cache", *rules, "--forceall").succeeded()
     assert [second.read(name) for name in names] == [first.read(name) for name in names]
     assert "Submitted" not in finished.output
-    assert not list((second.folder / ".snakemake" / "grid" / "logs").glob("*.log"))
+    assert not list((second.folder / ".snakemake" / "grid" / "logs").rglob("*.log"))
 
 
 def _project(project: Project, cache: Path) -> Project:

@@ -26,7 +26,7 @@ class TestGrid(TestWorkflowsLocalStorageBase):
         yield
         for process in processes_below(tmp_path):
             os.kill(process, 9)
-        logs = list(tmp_path.glob("*/.snakemake/grid/logs/*.log"))
+        logs = list(tmp_path.glob("*/.snakemake/grid/logs/**/*.log"))
         assert logs, "no job has run on the grid"
 
     def get_executor(self) -> str:

@@ -90,7 +90,7 @@ rule last:
         *("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"),
         *(f"SNAKEMAKE_STORAGE_S3_{name}" for name in ("ACCESS_KEY", "ENDPOINT_URL", "SECRET_KEY")),
     ]
-    logs = [path.read_text() for path in (project.folder / ".snakemake/grid/logs").iterdir()]
+    logs = [path.read_text() for path in (project.folder / ".snakemake/grid/logs").rglob("*.log")]
     assert len(logs) == 2
     if Version(version("snakemake")) >= Version("9.27"):  # 9.17 does not show the command
         assert all("--storage-s3-retries=3" in log for log in logs)

@@ -66,6 +66,7 @@ class BundlingBackend(Backend):
         self.brings_files = backend.brings_files
         self.site_reasons = backend.site_reasons
         self.outlives_run = backend.outlives_run
+        self.states_per_round = backend.states_per_round
         self._stores = stores
         self._registry = registry
         self._policy = policy

@@ -51,7 +51,7 @@ class DiracBackend(Backend):
     """Submits to the DIRAC installation that the user's client is set up for."""
 
     name = "dirac"
-    poll_interval = 10.0
+    poll_interval, states_per_round = 10.0, _IDS_PER_CALL
     submit_seconds = SANDBOX_TIMEOUT  # each call in there has its own limit
     site_reasons = SITE_REASONS
 

@@ -109,7 +109,7 @@ def _through(way: str, run: Callable[..., Path | None]) -> Callable[..., Path | 
         try:
             folder = run(path, *args, **options, cleanup=False)
         finally:
-            _runs.on_grid += len(list(_runs.folder.glob("tmp/*/.snakemake/grid/logs/*.log")))
+            _runs.on_grid += len(list(_runs.folder.glob("tmp/*/.snakemake/grid/logs/**/*.log")))
             _runs.decided += sum(map(_decided, _runs.folder.glob("tmp/*/.snakemake/grid/*.sqlite")))
         if folder is None or not cleanup:
             return folder

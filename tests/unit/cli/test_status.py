@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from snakemake_executor_plugin_grid.cli import main
 from snakemake_executor_plugin_grid.journal.lock import HOLDER_FILE, lock_folder
-from snakemake_executor_plugin_grid.journal.records import Phase
+from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from tests.unit.journal.test_reader import Past, past
 
@@ -318,3 +318,19 @@ def test_watching_at_another_pace(past: Past, monkeypatch: pytest.MonkeyPatch) -
     assert call(past, "status", "--watch", "2.5").exit_code == 0
     assert call(past, "status", "--watch", "0").exit_code == 2
     assert call(past, "status", "--watch", "--json").exit_code == 2
+
+
+def test_jobs_that_have_succeeded_are_counted_without_being_read(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("run1")
+    for number in range(5):
+        done = JobStatus(JobState.DONE, site="S")
+        past.job(f"a-{number}", f"rule{number}", grid_id=str(number), said=done)
+        past.journal.ended(f"a-{number}", Phase.SUCCEEDED, "success", '{"site": "S"}')
+    past.job("b-1", "sort", grid_id="9")
+    read: list[object] = []
+    from_row = JobRecord.from_row
+    monkeypatch.setattr(JobRecord, "from_row", lambda row: read.append(row) or from_row(row))
+    assert document(past)["states"] == {"queued": 1, "succeeded": 5}
+    assert len(read) == 1

@@ -23,6 +23,7 @@ pytest.importorskip("plotly")
 from plotly.offline import get_plotlyjs
 
 from snakemake_executor_plugin_grid.journal.records import JobRecord, Phase, RunRecord
+from snakemake_executor_plugin_grid.reporting import summary
 from snakemake_executor_plugin_grid.reporting.page import render
 from snakemake_executor_plugin_grid.reporting.summary import summarise
 
@@ -33,7 +34,7 @@ HOSTILE = "</script><script>alert(1)</script><!--&amp;<b>bold</b> $x$ %{y} \udc8
 
 
 def page_of(runs: list[RunRecord], jobs: list[JobRecord], name: str = "wf") -> str:
-    logs = {job.name for job in jobs}
+    logs = {job.name: f".snakemake/grid/logs/{job.name}.log" for job in jobs}
     return render(summarise(name, runs, jobs, START + 1e5, going_on=False, logs=logs))
 
 
@@ -108,6 +109,19 @@ def test_the_tables_are_there_without_scripts(page: str) -> None:
     assert "The clock of wn07.desy.example.org" in text
     assert "payload failed: exit code 1" in text
     assert re.search(r"\.snakemake/grid/logs/select-k3v9-\d+\.log", text)
+
+
+def test_beyond_some_jobs_the_page_shows_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, jobs = workflow()
+    monkeypatch.setattr(summary, "MOST_ROWS", 20)
+    page = page_of(runs, jobs)
+    data = json.loads(Elements(page).scripts[0])
+    assert data["timeline"] is None
+    assert "timeline" not in data["figures"]
+    assert "concurrency" in data["figures"]
+    assert "this page shows figures, not a row for each job" in page
+    assert "select" in page
+    assert "Every job" not in page
 
 
 def test_the_page_says_in_which_zone_its_times_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,9 @@ def test_nothing_known_is_no_error() -> None:
 
 def test_the_same_for_scripts() -> None:
     runs, jobs = workflow()
-    made = summarise("wf", runs, jobs, START, going_on=False, logs={jobs[0].name, "other"})
+    made = summarise(
+        "wf", runs, jobs, START, going_on=False, logs={jobs[0].name: "a.log", "other": "b.log"}
+    )
     found = json.loads(json.dumps(made.to_json(), allow_nan=False))
     assert len(found["jobs"]) == len(jobs) == found["totals"]["submissions"]
     first = next(job for job in found["jobs"] if job["name"] == jobs[0].name)
@@ -205,13 +207,15 @@ def test_the_same_for_scripts() -> None:
         found["failures"]["jobs"]
     )
     logs = [path for one in found["failures"]["jobs"] for path in one["logs"]]
-    assert set(logs) <= {f".snakemake/grid/logs/{jobs[0].name}.log"}
+    assert set(logs) <= {"a.log"}
 
 
 def test_the_logs_of_the_rule_are_named_first() -> None:
     job = failed("a", report=a_report(START, 1, 1, logs=["logs/a.log"]))
-    made = summarise("wf", [a_run()], [job, failed("b")], START, going_on=False, logs={"a"})
-    assert made.logs_of(job) == ["logs/a.log", ".snakemake/grid/logs/a.log"]
+    made = summarise(
+        "wf", [a_run()], [job, failed("b")], START, going_on=False, logs={"a": "own.log"}
+    )
+    assert made.logs_of(job) == ["logs/a.log", "own.log"]
     assert [one["logs"] for one in made.to_json()["failures"]["jobs"]][1] == []
 
 

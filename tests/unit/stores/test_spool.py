@@ -64,3 +64,12 @@ def test_log_and_outputs_fit_together_into_a_sandbox() -> None:
 def test_outputs_that_nobody_brought_are_not_there(spool: SpoolStore) -> None:
     with pytest.raises(GridError, match="sandbox"):
         spool.fetch_output("j-1", "a" * 64)
+
+
+def test_the_blobs_of_many_jobs_are_in_many_folders(spool: SpoolStore, tmp_path: Path) -> None:
+    for number in range(300):
+        path = tmp_path / "file"
+        path.write_text(str(number))
+        _, digest = spool.put_file(path)
+        assert spool.path(digest).name == digest
+    assert max(len(list(folder.iterdir())) for folder in spool.folder.iterdir()) < 20

@@ -44,7 +44,9 @@ class Bench:
 
     def blob(self, content: bytes, size: int | None = None) -> Blob:
         digest = hashlib.sha256(content).hexdigest()
-        self.spool.path(digest).write_bytes(content)
+        path = self.spool.path(digest)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
         return Blob(digest, len(content) if size is None else size)
 
     def payload(

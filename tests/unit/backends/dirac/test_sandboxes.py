@@ -39,7 +39,9 @@ class Bench:
     def blob(self, size: int, text: str) -> Blob:
         content = text.encode().ljust(size, b".")
         digest = hashlib.sha256(content).hexdigest()
-        self.spool.path(digest).write_bytes(content)
+        path = self.spool.path(digest)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
         return Blob(digest, size)
 
     def payload(self, name: str, *blobs: Blob) -> Payload:
