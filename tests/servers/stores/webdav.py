@@ -33,7 +33,7 @@ ServerName 127.0.0.1
 ServerRoot {folder}
 PidFile {folder}/pid
 ErrorLog {folder}/error.log
-LogFormat "%p %m %U %>s" short
+LogFormat "%{{msec}}t %p %m %U %>s" short
 CustomLog {folder}/access.log short
 DavLockDB {folder}/lock
 KeepAlive On
@@ -93,6 +93,7 @@ class WebDavServer:
         self.tls_url = f"davs://127.0.0.1:{self.tls_port}"
         self.door_url = f"dav://127.0.0.1:{self.door_port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._cleared = 0  # ms since the epoch
         self.set_token(TOKEN)
         (self.folder / "ca").mkdir()
         self.proxy = self.folder / "proxy.pem"
@@ -143,7 +144,7 @@ class WebDavServer:
         """Remove the files of clients, forget their requests, and accept the first token again."""
         for path in self.data.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (self.folder / "access.log").write_text("")
+        self._cleared = int(time.time() * 1000)
         self.set_token(TOKEN)
 
     def set_token(self, token: str) -> None:
@@ -158,7 +159,9 @@ class WebDavServer:
             before = log.read_text() if log.exists() else ""
             time.sleep(0.1)
             text = log.read_text() if log.exists() else ""
-        return text.splitlines()
+        found = (line.partition(" ") for line in text.splitlines())
+        # Lines about earlier requests may have come late.
+        return [line for at, _, line in found if int(at) >= self._cleared]
 
     def files(self) -> dict[str, int]:
         """Return all files with their sizes."""
