@@ -268,7 +268,7 @@ class Controller:
                 continue
             if status != job.status:
                 news[job.spec.name] = status
-            job.status, job.named = status, asked
+            job.status, job.named, job.missed = status, asked, 0
             if status.state is JobState.RUNNING:
                 self._sites.runs(status.site)
             if status.state.ended and not job.ended:

@@ -41,9 +41,13 @@ class LostJobs:
         self._spawn = spawn
 
     def miss(self, job: TrackedJob) -> None:
-        """Note that a job was not listed."""
+        """Note that a job was not listed.
+
+        One answer is not enough: of many jobs, each may be asked about less often than the limit.
+        """
+        job.missed += 1
         silent = self._context.clock.monotonic() - job.named
-        if silent > self._limit:
+        if silent > self._limit and job.missed > 1:
             job.ended = True
             self._spawn(self._lose(job, silent))
 

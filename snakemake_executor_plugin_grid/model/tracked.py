@@ -53,6 +53,7 @@ class TrackedJob:
         ended: Whether the backend said that it has ended.
         seen: Whether the backend has been asked about it since it was submitted.
         named: When the backend listed it last, on the monotonic clock.
+        missed: How many answers in a row did not list it.
         adopted: Whether an earlier run submitted it.
         origin: Name of its first submission, perhaps by an earlier run.
     """
@@ -72,6 +73,7 @@ class TrackedJob:
     ended: bool = False
     seen: bool = False
     named: float = 0.0
+    missed: int = 0
     adopted: bool = False
     origin: str = ""
 
@@ -100,6 +102,7 @@ class TrackedJob:
         self.spec = replace(self.plan.spec, name=str(JobName(self.origin, self.faults)))
         self.adopted = False
         self.grid_id, self.status, self.ended, self.seen = None, UNKNOWN, False, False
+        self.missed = 0
 
 
 @dataclass(frozen=True)
