@@ -18,6 +18,7 @@ from ..worker.description import (
     JOB_FILE,
     LOG_FILE,
     REPORT_FILE,
+    WORKER_LOG,
     Blob,
 )
 from .base import Payload
@@ -25,8 +26,6 @@ from .base import Payload
 START_SCRIPT = "grid-job.sh"
 JOBS_FILE = "jobs.json"
 WORKER_FILE = "worker.pyz"
-WORKER_LOG = "worker.log"
-"""Output of the worker itself, where it runs in the folder of a job."""
 
 SCRIPT = f"""#!/bin/sh
 # Starts a job of Snakemake's: needs any Python 3.9 or later, and nothing else.

@@ -194,7 +194,7 @@ def _is_plain(base: str) -> bool:
 
 
 def _written(path: str, base: str) -> str:
-    """Return a path as it is written in a URL; a blank and the like may stay."""
+    """Return a path as a URL spells it; blanks and similar characters may stay unescaped."""
     if _is_plain(base):
         return path
     return path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")

@@ -23,9 +23,11 @@ from .description import (
     JOB_FILE,
     LOG_FILE,
     REPORT_FILE,
+    WORKER_LOG,
     InputDamagedError,
     Job,
 )
+from .payload import SCRATCH
 from .processes import Cancellation, die_with_parent, kill_marked
 from .removal import remove_tree
 from .report import Report
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 SKIPPED = "skipped"
 """Folder with an empty file for each job that has been cancelled before it began."""
-WORKER_LOG = "worker.log"
 _TICK = 0.02
 _LONGEST_TICK = 0.5
 
@@ -170,7 +171,7 @@ class Bundle:
     def _ended(self, member: dict[str, Any], status: int) -> None:
         name = member["name"]
         folder = self._sandbox / name
-        remove_tree(folder / "scratch")  # of a worker that was killed
+        remove_tree(folder / SCRATCH)  # of a worker that was killed
         path = folder / REPORT_FILE
         if not path.exists():
             kill_marked(name)

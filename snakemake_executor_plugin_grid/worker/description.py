@@ -21,11 +21,13 @@ ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.json"
 LOG_FILE = "payload.log"
 STARTED_FILE = "started"
+WORKER_LOG = "worker.log"
+"""Output of the worker itself, where it runs in the folder of a job."""
 DELIVERY_FOLDER = "out"
 OWN_FILES = frozenset(
     {
         *(JOB_FILE, ENVIRONMENT_FILE, REPORT_FILE, LOG_FILE, STARTED_FILE, DELIVERY_FOLDER),
-        *("jobs.json", "worker.pyz", "worker.log", "grid-job.sh", "scratch", ".reserve"),
+        *("jobs.json", "worker.pyz", WORKER_LOG, "grid-job.sh", "scratch", ".reserve"),
     }
 )
 """Names in the job's folder that no file of the user may take."""

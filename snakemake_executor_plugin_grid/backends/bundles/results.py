@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,7 +19,6 @@ from ...console.job_logs import read_text
 from ...model.errors import PermanentError
 from ...model.report import MOST_BYTES, load_report
 from ...model.untrusted import UntrustedError, copy_untrusted, is_regular, path_below
-from ...resilience.calls import retry_async
 from ...resilience.threads import in_thread
 from ...stores import Stores
 from ...stores.base import PrivateFiles
@@ -26,12 +26,9 @@ from ...worker.archive.member import TarballError
 from ...worker.archive.unpack import unpack
 from ...worker.description import DELIVERY_FOLDER, LOG_FILE, REPORT_FILE
 from ...worker.report import SUCCESS
-from ...worker.transfer.errors import PassingError
 from ..base import Backend
+from ..delivered import fetch_log, fetch_report
 from ..packaging import copy_results, read_logs
-
-_LARGEST_LOG = 1 << 30
-_PAUSES = (0.5, 2.0)
 
 
 class MemberResults(ABC):
@@ -108,37 +105,24 @@ class ReportsInStore(MemberResults):
 
     def _is_reported(self, job: str) -> bool:
         target = self._folder / f"{job}.report"
-        found = self._fetch(job, REPORT_FILE, target, MOST_BYTES)
-        target.unlink(missing_ok=True)
-        return found
-
-    def _fetch(self, job: str, leaf: str, target: Path, most: int) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return self._store.fetch_file(job, leaf, target, most)
-        except UntrustedError as error:
-            target.write_text(f"not fetched: {error}\n")
-            return True
+            return self._store.fetch_file(job, REPORT_FILE, target, MOST_BYTES)
+        except UntrustedError:
+            return True  # whoever fetches it says what is wrong
+        finally:
+            target.unlink(missing_ok=True)
 
     async def retrieve(self, bundle: str, bundle_id: str, job: str, folder: Path) -> None:
-        """Fetch both from the store, which may show files late."""
-
-        async def attempt() -> None:
-            if not await in_thread(self._fetch, job, REPORT_FILE, folder / REPORT_FILE, MOST_BYTES):
-                raise PassingError("the report is missing")
-
-        with contextlib.suppress(PassingError):
-            await retry_async(attempt, _PAUSES, PassingError, asyncio.sleep)
-        await in_thread(self._fetch, job, LOG_FILE, folder / LOG_FILE, _LARGEST_LOG)
+        """Fetch both from the store."""
+        await fetch_report(self._store, job, folder)
+        await fetch_log(self._store, job, folder)
 
     async def logs(self, bundle: str, job: str) -> str:
         """Fetch the log."""
-        path = self._folder / f"{job}.log"
-        try:
-            found = await in_thread(self._fetch, job, LOG_FILE, path, _LARGEST_LOG)
-            return await asyncio.to_thread(read_text, path) if found else ""
-        finally:
-            path.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            await fetch_log(self._store, job, Path(folder))
+            return await asyncio.to_thread(read_text, Path(folder) / LOG_FILE)
 
 
 class ReportsInSandbox(MemberResults):

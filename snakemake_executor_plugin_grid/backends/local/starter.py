@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from ...worker.description import JOB_FILE
+from ...worker.description import JOB_FILE, WORKER_LOG
 from . import config as names
 from .config import Config
 from .isolation import hide
@@ -55,7 +55,7 @@ class Starter:
             if hidden:
                 hide(Path(hidden), kept)
 
-        with (folder / "worker.log").open("ab") as stream:
+        with (folder / WORKER_LOG).open("ab") as stream:
             process = await asyncio.create_subprocess_exec(
                 self._config.python,
                 *("-S", "-I"),  # it starts in half the time

@@ -20,6 +20,7 @@ from pathlib import Path
 from ...snakemake_api.comparison.watch import watch
 from ...worker.comparison import FOLDER
 from ...worker.decided import shim
+from ...worker.description import WORKER_LOG
 from ...worker.payload import Entry
 from ...worker.preload import import_all
 from ...worker.run import run_job
@@ -88,7 +89,7 @@ def _work(folder: Path, config: Config, entry: Entry | None) -> None:
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(folder / WORKER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)

@@ -15,15 +15,14 @@ from typing import Any
 from ...console.once import once
 from ...model.errors import GridError, PermanentError
 from ...model.job import JobSpec, words
-from ...model.report import MOST_BYTES, load_report
+from ...model.report import load_report
 from ...model.state import JobState, JobStatus
 from ...model.untrusted import UntrustedError
-from ...resilience.calls import SANDBOX_TIMEOUT, retry_async
-from ...resilience.threads import in_thread
+from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import PrivateFiles
 from ...worker.description import LOG_FILE, REPORT_FILE
-from ...worker.transfer.errors import PassingError
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
+from ..delivered import fetch_log, fetch_report
 from .cancelling import Cancelling
 from .client import Client
 from .credentials import check_credentials, judge, read_credentials
@@ -37,8 +36,6 @@ from .submitting import Submitting
 from .task import Options, near_inputs, shape, task, task_name
 from .task_registry import TaskRegistry
 
-_REPORT_PAUSES = (0.5, 2.0)
-_LARGEST_LOG = 1 << 30
 _NO_TASK = "snakemake-grid.no.such.task"
 _SANDBOX_LATER = "sources.uploaded-when-submitted.tar.gz"
 _CACHE_LATER = "https://cache-of-the-server"
@@ -205,33 +202,12 @@ class PandaBackend(Backend):
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without both, write what the server knows."""
         name = _name(grid_id)
-        has_report = await self._fetch_report(name, folder)
+        has_report = await fetch_report(self._store, name, folder)
         if has_report:
             self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
-        if not await self._fetch_log(name, folder) and not has_report:
+        if not await fetch_log(self._store, name, folder) and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
-
-    async def _fetch_report(self, name: str, folder: Path) -> bool:
-        async def attempt() -> None:
-            if not await self._fetch(name, REPORT_FILE, folder, MOST_BYTES):
-                raise PassingError("the report is missing")  # stores may show files late
-
-        try:
-            await retry_async(attempt, _REPORT_PAUSES, PassingError, asyncio.sleep)
-        except PassingError:
-            return False
-        return True
-
-    async def _fetch_log(self, name: str, folder: Path) -> bool:
-        try:
-            return await self._fetch(name, LOG_FILE, folder, _LARGEST_LOG)
-        except UntrustedError as error:  # its outputs may be good
-            await asyncio.to_thread((folder / LOG_FILE).write_text, f"not fetched: {error}\n")
-            return True
-
-    async def _fetch(self, name: str, leaf: str, folder: Path, most: int) -> bool:
-        return await in_thread(self._store.fetch_file, name, leaf, folder / leaf, most)
 
     async def logs(self, grid_id: str) -> str:
         """Return what the server knows of a job, and its page on the monitor."""

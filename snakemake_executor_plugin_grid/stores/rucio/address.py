@@ -57,7 +57,7 @@ def parse(url: str) -> Address:
         if not _PLAIN.fullmatch(text):
             raise _error(url, f"{text!r} has to have letters, digits, dots, - and _ only")
     if wrong or len(query) != len(given) or parts.fragment:
-        raise _error(url, "has something behind the ? that is not known, or is there twice")
+        raise _error(url, "has a parameter after the ? that is not known, or is there twice")
     if not _PLAIN.fullmatch(given.get("rse", "")):
         raise _error(url, "has to name one storage element by ?rse=RSE (see `rucio rse list`)")
     lifetime = seconds_of(given.get("lifetime", str(DEFAULT_LIFETIME)))

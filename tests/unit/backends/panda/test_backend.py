@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_grid.backends import delivered
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.backends.panda import backend as module
-from snakemake_executor_plugin_grid.backends.panda import backend as panda_backend
 from snakemake_executor_plugin_grid.backends.panda import cancelling
 from snakemake_executor_plugin_grid.backends.panda.rse_sites import about_unknown
 from snakemake_executor_plugin_grid.backends.panda.task import Options
@@ -33,7 +32,7 @@ SECRET = {"TOKEN": "hush"}
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(cancelling, "CANCEL_LIMIT", 0.1)
-    monkeypatch.setattr(module, "_REPORT_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(delivered, "_REPORT_PAUSES", (0.0, 0.0))
     return Bench(tmp_path, **getattr(request, "param", {}))
 
 
@@ -114,8 +113,8 @@ def test_report_and_log_come_from_the_store(bench: Bench, tmp_path: Path) -> Non
 def test_huge_files_are_not_fetched(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: str
 ) -> None:
-    monkeypatch.setattr(panda_backend, "MOST_BYTES", 1000)
-    monkeypatch.setattr(panda_backend, "_LARGEST_LOG", 1000)
+    monkeypatch.setattr(delivered, "MOST_BYTES", 1000)
+    monkeypatch.setattr(delivered, "_LARGEST_LOG", 1000)
     (grid_id,) = bench.submitted(1)
     files = {REPORT_FILE: b"{}", LOG_FILE: b"said"} | {leaf: bytes(1001)}
     bench.store.brought_files = {(name(0), leaf): data for leaf, data in files.items()}
