@@ -9,6 +9,19 @@ from tests.conftest import Finished, Project, finish
 
 MOST_CALLS = 10
 """Of the catalog, for the DAG of a thousand files."""
+RELATIVE = """
+rule all:
+    input: "results/b.txt"
+rule a:
+    output: temp("results/a.txt")
+    log: "logs/a.log"
+    shell: "echo text > {output}; echo done > {log}"
+rule b:
+    input: "results/a.txt"
+    output: "results/b.txt"
+    shell: "cp {input} {output}"
+"""
+"""A workflow that names no catalog: with a default storage provider its files are on the grid."""
 _CHAIN = """
 rule all:
     input: "sum.txt"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Process
 from tests.conftest import Project, finish
 from tests.panda.seen import Run
 from tests.servers.panda.server import PandaServer
@@ -86,6 +87,15 @@ def begun(marks: Path) -> list[str]:
     return sorted(path.read_text().split()) if path.exists() else []
 
 
+def with_both_begun(project: Project, marks: Path) -> Process:
+    """Start a run of that workflow; return it when both jobs have begun and are noted."""
+    process = project.start()
+    run = Run(process)
+    run.until(lambda: begun(marks) == ["here", "there"])
+    run.until(lambda: [phase for *_, phase in jobs(project)] == ["submitted"] * 2)
+    return process
+
+
 def test_jobs_go_to_the_first_that_has_room_and_spill_over(
     project: Project, tmp_path: Path
 ) -> None:
@@ -146,10 +156,7 @@ def test_a_run_ends_when_only_jobs_of_a_silent_server_are_left(
 def test_after_a_kill_the_jobs_of_both_are_found_again(project: Project, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     gated(project, marks)
-    process = project.start()
-    run = Run(process)
-    run.until(lambda: begun(marks) == ["here", "there"])
-    run.until(lambda: [phase for *_, phase in jobs(project)] == ["submitted"] * 2)
+    process = with_both_begun(project, marks)
     process.kill()
     for name in ("here", "there"):
         (marks / name).touch()
@@ -162,10 +169,7 @@ def test_after_a_kill_the_jobs_of_both_are_found_again(project: Project, tmp_pat
 def test_ctrl_c_cancels_the_jobs_of_both(project: Project, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     gated(project, marks)
-    process = project.start()
-    run = Run(process)
-    run.until(lambda: begun(marks) == ["here", "there"])
-    run.until(lambda: [phase for *_, phase in jobs(project)] == ["submitted"] * 2)
+    process = with_both_begun(project, marks)
     process.send_signal(signal.SIGINT)
     finished = finish(process).failed()
     assert jobs(project) == [("here", "local", "cancelled"), ("there", "panda", "cancelled")]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Finished, Project
 from tests.dirac_in_a_folder import DiracFolder
-from tests.grid_storage import MOST_CALLS, chain_of, run_without_executor
+from tests.grid_storage import MOST_CALLS, RELATIVE, chain_of, run_without_executor
 
 pytestmark = pytest.mark.workflow
 
@@ -113,21 +113,7 @@ def test_thousands_of_intermediate_files_are_a_few_calls(
 def test_an_unchanged_snakefile_with_the_default_provider(
     project: Project, dirac: DiracFolder
 ) -> None:
-    project.put(
-        "Snakefile",
-        """
-rule all:
-    input: "results/b.txt"
-rule a:
-    output: temp("results/a.txt")
-    log: "logs/a.log"
-    shell: "echo text > {output}; echo done > {log}"
-rule b:
-    input: "results/a.txt"
-    output: "results/b.txt"
-    shell: "cp {input} {output}"
-""",
-    )
+    project.put("Snakefile", RELATIVE)
     default = (
         *("--default-storage-provider", "grid"),
         *("--default-storage-prefix", "lfn:/vo/user/u/user/run2"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
+from tests.grid_storage import RELATIVE
 from tests.servers.stores.fixtures import webdav
 from tests.servers.stores.flaky import flaky
 from tests.servers.stores.webdav import TOKEN, WebDavServer
@@ -129,21 +130,7 @@ def test_the_token_of_the_option_is_used_on_both_sides(
 def test_an_unchanged_snakefile_with_the_default_provider(
     project: Project, dav: WebDavServer
 ) -> None:
-    project.put(
-        "Snakefile",
-        """
-rule all:
-    input: "results/b.txt"
-rule a:
-    output: temp("results/a.txt")
-    log: "logs/a.log"
-    shell: "echo text > {output}; echo done > {log}"
-rule b:
-    input: "results/a.txt"
-    output: "results/b.txt"
-    shell: "cp {input} {output}"
-""",
-    )
+    project.put("Snakefile", RELATIVE)
     default = (
         *("--default-storage-provider", "grid"),
         *("--default-storage-prefix", f"{dav.tls_url}/run1"),
