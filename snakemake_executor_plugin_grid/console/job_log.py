@@ -6,7 +6,7 @@ import enum
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..model.state import JobState, JobStatus
 from .format import plural
@@ -18,8 +18,7 @@ _PERIOD = 10.0  # seconds between two summaries, at least
 _UNKNOWN_SITE = "site not known"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """The current state of one job.
 
     Attributes:
@@ -104,6 +103,9 @@ class JobLog:
         changes: dict[_Change, list[Line]] = {change: [] for change in _Change}
         for name, line in statuses.items():
             last = before.get(name)
+            if line == last:  # as most are
+                self._lines[name] = line
+                continue
             if last is not None and _unknown(line) and last.grid_id == line.grid_id:
                 line = last  # keep the last known state
             self._lines[name] = line

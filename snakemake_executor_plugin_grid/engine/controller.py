@@ -266,9 +266,9 @@ class Controller:
             if status is None:
                 self._lost.miss(job)
                 continue
+            job.named, job.missed = asked, 0
             if status != job.status:
-                news[job.spec.name] = status
-            job.status, job.named, job.missed = status, asked, 0
+                job.status = news[job.spec.name] = status
             if status.state is JobState.RUNNING:
                 self._sites.runs(status.site)
             if status.state.ended and not job.ended:

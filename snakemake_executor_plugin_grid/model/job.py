@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ..worker.decided.decision import Decision
@@ -95,7 +96,7 @@ class JobSpec:
     comparison: str = ""
     grid_elements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def title(self) -> str:
         """Rule and wildcards, for messages."""
         return f"rule {title(self.rule, self.wildcards)}"

@@ -40,6 +40,7 @@ class TrackedJob:
     Attributes:
         plan: The plan for the job.
         spec: The job, with the name of its last submission.
+        name: The name by which this run refers to the job; resubmissions do not change it.
         faults: How often it has failed because of the infrastructure.
         charged: How many of these faults count against its limit.
         avoid: Sites where such faults happened.
@@ -60,6 +61,7 @@ class TrackedJob:
 
     plan: Plan
     spec: JobSpec
+    name: str = field(init=False)
     faults: int = 0
     charged: int = 0
     avoid: set[str] = field(default_factory=set)
@@ -78,13 +80,9 @@ class TrackedJob:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        """Set the origin of a job that was not submitted before."""
+        """Set its name, and the origin of a job that was not submitted before."""
+        self.name = self.plan.spec.name
         self.origin = self.origin or self.name
-
-    @property
-    def name(self) -> str:
-        """The name by which this run refers to the job; resubmissions do not change it."""
-        return self.plan.spec.name
 
     def submit_again(self, site: str = "", *, costs: bool = True, anywhere: bool = False) -> None:
         """Prepare another submission, under a new name, after a fault of the infrastructure.

@@ -15,8 +15,9 @@ from snakemake_executor_plugin_grid.model.errors import DiskFullError, Permanent
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 from snakemake_executor_plugin_grid.model.tracked import Plan, TrackedJob
 from snakemake_executor_plugin_grid.resilience.calls import with_timeout
-from snakemake_executor_plugin_grid.resilience.threads import in_thread
+from snakemake_executor_plugin_grid.resilience.threads import BUSY, in_thread
 from snakemake_executor_plugin_grid.worker.runtime import Runtime
+from tests.faults import eventually
 from tests.unit.fickle import IDENTITY, PATIENT, Bench
 from tests.unit.interference import DOWN, Gate, Times
 from tests.unit.specs import spec, tracked
@@ -79,9 +80,7 @@ def test_a_run_that_dies_while_it_completes_a_job_leaves_it_open(bench: Bench) -
 
         bench.controller.call(die())
         # Threads that were begun have to end before anything can be said.
-        for thread in threading.enumerate():
-            if thread.name == "blocking":
-                thread.join()
+        eventually(lambda: not any(thread.name == BUSY for thread in threading.enumerate()))
         bench.controller.call(bench.controller.poll())
         phase = bench.left()[name]
         phases.add(phase)
@@ -298,9 +297,7 @@ def test_a_thread_that_hangs_does_not_keep_a_run_from_ending(
     }
     assert all(thread.daemon for thread in hanging)  # else the program would not end
     gate.open()
-    for thread in hanging:
-        thread.join(10)
-        assert not thread.is_alive()
+    eventually(lambda: not any(thread.name == BUSY for thread in hanging))
     assert broken == []
     assert bench.left().keys() >= {"j-1", "j-2"}
 
