@@ -29,7 +29,7 @@ from .server import python_option
 _PROGRAM = Path(__file__).parents[1] / "backends" / "panda" / "login.py"
 _LONG_ENOUGH = 3600.0  # seconds that a token without refresh has to be valid, as for a new run
 _SOON = 300.0
-_END = 5.0  # seconds in which panda-client may remove its files after Ctrl-C
+_END = 20.0  # seconds in which panda-client may remove its files after Ctrl-C
 
 
 @click.command(
