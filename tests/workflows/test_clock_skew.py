@@ -56,7 +56,12 @@ def hours(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture(params=["always", "never"], ids=["decided", "snakemake"])
+@pytest.fixture(
+    params=[
+        pytest.param("always", id="decided"),
+        pytest.param("never", id="snakemake", marks=pytest.mark.slow),
+    ]
+)
 def clock(request: pytest.FixtureRequest, hours: int, tmp_path: Path) -> Clock:
     """Return the clock of another machine, which the worker and the inner Snakemake use.
 

@@ -75,6 +75,7 @@ def test_run_waits_for_a_store_that_is_away(scene: Scene, go: Path, tmp_path: Pa
     scene.outputs_are_there(2)
 
 
+@pytest.mark.slow  # as an outage of the system, in the conformance set
 def test_store_that_is_away_past_the_limit_ends_the_run_and_keeps_the_jobs(
     scene: Scene, go: Path, tmp_path: Path
 ) -> None:
@@ -137,7 +138,10 @@ def assert_large_outputs(scene: Scene, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("room", "why"),
-    [(0, "the disk of the submit host is full"), (MEGABYTE, "take 3.0 MB")],
+    [
+        (0, "the disk of the submit host is full"),
+        pytest.param(MEGABYTE, "take 3.0 MB", marks=pytest.mark.slow),
+    ],
 )
 def test_outputs_wait_for_room_on_the_disk(
     scene: Scene, small: Project, go: Path, room: int, why: str

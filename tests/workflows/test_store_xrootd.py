@@ -77,6 +77,7 @@ def test_a_workflow_whose_files_go_through_xrootd(project: Project, server: Xroo
     assert now == blobs
 
 
+@pytest.mark.slow  # as with S3, in test_stores.py
 def test_the_server_is_away_for_a_while(project: Project, server: XrootdServer) -> None:
     project.put("Snakefile", _SNAKEFILE)
     project.put("head.txt", "small\n")

@@ -144,6 +144,9 @@ def _foreign(store: Remote) -> None:
         (server.data / "me" / "foreign.txt").write_text("x")
 
 
+@pytest.mark.parametrize(
+    "store", ["s3", pytest.param("davs", marks=pytest.mark.slow)], indirect=True
+)
 def test_a_server_that_is_down_for_a_while(project: Project, store: Remote, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()

@@ -81,8 +81,8 @@ def hang(scene: Scene, folder: Path, module: str, owner: str, function: str) -> 
 @pytest.mark.parametrize(
     ("module", "owner", "function"),
     [
-        ("staging.upload", "Upload", "send_sources"),
-        ("staging.upload", "Upload", "prepare"),
+        pytest.param("staging.upload", "Upload", "send_sources", marks=pytest.mark.slow),
+        pytest.param("staging.upload", "Upload", "prepare", marks=pytest.mark.slow),
         ("planning.planner", "Planner", "plan"),
         ("engine.outputs", "Outputs", "fetch"),
     ],

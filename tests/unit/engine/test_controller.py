@@ -186,6 +186,8 @@ def test_a_slow_cancel_is_given_up_when_the_user_wants_it(
         return set()
 
     monkeypatch.setattr(bench.backend, "cancel", cancel)
+    for limit in ("_SILENT_WAIT", "_LAST_TRANSFERS", "_LAST_SUBMISSIONS"):
+        monkeypatch.setattr(module, limit, 0.2)  # the call goes on in the end
     pressed = iter([False, False, True])
     left = bench.controller.cancel(1e6, lambda: next(pressed))
     assert left == ["id-0 (rule sort (sample=a))"]

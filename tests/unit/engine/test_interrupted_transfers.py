@@ -88,6 +88,7 @@ def test_a_transfer_ends_with_the_run(
 def test_a_tarball_is_not_damaged_because_the_run_ends(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, way: Callable[[Bench], None]
 ) -> None:
+    monkeypatch.setattr(controller, "_SILENT_WAIT", 50.0)
     tarball = Tarball()
     monkeypatch.setattr(bench.outputs, "install", tarball.install)
     bench.submit("j-1")
