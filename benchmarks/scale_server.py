@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from metered import work
@@ -24,6 +25,11 @@ from snakemake_executor_plugin_grid.backends.base import Backend, Payload, Rejec
 from snakemake_executor_plugin_grid.backends.dirac.sandboxes import sort_blobs
 from snakemake_executor_plugin_grid.model.errors import TransientError
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
+from snakemake_executor_plugin_grid.worker.description import (
+    DELIVERY_FOLDER,
+    LOG_FILE,
+    REPORT_FILE,
+)
 
 STEP = 60.0
 """Simulated seconds that pass with each call for states."""
@@ -166,9 +172,15 @@ class SimulatedBackend(Backend):
             self._file.flush()
             with Path(self._file.name).open("rb") as stream:
                 stream.seek(place)
-                (folder / "job.json").write_bytes(stream.read(size))
-            work(folder)
-            sort_blobs(folder, [path.name for path in folder.iterdir()])
+                description = stream.read(size)
+            with TemporaryDirectory(dir=self._remembered.parent) as scratch:
+                worker = Path(scratch)
+                (worker / "job.json").write_bytes(description)
+                work(worker)
+                sort_blobs(worker, [path.name for path in worker.iterdir()])
+                for name in (REPORT_FILE, LOG_FILE, DELIVERY_FOLDER):
+                    if (worker / name).exists():
+                        (worker / name).rename(folder / name)
         self.spent += time.thread_time() - began
 
     async def logs(self, grid_id: str) -> str:

@@ -6,7 +6,7 @@ import enum
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ..model.state import JobState, JobStatus
 from .format import plural
@@ -18,7 +18,8 @@ _PERIOD = 10.0  # seconds between two summaries, at least
 _UNKNOWN_SITE = "site not known"
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True)
+class Line:
     """The current state of one job.
 
     Attributes:
@@ -93,19 +94,21 @@ class JobLog:
         self._summary = ""
         self._next = now()
 
-    def update(self, statuses: Mapping[str, Line]) -> None:
+    def shows(self, name: str, grid_id: str | None, status: JobStatus) -> bool:
+        """Return whether a job is in the last update with the same status."""
+        line = self._lines.get(name)
+        return line is not None and line.status is status and line.grid_id == grid_id
+
+    def update(self, changed: Mapping[str, Line]) -> None:
         """Write lines about what has changed; call it once per poll round.
 
         Args:
-            statuses: All jobs that are not over, by a name that resubmission does not change.
+            changed: Jobs that are new or that have changed, by a name that resubmission does not
+                change.
         """
-        before, self._lines = self._lines, {}
         changes: dict[_Change, list[Line]] = {change: [] for change in _Change}
-        for name, line in statuses.items():
-            last = before.get(name)
-            if line == last:  # as most are
-                self._lines[name] = line
-                continue
+        for name, line in changed.items():
+            last = self._lines.get(name)
             if last is not None and _unknown(line) and last.grid_id == line.grid_id:
                 line = last  # keep the last known state
             self._lines[name] = line
@@ -123,7 +126,7 @@ class JobLog:
             self._summarise()
 
     def done(self, name: str, success: bool) -> None:
-        """Count a job that is over; the next update does not contain it."""
+        """Count a job that is over, and forget it."""
         self._lines.pop(name, None)
         self._ended[success] += 1
 

@@ -82,6 +82,7 @@ class Completion:
             detail = job.status.detail if job.status.infrastructure else ""
             reason = f"its results could not be fetched: {in_words(error)}"
             outcome = await self._outcomes.fail(job, f"{detail}; {reason}" if detail else reason)
+            await asyncio.to_thread(_remove, folder)
         except Exception as error:  # of this host, or a bug: the results stay where they are
             reason = f"its results could not be installed: {in_words(error)}"
             if not (job.adopted and error_log.is_bug(error)):  # a second bug would be the same one
@@ -89,8 +90,8 @@ class Completion:
                 self._end(job, await self._outcomes.fail(job, reason, final=False))
                 return
             outcome = await self._outcomes.fail(job, reason)
+            await asyncio.to_thread(_remove, folder)
         await self._conclude(job, outcome)
-        await asyncio.to_thread(_remove, folder)
 
     async def _bring_back(self, job: TrackedJob, folder: Path) -> Outcome:
         outages, store_outages = self._context.outages, self._store_outages
@@ -103,11 +104,16 @@ class Completion:
             await in_thread(self._outputs.fetch, job)
 
         async def install() -> Outcome:
-            return await in_thread(self._outputs.install, job, self._outcomes)
+            return await in_thread(self._install, job, folder)
 
         await outages.call("results", retrieve, TRANSFER_TIMEOUT)
         await store_outages.call("outputs", fetch, None)
         return await store_outages.call("outputs", install, None)
+
+    def _install(self, job: TrackedJob, folder: Path) -> Outcome:
+        outcome = self._outputs.install(job, self._outcomes)
+        _remove(folder)
+        return outcome
 
     async def _conclude(self, job: TrackedJob, outcome: Outcome) -> None:
         """Report the outcome of a job, or resubmit it if it failed because of the grid."""
@@ -148,13 +154,16 @@ class Completion:
 
     async def drop(self, jobs: Collection[TrackedJob]) -> None:
         """Release what the store keeps for jobs, and with `discard` what the backend keeps."""
-        for job in jobs:
-            try:
-                await in_thread(self._context.stores.results.drop, job.spec.name)
-            except Exception as error:  # it only wastes space
-                error_log.write("removing results from the store", error)
+        await in_thread(self._drop, [job.spec.name for job in jobs])
         # All at once, so that the backend is told in one call.
         self._disposable.update({job.grid_id or "": job.spec.name for job in jobs})
+
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            try:
+                self._context.stores.results.drop(name)
+            except Exception as error:  # it only wastes space
+                error_log.write("removing results from the store", error)
 
     async def discard(self) -> None:
         """Tell the backend, in one call, which jobs it need not keep any longer."""

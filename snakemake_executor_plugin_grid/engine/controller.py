@@ -238,6 +238,7 @@ class Controller:
             {
                 job.name: Line(job.spec.title, job.grid_id, job.status, job.adopted)
                 for job in list(self._jobs.values())
+                if not self._job_log.shows(job.name, job.grid_id, job.status)
             }
         )
         if self._cancelling or self._leaving:

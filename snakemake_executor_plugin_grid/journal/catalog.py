@@ -70,27 +70,29 @@ class Catalog:
 
     def note(self, files: Iterable[tuple[str, os.stat_result, str]]) -> None:
         """Remember the digests of files: path, stat, SHA-256."""
-        self._database.change(
-            "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest, used) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, digest, time.time())
-                for path, stat, digest in files
-            ],
-        )
+        rows = [
+            (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, digest, time.time())
+            for path, stat, digest in files
+        ]
+        if rows:
+            self._database.change(
+                "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest, used) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
 
     def bundle(self, fingerprint: str) -> tuple[str, int] | None:
         """Return digest and size of the tarball of a set of files, None if it is not known."""
-        rows = self._database.query(
+        rows = self._database.glance(
             "SELECT digest, size FROM bundles WHERE fingerprint=?", (fingerprint,)
         )
         if rows:
             self._used["bundles"].add(fingerprint)
         return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
-    def note_bundle(self, fingerprint: str, digest: str, size: int) -> None:
-        """Remember the tarball of a set of files."""
-        self._database.change(
+    def note_bundle(self, fingerprint: str, digest: str, size: int) -> Write:
+        """Remember the tarball of a set of files; if it is lost, they are packed once more."""
+        return self._database.write(
             "INSERT OR REPLACE INTO bundles (fingerprint, digest, size, used) VALUES (?, ?, ?, ?)",
             [(fingerprint, digest, size, time.time())],
         )

@@ -120,6 +120,10 @@ class Database:
     def query(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Return all rows of a query, as tuples; blocks until earlier changes are written."""
         self._queue.drain()
+        return self.glance(statement, values)
+
+    def glance(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Return the same as ``query``, but perhaps without changes that are not written yet."""
         with self._transaction() as connection:
             return connection.execute(statement, values).fetchall()
 

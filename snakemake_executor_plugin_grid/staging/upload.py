@@ -268,7 +268,7 @@ class Upload:
             raise GridError(str(error)) from error
         except OSError as error:
             raise _explain(error, self._store.workspace) from error
-        self._catalog.note_bundle(fingerprint, packed.digest, packed.size)
+        _ = self._catalog.note_bundle(fingerprint, packed.digest, packed.size)
         return Bundle(packed.digest, packed.size, names)
 
     def _store_large(self, entry: Entry) -> Blob:

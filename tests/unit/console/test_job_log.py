@@ -61,6 +61,17 @@ def bench() -> Bench:
     return Bench()
 
 
+def test_a_job_is_shown_until_it_changes(bench: Bench) -> None:
+    status = running("S1")
+    assert not bench.job_log.shows("fit", "4711", status)
+    bench.round(fit(status))
+    assert bench.job_log.shows("fit", "4711", status)
+    assert not bench.job_log.shows("fit", "4712", status)
+    assert not bench.job_log.shows("fit", "4711", running("S2"))
+    bench.job_log.done("fit", success=True)
+    assert not bench.job_log.shows("fit", "4711", status)
+
+
 def test_the_way_of_one_job(bench: Bench) -> None:
     assert bench.round(fit(UNKNOWN, None)) == []
     assert bench.round(fit(UNKNOWN)) == ["rule fit (x=1): submitted as job 4711"]
@@ -174,14 +185,14 @@ def test_the_summary_has_all_counts_in_the_order_of_the_way(bench: Bench) -> Non
     )
 
 
-def test_the_summary_names_a_few_sites(bench: Bench) -> None:
-    assert bench.summary(many(9, lambda place: running(f"S{max(2, place)}"))) == (
+def test_the_summary_names_a_few_sites() -> None:
+    assert Bench().summary(many(9, lambda place: running(f"S{max(2, place)}"))) == (
         "jobs: 9 running (S2 3, S3 1, S4 1, S5 1, S6 1, 2 at 2 more)"
     )
-    assert bench.summary(many(3, lambda place: running("S1" if place else ""))) == (
+    assert Bench().summary(many(3, lambda place: running("S1" if place else ""))) == (
         "jobs: 3 running (S1 2, site not known 1)"
     )
-    assert bench.summary(many(3, lambda _: running())) == "jobs: 3 running"
+    assert Bench().summary(many(3, lambda _: running())) == "jobs: 3 running"
 
 
 def test_summaries_come_when_counts_change_and_not_too_often(bench: Bench) -> None:

@@ -89,7 +89,7 @@ def test_a_run_that_dies_while_it_completes_a_job_leaves_it_open(bench: Bench) -
         if death.came:
             break
     assert death.came
-    assert pauses > 3  # one for each step at least
+    assert pauses >= 3  # one for each step at least
     assert phases == {"submitted", "outputs installed"}
     # The next run takes in what this one has not.
     again = ended_job(bench, "again")

@@ -66,15 +66,15 @@ def test_later_note_wins(catalog: Catalog, file: Path) -> None:
 
 def test_bundles(catalog: Catalog) -> None:
     assert catalog.bundle("f") is None
-    catalog.note_bundle("f", "digest", 5)
-    catalog.note_bundle("g", "other", 6)
+    catalog.note_bundle("f", "digest", 5).wait()
+    catalog.note_bundle("g", "other", 6).wait()
     assert catalog.bundle("f") == ("digest", 5)
-    catalog.note_bundle("f", "newer", 1 << 40)
+    catalog.note_bundle("f", "newer", 1 << 40).wait()
     assert catalog.bundle("f") == ("newer", 1 << 40)
 
 
 def test_all_is_kept_for_the_next_run(tmp_path: Path, catalog: Catalog, file: Path) -> None:
-    catalog.note_bundle("f", "digest", 5)
+    catalog.note_bundle("f", "digest", 5).wait()
     again = Catalog(Database(tmp_path / "grid.sqlite"))
     assert again.digest(str(file), file.stat()) == "digest"
     assert again.bundle("f") == ("digest", 5)
