@@ -91,8 +91,8 @@ def test_digests_that_no_run_has_used_for_long_are_forgotten(
         file.touch()
     first = Catalog(Database(tmp_path / "grid.sqlite"))
     first.note((str(file), file.stat(), "digest") for file in files)
-    first.note_bundle("used", "digest", 5)
-    first.note_bundle("unused", "digest", 6)
+    first.note_bundle("used", "digest", 5).wait()
+    first.note_bundle("unused", "digest", 6).wait()
     first.note_locations([("digest", "lfn:/vo/blob")]).wait()
     for _ in range(3):
         now[0] += 50 * day
