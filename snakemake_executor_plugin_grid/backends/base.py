@@ -154,6 +154,10 @@ class Backend(ABC):
             The ids of jobs whose end is not confirmed.
         """
 
+    def works_at(self, site: str) -> None:
+        """Learn that a site runs jobs: a worker there has sent a report."""
+        return
+
     def may_bundle(self, payload: Payload) -> bool:
         """Return whether a job may share a grid job with others that ask for the same."""
         return True

@@ -118,6 +118,8 @@ class Completion:
     async def _conclude(self, job: TrackedJob, outcome: Outcome) -> None:
         """Report the outcome of a job, or resubmit it if it failed because of the grid."""
         backend = self._context.backend
+        if outcome.site:
+            backend.works_at(outcome.site)
         blamed = not outcome.success and backend.blames_site(job.status, outcome.reason)
         if blamed or job.status.infrastructure:
             # DIRAC may have put it back into its queue, even after its outputs have come.

@@ -84,8 +84,7 @@ class Controller:
             longest_pause: Seconds between two calls for the states of jobs, at most.
         """
         say, clock = context.say, context.clock
-        self._context = context
-        self._upload = upload
+        self._context, self._upload = context, upload
         self._timer, self._rounds = PollTimer(clock, longest_pause), Rounds(context)
         self._jobs: dict[str, TrackedJob] = {}
         self._outcomes: list[Outcome] = []
@@ -135,12 +134,13 @@ class Controller:
         Raises:
             GridError: They cannot: says why and what to do.
         """
-        context = self._context
-        await retry_at_start(context.backend.check, context.clock)
-        context.journal.endpoint = context.backend.endpoint
+        context, backend = self._context, self._context.backend
+        await retry_at_start(backend.check, context.clock)
+        context.journal.endpoint = backend.endpoint
         await retry_at_start(lambda: in_thread(context.stores.check), context.clock)
         for site in await in_thread(context.journal.good_sites):
             self._sites.runs(site)
+            backend.works_at(site)
         await self.recovery.look()
 
     async def send_runtime(self, folder: Path) -> Blob:
@@ -358,10 +358,10 @@ class Controller:
         # Interrupted calls end with the backend, and need the loop until then.
         ended = events.start(events.calls_ended())
         closed = events.start(self._context.backend.close())
-        clock = self._context.clock
-        until = clock.monotonic() + _SILENT_WAIT
+        now = self._context.clock.monotonic
+        until = now() + _SILENT_WAIT
         with contextlib.suppress(Exception):
-            events.wait(closed, CALL_TIMEOUT, lambda: give_up() and clock.monotonic() > until)
+            events.wait(closed, CALL_TIMEOUT, lambda: give_up() and now() > until)
         with contextlib.suppress(GridError):
             events.wait(drained, _LAST_SUBMISSIONS, give_up)
             events.wait(ended, _LAST_SUBMISSIONS, give_up)

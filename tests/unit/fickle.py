@@ -80,6 +80,7 @@ class Fickle(Backend):
         self.cancelled: list[str] = []
         self.unconfirmed: set[str] = set()
         self.discarded: list[Collection[str]] = []
+        self.known_sites: list[str] = []
         self.forgotten: list[str] = []
         self.idle: list[str] = []
         """The calls that were made for no job: a server must not be asked for nothing."""
@@ -127,7 +128,11 @@ class Fickle(Backend):
         (folder / "payload.log").write_text("it said this\n")
         (name,) = [name for name, known in self.jobs.items() if known == grid_id]
         if grid_id in self.good:
-            Report(name, reason=reports.SUCCESS).write(folder / "report.json")
+            site = self.statuses[grid_id].site if grid_id in self.statuses else ""
+            Report(name, reason=reports.SUCCESS, site=site).write(folder / "report.json")
+
+    def works_at(self, site: str) -> None:
+        self.known_sites.append(site)
 
     async def logs(self, grid_id: str) -> str:
         return ""

@@ -59,16 +59,12 @@ class BundlingBackend(Backend):
             say: Shows a line to the user.
         """
         self.inner = backend
-        self.name = backend.name
-        self.poll_interval = backend.poll_interval
-        self.submit_seconds = backend.submit_seconds
-        self.settle_seconds = backend.settle_seconds
-        self.brings_files = backend.brings_files
-        self.site_reasons = backend.site_reasons
+        self.name, self.poll_interval = backend.name, backend.poll_interval
+        self.submit_seconds, self.settle_seconds = backend.submit_seconds, backend.settle_seconds
+        self.brings_files, self.site_reasons = backend.brings_files, backend.site_reasons
         self.outlives_run = backend.outlives_run
         self.states_per_round = backend.states_per_round
-        self._stores = stores
-        self._registry = registry
+        self._stores, self._registry = stores, registry
         self._policy = policy
         self._durations = durations
         self._say = say
@@ -302,6 +298,10 @@ class BundlingBackend(Backend):
         bundle = self._registry.bundle_of(next(iter(jobs))) or ""
         over = self._reported.get(bundle_id, set())
         return set(self._registry.jobs_of(bundle)) - set(jobs) - over
+
+    def works_at(self, site: str) -> None:
+        """Tell it to the other backend."""
+        self.inner.works_at(site)
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy report and log of a job; without both, write what the system knows of its bundle."""

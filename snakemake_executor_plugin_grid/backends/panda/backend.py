@@ -15,12 +15,10 @@ from typing import Any
 from ...console.once import once
 from ...model.errors import GridError, PermanentError
 from ...model.job import JobSpec, words
-from ...model.report import load_report
 from ...model.state import JobState, JobStatus
-from ...model.untrusted import UntrustedError
 from ...resilience.calls import SANDBOX_TIMEOUT
 from ...stores.base import PrivateFiles
-from ...worker.description import LOG_FILE, REPORT_FILE
+from ...worker.description import LOG_FILE
 from ..base import SITE_REASONS, Backend, Payload, Rejected, Submitted, with_avoided
 from ..delivered import fetch_log, fetch_report
 from .cancelling import Cancelling
@@ -199,12 +197,14 @@ class PandaBackend(Backend):
         await self.discard(set(ids) - unconfirmed)
         return unconfirmed
 
+    def works_at(self, site: str) -> None:
+        """Learn of a site to which jobs can be sent that avoid others."""
+        self._sites.add(site)
+
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Fetch report and log from the store; without both, write what the server knows."""
         name = _name(grid_id)
         has_report = await fetch_report(self._store, name, folder)
-        if has_report:
-            self._sites.update(await asyncio.to_thread(_sites_of, folder / REPORT_FILE))
         if not await fetch_log(self._store, name, folder) and not has_report:
             text = await self._account(grid_id)
             await asyncio.to_thread((folder / LOG_FILE).write_text, text)
@@ -331,13 +331,6 @@ def _by_task(ids: Collection[str]) -> dict[str, list[str]]:
         submission, _, name = grid_id.partition(":")
         found.setdefault(submission, []).append(name)
     return found
-
-
-def _sites_of(report: Path) -> set[str]:
-    try:
-        return {load_report(report).site} - {""}
-    except (OSError, UntrustedError):
-        return set()  # the run reports what is wrong with it
 
 
 def _name(grid_id: str) -> str:

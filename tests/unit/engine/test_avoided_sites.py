@@ -90,6 +90,17 @@ def test_a_site_at_which_jobs_of_an_earlier_run_succeeded_runs_jobs(bench: Bench
     assert avoided(bench, "j-1.1") == frozenset("A")
 
 
+def test_the_backend_learns_which_sites_work(bench: Bench) -> None:
+    bench.earlier("e-1", phase=Phase.SUCCEEDED)
+    Journal(bench.database, "earlier", "fickle").seen({"e-1": JobStatus(JobState.DONE, "", "B")})
+    bench.look()
+    bench.submit("j-1", "j-2")
+    bench.succeed("j-1", site="C")
+    bench.fault("j-2", site="A")
+    bench.wait_for(lambda: "C" in bench.backend.known_sites)
+    assert bench.backend.known_sites == ["B", "C"]
+
+
 @pytest.mark.parametrize("bench", [{"outage_limit": 1e6}], indirect=True)
 def test_no_site_is_blamed_for_jobs_that_an_outage_has_ended(bench: Bench) -> None:
     runs(bench, "j-0", "B")

@@ -54,16 +54,13 @@ def test_what_a_job_is_sent_again_as_is_another_job(bench: Bench) -> None:
     assert list(bench.store.posted) == [f"{bench.panda.tasks[1].name}.json"]
 
 
-def test_a_site_is_avoided_only_if_another_is_known(bench: Bench, tmp_path: Path) -> None:
+def test_a_site_is_avoided_only_if_another_is_known(bench: Bench) -> None:
     def site(number: int, avoid: str, **fields: Any) -> object:
         bench.submit(bench.payload(number, avoid=avoid, **fields))
         return bench.panda.tasks[-1].parameters.get("site")
 
-    (grid_id,) = bench.submitted(1)
     assert site(1, "SITE_A") is None
-    report = json.dumps({"returned": [], "name": name(0), "site": "SITE_A"})
-    bench.store.brought_files = {(name(0), REPORT_FILE): report.encode()}
-    bench.call(bench.backend.retrieve(grid_id, tmp_path))
+    bench.backend.works_at("SITE_A")
     assert site(2, "SITE_A") is None
     assert site(3, "SITE_B") == "^(?!(SITE_B)$)"
     assert site(4, "SITE_B", overrides={"banned_sites": "SITE_A"}) == "^(?!(SITE_A)$)"
