@@ -14,7 +14,9 @@ Parts, each in processes of its own:
 - `return`: a process is killed with N/2 jobs on the grid; another one plans them again and adopts
   them, until the server was asked for all.
 - `history`: `snakemake-grid status` and `report` on a journal of N jobs, copies of those of a run.
-- `snakemake`: as many jobs through Snakemake itself as `--through-snakemake` says.
+- `snakemake`: as many jobs through Snakemake itself as `--through-snakemake` says, a tenth of
+  which may be on the grid at a time.
+- `graph`: Snakemake's dry run of N jobs, and of a tenth of them.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ rule third:
     output: "third/{n}.txt"
     shell: "cat {input} > {output}"
 """
-PARTS = ("run", "return", "history", "snakemake")
+PARTS = ("run", "return", "history", "snakemake", "graph")
 RUN = Path(__file__).resolve().with_name("scale_run.py")
 FEW, WARM = 1000, 300
 _COMMAND = "from snakemake_executor_plugin_grid.cli import main; main()"
@@ -176,22 +178,38 @@ def multiply(database: Path, jobs: int) -> int:
 
 
 def through_snakemake(parent: Path | None, jobs: int, limit: int) -> None:
-    """Measure what Snakemake needs itself."""
+    """Measure what Snakemake needs itself, with few slots so that its scheduler has to choose."""
     count = jobs // 3
-    for scheduler in ("greedy", "ilp"):
+    for options_of in (
+        ["--scheduler", "greedy"],
+        ["--scheduler", "ilp"],
+        ["--scheduler", "ilp", "--scheduler-subsample", "500"],
+    ):
         with project(parent, SNAKEFILE) as folder:
             result = folder.parent / "snakemake.json"
-            args = ["--executor", "grid", "--jobs", str(limit), "--scheduler", scheduler]
+            args = ["--executor", "grid", "--jobs", str(limit), *options_of]
             args += ["--config", f"count={count}", "--quiet"]
             program = (str(RUN), "snakemake", str(result), str(folder), str(limit))
             took = snakemake(folder, *args, program=program)
             spent = json.loads(result.read_text())
         ours = sum(spent.get(part, 0.0) for part in ("submit", "poll", "loop", "staging"))
         done = 3 * count
-        row(f"{done:,} jobs through Snakemake, --scheduler {scheduler}", f"{took:.0f} s")
+        row(f"{done:,} jobs, -j {limit}, {' '.join(options_of)}", f"{took:.0f} s")
         row("  ours, processor ms per job", f"{(ours - spent['grid']) * 1000 / done:.2f}", "8")
         row("  Snakemake itself", f"{spent['snakemake'] * 1000 / done:.2f}")
         row("  peak memory", f"{spent['peak_mb']:.0f} MB")
+
+
+def graph(parent: Path | None, jobs: int) -> None:
+    """Measure how long Snakemake builds its DAG: of all jobs, and of a tenth of them."""
+    for batch in ([], ["--batch", "all=1/10"]):
+        with project(parent, SNAKEFILE) as folder:
+            args = ["--dry-run", "--quiet", "all", "--config", f"count={jobs // 3}", *batch]
+            began = _spent()
+            took = snakemake(folder, *args)
+            what = "a tenth of them, by --batch" if batch else f"the DAG of {jobs // 3 * 3:,} jobs"
+            row(what, f"{took:.0f} s")
+            row("  processor time", f"{_spent() - began:.0f} s")
 
 
 def main() -> None:
@@ -216,7 +234,9 @@ def main() -> None:
     if "history" in chosen:
         history(parent, jobs)
     if "snakemake" in chosen:
-        through_snakemake(parent, through, arguments.limit)
+        through_snakemake(parent, through, max(1, min(arguments.limit, through // 10)))
+    if "graph" in chosen:
+        graph(parent, jobs)
 
 
 if __name__ == "__main__":
