@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from . import report as reports
 from .archive.listing import scan
+from .decided.spawn import Children
 from .delivery import DATA_SUFFIX, SANDBOX_SUFFIX, Delivery
 from .description import (
     DELIVERY_FOLDER,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 SKIPPED = "skipped"
 """Folder with an empty file for each job that has been cancelled before it began."""
-_TICK = 0.02
-_LONGEST_TICK = 0.5
+_TICK = 0.5
+"""Seconds between two looks whether the bundle is cancelled, at most."""
 
 
 class Bundle:
@@ -63,13 +63,13 @@ class Bundle:
         self._environments: dict[str, str] = json.loads((sandbox / ENVIRONMENT_FILE).read_text())
         self._waiting = [dict(member) for member in job.members]
         self._running: dict[int, dict[str, Any]] = {}
+        self._children = Children()
         self._room = job.deliver_limit
         self._done: list[str] = []
 
     def run(self, report: Report) -> None:
         """Run all jobs, and write into the report of the bundle how that ended."""
         self._fetch_shared()
-        pause = _TICK
         while self._waiting or self._running:
             if self._cancellation.requested:
                 self._waiting.clear()
@@ -78,12 +78,10 @@ class Bundle:
                         os.kill(pid, signal.SIGTERM)
             while self._waiting and len(self._running) < self._job.side_by_side:
                 self._start(self._waiting.pop(0))
-                pause = _TICK
-            if self._reap():
-                pause = _TICK
-            else:
-                time.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_TICK)
+            if self._running and (ended := self._children.wait(_TICK)):
+                pid, status = ended
+                if pid in self._running:  # otherwise an orphan of a payload
+                    self._ended(self._running.pop(pid), status)
         if self._cancellation.requested:
             report.fail(reports.KILLED, "it was killed from outside")
         else:
@@ -141,6 +139,7 @@ class Bundle:
         try:
             os.setsid()
             die_with_parent()
+            signal.set_wakeup_fd(-1)  # it is that of the bundle
             log = os.open(folder / WORKER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             for target in (1, 2):
                 os.dup2(log, target)
@@ -152,21 +151,6 @@ class Bundle:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-
-    def _reap(self) -> bool:
-        """Take note of the jobs that have ended; return whether there are any."""
-        found = False
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return found
-            if pid == 0:
-                return found
-            member = self._running.pop(pid, None)
-            if member is not None:  # otherwise an orphan of a payload
-                found = True
-                self._ended(member, status)
 
     def _ended(self, member: dict[str, Any], status: int) -> None:
         name = member["name"]
