@@ -1,8 +1,10 @@
 """Many small jobs: bundles against jobs alone and against groups of Snakemake.
 
 The same workflow of jobs of two seconds, one in a hundred of which fails, runs on the servers of
-the tests (tests/servers): a real DIRAC server and the PanDA test server, each with twenty slots.
-The sides run one after the other, with `--keep-going`.
+the tests (tests/servers): a real DIRAC server and the PanDA test server, each with twenty slots, so
+that no side can have more than 600 jobs per minute. The PanDA test server is tried twice: jobs pass
+through its states at once, or, as on real servers, wait in each. The sides run one after the other,
+with `--keep-going`.
 
 - bundled: `--grid-bundle auto`, after four jobs of the rule have been run to learn from.
 - alone: each job is a grid job. Fewer jobs (`--alone`), as the rate is what counts.
@@ -34,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 from tests.servers.dirac.fixture import what_is_missing  # noqa: E402
 from tests.servers.dirac.server import DiracServer  # noqa: E402
 from tests.servers.panda.server import UNSET, PandaServer  # noqa: E402
+from tests.servers.panda.settings import Delays  # noqa: E402
 
 ALONE_GOAL, GROUPS_GOAL = 5.0, 1.0
 IN_A_HUNDRED = 50
@@ -152,10 +155,12 @@ def dirac_server(venv: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def panda_server() -> Iterator[list[str]]:
+def panda_server(step: float) -> Iterator[list[str]]:
     """Start a server; return the options for it."""
     with TemporaryDirectory(prefix="panda-") as scratch:
-        server = PandaServer.create(Path(scratch, "server"), sites=["SITE_A"], slots=SLOTS)
+        server = PandaServer.create(
+            Path(scratch, "server"), sites=["SITE_A"], slots=SLOTS, delays=Delays(step=step)
+        )
         try:
             server.start()
             for name in UNSET:
@@ -174,6 +179,14 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, default=venv, help="with DIRAC[server]")
     parser.add_argument("--jobs", type=int, default=1000, help="how many, bundled")
     parser.add_argument("--alone", type=int, default=200, help="how many alone, and in groups")
+    parser.add_argument(
+        "--steps",
+        type=float,
+        nargs="+",
+        default=[Delays.step, 5.0],
+        help="seconds of each intermediate state of a job of PanDA (default: as in the tests, and "
+        "5; on a real server seconds to minutes)",
+    )
     parser.add_argument("--only", choices=("dirac", "panda"), nargs="+", help="on these servers")
     run_all(parser.parse_args())
 
@@ -184,8 +197,10 @@ def run_all(arguments: argparse.Namespace) -> None:
     jobs, alone = (60, 20) if arguments.quick else (arguments.jobs, arguments.alone)
     counts = {"bundled": jobs, "alone": alone, "groups": alone}
     if "panda" in servers:
-        with panda_server() as args:
-            compare("PanDA", arguments.folder, args, counts)
+        for step in arguments.steps:
+            with panda_server(step) as args:
+                print(f"PanDA, {step:g} s in each state between submitted and finished")
+                compare("PanDA", arguments.folder, args, counts)
     if "dirac" in servers:
         if reason := what_is_missing(arguments.venv):
             print(f"DIRAC is left out, as {reason}; `make dirac-server` installs it.")

@@ -162,6 +162,10 @@ class Backend(ABC):
         """Return whether a job may share a grid job with others that ask for the same."""
         return True
 
+    def gathers(self, spec: JobSpec) -> bool:
+        """Return whether a job waits a moment for others, with which it may share a grid job."""
+        return False
+
     async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:
         """Tell the worker of a bundle not to begin some of its jobs.
 

@@ -151,7 +151,7 @@ class Controller:
         """Take over jobs; returns at once."""
         jobs = [TrackedJob(plan, plan.spec) for plan in plans]
         self._jobs.update((job.name, job) for job in jobs)
-        self._events.spawn(self._submission.launch(jobs))
+        self._events.spawn(self._submission.submit(jobs))
 
     def acknowledge(self, names: Iterable[str]) -> None:
         """Note that Snakemake has recorded the success of jobs; returns at once."""

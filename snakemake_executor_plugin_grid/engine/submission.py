@@ -23,6 +23,7 @@ from ..worker.description import Blob
 from ..worker.grid_files.records import GridOutput
 from .context import RunContext
 from .faults import Faults
+from .gathering import Gathering
 from .payloads import Payloads
 from .recovery import Recovery
 
@@ -81,6 +82,7 @@ class Submission:
         self._faults = faults
         self._jobs = jobs
         self._fail = fail
+        self._gathering = Gathering(context.clock, self.launch)
         self._staging = asyncio.Lock()
         self._gate = asyncio.Lock()
         self._told = False
@@ -109,6 +111,7 @@ class Submission:
     def stop(self) -> None:
         """Submit nothing more, as the run is ending. Must be called in the event loop."""
         self._stopped = True
+        self._gathering.stop()
 
     async def settled(self) -> None:
         """Wait for the answers to the submissions that are under way."""
@@ -119,6 +122,16 @@ class Submission:
         """Wait until all jobs of the run are on the grid."""
         while any(job.grid_id is None for job in list(self._jobs.values())):
             await self._context.clock.sleep(_TICK)
+
+    async def submit(self, jobs: list[TrackedJob]) -> None:
+        """Launch jobs, those that may share a grid job after a moment, with others."""
+        gathers = self._context.backend.gathers
+        bundled = [job for job in jobs if gathers(job.spec)]
+        alone = [job for job in jobs if not gathers(job.spec)]
+        await asyncio.gather(
+            *([self.launch(alone)] if alone else []),
+            *([self._gathering.add(bundled)] if bundled else []),
+        )
 
     async def launch(self, jobs: list[TrackedJob]) -> None:
         """Stage in and submit jobs; each job that fails on the way gets an outcome."""

@@ -22,6 +22,7 @@ from ...resilience.threads import in_thread
 from ...stores import Stores
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import Backend, Capacity, Payload, Rejected, Submitted
+from .collecting import Collecting
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
@@ -29,7 +30,6 @@ from .results import MemberResults, ReportsInStore, results_of
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]
 """Returns the seconds that jobs of rules usually take, by rule; blocks."""
-_COLLECT_WAIT = 5.0
 _WAITS = "waits in its bundle"
 _NOT_RUN = "its bundle has ended without its report"
 
@@ -65,14 +65,11 @@ class BundlingBackend(Backend):
         self.outlives_run = backend.outlives_run
         self.states_per_round = backend.states_per_round
         self._stores, self._registry = stores, registry
-        self._policy = policy
-        self._durations = durations
-        self._say = say
+        self._policy, self._durations, self._say = policy, durations, say
         self._results = results_of(backend, stores, folder)
+        self._collecting = Collecting(self._results) if self._results is not None else None
         self._reported: dict[str, set[str]] = {}
-        self._away = False
-        self._most_running = 0
-        self._collecting: dict[str, asyncio.Task[set[str]]] = {}
+        self._away, self._most_running = False, 0
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
 
     async def check(self) -> None:
@@ -109,6 +106,10 @@ class BundlingBackend(Backend):
                 if isinstance(answer, Submitted) and self._registry.bundle_of(name):
                     answers[name] = replace(answer, grid_id=member_id(answer.grid_id, name))
         return [answers[payload.spec.name] for payload in payloads]
+
+    def gathers(self, spec: JobSpec) -> bool:
+        """Return whether a job is bundled, if it can be."""
+        return self._results is not None and self._policy.size_of(spec) != OFF
 
     def _known(self, payloads: Sequence[Payload]) -> list[list[Payload]]:
         """Return the bundles that were submitted before, without an answer."""
@@ -159,6 +160,7 @@ class BundlingBackend(Backend):
         running_now = sum(status.state is JobState.RUNNING for status in found.values())
         self._most_running = max(self._most_running, running_now)
         shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
+        collected: set[str] = set()
         if self._results is not None:
             running = [
                 self._open(one, jobs)
@@ -168,8 +170,10 @@ class BundlingBackend(Backend):
             reported = await self._look(self._results, running)
             for one, jobs in shared.items():
                 self._reported.setdefault(one, set()).update(reported.intersection(jobs))
+            ended = {one: jobs for one, jobs in shared.items() if found[one].state.ended}
+            collected = await self._collect(ended)
         for bundle_id, jobs in shared.items():
-            found |= await self._members(bundle_id, jobs, found.pop(bundle_id))
+            found |= self._members(bundle_id, jobs, found.pop(bundle_id), bundle_id in collected)
         return found
 
     async def _look(self, results: MemberResults, running: Sequence[Sequence[str]]) -> set[str]:
@@ -195,13 +199,12 @@ class BundlingBackend(Backend):
         known = self._reported.setdefault(bundle_id, set())
         return [job for job in self._registry.jobs_of(bundle) or jobs if job not in known]
 
-    async def _members(
-        self, bundle_id: str, jobs: Collection[str], status: JobStatus
+    def _members(
+        self, bundle_id: str, jobs: Collection[str], status: JobStatus, over: bool
     ) -> dict[str, JobStatus]:
-        """Return the states of jobs of a bundle."""
+        """Return the states of jobs of a bundle; ``over``: jobs without a report have none."""
         if self._results is None:  # of an earlier run, which had another store
             return {member_id(bundle_id, job): status for job in jobs}
-        over = status.state.ended and await self._collect(bundle_id, self._open(bundle_id, jobs))
         known = self._reported[bundle_id]
         side_by_side = self._side_by_side if status.state is JobState.RUNNING else 1
         begun = self._open(bundle_id, jobs)[:side_by_side]
@@ -224,30 +227,26 @@ class BundlingBackend(Backend):
     def _side_by_side(self) -> int:
         return self._policy.processors or 1
 
-    async def _collect(self, bundle_id: str, jobs: Collection[str]) -> bool:
-        """Find the reports of a bundle that has ended; return whether that is done.
-
-        It may take a while, for which the states of other jobs do not wait.
-        """
-        if self._results is None or not jobs:
-            return True
-        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
-        task = self._collecting.get(bundle_id)
-        if task is None:
-            asking = self._results.collect(bundle, bundle_id, jobs)
-            task = self._collecting[bundle_id] = asyncio.ensure_future(asking)
-            await asyncio.wait({task}, timeout=_COLLECT_WAIT)
-        if not task.done():
-            return False
-        del self._collecting[bundle_id]
-        try:
-            self._reported[bundle_id] |= task.result()
-        except PermanentError as error:
-            self._say(f"The results of bundle {bundle} could not be fetched: {in_words(error)}")
-        except (GridError, OSError) as error:  # such as a full disk
-            self._tell_away(error)
-            return False  # tried again in the next round
-        return True
+    async def _collect(self, ended: Mapping[str, Collection[str]]) -> set[str]:
+        """Find the reports of bundles that have ended; return those of which that is done."""
+        left = {one: self._open(one, jobs) for one, jobs in ended.items()}
+        names = {one: self._registry.bundle_of(jobs[0]) or "" for one, jobs in left.items() if jobs}
+        done = set(ended) - set(names)
+        if self._collecting is None:
+            return done
+        found = await self._collecting.reported({one: (names[one], left[one]) for one in names})
+        for one, task in found.items():
+            try:
+                self._reported[one] |= task.result()
+            except PermanentError as error:
+                self._say(
+                    f"The results of bundle {names[one]} could not be fetched: {in_words(error)}"
+                )
+            except (GridError, OSError) as error:  # such as a full disk
+                self._tell_away(error)
+                continue  # tried again in the next round
+            done.add(one)
+        return done
 
     async def find(self, names: Collection[str]) -> Mapping[str, str]:
         """Find jobs, or the bundles that they are in."""
@@ -387,8 +386,8 @@ class BundlingBackend(Backend):
 
     async def close(self) -> None:
         """Close the other backend."""
-        for task in self._collecting.values():
-            task.cancel()
+        if self._collecting is not None:
+            self._collecting.close()
         await self.inner.close()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
+from snakemake_executor_plugin_grid.backends.bundles import collecting
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
@@ -281,3 +282,58 @@ def test_what_the_system_does_not_bundle_stays_alone(
 
     monkeypatch.setattr(bench.system, "may_bundle", may_bundle)
     assert sorted(submit(bench, A, B, C)) == sorted(["1", f"2/{A}", f"2/{C}"])
+
+
+@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
+def test_bundles_that_have_ended_are_fetched_side_by_side(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = submit(bench, *names(12))
+    for number in range(4):
+        bench.system.statuses[str(number + 1)] = JobStatus(JobState.DONE)
+    fetching: list[str] = []
+
+    async def states_with_four_at_a_time() -> Mapping[str, JobStatus]:
+        together = asyncio.Event()
+
+        async def retrieve(grid_id: str, folder: Path) -> None:
+            fetching.append(grid_id)
+            if len(fetching) == 4:
+                together.set()
+            await together.wait()
+
+        monkeypatch.setattr(bench.system, "retrieve", retrieve)
+        return await bench.backend.states(ids)
+
+    found = run(states_with_four_at_a_time())
+    assert sorted(fetching) == ["1", "2", "3", "4"]
+    assert {status.state for status in found.values()} == {JobState.FAILED}
+
+
+@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
+def test_one_whose_results_take_long_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = submit(bench, *names(6))
+    monkeypatch.setattr(collecting, "_WAIT", 0.05)
+    for number in ("1", "2"):
+        bench.system.statuses[number] = JobStatus(JobState.DONE)
+
+    async def rounds() -> list[list[JobState]]:
+        come = asyncio.Event()
+
+        async def retrieve(grid_id: str, folder: Path) -> None:
+            if grid_id == "1":
+                await come.wait()
+
+        monkeypatch.setattr(bench.system, "retrieve", retrieve)
+        seen = []
+        for late in (False, True):
+            if late:
+                come.set()
+            found = await bench.backend.states(ids)
+            seen.append([found[one].state for one in ids])
+        return seen
+
+    waiting, failed = JobState.RUNNING, JobState.FAILED
+    assert run(rounds()) == [[waiting] * 3 + [failed] * 3, [failed] * 6]
