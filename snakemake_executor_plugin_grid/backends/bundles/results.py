@@ -30,6 +30,8 @@ from ..base import Backend
 from ..delivered import fetch_log, fetch_report
 from ..packaging import copy_results, read_logs
 
+_AT_A_TIME = 8  # questions to the store
+
 
 class MemberResults(ABC):
     """Where the results of single jobs are."""
@@ -84,23 +86,28 @@ class ReportsInStore(MemberResults):
 
     async def reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
         """Ask for the jobs that should be the next to end."""
-        return await in_thread(self._reported, bundles, side_by_side)
+        slots = asyncio.Semaphore(_AT_A_TIME)
+
+        async def of(jobs: Sequence[str]) -> set[str]:
+            async with slots:
+                return await in_thread(self._reported, jobs, side_by_side)
+
+        return set().union(*await asyncio.gather(*map(of, bundles)))
 
     async def collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> set[str]:
         """Ask for all of them."""
-        return await in_thread(self._reported, [list(jobs)], len(jobs))
+        return await in_thread(self._reported, jobs, len(jobs))
 
-    def _reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
+    def _reported(self, jobs: Collection[str], side_by_side: int) -> set[str]:
         found: set[str] = set()
-        for jobs in bundles:
-            missing = 0
-            for job in jobs:
-                if self._is_reported(job):
-                    found.add(job)
-                    continue
-                missing += 1
-                if missing == side_by_side:
-                    break
+        missing = 0
+        for job in jobs:
+            if self._is_reported(job):
+                found.add(job)
+                continue
+            missing += 1
+            if missing == side_by_side:
+                break
         return found
 
     def _is_reported(self, job: str) -> bool:

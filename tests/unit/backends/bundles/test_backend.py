@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import threading
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -337,3 +338,19 @@ def test_one_whose_results_take_long_does_not_hold_up_the_others(
 
     waiting, failed = JobState.RUNNING, JobState.FAILED
     assert run(rounds()) == [[waiting] * 3 + [failed] * 3, [failed] * 6]
+
+
+def test_the_store_is_asked_about_bundles_side_by_side(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = submit(bench, *names(12))
+    for number in range(4):
+        bench.system.statuses[str(number + 1)] = RUNNING
+    together = threading.Barrier(4)
+
+    def fetch_file(*_: object) -> bool:
+        together.wait(30)
+        return False
+
+    monkeypatch.setattr(bench.store, "fetch_file", fetch_file)
+    assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE] * 4
