@@ -27,6 +27,7 @@ from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
 from .results import MemberResults, ReportsInStore, results_of
+from .slots import Slots
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]
 """Returns the seconds that jobs of rules usually take, by rule; blocks."""
@@ -69,7 +70,7 @@ class BundlingBackend(Backend):
         self._results = results_of(backend, stores, folder)
         self._collecting = Collecting(self._results) if self._results is not None else None
         self._reported: dict[str, set[str]] = {}
-        self._away, self._most_running = False, 0
+        self._away, self._slots = False, Slots(policy.spread)
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
 
     async def check(self) -> None:
@@ -96,9 +97,9 @@ class BundlingBackend(Backend):
                 groups.append([payload])
                 tried.add(payload.spec.name)
         left = [payload for payload in payloads if payload.spec.name not in tried]
-        spread = max(self._policy.spread, self._most_running)
-        groups += pack(left, replace(self._policy, spread=spread), expected)
+        groups += pack(left, replace(self._policy, spread=self._slots.free), expected)
         sent = [await self._merged(group, expected) for group in groups]
+        self._slots.sent(len(sent))
         for group, answer in zip(groups, await self.inner.submit(sent), strict=True):
             for payload in group:
                 name = payload.spec.name
@@ -157,8 +158,7 @@ class BundlingBackend(Backend):
             bundle_id, job = split_id(grid_id)
             bundles.setdefault(bundle_id, []).extend([job] if job else [])
         found = dict(await self.inner.states(list(bundles)))
-        running_now = sum(status.state is JobState.RUNNING for status in found.values())
-        self._most_running = max(self._most_running, running_now)
+        self._slots.seen(status.state for status in found.values())
         shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
         collected: set[str] = set()
         if self._results is not None:

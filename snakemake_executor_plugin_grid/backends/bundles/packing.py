@@ -29,8 +29,7 @@ class Policy:
         seconds: Run time of a bundle at which `AUTO` aims.
         processors: Processors of a bundle, on which its jobs run side by side; None for those of
             one job.
-        spread: Number of grid jobs that run at a time: `AUTO` makes so many before bundles become
-            larger.
+        spread: Number of grid jobs that `AUTO` makes before bundles become larger; see `Slots`.
     """
 
     size: str = OFF

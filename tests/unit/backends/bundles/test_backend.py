@@ -260,19 +260,22 @@ def test_auto_learns_from_earlier_jobs(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", [{"size": "auto", "spread": 1}], indirect=True)
-def test_auto_fills_the_slots_that_it_has_seen(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("now", "sizes"),
+    [(RUNNING, [6]), (JobStatus(JobState.DONE), [3, 3])],
+    ids=["in use", "free again"],
+)
+def test_auto_fills_free_slots_before_bundles_become_larger(
+    bench: Bench, now: JobStatus, sizes: list[int]
+) -> None:
     submit(bench, A, B)
-    bench.system.statuses = {"1": RUNNING, "2": RUNNING}
-    states(bench, "1", "2")
+    for status in (RUNNING, now):
+        bench.system.statuses = {"1": status, "2": status}
+        states(bench, "1", "2")
     bench.seconds["a"] = 1.0
-    more = [f"a-0123abcd-{n}" for n in range(11, 17)]
-    submit(bench, *more)
-    assert [
-        len(members(bench.system.payloads[one])) for one in bench.system.called("submit")[1]
-    ] == [
-        3,
-        3,
-    ]
+    submit(bench, *[f"a-0123abcd-{n}" for n in range(11, 17)])
+    made = bench.system.called("submit")[1]
+    assert [len(members(bench.system.payloads[one])) for one in made] == sizes
 
 
 def test_what_the_system_does_not_bundle_stays_alone(
