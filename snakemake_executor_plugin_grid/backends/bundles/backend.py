@@ -99,8 +99,9 @@ class BundlingBackend(Backend):
         left = [payload for payload in payloads if payload.spec.name not in tried]
         groups += pack(left, replace(self._policy, spread=self._slots.free), expected)
         sent = [await self._merged(group, expected) for group in groups]
+        given = await self.inner.submit(sent)
         self._slots.sent(len(sent))
-        for group, answer in zip(groups, await self.inner.submit(sent), strict=True):
+        for group, answer in zip(groups, given, strict=True):
             for payload in group:
                 name = payload.spec.name
                 answers[name] = answer
