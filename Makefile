@@ -7,7 +7,7 @@ ARGS ?=
 # The backend whose conformance is tested: local, panda, dirac.
 BACKEND ?= local
 # Tests that run at a time: most wait now and then, for jobs or for a server.
-WORKERS ?= 3
+WORKERS ?= 4
 # The DIRAC server of the tests: its version if it is not the newest, its environment, and the
 # folder of one that is kept.
 DIRAC_VERSION ?=

@@ -28,7 +28,6 @@ STEPS = (
     "outputs.install",
     "snakemake.register",
     "staging.install",
-    "Catalog.note",
     "store.keep",
     "Journal.ended",
     "snakemake.postprocess",
