@@ -163,7 +163,7 @@ class Backend(ABC):
         return True
 
     def gathers(self, spec: JobSpec) -> bool:
-        """Return whether a job waits a moment for others, with which it may share a grid job."""
+        """Return whether a job waits a moment for others, as they may share a grid job."""
         return False
 
     async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:

@@ -268,7 +268,7 @@ class Controller:
                 self._lost.miss(job)
                 continue
             job.named, job.missed = asked, 0
-            if status != job.status:
+            if status != job.status:  # else it keeps the object, as `JobLog.shows` expects
                 job.status = news[job.spec.name] = status
             if status.state is JobState.RUNNING:
                 self._sites.runs(status.site)
@@ -308,8 +308,8 @@ class Controller:
             at_once: Whether to submit no more jobs. Otherwise all have ten seconds for that.
         """
         self._at_once = at_once
-        if at_once:
-            self.loop.call_soon_threadsafe(self._stop_submitting)
+        stop = self._stop_submitting if at_once else self._submission.hold_nothing
+        self.loop.call_soon_threadsafe(stop)
         settle = self._submission.settled if at_once else self._submission.all_submitted
         submitted = self._events.start(settle())
         limit = _LAST_MOMENT if at_once else _LAST_SUBMISSIONS

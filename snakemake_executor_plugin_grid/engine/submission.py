@@ -111,7 +111,7 @@ class Submission:
     def stop(self) -> None:
         """Submit nothing more, as the run is ending. Must be called in the event loop."""
         self._stopped = True
-        self._gathering.stop()
+        self.hold_nothing()
 
     async def settled(self) -> None:
         """Wait for the answers to the submissions that are under way."""
@@ -124,14 +124,25 @@ class Submission:
             await self._context.clock.sleep(_TICK)
 
     async def submit(self, jobs: list[TrackedJob]) -> None:
-        """Launch jobs, those that may share a grid job after a moment, with others."""
-        gathers = self._context.backend.gathers
-        bundled = [job for job in jobs if gathers(job.spec)]
-        alone = [job for job in jobs if not gathers(job.spec)]
-        await asyncio.gather(
-            *([self.launch(alone)] if alone else []),
-            *([self._gathering.add(bundled)] if bundled else []),
+        """Launch jobs; new ones that may share a grid job wait a moment for others."""
+        held = {job.name for job in jobs if self._may_wait(job)}
+        waiting = [job for job in jobs if job.name in held]
+        others = [job for job in jobs if job.name not in held]
+        results = await asyncio.gather(
+            *([self.launch(others)] if others else []),
+            *([self._gathering.add(waiting)] if waiting else []),
+            return_exceptions=True,
         )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _may_wait(self, job: TrackedJob) -> bool:
+        return self._context.backend.gathers(job.spec) and not self._recovery.has(job.plan)
+
+    def hold_nothing(self) -> None:
+        """Let no job wait for others any more. Must be called in the event loop."""
+        self._gathering.stop()
 
     async def launch(self, jobs: list[TrackedJob]) -> None:
         """Stage in and submit jobs; each job that fails on the way gets an outcome."""

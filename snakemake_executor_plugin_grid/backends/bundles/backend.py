@@ -13,11 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...model.bundle_size import OFF
-from ...model.errors import GridError, PermanentError
 from ...model.job import JobSpec
 from ...model.names import member_id, split_id
 from ...model.state import JobState, JobStatus
-from ...resilience.calls import in_words
 from ...resilience.threads import in_thread
 from ...stores import Stores
 from ...worker.description import LOG_FILE, REPORT_FILE
@@ -26,7 +24,7 @@ from .collecting import Collecting
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
-from .results import MemberResults, ReportsInStore, results_of
+from .results import ReportsInStore, results_of
 from .slots import Slots
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]
@@ -68,9 +66,10 @@ class BundlingBackend(Backend):
         self._stores, self._registry = stores, registry
         self._policy, self._durations, self._say = policy, durations, say
         self._results = results_of(backend, stores, folder)
-        self._collecting = Collecting(self._results) if self._results is not None else None
+        self._collecting = Collecting(self._results, say) if self._results is not None else None
         self._reported: dict[str, set[str]] = {}
-        self._away, self._slots = False, Slots(policy.spread)
+        self._slots = Slots(policy.spread)
+        self._alone: set[str] = set()
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
 
     async def check(self) -> None:
@@ -86,21 +85,31 @@ class BundlingBackend(Backend):
     async def submit(self, payloads: Sequence[Payload]) -> list[Submitted | Rejected]:
         """Submit bundles, and jobs that stay alone, in one call.
 
-        After a lost answer, the same jobs go into the same bundles.
+        After a lost answer, the same jobs go into the same bundles, or alone: the system may have
+        them.
         """
         expected = await self._expected(payloads)
         answers: dict[str, Submitted | Rejected] = {}
         groups = self._known(payloads)
         tried = {payload.spec.name for group in groups for payload in group}
         for payload in payloads:
-            if payload.spec.name not in tried and not self._may_bundle(payload):
+            name = payload.spec.name
+            if name not in tried and (name in self._alone or not self._may_bundle(payload)):
                 groups.append([payload])
-                tried.add(payload.spec.name)
+                tried.add(name)
         left = [payload for payload in payloads if payload.spec.name not in tried]
         groups += pack(left, replace(self._policy, spread=self._slots.free), expected)
-        sent = [await self._merged(group, expected) for group in groups]
-        given = await self.inner.submit(sent)
-        self._slots.sent(len(sent))
+        alone = {group[0].spec.name for group in groups if len(group) == 1}
+        self._alone |= alone
+        given: Sequence[Submitted | Rejected] = []
+        self._slots.begin(len(groups))
+        try:
+            sent = [await self._merged(group, expected) for group in groups]
+            given = await self.inner.submit(sent)
+        finally:
+            accepted = [one.grid_id for one in given if isinstance(one, Submitted)]
+            self._slots.answered(len(groups), accepted)
+        self._alone -= alone
         for group, answer in zip(groups, given, strict=True):
             for payload in group:
                 name = payload.spec.name
@@ -110,7 +119,7 @@ class BundlingBackend(Backend):
         return [answers[payload.spec.name] for payload in payloads]
 
     def gathers(self, spec: JobSpec) -> bool:
-        """Return whether a job is bundled, if it can be."""
+        """Return whether a job waits a moment, as it may be bundled."""
         return self._results is not None and self._policy.size_of(spec) != OFF
 
     def _known(self, payloads: Sequence[Payload]) -> list[list[Payload]]:
@@ -159,40 +168,24 @@ class BundlingBackend(Backend):
             bundle_id, job = split_id(grid_id)
             bundles.setdefault(bundle_id, []).extend([job] if job else [])
         found = dict(await self.inner.states(list(bundles)))
-        self._slots.seen(status.state for status in found.values())
+        self._slots.seen({one: status.state for one, status in found.items()})
         shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
         collected: set[str] = set()
-        if self._results is not None:
+        if self._collecting is not None:
             running = [
                 self._open(one, jobs)
                 for one, jobs in shared.items()
                 if found[one].state is JobState.RUNNING
             ]
-            reported = await self._look(self._results, running)
+            reported = await self._collecting.look(running, self._side_by_side)
             for one, jobs in shared.items():
                 self._reported.setdefault(one, set()).update(reported.intersection(jobs))
             ended = {one: jobs for one, jobs in shared.items() if found[one].state.ended}
-            collected = await self._collect(ended)
+            self._collecting.forget(shared.keys() - ended.keys())
+            collected = await self._collect(self._collecting, ended)
         for bundle_id, jobs in shared.items():
             found |= self._members(bundle_id, jobs, found.pop(bundle_id), bundle_id in collected)
         return found
-
-    async def _look(self, results: MemberResults, running: Sequence[Sequence[str]]) -> set[str]:
-        """Look for reports; a store that does not answer is no outage of the system."""
-        if not running:
-            return set()
-        try:
-            found = await results.reported(running, self._side_by_side)
-        except (GridError, OSError) as error:
-            self._tell_away(error)
-            return set()
-        self._away = False
-        return found
-
-    def _tell_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            self._say(f"Reports of jobs in bundles cannot be read now: {in_words(error)}")
 
     def _open(self, bundle_id: str, jobs: Collection[str]) -> list[str]:
         """Return the jobs of a bundle whose reports have not been seen, in their order."""
@@ -203,7 +196,7 @@ class BundlingBackend(Backend):
     def _members(
         self, bundle_id: str, jobs: Collection[str], status: JobStatus, over: bool
     ) -> dict[str, JobStatus]:
-        """Return the states of jobs of a bundle; ``over``: jobs without a report have none."""
+        """Return the states of jobs of a bundle; ``over``: those without a report are lost."""
         if self._results is None:  # of an earlier run, which had another store
             return {member_id(bundle_id, job): status for job in jobs}
         known = self._reported[bundle_id]
@@ -228,24 +221,19 @@ class BundlingBackend(Backend):
     def _side_by_side(self) -> int:
         return self._policy.processors or 1
 
-    async def _collect(self, ended: Mapping[str, Collection[str]]) -> set[str]:
+    async def _collect(
+        self, collecting: Collecting, ended: Mapping[str, Collection[str]]
+    ) -> set[str]:
         """Find the reports of bundles that have ended; return those of which that is done."""
         left = {one: self._open(one, jobs) for one, jobs in ended.items()}
-        names = {one: self._registry.bundle_of(jobs[0]) or "" for one, jobs in left.items() if jobs}
-        done = set(ended) - set(names)
-        if self._collecting is None:
-            return done
-        found = await self._collecting.reported({one: (names[one], left[one]) for one in names})
-        for one, task in found.items():
-            try:
-                self._reported[one] |= task.result()
-            except PermanentError as error:
-                self._say(
-                    f"The results of bundle {names[one]} could not be fetched: {in_words(error)}"
-                )
-            except (GridError, OSError) as error:  # such as a full disk
-                self._tell_away(error)
-                continue  # tried again in the next round
+        asked = {
+            one: (self._registry.bundle_of(jobs[0]) or "", jobs)
+            for one, jobs in left.items()
+            if jobs
+        }
+        done = set(ended) - set(asked)
+        for one, reported in (await collecting.collect(asked)).items():
+            self._reported[one] |= reported
             done.add(one)
         return done
 
@@ -329,6 +317,7 @@ class BundlingBackend(Backend):
         jobs = {job: bundle_id for bundle_id, job in map(split_id, ids) if job}
         over = {bundle_id for bundle_id, job in map(split_id, ids) if not job}
         over |= await self._release(jobs)
+        self._slots.forget(over)
         if over:
             await self.inner.discard(over)
 

@@ -92,7 +92,12 @@ class ReportsInStore(MemberResults):
             async with slots:
                 return await in_thread(self._reported, jobs, side_by_side)
 
-        return set().union(*await asyncio.gather(*map(of, bundles)))
+        answers = await asyncio.gather(*map(of, bundles), return_exceptions=True)
+        found = [one for one in answers if not isinstance(one, BaseException)]
+        errors = [one for one in answers if isinstance(one, BaseException)]
+        if errors and not found:
+            raise errors[0]
+        return set().union(*found)
 
     async def collect(self, bundle: str, bundle_id: str, jobs: Collection[str]) -> set[str]:
         """Ask for all of them."""

@@ -92,3 +92,15 @@ def test_only_jobs_that_may_share_a_grid_job_wait(
     bench.wait_for(lambda: len(bench.controller.on_the_grid) == 4)
     sent = [payload.spec.name for payload in bench.backend.payloads]
     assert sent == ["j-2", "j-1", "j-3", "j-4"]
+
+
+def test_a_job_that_an_earlier_run_has_left_does_not_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.backend, "gathers", lambda _: True)
+    bench.earlier("e-1")
+    bench.look()
+    began = bench.clock.monotonic()
+    bench.submit("e-1")
+    bench.wait_for(lambda: bench.controller.on_the_grid != [] and bench.controller.recovery.empty)
+    assert bench.clock.monotonic() - began < 2

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import threading
+import time
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -335,6 +336,7 @@ def test_one_whose_results_take_long_does_not_hold_up_the_others(
         for late in (False, True):
             if late:
                 come.set()
+                await asyncio.sleep(0.05)
             found = await bench.backend.states(ids)
             seen.append([found[one].state for one in ids])
         return seen
@@ -357,3 +359,37 @@ def test_the_store_is_asked_about_bundles_side_by_side(
 
     monkeypatch.setattr(bench.store, "fetch_file", fetch_file)
     assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE] * 4
+
+
+@pytest.mark.parametrize("bench", [{"size": "auto", "spread": 3}], indirect=True)
+def test_what_was_tried_alone_is_tried_alone_again(bench: Bench) -> None:
+    bench.seconds["a"] = 1.0
+    bench.system.loses, bench.system.arrives = True, False
+    with pytest.raises(TransientError):
+        submit(bench, A, B, C)
+    assert submit(bench, A, B, C) == ["1", "2", "3"]
+    assert bench.system.called("submit") == [[A, B, C]] * 2
+
+
+def test_a_store_that_hangs_is_asked_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.statuses["1"] = RUNNING
+    monkeypatch.setattr(collecting, "_WAIT", 0.05)
+    asked: list[float] = []
+    answers = threading.Event()
+
+    def fetch_file(*_: object) -> bool:
+        asked.append(time.monotonic())
+        answers.wait(30)
+        return False
+
+    monkeypatch.setattr(bench.store, "fetch_file", fetch_file)
+
+    async def three_rounds() -> None:
+        for _ in range(3):
+            found = await bench.backend.states(ids)
+            assert found[ids[0]].state is JobState.RUNNING
+        answers.set()
+
+    run(three_rounds())
+    assert len(asked) == 1
