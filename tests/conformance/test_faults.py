@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -66,11 +67,13 @@ def test_a_killed_run_is_followed_by_one_that_goes_on(
     backend: Backend, scene: Scene, go: Path
 ) -> None:
     scene.many(3, wait=f"test {{wildcards.n}} = 0 || {waiting_for(go)}")
+    bundled = bool(os.environ.get("GRID_TEST_BUNDLE"))
+    over = 0 if bundled and not backend.reports_one_by_one else 1
     run = scene.begin()
-    run.until(lambda: "1 of 4 steps" in run.output and len(scene.notes("begun")) == 3)
+    run.until(lambda: len(scene.notes("begun")) == 3 and (not over or "1 of 4 steps" in run.output))
     run.kill()
     resumed = scene.begin(*AFTER_KILL)
-    resumed.tells("Going on with 2 job(s) of an earlier run")
+    resumed.tells(f"Going on with {3 - over} job(s) of an earlier run")
     go.touch()
     resumed.finish().succeeded()
     scene.outputs_are_there(3)
