@@ -29,6 +29,8 @@ from .slots import Slots
 
 Durations = Callable[[Iterable[str]], Mapping[str, float]]
 """Returns the seconds that jobs of rules usually take, by rule; blocks."""
+_MAY_RUN = (JobState.AT_SITE, JobState.RUNNING)
+"""PanDA is asked once a minute whether a job that is at a site runs."""
 _WAITS = "waits in its bundle"
 _NOT_RUN = "its bundle has ended without its report"
 
@@ -175,7 +177,7 @@ class BundlingBackend(Backend):
             running = [
                 self._open(one, jobs)
                 for one, jobs in shared.items()
-                if found[one].state is JobState.RUNNING
+                if found[one].state in _MAY_RUN
             ]
             reported = await self._collecting.look(running, self._side_by_side)
             for one, jobs in shared.items():

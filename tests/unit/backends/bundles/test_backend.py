@@ -74,6 +74,13 @@ def test_secrets_stay_apart_from_the_description(bench: Bench) -> None:
     assert payload.spec.environment[STORE_TOKEN] == "of the store"
 
 
+def test_a_bundle_may_run_though_the_system_does_not_know_it(bench: Bench) -> None:
+    ids = submit(bench, A, B, C)
+    bench.system.statuses["1"] = JobStatus(JobState.AT_SITE)
+    bench.report(A)
+    assert states(bench, *ids) == [JobState.DONE, JobState.AT_SITE, JobState.AT_SITE]
+
+
 def test_each_job_ends_when_its_report_is_there(bench: Bench) -> None:
     ids = submit(bench, A, B, C)
     assert states(bench, *ids) == [JobState.QUEUED] * 3
