@@ -197,6 +197,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
     A test that is named twice is a fault to be mended.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # the main process tells of its tests, too
     names = [report.nodeid for report in terminalreporter.stats.get("rerun", [])]
     for name in names:
         terminalreporter.write_line(f"repeated: {name}", yellow=True)
