@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import threading
-import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from snakemake_executor_plugin_grid.backends.base import Payload, Submitted
-from snakemake_executor_plugin_grid.backends.bundles import collecting
 from snakemake_executor_plugin_grid.model.errors import DiskFullError, TransientError
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
@@ -296,78 +293,6 @@ def test_what_the_system_does_not_bundle_stays_alone(
     assert sorted(submit(bench, A, B, C)) == sorted(["1", f"2/{A}", f"2/{C}"])
 
 
-@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
-def test_bundles_that_have_ended_are_fetched_side_by_side(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = submit(bench, *names(12))
-    for number in range(4):
-        bench.system.statuses[str(number + 1)] = JobStatus(JobState.DONE)
-    fetching: list[str] = []
-
-    async def states_with_four_at_a_time() -> Mapping[str, JobStatus]:
-        together = asyncio.Event()
-
-        async def retrieve(grid_id: str, folder: Path) -> None:
-            fetching.append(grid_id)
-            if len(fetching) == 4:
-                together.set()
-            await together.wait()
-
-        monkeypatch.setattr(bench.system, "retrieve", retrieve)
-        return await bench.backend.states(ids)
-
-    found = run(states_with_four_at_a_time())
-    assert sorted(fetching) == ["1", "2", "3", "4"]
-    assert {status.state for status in found.values()} == {JobState.FAILED}
-
-
-@pytest.mark.parametrize("bench", [{"in_sandbox": True}], indirect=True)
-def test_one_whose_results_take_long_does_not_hold_up_the_others(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = submit(bench, *names(6))
-    monkeypatch.setattr(collecting, "_WAIT", 0.05)
-    for number in ("1", "2"):
-        bench.system.statuses[number] = JobStatus(JobState.DONE)
-
-    async def rounds() -> list[list[JobState]]:
-        come = asyncio.Event()
-
-        async def retrieve(grid_id: str, folder: Path) -> None:
-            if grid_id == "1":
-                await come.wait()
-
-        monkeypatch.setattr(bench.system, "retrieve", retrieve)
-        seen = []
-        for late in (False, True):
-            if late:
-                come.set()
-                await asyncio.sleep(0.05)
-            found = await bench.backend.states(ids)
-            seen.append([found[one].state for one in ids])
-        return seen
-
-    waiting, failed = JobState.RUNNING, JobState.FAILED
-    assert run(rounds()) == [[waiting] * 3 + [failed] * 3, [failed] * 6]
-
-
-def test_the_store_is_asked_about_bundles_side_by_side(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = submit(bench, *names(12))
-    for number in range(4):
-        bench.system.statuses[str(number + 1)] = RUNNING
-    together = threading.Barrier(4)
-
-    def fetch_file(*_: object) -> bool:
-        together.wait(30)
-        return False
-
-    monkeypatch.setattr(bench.store, "fetch_file", fetch_file)
-    assert states(bench, *ids) == [JobState.RUNNING, JobState.AT_SITE, JobState.AT_SITE] * 4
-
-
 @pytest.mark.parametrize("bench", [{"size": "auto", "spread": 3}], indirect=True)
 def test_what_was_tried_alone_is_tried_alone_again(bench: Bench) -> None:
     bench.seconds["a"] = 1.0
@@ -376,27 +301,3 @@ def test_what_was_tried_alone_is_tried_alone_again(bench: Bench) -> None:
         submit(bench, A, B, C)
     assert submit(bench, A, B, C) == ["1", "2", "3"]
     assert bench.system.called("submit") == [[A, B, C]] * 2
-
-
-def test_a_store_that_hangs_is_asked_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = submit(bench, A, B, C)
-    bench.system.statuses["1"] = RUNNING
-    monkeypatch.setattr(collecting, "_WAIT", 0.05)
-    asked: list[float] = []
-    answers = threading.Event()
-
-    def fetch_file(*_: object) -> bool:
-        asked.append(time.monotonic())
-        answers.wait(30)
-        return False
-
-    monkeypatch.setattr(bench.store, "fetch_file", fetch_file)
-
-    async def three_rounds() -> None:
-        for _ in range(3):
-            found = await bench.backend.states(ids)
-            assert found[ids[0]].state is JobState.RUNNING
-        answers.set()
-
-    run(three_rounds())
-    assert len(asked) == 1
