@@ -95,7 +95,7 @@ class JobLog:
         self._next = now()
 
     def shows(self, name: str, grid_id: str | None, status: JobStatus) -> bool:
-        """Return whether a job was told with this very object, and has not changed since."""
+        """Return whether the last update of a job had this id and this very status object."""
         line = self._lines.get(name)
         return line is not None and line.status is status and line.grid_id == grid_id
 

@@ -125,9 +125,10 @@ class Submission:
 
     async def submit(self, jobs: list[TrackedJob]) -> None:
         """Launch jobs; new ones that may share a grid job wait a moment for others."""
-        held = {job.name for job in jobs if self._may_wait(job)}
-        waiting = [job for job in jobs if job.name in held]
-        others = [job for job in jobs if job.name not in held]
+        waiting: list[TrackedJob] = []
+        others: list[TrackedJob] = []
+        for job in jobs:
+            (waiting if self._may_wait(job) else others).append(job)
         results = await asyncio.gather(
             *([self.launch(others)] if others else []),
             *([self._gathering.add(waiting)] if waiting else []),

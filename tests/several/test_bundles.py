@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, finish
+from tests.faults import waiting_for
 from tests.panda.seen import Run
 from tests.servers.stores.fixtures import s3
 from tests.servers.stores.s3 import S3Server
@@ -33,7 +34,7 @@ def test_bundles_on_two_backends_are_found_again_after_a_kill(
     project: Project, s3: S3Server, tmp_path: Path
 ) -> None:
     begun, go = tmp_path / "begun", tmp_path / "go"
-    wait = f"echo {{rule}} {{wildcards.n}} >> {begun}; until [ -e {go} ]; do sleep 0.1; done"
+    wait = f"echo {{rule}} {{wildcards.n}} >> {begun}; {waiting_for(go)}"
     project.write(
         Snakefile=f"""
 rule all:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.command import Process
 from tests.conftest import Project, finish
+from tests.faults import waiting_for
 from tests.panda.seen import Run
 from tests.servers.panda.server import PandaServer
 
@@ -60,7 +61,7 @@ def test_the_example_of_the_documentation(project: Project) -> None:
 def gated(project: Project, marks: Path) -> None:
     """Write a workflow whose jobs note that they begin, and wait until they may end."""
     marks.mkdir()
-    wait = f"echo {{rule}} >> {marks}/begun; until [ -e {marks}/{{rule}} ]; do sleep 0.1; done"
+    wait = f"echo {{rule}} >> {marks}/begun; {waiting_for(marks / '{rule}')}"
     project.write(
         Snakefile=f"""
 rule all:

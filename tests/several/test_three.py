@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Project, finish
 from tests.dirac.conftest import dirac_site
 from tests.dirac.hiding import hidden
+from tests.faults import waiting_for
 from tests.panda.seen import Run
 from tests.servers.dirac.server import UNSET, DiracServer
 
@@ -71,7 +72,7 @@ def test_after_a_kill_the_jobs_of_two_servers_are_found_again(
     three: Project, tmp_path: Path
 ) -> None:
     begun, go = tmp_path / "begun", tmp_path / "go"
-    wait = f"echo {{rule}} >> {begun}; until [ -e {go} ]; do sleep 0.1; done"
+    wait = f"echo {{rule}} >> {begun}; {waiting_for(go)}"
     three.write(
         Snakefile=f"""
 rule all:

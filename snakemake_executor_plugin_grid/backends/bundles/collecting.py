@@ -91,7 +91,7 @@ class Collecting:
             self._say(f"Reports of jobs in bundles cannot be read now: {in_words(error)}")
 
     def forget(self, bundle_ids: Iterable[str]) -> None:
-        """Ask no more about bundles that have not ended after all, or of which nothing is kept."""
+        """Drop the questions about bundles, such as those that run again."""
         for one in bundle_ids:
             if task := self._tasks.pop(one, None):
                 task.cancel()
