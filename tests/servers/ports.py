@@ -1,4 +1,4 @@
-"""Ports for servers that are stopped and started again."""
+"""Free ports for servers on loopback."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-# Below the range of outgoing connections on Linux, so that the port of a stopped service is still
-# free when it starts again.
+# Below the range of outgoing connections on Linux: no connection takes the port before the server
+# starts, or while it is stopped.
 _LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
+
+
+def free_port() -> int:
+    """Return a free loopback port."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
+        if _is_free(port):
+            return port
 
 
 def free_ports(names: Iterable[str], folder: Path) -> dict[str, int]:
@@ -27,13 +35,15 @@ def free_ports(names: Iterable[str], folder: Path) -> dict[str, int]:
     ports: dict[str, int] = {}
     for name in names:
         while name not in ports:
-            port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
-            if _is_free(port) and _claim(port, folder.absolute()):
+            port = free_port()
+            if _claim(port, folder.absolute()):
                 ports[name] = port
     return ports
 
 
 def _is_free(port: int) -> bool:
+    if _claims().joinpath(str(port)).exists():
+        return False
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -43,10 +53,8 @@ def _is_free(port: int) -> bool:
 
 
 def _claim(port: int, folder: Path) -> bool:
-    """Note who has a port; return False if another server has it, whose folder still exists."""
-    claims = Path(tempfile.gettempdir()) / f"grid-test-ports-{os.getuid()}"
-    claims.mkdir(mode=0o700, exist_ok=True)
-    claim = claims / str(port)
+    """Note who has a port; return False if another server was quicker."""
+    claim = _claims() / str(port)
     if claim.is_symlink() and not claim.exists():
         claim.unlink(missing_ok=True)
     try:
@@ -54,3 +62,10 @@ def _claim(port: int, folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _claims() -> Path:
+    """Return the folder that has, for each claimed port, a link to the folder of its server."""
+    claims = Path(tempfile.gettempdir()) / f"grid-test-ports-{os.getuid()}"
+    claims.mkdir(mode=0o700, exist_ok=True)
+    return claims

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.nodes import bare_node
 from tests.servers.panda import settings
+from tests.servers.ports import free_port
 
 from .pilot import start_time
 from .settings import SITES, VO, Delays, Settings
@@ -91,7 +92,7 @@ class PandaServer:
         made = Settings(
             folder=folder.absolute(),
             worker_path=(worker_path or bare_node(folder / "node")).absolute(),
-            port=settings.free_port(),
+            port=free_port(),
             sites=tuple(sites),
             slots=slots,
             scouts=scouts,

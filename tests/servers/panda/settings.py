@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
-import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 HOST = "127.0.0.1"
 VO = "testvo"
 SITES = ("SITE_A", "SITE_B")
-
-# Below the range of outgoing connections on Linux, so that the port of a stopped server is still
-# free when it starts again.
-_LOWEST_PORT, _HIGHEST_PORT = 15000, 32000
 
 
 @dataclass(frozen=True)
@@ -114,15 +108,3 @@ def exist(folder: Path) -> bool:
 
 def _file(folder: Path) -> Path:
     return folder / "settings.json"
-
-
-def free_port() -> int:
-    """Find a free loopback port."""
-    while True:
-        port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        return port

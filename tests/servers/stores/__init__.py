@@ -6,13 +6,6 @@ import socket
 import time
 
 
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_for(port: int, seconds: float = 20) -> None:
     """Wait until something listens on a port.
 

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from tests.servers.stores import free_port
+from tests.servers.ports import free_port
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",

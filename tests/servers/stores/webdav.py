@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.servers.stores import free_port, wait_for
+from tests.servers.ports import free_port
+from tests.servers.stores import wait_for
 
 PROGRAM = "/usr/sbin/apache2"
 TOKEN = "a.good.token"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.stores import free_port
+from tests.servers.ports import free_port
 
 _USER = "daemon"
 """User of the server if root runs the tests: the server refuses to run as root."""

@@ -25,7 +25,7 @@ from snakemake_executor_plugin_grid.model.errors import (
 )
 from snakemake_executor_plugin_grid.stores import xrootd
 from snakemake_executor_plugin_grid.stores.xrootd import XRootDTransport
-from tests.servers.stores import free_port
+from tests.servers.ports import free_port
 from tests.servers.stores.xrootd import XrootdServer, xrootd_server
 
 _ODD = "a folder/größe 100% [1].txt"

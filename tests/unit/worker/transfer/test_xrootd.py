@@ -23,7 +23,7 @@ from snakemake_executor_plugin_grid.worker.transfer.errors import (
     TransferError,
 )
 from tests.conftest import processes_below
-from tests.servers.stores import free_port
+from tests.servers.ports import free_port
 from tests.servers.stores.xrootd import XrootdServer, xrootd_server
 
 _ODD = "größe 100% [1].txt"
