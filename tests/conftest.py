@@ -193,13 +193,18 @@ def processes_below(folder: Path, sign: str = "", *, by_environment: bool = Fals
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that were tried more than once; write them to ``GRID_TEST_REPEATED`` as well.
+    """Name the tests that were tried more than once, and say how they failed.
 
-    A test that is named twice is a fault to be mended.
+    The names are also written to ``GRID_TEST_REPEATED``. A test that is named twice is a fault to
+    be mended.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # the main process tells of its tests, too
-    names = [report.nodeid for report in terminalreporter.stats.get("rerun", [])]
+    reports = terminalreporter.stats.get("rerun", [])
+    for report in reports:
+        terminalreporter.section(f"first try of {report.nodeid}", yellow=True)
+        terminalreporter.write_line(report.longreprtext)
+    names = [report.nodeid for report in reports]
     for name in names:
         terminalreporter.write_line(f"repeated: {name}", yellow=True)
     if names and (file := os.environ.get("GRID_TEST_REPEATED")):
