@@ -164,6 +164,10 @@ class PrivateFiles(ABC):
         """
 
     @abstractmethod
+    def fetch_posted(self, name: str, target: Path, most: int | None = None) -> bool:
+        """Copy a file that was posted; the rest is as for ``fetch_file``."""
+
+    @abstractmethod
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove files that were posted; missing files count as removed."""
 

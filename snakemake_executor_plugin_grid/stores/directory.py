@@ -131,7 +131,9 @@ class DirectoryStore(BlobFolder, Store):
 
     def fetch_file(self, job: str, leaf: str, target: Path, most: int | None = None) -> bool:
         """Copy a file from the job's folder."""
-        source = path_below(self._inbox(job), checked_name(leaf))
+        return self._fetch(path_below(self._inbox(job), checked_name(leaf)), target, most)
+
+    def _fetch(self, source: Path, target: Path, most: int | None) -> bool:
         try:
             check_size(str(source), source.lstat().st_size, most)
             copy_untrusted(source, target)
@@ -158,6 +160,10 @@ class DirectoryStore(BlobFolder, Store):
                 part.unlink(missing_ok=True)
             raise TransientError(f"store {self.url}: {error}") from error
         return target.as_uri()
+
+    def fetch_posted(self, name: str, target: Path, most: int | None = None) -> bool:
+        """Copy the copy."""
+        return self._fetch(self._posted(name), target, most)
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove the copies."""

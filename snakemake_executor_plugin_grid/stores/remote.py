@@ -206,6 +206,14 @@ class RemoteStore(Store):
         self._upload(place, path, "")
         return self._transport.source(place)
 
+    def fetch_posted(self, name: str, target: Path, most: int | None = None) -> bool:
+        """Download a file that was posted."""
+        try:
+            self._download(f"{_POSTED}/{checked_name(name)}", target, most)
+        except MissingError:
+            return False
+        return True
+
     def withdraw(self, names: Iterable[str]) -> None:
         """Remove files that were posted; files that remain stay noted."""
         self._discard([f"{_POSTED}/{checked_name(name)}" for name in names])

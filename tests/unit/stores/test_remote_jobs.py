@@ -128,6 +128,10 @@ def test_posted_files(bench: Bench) -> None:
     path.write_bytes(b"other!")
     bench.store.post("chunk-1", path)
     assert (bench.transport.folder / "posted" / "chunk-1").read_bytes() == b"other!"
+    target = bench.folder / "target"
+    assert bench.store.fetch_posted("chunk-1", target)
+    assert target.read_bytes() == b"other!"
+    assert not bench.store.fetch_posted("never-posted", target)
     bench.transport.errors["remove"] = [DOWN]
     bench.store.withdraw(["chunk-1"])
     assert bench.catalog.locations() == [f"{URL}/posted/chunk-1"]
@@ -142,6 +146,7 @@ def test_unsafe_names_are_refused(bench: Bench, name: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: bench.store.post(name, path),
         lambda: bench.store.withdraw([name]),
+        lambda: bench.store.fetch_posted(name, path),
         lambda: bench.store.fetch_file("j-1", name, path),
         lambda: bench.store.inbox(name),
     ]

@@ -274,7 +274,10 @@ def test_directory_store_keeps_reports_and_posted_files(tmp_path: Path) -> None:
     assert url == posted.as_uri()
     assert posted.read_bytes() == b"secret"
     assert posted.stat().st_mode & 0o777 == 0o600
+    assert store.fetch_posted("chunk-1", target)
+    assert target.read_bytes() == b"secret"
     store.withdraw(["chunk-1", "never-posted"])
+    assert not store.fetch_posted("chunk-1", target)
     assert list(posted.parent.iterdir()) == []
     assert not store.fetch_file("j-1", "report.json", target)
     folder = tmp_path / "store" / "delivered" / "j-1"
