@@ -166,18 +166,6 @@ class Backend(ABC):
         """Return whether a job waits a moment for others, as they may share a grid job."""
         return False
 
-    async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:
-        """Tell the worker of a bundle not to begin some of its jobs.
-
-        Args:
-            grid_id: Of the bundle.
-            names: Of the jobs.
-
-        Returns:
-            The names of those that certainly do not run.
-        """
-        return set()
-
     @abstractmethod
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy the report and the log of an ended job into a folder, if they exist.

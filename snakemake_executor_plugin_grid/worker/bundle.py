@@ -36,8 +36,7 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-SKIPPED = "skipped"
-"""Folder with an empty file for each job that has been cancelled before it began."""
+_CANCEL_LIST = "cancelled.json"
 _TICK = 0.5
 """Seconds between two looks whether the bundle is cancelled, at most."""
 
@@ -64,6 +63,7 @@ class Bundle:
         self._waiting = [dict(member) for member in job.members]
         self._running: dict[int, dict[str, Any]] = {}
         self._children = Children()
+        self._cancel_list = job.cancel_list
         self._room = job.deliver_limit
         self._done: list[str] = []
 
@@ -109,9 +109,10 @@ class Bundle:
     def _start(self, member: dict[str, Any]) -> None:
         name = member["name"]
         folder = self._sandbox / name
-        folder.mkdir(mode=0o700)  # first: who skips a job looks for it
-        if (self._sandbox / SKIPPED / name).exists():
-            folder.rmdir()
+        folder.mkdir(mode=0o700)
+        if name in self._cancelled():
+            self._report(member, reports.KILLED, "it was cancelled before it began")
+            self._done.append(name)
             return
         urls = {blob.digest: blob.url for blob in self._job.blobs}
         for blob in member["blobs"]:
@@ -132,6 +133,22 @@ class Bundle:
         if pid == 0:
             self._work(folder)
         self._running[pid] = member
+
+    def _cancelled(self) -> list[str]:
+        """Return the names of jobs that are not to begin."""
+        from .transfer import urls
+        from .transfer.errors import TransferError
+
+        if not self._cancel_list:
+            return []
+        path = self._sandbox / _CANCEL_LIST
+        try:
+            urls.get(self._cancel_list, path)
+            return list(json.loads(path.read_text()))
+        except (TransferError, OSError, ValueError, TypeError) as error:
+            print(f"Cancelled jobs are not skipped any more: {error}", file=sys.stderr)
+            self._cancel_list = ""  # do not let each job wait for a store that is away
+            return []
 
     def _work(self, folder: Path) -> None:
         """Run the job of a folder; does not return."""
@@ -159,11 +176,7 @@ class Bundle:
         path = folder / REPORT_FILE
         if not path.exists():
             kill_marked(name)
-            report = Report.start(name)
-            report.fail(reports.WORKER_FAILED, f"its worker died (wait status {status})")
-            report.begin("ended")
-            report.write(path)
-            self._send(member, folder)
+            self._report(member, reports.WORKER_FAILED, f"its worker died (wait status {status})")
         elif member["deliver_limit"] is not None:
             self._judge_room(member, path)
         self._done.append(name)
@@ -179,13 +192,19 @@ class Bundle:
         for digest in (blob.digest for blob in self._job.blobs):
             (folder / digest).unlink(missing_ok=True)
 
-    def _send(self, member: dict[str, Any], folder: Path) -> None:
+    def _report(self, member: dict[str, Any], reason: str, message: str) -> None:
+        """Write and send the report of a job that has no worker."""
         from .transfer import urls
         from .transfer.errors import TransferError
 
+        path = self._sandbox / member["name"] / REPORT_FILE
+        report = Report.start(member["name"])
+        report.fail(reason, message)
+        report.begin("ended")
+        report.write(path)
         if member["report_to"]:
             with contextlib.suppress(TransferError, OSError):
-                urls.put(folder / REPORT_FILE, member["report_to"], REPORT_FILE)
+                urls.put(path, member["report_to"], REPORT_FILE)
 
     def _judge_room(self, member: dict[str, Any], path: Path) -> None:
         """Let the run send a job again whose outputs would have had room without the others."""

@@ -130,6 +130,8 @@ class Job:
             of that of each job, by name.
         side_by_side: How many of them run at a time.
         reports_apart: Whether each sends its own report, and none comes with that of the bundle.
+        cancel_list: URL of a JSON array with the names of those that the worker does not begin;
+            empty if there is none.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Job:
     members: tuple[dict[str, Any], ...] = ()
     side_by_side: int = 1
     reports_apart: bool = False
+    cancel_list: str = ""
     version: int = VERSION
 
     def dumps(self) -> str:

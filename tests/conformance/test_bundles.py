@@ -89,6 +89,24 @@ def test_an_interrupt_cancels_the_bundle(backend: Backend, scene: Scene) -> None
     assert scene.notes("ended") == {}
 
 
+def test_a_job_that_has_not_begun_is_cancelled(backend: Backend, scene: Scene, go: Path) -> None:
+    if not backend.reports_one_by_one:
+        pytest.skip("its workers hear of nothing while they run")
+    scene.many(3, wait=waiting_for(go))
+    run = scene.begin(*IN_THREES, "--keep-going")
+    run.until(lambda: scene.notes("begun"))
+    (begun,) = scene.notes("begun")
+    waits = (int(begun.partition("-")[2]) + 1) % 3
+    cancelled = scene.project.grid("cancel", "a", f"n={waits}", "--yes").failed()
+    assert "the cancellation of 1 job is not confirmed" in cancelled.output
+    go.touch()
+    output = run.finish().failed().output
+    assert "cancelled before it began" in output
+    assert "2 of 3 jobs succeeded, 1 failed" in output
+    others = {*range(3)} - {waits}
+    assert scene.notes() == {f"{mark}-{n}": 1 for n in others for mark in ("begun", "ended")}
+
+
 def test_a_lost_bundle_loses_only_jobs_without_a_report(backend: Backend, scene: Scene) -> None:
     folder = scene.project.folder.parent
     other = f"test $(ls {folder}/notes | grep -c begun) != 2 || ! mkdir {folder}/tried 2>/dev/null"

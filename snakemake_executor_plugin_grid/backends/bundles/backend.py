@@ -20,6 +20,8 @@ from ...resilience.threads import in_thread
 from ...stores import Stores
 from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import Backend, Capacity, Payload, Rejected, Submitted
+from .cancel_lists import CancelLists
+from .cancelling import Cancelling
 from .collecting import Collecting
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
@@ -70,6 +72,10 @@ class BundlingBackend(Backend):
         self._results = results_of(backend, stores, folder)
         self._collecting = Collecting(self._results, say) if self._results is not None else None
         self._reported: dict[str, set[str]] = {}
+        self._cancel_lists: CancelLists | None = None
+        if isinstance(self._results, ReportsInStore):
+            self._cancel_lists = CancelLists(self._results.store, folder)
+        self._cancelling = Cancelling(backend, registry, self._reported, self._cancel_lists, say)
         self._slots = Slots(policy.spread)
         self._alone: set[str] = set()
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
@@ -106,7 +112,7 @@ class BundlingBackend(Backend):
         given: Sequence[Submitted | Rejected] = []
         self._slots.begin(len(groups))
         try:
-            sent = [await self._merged(group, expected) for group in groups]
+            sent = await asyncio.gather(*(self._merged(group, expected) for group in groups))
             given = await self.inner.submit(sent)
         finally:
             accepted = [one.grid_id for one in given if isinstance(one, Submitted)]
@@ -151,7 +157,7 @@ class BundlingBackend(Backend):
             return group[0]
         bundle = known or bundle_name(names)
         results = self._stores.results
-        apart = isinstance(self._results, ReportsInStore)
+        lists = self._cancel_lists
         await self._registry.submitting(bundle, names)
         specs = [payload.spec for payload in group]
         return bundle_payload(
@@ -159,7 +165,8 @@ class BundlingBackend(Backend):
             group,
             combined(specs, self._policy, expected),
             self._policy.side_by_side(specs[0].resources),
-            inbox=results.inbox if apart else None,
+            inbox=results.inbox if lists else None,
+            cancel_list=await lists.begin(bundle) if lists else "",
             report_to="" if self.brings_files else results.inbox(bundle),
         )
 
@@ -262,32 +269,8 @@ class BundlingBackend(Backend):
         return ids
 
     async def cancel(self, ids: Collection[str]) -> set[str]:
-        """Cancel jobs alone, and bundles of which no job is wanted any more.
-
-        Of other bundles, jobs that have not begun are skipped where the system can tell the worker.
-        """
-        alone = {grid_id for grid_id in ids if not split_id(grid_id)[1]}
-        bundles: dict[str, set[str]] = {}
-        for grid_id in set(ids) - alone:
-            bundle_id, job = split_id(grid_id)
-            bundles.setdefault(bundle_id, set()).add(job)
-        whole = {one for one, jobs in bundles.items() if not self._others(one, jobs)}
-        left = await self.inner.cancel(alone | whole) if alone or whole else set()
-        unconfirmed = {one for one in left if one in alone}
-        for bundle_id, jobs in bundles.items():
-            if bundle_id in whole:
-                open_jobs = jobs if bundle_id in left else set()
-            else:
-                open_jobs = jobs - self._reported.get(bundle_id, set())
-                open_jobs -= await self.inner.skip(bundle_id, open_jobs)
-            unconfirmed |= {member_id(bundle_id, job) for job in open_jobs}
-        return unconfirmed
-
-    def _others(self, bundle_id: str, jobs: Collection[str]) -> set[str]:
-        """Return the jobs of a bundle that are wanted, besides some."""
-        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
-        over = self._reported.get(bundle_id, set())
-        return set(self._registry.jobs_of(bundle)) - set(jobs) - over
+        """Cancel jobs alone, bundles of which no job is wanted, and jobs that have not begun."""
+        return await self._cancelling.cancel(ids)
 
     def works_at(self, site: str) -> None:
         """Tell it to the other backend."""
@@ -337,6 +320,8 @@ class BundlingBackend(Backend):
             self._reported.pop(ids[bundle], None)
             if self._results is not None:
                 await self._results.forget(bundle)
+            if self._cancel_lists is not None:
+                await self._cancel_lists.remove(bundle)
             if not self.brings_files:
                 await in_thread(self._stores.results.drop, bundle)
         return {ids[bundle] for bundle in over}

@@ -35,6 +35,7 @@ def bundle_payload(
     side_by_side: int,
     *,
     inbox: Callable[[str], str] | None,
+    cancel_list: str,
     report_to: str,
 ) -> Payload:
     """Return the payload of a bundle.
@@ -46,6 +47,7 @@ def bundle_payload(
         side_by_side: How many of the jobs run at a time.
         inbox: Returns the URL to which a job sends its own report; None if all reports come with
             that of the bundle.
+        cancel_list: URL of the list of jobs that the worker does not begin; empty if there is none.
         report_to: URL to which the bundle sends its report; empty if the system returns it.
     """
     first = members[0]
@@ -80,6 +82,7 @@ def bundle_payload(
         members=tuple(descriptions),
         side_by_side=side_by_side,
         reports_apart=inbox is not None,
+        cancel_list=cancel_list,
     )
     spec = JobSpec(
         name=name,

@@ -81,7 +81,7 @@ class ReportsInStore(MemberResults):
             store: Takes the reports.
             folder: For temporary files.
         """
-        self._store = store
+        self.store = store
         self._folder = folder
 
     async def reported(self, bundles: Sequence[Sequence[str]], side_by_side: int) -> set[str]:
@@ -119,7 +119,7 @@ class ReportsInStore(MemberResults):
         target = self._folder / f"{job}.report"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return self._store.fetch_file(job, REPORT_FILE, target, MOST_BYTES)
+            return self.store.fetch_file(job, REPORT_FILE, target, MOST_BYTES)
         except UntrustedError:
             return True  # whoever fetches it says what is wrong
         finally:
@@ -127,13 +127,13 @@ class ReportsInStore(MemberResults):
 
     async def retrieve(self, bundle: str, bundle_id: str, job: str, folder: Path) -> None:
         """Fetch both from the store."""
-        await fetch_report(self._store, job, folder)
-        await fetch_log(self._store, job, folder)
+        await fetch_report(self.store, job, folder)
+        await fetch_log(self.store, job, folder)
 
     async def logs(self, bundle: str, job: str) -> str:
         """Fetch the log."""
         with tempfile.TemporaryDirectory() as folder:
-            await fetch_log(self._store, job, Path(folder))
+            await fetch_log(self.store, job, Path(folder))
             return await asyncio.to_thread(read_text, Path(folder) / LOG_FILE)
 
 

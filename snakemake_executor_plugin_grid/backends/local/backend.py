@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from ...console.job_logs import read_tail
 from ...model.errors import PermanentError, TransientError
 from ...model.state import JobState, JobStatus
-from ...worker.bundle import SKIPPED
 from ...worker.grid_files.dirac import PYTHON as DIRAC_PYTHON
 from ..base import Backend, Capacity, Payload, Rejected, Submitted
 from ..packaging import copy_results, read_logs, write_job
@@ -167,11 +166,6 @@ class LocalBackend(Backend):
             wait=_CANCEL_TIMEOUT + _CALL_TIMEOUT,
         )
         return {str(number) for number in left}
-
-    async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:
-        """Leave marks for the worker; jobs that have a folder may have begun."""
-        sandbox = await self._sandbox(grid_id)
-        return await asyncio.to_thread(_skip, sandbox, names)
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         """Copy report, log and sandbox outputs."""
@@ -383,14 +377,6 @@ def _request(payload: Payload) -> dict[str, Any]:
         "mem_mb": resources.memory_mb or 0,
         "limit": resources.runtime_s,
     }
-
-
-def _skip(sandbox: Path, names: Collection[str]) -> set[str]:
-    marks = sandbox / SKIPPED
-    marks.mkdir(exist_ok=True)
-    for name in names:
-        (marks / name).touch()
-    return {name for name in names if not (sandbox / name).exists()}
 
 
 def _release(address: str) -> None:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from snakemake_executor_plugin_grid.model.report import load_report
 from snakemake_executor_plugin_grid.worker import report as reports
 from snakemake_executor_plugin_grid.worker.description import Blob, Job, Output
@@ -134,13 +136,42 @@ def test_shared_inputs_are_fetched_once(node: Node) -> None:
     assert log_of(node, "a") == log_of(node, "b") == "shared"
 
 
-def test_skipped_jobs_do_not_run(node: Node) -> None:
-    (node.sandbox / "skipped").mkdir()
-    (node.sandbox / "skipped" / f"{node.job.name}-b").touch()
-    node.change(members=(member(node, "a", "true"), member(node, "b", "true")), reports_apart=True)
-    node.run()
-    assert report_of(node, "a").reason == reports.SUCCESS
-    assert not (node.sandbox / f"{node.job.name}-b").exists()
+def test_cancelled_jobs_do_not_begin(node: Node, tmp_path: Path) -> None:
+    cancelled, inbox = tmp_path / "cancelled.json", tmp_path / "delivered" / "b"
+    inbox.parent.mkdir()
+    cancelled.write_text("[]")
+    name = f"{node.job.name}-b"
+    node.change(
+        members=(
+            member(node, "a", f"""echo '["{name}"]' >{cancelled}"""),
+            member(node, "b", f"touch {node.outside}/b", report_to=inbox.as_uri()),
+            member(node, "c", "true"),
+        ),
+        reports_apart=True,
+        cancel_list=cancelled.as_uri(),
+    )
+    assert node.run().reason == reports.SUCCESS
+    assert report_of(node, "a").reason == report_of(node, "c").reason == reports.SUCCESS
+    assert load_report(inbox / "report.json") == report_of(node, "b")
+    assert report_of(node, "b").reason == reports.KILLED
+    assert not (node.outside / "b").exists()
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "7"])
+def test_a_list_that_cannot_be_read_cancels_no_job(
+    node: Node, tmp_path: Path, text: str | None
+) -> None:
+    cancelled = tmp_path / "cancelled.json"
+    if text is not None:
+        cancelled.write_text(text)
+    node.change(
+        members=(member(node, "a", "true"), member(node, "b", "true")),
+        reports_apart=True,
+        cancel_list=cancelled.as_uri(),
+    )
+    output, _ = node.start().communicate(timeout=30)
+    assert output.count("Cancelled jobs are not skipped any more") == 1
+    assert report_of(node, "a").reason == report_of(node, "b").reason == reports.SUCCESS
 
 
 def test_a_worker_that_dies_takes_no_other_along(node: Node) -> None:

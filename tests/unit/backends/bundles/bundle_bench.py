@@ -38,7 +38,6 @@ class System(Backend):
         loses: Whether the answer to the next submission is lost.
         arrives: Whether the system has its jobs all the same.
         stuck: Ids that cannot be cancelled.
-        skips: Whether it can tell the worker what to skip.
     """
 
     name = "system"
@@ -52,7 +51,6 @@ class System(Backend):
         self.calls: list[tuple[str, list[str]]] = []
         self.loses, self.arrives = False, True
         self.stuck: set[str] = set()
-        self.skips = False
 
     async def check(self) -> None: ...
 
@@ -83,9 +81,6 @@ class System(Backend):
     async def cancel(self, ids: Collection[str]) -> set[str]:
         self.calls.append(("cancel", sorted(ids)))
         return set(ids) & self.stuck
-
-    async def skip(self, grid_id: str, names: Collection[str]) -> set[str]:
-        return set(names) if self.skips else set()
 
     async def retrieve(self, grid_id: str, folder: Path) -> None:
         self.calls.append(("retrieve", [grid_id]))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -49,6 +50,12 @@ def submit(bench: Bench, *jobs: str, **fields: Any) -> list[str]:
 def states(bench: Bench, *ids: str) -> list[JobState]:
     found = run(bench.backend.states(ids))
     return [found[one].state for one in ids]
+
+
+def cancel_list(bench: Bench) -> Path:
+    """Return the file that the worker of the first bundle reads."""
+    description = json.loads(bench.system.payloads[BUNDLE].description)
+    return Path(urlsplit(description["cancel_list"]).path)
 
 
 def test_jobs_of_a_bundle_are_one_job_of_the_system(bench: Bench) -> None:
@@ -225,14 +232,52 @@ def test_a_bundle_is_cancelled_when_no_job_is_wanted(bench: Bench) -> None:
     a, b, c, d = submit(bench, A, B, C, D)
     assert run(bench.backend.cancel([a, d])) == {a}
     assert bench.system.called("cancel") == [["2"]]
-    bench.system.skips = True
-    assert run(bench.backend.cancel([a])) == set()
-    run(bench.backend.discard([a]))
     bench.system.statuses["1"] = RUNNING
+    bench.report(A)
     bench.report(B)
-    states(bench, b, c)
+    states(bench, a, b, c)
+    assert run(bench.backend.cancel([a])) == set()
     assert run(bench.backend.cancel([c])) == set()  # the others have ended
     assert bench.system.called("cancel")[-1] == ["1"]
+
+
+def test_the_worker_sees_which_jobs_of_its_bundle_are_cancelled(bench: Bench) -> None:
+    a, b, c = submit(bench, A, B, C)
+    file = cancel_list(bench)
+    assert json.loads(file.read_text()) == []
+    assert run(bench.backend.cancel([b])) == {b}
+    assert json.loads(file.read_text()) == [B]
+    other = bench.again()  # such as `snakemake-grid cancel`
+    assert run(other.cancel([a])) == {a}
+    assert json.loads(file.read_text()) == [A, B]
+    assert bench.system.called("cancel") == []
+    assert run(bench.backend.cancel([c])) == set()  # the worker has the others from the list
+    assert bench.system.called("cancel") == [["1"]]
+    run(bench.backend.discard([a, b, c]))
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("text", ["no JSON", "7", "{", "[[1]]"])
+def test_a_damaged_list_of_cancelled_jobs_is_written_anew(bench: Bench, text: str) -> None:
+    _, b, _ = submit(bench, A, B, C)
+    file = cancel_list(bench)
+    file.write_text(text)
+    assert run(bench.backend.cancel([b])) == {b}
+    assert B in json.loads(file.read_text())
+
+
+def test_a_store_that_is_away_keeps_no_other_job_from_being_cancelled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _, _, d = submit(bench, A, B, C, D)
+
+    def away(*_: object) -> str:
+        raise TransientError("away")
+
+    monkeypatch.setattr(bench.store, "post", away)
+    assert run(bench.backend.cancel([a, d])) == {a}
+    assert bench.system.called("cancel") == [["2"]]
+    assert bench.said == [f"The worker of bundle {BUNDLE} does not hear of this: away"]
 
 
 def test_a_cancellation_that_is_not_confirmed(bench: Bench) -> None:
