@@ -303,6 +303,8 @@ class BundlingBackend(Backend):
         over = {bundle_id for bundle_id, job in map(split_id, ids) if not job}
         over |= await self._release(jobs)
         self._slots.forget(over)
+        if self._collecting is not None:
+            self._collecting.forget(over)
         if over:
             await self.inner.discard(over)
 
