@@ -77,6 +77,10 @@ class Backend(ABC):
     def outage(self, project: Project) -> AbstractContextManager[None]:
         """Let the server not answer a project for a while; jobs that run go on."""
 
+    def one_by_one(self) -> tuple[str, ...]:
+        """Return options with which the jobs of a bundle report when they end."""
+        return ()
+
     def failing_once(self) -> tuple[str, ...]:
         """Return options with which the infrastructure fails the first job that comes."""
         setup = f"! mkdir {self.folder}/tried 2>/dev/null"  # as when a software is missing

@@ -61,6 +61,11 @@ class Dirac(Backend):
         self.site = dirac_site(self._server, *WORKING_SITES)
         self._open = ExitStack()
 
+    def one_by_one(self) -> tuple[str, ...]:
+        store = self.folder / "store"
+        store.mkdir()
+        return ("--grid-store", store.as_uri())
+
     def prepare(self, project: Project) -> None:
         # Others use the server: an outage is one of the connections of this project alone.
         self._connections = self._open.enter_context(intercepted(project, self._server, *_SERVICES))

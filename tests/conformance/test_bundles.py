@@ -90,10 +90,8 @@ def test_an_interrupt_cancels_the_bundle(backend: Backend, scene: Scene) -> None
 
 
 def test_a_job_that_has_not_begun_is_cancelled(backend: Backend, scene: Scene, go: Path) -> None:
-    if not backend.reports_one_by_one:
-        pytest.skip("its workers hear of nothing while they run")
     scene.many(3, wait=waiting_for(go))
-    run = scene.begin(*IN_THREES, "--keep-going")
+    run = scene.begin(*IN_THREES, *backend.one_by_one(), "--keep-going")
     run.until(lambda: scene.notes("begun"))
     (begun,) = scene.notes("begun")
     waits = (int(begun.partition("-")[2]) + 1) % 3
