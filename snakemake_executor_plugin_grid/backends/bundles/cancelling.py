@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from ...model.errors import GridError
 from ...model.names import member_id, split_id
-from ...resilience.calls import in_words
+from ...resilience.calls import in_words, with_timeout
 from ..base import Backend
 from .cancel_lists import CancelLists
 from .registry import BundleRegistry
+
+_TIMEOUT = 20.0
+"""Seconds for the store: Ctrl-C waits for a minute."""
 
 
 class Cancelling:
@@ -48,27 +52,42 @@ class Cancelling:
         for grid_id in set(ids) - alone:
             bundle_id, job = split_id(grid_id)
             bundles.setdefault(bundle_id, set()).add(job)
-        whole = {one for one, jobs in bundles.items() if not await self._others(one, jobs)}
-        left = await self._backend.cancel(alone | whole) if alone or whole else set()
+        wanted = {one: self._others(one, jobs) for one, jobs in bundles.items()}
+        whole = {one for one in bundles if not wanted[one]}
+        left = await self._kill(alone | whole)
+        # Then, as it waits for the store.
+        going_on = [one for one in bundles if one not in whole]
+        listed = await asyncio.gather(*(self._list(one, bundles[one]) for one in going_on))
+        unwanted = {one for one, jobs in zip(going_on, listed, strict=True) if jobs >= wanted[one]}
+        left |= await self._kill(unwanted)
         unconfirmed = left & alone
         for bundle_id, jobs in bundles.items():
-            if bundle_id not in whole:
-                open_jobs = jobs.difference(self._reported.get(bundle_id, ()))
-            else:
+            if bundle_id in whole | unwanted:
                 open_jobs = jobs if bundle_id in left else set()
+            else:
+                open_jobs = jobs.difference(self._over(bundle_id))
             unconfirmed |= {member_id(bundle_id, job) for job in open_jobs}
         return unconfirmed
 
-    async def _others(self, bundle_id: str, jobs: set[str]) -> set[str]:
-        """Put jobs on the list of their bundle; return its jobs that are wanted."""
+    async def _kill(self, ids: Collection[str]) -> set[str]:
+        return await self._backend.cancel(ids) if ids else set()
+
+    def _over(self, bundle_id: str) -> Collection[str]:
+        return self._reported.get(bundle_id, ())
+
+    def _others(self, bundle_id: str, jobs: set[str]) -> set[str]:
+        """Return the jobs of a bundle that may be wanted, besides some."""
         bundle = self._registry.bundle_of(next(iter(jobs))) or ""
-        over = self._reported.get(bundle_id, ())
-        others = set(self._registry.jobs_of(bundle)).difference(jobs, over)
-        new = jobs.difference(over)
-        if self._lists is None or not others or not new:
-            return others
+        return set(self._registry.jobs_of(bundle)).difference(jobs, self._over(bundle_id))
+
+    async def _list(self, bundle_id: str, jobs: set[str]) -> set[str]:
+        """Put jobs on the list of their bundle; return all jobs on it."""
+        bundle = self._registry.bundle_of(next(iter(jobs))) or ""
+        new = jobs.difference(self._over(bundle_id))
+        if self._lists is None or not new:
+            return set()
         try:
-            return others - await self._lists.add(bundle, new)
+            return await with_timeout(self._lists.add(bundle, new), _TIMEOUT)
         except (GridError, OSError) as error:
             self._say(f"The worker of bundle {bundle} does not hear of this: {in_words(error)}")
-            return others
+            return set()
