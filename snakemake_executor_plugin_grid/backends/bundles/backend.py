@@ -22,10 +22,10 @@ from ...worker.description import LOG_FILE, REPORT_FILE
 from ..base import Backend, Capacity, Payload, Rejected, Submitted
 from .cancel_lists import CancelLists
 from .cancelling import Cancelling
-from .collecting import Collecting
 from .packing import Policy, combined, pack
 from .payload import bundle_name, bundle_payload
 from .registry import BundleRegistry
+from .report_lookup import ReportLookup
 from .results import ReportsInStore, results_of
 from .slots import Slots
 
@@ -70,7 +70,7 @@ class BundlingBackend(Backend):
         self._stores, self._registry = stores, registry
         self._policy, self._durations, self._say = policy, durations, say
         self._results = results_of(backend, stores, folder)
-        self._collecting = Collecting(self._results, say) if self._results is not None else None
+        self._lookup = ReportLookup(self._results, say) if self._results is not None else None
         self._reported: dict[str, set[str]] = {}
         self._cancel_lists: CancelLists | None = None
         if isinstance(self._results, ReportsInStore):
@@ -180,18 +180,18 @@ class BundlingBackend(Backend):
         self._slots.seen({one: status.state for one, status in found.items()})
         shared = {one: jobs for one, jobs in bundles.items() if jobs and one in found}
         collected: set[str] = set()
-        if self._collecting is not None:
+        if self._lookup is not None:
             running = [
                 self._open(one, jobs)
                 for one, jobs in shared.items()
                 if found[one].state in _MAY_RUN
             ]
-            reported = await self._collecting.look(running, self._side_by_side)
+            reported = await self._lookup.look(running, self._side_by_side)
             for one, jobs in shared.items():
                 self._reported.setdefault(one, set()).update(reported.intersection(jobs))
             ended = {one: jobs for one, jobs in shared.items() if found[one].state.ended}
-            self._collecting.forget(shared.keys() - ended.keys())
-            collected = await self._collect(self._collecting, ended)
+            self._lookup.forget(shared.keys() - ended.keys())
+            collected = await self._collect(self._lookup, ended)
         for bundle_id, jobs in shared.items():
             found |= self._members(bundle_id, jobs, found.pop(bundle_id), bundle_id in collected)
         return found
@@ -231,7 +231,7 @@ class BundlingBackend(Backend):
         return self._policy.processors or 1
 
     async def _collect(
-        self, collecting: Collecting, ended: Mapping[str, Collection[str]]
+        self, lookup: ReportLookup, ended: Mapping[str, Collection[str]]
     ) -> set[str]:
         """Find the reports of bundles that have ended; return those of which that is done."""
         left = {one: self._open(one, jobs) for one, jobs in ended.items()}
@@ -241,7 +241,7 @@ class BundlingBackend(Backend):
             if jobs
         }
         done = set(ended) - set(asked)
-        for one, reported in (await collecting.collect(asked)).items():
+        for one, reported in (await lookup.collect(asked)).items():
             self._reported[one] |= reported
             done.add(one)
         return done
@@ -303,8 +303,8 @@ class BundlingBackend(Backend):
         over = {bundle_id for bundle_id, job in map(split_id, ids) if not job}
         over |= await self._release(jobs)
         self._slots.forget(over)
-        if self._collecting is not None:
-            self._collecting.forget(over)
+        if self._lookup is not None:
+            self._lookup.forget(over)
         if over:
             await self.inner.discard(over)
 
@@ -365,8 +365,8 @@ class BundlingBackend(Backend):
 
     async def close(self) -> None:
         """Close the other backend."""
-        if self._collecting is not None:
-            self._collecting.close()
+        if self._lookup is not None:
+            self._lookup.close()
         await self.inner.close()
 
 

@@ -13,7 +13,7 @@ _WAIT = 5.0
 _AT_A_TIME = 8
 
 
-class Collecting:
+class ReportLookup:
     """Asks in the background; a poll round waits a moment for questions that it has begun."""
 
     def __init__(self, results: MemberResults, say: Callable[[str], None]) -> None:

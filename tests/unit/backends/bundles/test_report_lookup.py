@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_grid.backends.bundles import collecting
+from snakemake_executor_plugin_grid.backends.bundles import report_lookup
 from snakemake_executor_plugin_grid.model.state import JobState, JobStatus
 
 from .bundle_bench import Bench, names
@@ -50,7 +50,7 @@ def test_one_whose_results_take_long_does_not_hold_up_the_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = submit(bench, *names(6))
-    monkeypatch.setattr(collecting, "_WAIT", 0.05)
+    monkeypatch.setattr(report_lookup, "_WAIT", 0.05)
     for number in ("1", "2"):
         bench.system.statuses[number] = JobStatus(JobState.DONE)
 
@@ -94,7 +94,7 @@ def test_the_store_is_asked_about_bundles_side_by_side(
 def test_a_store_that_hangs_is_asked_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = submit(bench, A, B, C)
     bench.system.statuses["1"] = RUNNING
-    monkeypatch.setattr(collecting, "_WAIT", 0.05)
+    monkeypatch.setattr(report_lookup, "_WAIT", 0.05)
     asked: list[float] = []
     answers = threading.Event()
 
