@@ -28,7 +28,7 @@ from .description import (
     Job,
 )
 from .payload import SCRATCH
-from .processes import Cancellation, die_with_parent, kill_marked
+from .processes import Cancellation, KilledError, die_with_parent, kill_marked
 from .removal import remove_tree
 from .report import Report
 
@@ -69,7 +69,8 @@ class Bundle:
 
     def run(self, report: Report) -> None:
         """Run all jobs, and write into the report of the bundle how that ended."""
-        self._fetch_shared()
+        with contextlib.suppress(KilledError), self._cancellation.at_once():
+            self._fetch_shared()
         while self._waiting or self._running:
             if self._cancellation.requested:
                 self._waiting.clear()
@@ -110,9 +111,11 @@ class Bundle:
         name = member["name"]
         folder = self._sandbox / name
         folder.mkdir(mode=0o700)
-        if name in self._cancelled():
+        if self._is_cancelled(name):
             self._report(member, reports.KILLED, "it was cancelled before it began")
             self._done.append(name)
+            return
+        if self._cancellation.requested:
             return
         urls = {blob.digest: blob.url for blob in self._job.blobs}
         for blob in member["blobs"]:
@@ -134,21 +137,23 @@ class Bundle:
             self._work(folder)
         self._running[pid] = member
 
-    def _cancelled(self) -> list[str]:
-        """Return the names of jobs that are not to begin."""
+    def _is_cancelled(self, name: str) -> bool:
         from .transfer import urls
         from .transfer.errors import TransferError
 
         if not self._cancel_list:
-            return []
+            return False
         path = self._sandbox / _CANCEL_LIST
         try:
-            urls.get(self._cancel_list, path)
-            return list(json.loads(path.read_text()))
+            with self._cancellation.at_once():
+                urls.get(self._cancel_list, path)
+            return name in list(json.loads(path.read_text()))
+        except KilledError:
+            return False
         except (TransferError, OSError, ValueError, TypeError) as error:
             print(f"Cancelled jobs are not skipped any more: {error}", file=sys.stderr)
             self._cancel_list = ""  # do not let each job wait for a store that is away
-            return []
+            return False
 
     def _work(self, folder: Path) -> None:
         """Run the job of a folder; does not return."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,20 @@ def test_sigterm_ends_what_runs_and_begins_nothing(node: Node) -> None:
     assert report_of(node, "a").reason == reports.KILLED
     assert not (node.sandbox / f"{node.job.name}-b").exists()
     assert load_report(node.sandbox / "report.json").reason == reports.KILLED
+
+
+def test_sigterm_ends_the_question_for_cancelled_jobs(node: Node) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/cancelled.json"
+        node.change(members=(member(node, "a", "true"),), reports_apart=True, cancel_list=url)
+        process = node.start()
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1 << 16)
+            process.terminate()
+            assert process.wait(20) == 1
+    assert load_report(node.sandbox / "report.json").reason == reports.KILLED
+    assert not (node.sandbox / f"{node.job.name}-a" / "report.json").exists()
 
 
 def test_nothing_runs_on_when_the_worker_of_the_bundle_is_killed(node: Node) -> None:
