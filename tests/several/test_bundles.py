@@ -69,4 +69,6 @@ rule sum:
     ran = Counter(begun.read_text().splitlines())
     assert len(ran) == 9
     assert set(ran.values()) == {1}, "a payload ran twice"
+    of_bundles = [key for key in s3.keys("bucket") if "_x" in key]
+    assert not of_bundles, "bundles have left files in the store"
     assert finish(process).code != 0

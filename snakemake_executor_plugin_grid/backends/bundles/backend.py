@@ -156,7 +156,6 @@ class BundlingBackend(Backend):
         if len(group) == 1 and known is None:
             return group[0]
         bundle = known or bundle_name(names)
-        results = self._stores.results
         lists = self._cancel_lists
         await self._registry.submitting(bundle, names)
         specs = [payload.spec for payload in group]
@@ -165,9 +164,8 @@ class BundlingBackend(Backend):
             group,
             combined(specs, self._policy, expected),
             self._policy.side_by_side(specs[0].resources),
-            inbox=results.inbox if lists else None,
+            inbox=self._stores.results.inbox if lists else None,
             cancel_list=await lists.begin(bundle) if lists else "",
-            report_to="" if self.brings_files else results.inbox(bundle),
         )
 
     async def states(self, ids: Collection[str]) -> Mapping[str, JobStatus]:
@@ -324,8 +322,6 @@ class BundlingBackend(Backend):
                 await self._results.forget(bundle)
             if self._cancel_lists is not None:
                 await self._cancel_lists.remove(bundle)
-            if not self.brings_files:
-                await in_thread(self._stores.results.drop, bundle)
         return {ids[bundle] for bundle in over}
 
     # What the user sees

@@ -36,7 +36,6 @@ def bundle_payload(
     *,
     inbox: Callable[[str], str] | None,
     cancel_list: str,
-    report_to: str,
 ) -> Payload:
     """Return the payload of a bundle.
 
@@ -48,7 +47,6 @@ def bundle_payload(
         inbox: Returns the URL to which a job sends its own report; None if all reports come with
             that of the bundle.
         cancel_list: URL of the list of jobs that the worker does not begin; empty if there is none.
-        report_to: URL to which the bundle sends its report; empty if the system returns it.
     """
     first = members[0]
     descriptions: list[dict[str, Any]] = [json.loads(one.description) for one in members]
@@ -78,7 +76,6 @@ def bundle_payload(
         deliver=common["deliver"] if inbox is None else "",
         deliver_limit=common["deliver_limit"],
         deliver_hint=common["deliver_hint"],
-        report_to=report_to,
         members=tuple(descriptions),
         side_by_side=side_by_side,
         reports_apart=inbox is not None,
