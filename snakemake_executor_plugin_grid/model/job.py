@@ -14,7 +14,7 @@ from ..worker.grid_files.records import GridInput, GridOutput
 from .names import JobName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resources:
     """The resources that a job requests.
 

@@ -33,7 +33,7 @@ class JobState(enum.Enum):
 _ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """The status of one job, from its backend.
 

@@ -12,7 +12,7 @@ from .names import JobName
 from .state import UNKNOWN, JobStatus
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A job, and the decisions that the submit host made about it.
 
@@ -33,7 +33,7 @@ class Plan:
     output_limit: int | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TrackedJob:
     """A job that the controller follows.
 
@@ -64,7 +64,7 @@ class TrackedJob:
     name: str = field(init=False)
     faults: int = 0
     charged: int = 0
-    avoid: set[str] = field(default_factory=set)
+    avoid: frozenset[str] = frozenset()
     anywhere: bool = False
     avoids: frozenset[str] = frozenset()
     accepted: float = 0.0
@@ -95,7 +95,7 @@ class TrackedJob:
         self.faults += 1
         self.charged += costs
         self.began = time.time()
-        self.avoid.update({site} - {""})
+        self.avoid |= {site} - {""}
         self.anywhere, self.avoids = anywhere, frozenset()
         self.spec = replace(self.plan.spec, name=str(JobName(self.origin, self.faults)))
         self.adopted = False

@@ -33,6 +33,7 @@ from .deciding import Deciding
 from .fingerprint import Fingerprints
 from .path_check import PathCheck
 
+_NOTHING: frozenset[str] = frozenset()
 _OVERRIDES = {
     *("decide", "compare", "runtime", "runtime_image", "runtime_setup"),
     *("undeclared", "output_limit", "bundle", "backend"),
@@ -176,14 +177,14 @@ class Planner:
             attempt=job.attempt,
             command="",
             inputs=inputs,
-            shared=frozenset(path for path in inputs if workflow_api.uses(path) > 1).union(
-                checkpoints
+            shared=_frozen(
+                [*(path for path in inputs if workflow_api.uses(path) > 1), *checkpoints]
             ),
             outputs=tuple(self._outputs(members, written, unneeded, decided)),
             folders=self._folders([*inputs, *(path for _, path in written)]),
             awaited=tuple(path for kind, path in written if kind != "log" and path not in unneeded),
             env_modules=workflow_api.uses_env_modules(job),
-            consumed=frozenset(
+            consumed=_frozen(
                 self._layout.member(path)
                 for member in members
                 for path in names(member.output)
@@ -296,6 +297,11 @@ class Planner:
             )
         except ValueError as error:
             raise GridError(f"runtime {kind}: {error}") from error
+
+
+def _frozen(paths: Iterable[str]) -> frozenset[str]:
+    """Return a set; all empty ones are the same object, as each would take 216 bytes."""
+    return frozenset(paths) or _NOTHING
 
 
 def _problem_of_backend(resource: str | None, option: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 
 _FAULTS_IN_A_ROW = 3
+_NO_SITES: frozenset[str] = frozenset()  # one for all jobs
 
 
 class SiteBans:
@@ -56,4 +57,4 @@ class SiteBans:
             failed: Sites that failed this job.
         """
         unwanted = frozenset(failed | self.banned)
-        return unwanted if self._run_jobs - unwanted else frozenset()
+        return unwanted if unwanted and self._run_jobs - unwanted else _NO_SITES

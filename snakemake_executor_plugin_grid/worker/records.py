@@ -51,10 +51,10 @@ else:
         cls._record_defaults = given
         cls.__dataclass_fields__ = _Fields()
         finish = vars(cls).get("__post_init__")
+        set_field = object.__setattr__
 
         def make(self, *args, **kwargs):
-            values = self.__dict__
-            values.update(zip(names, args))
+            values = dict(zip(names, args))
             if kwargs:
                 if not values.keys().isdisjoint(kwargs):
                     raise TypeError(f"{cls.__name__}: {sorted(kwargs)}: given twice")
@@ -71,6 +71,8 @@ else:
             if len(values) > len(names) or len(args) > len(names):
                 unknown = [*values.keys() - set(names), *args[len(names) :]]
                 raise TypeError(f"{cls.__name__}: unexpected: {unknown}")
+            for name in names:  # one by one: so Python stores the names once for all records
+                set_field(self, name, values[name])
             if finish is not None:
                 finish(self)
 
