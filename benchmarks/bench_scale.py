@@ -55,7 +55,7 @@ _COMMAND = "from snakemake_executor_plugin_grid.cli import main; main()"
 
 
 def measured(how: str, folder: Path, jobs: int, limit: int) -> dict[str, Any]:
-    """Run a process on the simulated grid, and return its figures; none if it was killed."""
+    """Run a process on the simulated grid, and return its figures."""
     result = folder.parent / f"{how}.json"
     result.unlink(missing_ok=True)
     ran = subprocess.run(
@@ -68,7 +68,8 @@ def measured(how: str, folder: Path, jobs: int, limit: int) -> dict[str, Any]:
     )
     if ran.returncode not in (0, -signal.SIGKILL):
         sys.exit(f"{how} failed ({ran.returncode}):\n{ran.stdout[-3000:]}")
-    return json.loads(result.read_text()) if result.exists() else {}
+    figures: dict[str, Any] = json.loads(result.read_text())
+    return figures
 
 
 def row(what: str, value: str, goal: str = "", met: bool | None = None) -> None:
@@ -100,7 +101,7 @@ def run(parent: Path | None, jobs: int, limit: int) -> None:
 def come_back(parent: Path | None, jobs: int) -> None:
     """Measure how long a run needs to continue after kill -9."""
     with project(parent, SNAKEFILE) as folder:
-        measured("killed", folder, jobs, jobs)
+        each = measured("killed", folder, jobs, jobs)["each_kb"]
         seen = measured("return", folder, jobs, jobs)
     adopted = seen["adopted"]
     row(
@@ -108,6 +109,7 @@ def come_back(parent: Path | None, jobs: int) -> None:
     )
     row("  of which until the first job", f"{seen['prepared']:.1f} s")
     row("  processor ms per job", f"{seen['cpu'] * 1000 / jobs:.2f}")
+    row("memory of a job on the grid", f"{each:.2f} kB", "5", each <= 5)
 
 
 def history(parent: Path | None, jobs: int) -> None:

@@ -174,10 +174,22 @@ class Direct:
             self.poll()
             time.sleep(_LEAST_PAUSE)
 
-    def all_on_the_grid(self) -> None:
-        """Return when all jobs of the first level are there."""
-        while self._next or any(one.grid_id is None for one in self._tracked()):
+    def all_on_the_grid(self) -> float:
+        """Return when all jobs of the first level are there, with the kB that each of them takes.
+
+        What the simulated server keeps in this process counts as well; the first jobs do not.
+        """
+        self.submit(_BATCH)
+        self._until_accepted()
+        memory, count = _memory_kb(), len(self._tracked())
+        while self._next:
             self.submit(_BATCH)
+            self.controller.call(asyncio.sleep(0.01))
+        self._until_accepted()
+        return (_memory_kb() - memory) / max(1, len(self._tracked()) - count)
+
+    def _until_accepted(self) -> None:
+        while any(one.grid_id is None for one in self._tracked()):
             self.controller.call(asyncio.sleep(0.01))
 
     def _tracked(self) -> list[Any]:
@@ -206,9 +218,10 @@ def direct(result: Path, folder: Path, jobs: int, limit: int, how: str) -> None:
         cpu, memory = time.process_time(), _memory_kb()
         if how == "killed":
             run = Direct(workflow, folder, 3 * jobs, jobs)
-            run.all_on_the_grid()
+            each = run.all_on_the_grid()
             run.controller.call(run.controller.poll())
             run.backend.remember()
+            result.write_text(json.dumps({"each_kb": each}))
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "return":
             run = Direct(workflow, folder, 3 * jobs, jobs)
