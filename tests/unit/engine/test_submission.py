@@ -81,6 +81,7 @@ def test_credentials_that_expire_are_waited_for_and_told_of_once(bench: Bench) -
     backend.finds = expired
     bench.submit("j-1", "j-2")
     bench.wait_for(lambda: len(backend.runs) == 2)
+    bench.polls()  # the answer to the submission is what shows it
     assert [text.partition(" ")[0] for text in bench.said] == ["Waiting", "The"]
     assert backend.runs == {"j-1": 1, "j-2": 1}
 
