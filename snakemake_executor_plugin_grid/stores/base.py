@@ -163,6 +163,26 @@ class PrivateFiles(ABC):
             The URL from which workers read it.
         """
 
+    def post_text(self, name: str, text: str, folder: Path) -> str:
+        """Store a text as ``post`` stores a file.
+
+        Args:
+            name: Plain name, for ``withdraw``.
+            text: Its text.
+            folder: Has it meanwhile, readable by its owner only; it is made if it does not exist.
+
+        Returns:
+            The URL from which workers read it.
+        """
+        path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.touch(0o600)
+            path.write_text(text)
+            return self.post(name, path)
+        finally:
+            path.unlink(missing_ok=True)
+
     @abstractmethod
     def fetch_posted(self, name: str, target: Path, most: int | None = None) -> bool:
         """Copy a file that was posted; the rest is as for ``fetch_file``."""

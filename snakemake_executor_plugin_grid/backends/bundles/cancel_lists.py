@@ -79,13 +79,7 @@ class CancelLists:
         return set()
 
     def _write(self, bundle: str, jobs: Collection[str]) -> str:
-        path = self._folder / _name(bundle)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.write_text(json.dumps(sorted(jobs)))
-            return self._store.post(path.name, path)
-        finally:
-            path.unlink(missing_ok=True)
+        return self._store.post_text(_name(bundle), json.dumps(sorted(jobs)), self._folder)
 
 
 def _name(bundle: str) -> str:

@@ -160,12 +160,7 @@ class Sandboxes:
         await self._registry.hide(task)
         text = json.dumps({"jobs": hidden})
         if not self._on_server or len(text) > _SECRET_SIZE:
-            path = self._folder / _private(task)
-            await asyncio.to_thread(_write_private, path, text)
-            try:
-                url = await in_thread(self._store.post, path.name, path)
-            finally:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
+            url = await in_thread(self._store.post_text, _private(task), text, self._folder)
             if not self._on_server:
                 return {"url": url}
             tokens = [part.get("environment", {}).get(STORE_TOKEN) for part in hidden.values()]
@@ -226,12 +221,6 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(0o600)
-    path.write_text(text)
 
 
 def _private(task: str) -> str:
